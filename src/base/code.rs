@@ -1,0 +1,141 @@
+//! The table of diagnostic codes. Each code has a page, `docs/errors/<CODE>.md`, that `tritonc explain`
+//! prints; a test compiles the page's programs and finds any code without one.
+
+use std::fmt;
+
+/// A stable diagnostic code such as `E0301`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Code(&'static str);
+
+impl Code {
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    pub fn is_warning(self) -> bool {
+        self.0.starts_with('W')
+    }
+
+    /// Looks a code up by its text, in any case.
+    pub fn parse(text: &str) -> Option<Code> {
+        let upper = text.to_ascii_uppercase();
+        TABLE.iter().find(|entry| entry.code.0 == upper).map(|entry| entry.code)
+    }
+
+    pub fn title(self) -> &'static str {
+        self.entry().title
+    }
+
+    /// The explain page, as Markdown.
+    pub fn page(self) -> &'static str {
+        self.entry().page
+    }
+
+    fn entry(self) -> &'static Entry {
+        let index = TABLE.binary_search_by_key(&self.0, |entry| entry.code.0);
+        &TABLE[index.unwrap_or(0)]
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+impl fmt::Debug for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// One row of the table.
+pub struct Entry {
+    pub code: Code,
+    pub title: &'static str,
+    pub page: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:ident $title:literal)*) => {
+        $(#[doc = $title] pub const $code: Code = Code(stringify!($code));)*
+        /// Every code, sorted.
+        pub static TABLE: &[Entry] = &[
+            $(Entry {
+                code: $code,
+                title: $title,
+                page: include_str!(concat!("../../docs/errors/", stringify!($code), ".md")),
+            }),*
+        ];
+    };
+}
+
+// Keep sorted: look-up is a binary search (a test checks).
+codes! {
+    E0001 "unexpected character"
+    E0002 "unterminated string"
+    E0003 "malformed number"
+    E0004 "unexpected token"
+    E0005 "unclosed bracket"
+    E0006 "statement without effect"
+    E0007 "chained comparison"
+    E0008 "nested too deeply"
+    E0009 "file too large"
+    E0010 "text is not UTF-8"
+    E0011 "malformed string escape"
+    E0012 "misplaced construct"
+    E0101 "unknown name"
+    E0102 "name defined twice"
+    E0103 "unknown module"
+    E0104 "name not found in module"
+    E0105 "module cycle"
+    E0106 "module path leaves its root"
+    E0107 "unknown member"
+    E0108 "unknown attribute"
+    E0201 "type mismatch"
+    E0202 "element types differ"
+    E0203 "wrong number of arguments"
+    E0204 "unknown argument"
+    E0205 "missing argument"
+    E0206 "argument given twice"
+    E0207 "cannot be called"
+    E0208 "unknown type"
+    E0209 "operation not defined for this element type"
+    E0210 "result missing"
+    E0211 "assignment to something that cannot be assigned"
+    E0212 "literal out of range"
+    E0213 "recursive layer"
+    E0301 "inner dimensions differ"
+    E0302 "shapes do not broadcast"
+    E0303 "wrong shape"
+    E0304 "wrong rank"
+    E0305 "axis out of range"
+    E0306 "element count differs"
+    E0307 "unknown dimension name"
+    E0308 "shape changes in a loop"
+    E0309 "index out of range"
+    E0310 "invalid size"
+    E0401 "not a compile-time value"
+    E0402 "missing hyperparameter"
+    E0403 "unmet condition"
+    E0404 "compile-time evaluation failed"
+    E0405 "no entry"
+    E0406 "entry is ambiguous"
+    E0407 "invalid entry or setting"
+    E0408 "assertion failed"
+    E0501 "invalid quantisation scheme"
+    E0502 "value cannot be quantised"
+    E0503 "invalid packed weights"
+    E0601 "unknown target"
+    E0602 "operation not supported by target"
+    E0603 "element type not supported by target"
+    E0604 "invalid template"
+    E0605 "unknown mapping target"
+    E0701 "weights do not fit the model"
+    E0702 "unreadable weights file"
+    E0801 "file cannot be read"
+    E0802 "file cannot be written"
+    E0803 "unreadable array file"
+    E0804 "input does not fit the model"
+    W0101 "unused name"
+    W0102 "name shadows another"
+}

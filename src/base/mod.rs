@@ -1,0 +1,14 @@
+//! Ground floor: source positions, files and diagnostics. Nothing here knows Tri.
+
+pub mod code;
+pub mod diagnostic;
+pub mod float;
+pub mod render;
+pub mod source;
+pub mod span;
+
+pub use code::Code;
+pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
+pub use float::F64;
+pub use source::{FileId, LineIndex, Source, Sources};
+pub use span::{Loc, Span};

@@ -1,0 +1,398 @@
+//! The intermediate representation: functions in SSA form with structured regions, and the layers they
+//! belong to. Ids index arenas; operands refer to earlier values of the same function only.
+//!
+//! A [`Layer`] says what an instance holds (parameters, sublayers) in terms of its hyperparameters; its
+//! methods are [`Function`]s. Numbers stay symbols: a dim `in_features` in a function of `Linear` is the
+//! instance's hyperparameter, a dim `B` is bound by the shapes of each call. Branches taken, callables
+//! and dtypes are resolved, so one source layer can give several `Layer`s.
+//!
+//! ```text
+//! layer Linear(in_features: int, out_features: int) {
+//!   param weight : float32[out_features, in_features] = kaiming_uniform()
+//! }
+//! func @Linear.forward(%x: float32[d0, in_features]) -> float32[d0, out_features] {
+//!   %0 = param "weight" : float32[out_features, in_features]     # nn.tri:6
+//!   %1 = permute %0 {axes = (1, 0)} : float32[in_features, out_features]
+//!   %2 = matmul %x, %1 : float32[d0, out_features]
+//!   return %2
+//! }
+//! ```
+
+pub mod builder;
+pub mod printer;
+pub mod reader;
+pub mod verify;
+
+pub use builder::Builder;
+pub use verify::{Verified, verify};
+
+use crate::base::Loc;
+use crate::ops::{Attr, Attrs, Obligation, OpId};
+use crate::quant::Scheme;
+use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
+
+macro_rules! id {
+    ($name:ident, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(pub u32);
+    };
+}
+id!(LayerId, "A layer of a module.");
+id!(FuncId, "A function of a module.");
+id!(ValueId, "A value of a function.");
+id!(InstId, "An instruction of a function.");
+
+/// A compiled program.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Module {
+    /// Names of the source files that `Loc`s refer to, by `FileId`.
+    pub files: Vec<String>,
+    pub layers: Vec<Layer>,
+    pub functions: Vec<Function>,
+    pub entry: Option<Entry>,
+}
+
+impl Index<LayerId> for Module {
+    type Output = Layer;
+    fn index(&self, id: LayerId) -> &Layer {
+        &self.layers[id.0 as usize]
+    }
+}
+impl Index<FuncId> for Module {
+    type Output = Function;
+    fn index(&self, id: FuncId) -> &Function {
+        &self.functions[id.0 as usize]
+    }
+}
+impl IndexMut<FuncId> for Module {
+    fn index_mut(&mut self, id: FuncId) -> &mut Function {
+        &mut self.functions[id.0 as usize]
+    }
+}
+
+/// What is built: an instance of a layer with concrete hyperparameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The name that files are named after, as in the source (`model`, `MLP`).
+    pub name: String,
+    pub layer: LayerId,
+    /// A value for each symbol of the layer's hyperparameters.
+    pub args: Vec<(Symbol, HostValue)>,
+}
+
+/// A layer, specialised to its compile-time choices.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// Unique in the module: the source name, with a suffix where choices differ (`Linear`, `Linear_2`).
+    pub name: String,
+    /// As in the source.
+    pub source_name: String,
+    pub doc: Option<String>,
+    pub loc: Loc,
+    /// Hyperparameters that are still symbols, in source order: constructor arguments.
+    pub hypers: Vec<Hyper>,
+    /// The ones that were resolved, with the choice in Tri syntax (`bias = true`, `act = relu`).
+    pub choices: Vec<(String, String)>,
+    pub members: Vec<Member>,
+    /// `forward` first, then the exported methods and those they call.
+    pub methods: Vec<FuncId>,
+    /// `where` facts and what else must hold of the hyperparameters.
+    pub obligations: Vec<Obligation>,
+}
+
+impl Layer {
+    pub fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|m| m.name == name)
+    }
+}
+
+/// A hyperparameter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hyper {
+    pub name: Symbol,
+    pub kind: HostKind,
+    /// May use hyperparameters before it.
+    pub default: Option<HostExpr>,
+    pub doc: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HostKind {
+    Int,
+    Float,
+}
+
+/// A named part of an instance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub name: String,
+    pub doc: Option<String>,
+    pub loc: Loc,
+    pub kind: MemberKind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum MemberKind {
+    Storage(Storage),
+    Sub(Sub),
+    /// A tensor computed once, at construction: the result of a function without parameters.
+    Constant {
+        ty: TensorType,
+        func: FuncId,
+    },
+}
+
+/// `param`, `buffer` or `state`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storage {
+    pub role: Role,
+    /// The declared type; dims over hyperparameters only.
+    pub ty: TensorType,
+    /// How the values are quantised, where they are.
+    pub scheme: Option<Scheme>,
+    pub init: Init,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Param,
+    Buffer,
+    State,
+    /// Neither saved nor expected in a weights file.
+    Transient,
+}
+
+/// Initial values. `fan_in` is the product of all dims but the first, as in PyTorch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Init {
+    /// No value given: zeros for buffers and state, `kaiming_uniform` for parameters of rank 2 or more,
+    /// else zeros.
+    Default,
+    Zeros,
+    Ones,
+    Constant(HostExpr),
+    Normal {
+        mean: HostExpr,
+        std: HostExpr,
+    },
+    Uniform {
+        low: HostExpr,
+        high: HostExpr,
+    },
+    /// Uniform in ± 1 / sqrt(fan_in): PyTorch's default for its linear layers.
+    KaimingUniform,
+    XavierUniform {
+        gain: HostExpr,
+    },
+    /// -1, 0 or 1 with equal probability.
+    RandomTernary,
+    /// Literal values, of the storage's element type.
+    Values(Tensor),
+    /// The result of a function without parameters.
+    Func(FuncId),
+}
+
+/// Sublayers, as their member holds them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sub {
+    Instance {
+        layer: LayerId,
+        /// A value for each of the layer's `hypers`, over the symbols of the enclosing layer (and the
+        /// indices of the enclosing `Repeat`s).
+        args: Vec<(Symbol, HostExpr)>,
+    },
+    /// Elements of different kinds; paths go on with the position.
+    List(Vec<Sub>),
+    /// `count` elements of one kind; `index` runs from 0 and may occur in `args` below.
+    Repeat { index: Symbol, count: Dim, element: Box<Sub> },
+    /// A function in a list of layers: nothing to hold.
+    Function { name: String },
+}
+
+/// A function in SSA form. Symbols in its types are the hyperparameters of `layer`, its `symbols`, and
+/// the loop indices of its body.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Function {
+    /// Unique in the module: `Linear.forward`, `softmax`, `softmax_2`.
+    pub name: String,
+    /// As in the source, without the layer: `forward`, `softmax`.
+    pub source_name: String,
+    pub doc: Option<String>,
+    pub loc: Loc,
+    pub layer: Option<LayerId>,
+    /// Dim variables and symbolic host parameters. Each call gives their values.
+    pub symbols: Vec<(Symbol, HostKind)>,
+    /// Host arguments by name, as given or by default: what native forms of a composite (`softmax` with
+    /// its `axis`) are written from. Over `symbols`.
+    pub host_args: Attrs,
+    pub params: Vec<ValueId>,
+    pub results: Vec<TensorType>,
+    pub values: Vec<Value>,
+    pub insts: Vec<Inst>,
+    pub body: Region,
+    /// `@map(pytorch="...")`: native forms by target.
+    pub maps: BTreeMap<String, String>,
+    /// Module path and name of a function of the standard library (`nn.softmax`), for target tables.
+    pub std_path: Option<String>,
+    /// `@export`, or the entry's `forward`.
+    pub exported: bool,
+    /// What must hold of the symbols for the function to make sense.
+    pub obligations: Vec<(Obligation, Loc)>,
+}
+
+impl Index<ValueId> for Function {
+    type Output = Value;
+    fn index(&self, id: ValueId) -> &Value {
+        &self.values[id.0 as usize]
+    }
+}
+impl IndexMut<ValueId> for Function {
+    fn index_mut(&mut self, id: ValueId) -> &mut Value {
+        &mut self.values[id.0 as usize]
+    }
+}
+impl Index<InstId> for Function {
+    type Output = Inst;
+    fn index(&self, id: InstId) -> &Inst {
+        &self.insts[id.0 as usize]
+    }
+}
+impl IndexMut<InstId> for Function {
+    fn index_mut(&mut self, id: InstId) -> &mut Inst {
+        &mut self.insts[id.0 as usize]
+    }
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    pub ty: TensorType,
+    /// The source's name for it, where it has one.
+    pub name: Option<String>,
+}
+
+/// Structured code: parameters, then instructions, the last of which is the only terminator.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Region {
+    pub params: Vec<ValueId>,
+    pub insts: Vec<InstId>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inst {
+    pub kind: InstKind,
+    pub operands: Vec<ValueId>,
+    pub results: Vec<ValueId>,
+    pub loc: Loc,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum InstKind {
+    /// A primitive of the registry.
+    Op { op: OpId, attrs: Attrs },
+    /// Reads a storage or constant member of the own instance. Quantised storage is read in parts when
+    /// the program is compiled for inference.
+    Param { name: String, part: Part },
+    /// A literal tensor.
+    Const(Tensor),
+    /// A host number as a scalar tensor of the result's element type.
+    Host(HostExpr),
+    /// The seed of this call site: differs per site, instance and turn, derives from the entry's seed.
+    Rng { site: u32 },
+    /// Calls a function, or a method of the own instance or of a sublayer.
+    Call {
+        func: FuncId,
+        /// A value for each of the callee's `symbols`, over the caller's.
+        bindings: Vec<(Symbol, HostExpr)>,
+        /// From the own instance to the callee's; `None` for a free function.
+        path: Option<Vec<PathSegment>>,
+    },
+    /// `if %cond`: two regions without parameters, each ending in a yield of the results.
+    If { then: Region, otherwise: Region },
+    /// `for`: operands are start, stop (int64 scalars), then the carried values. The region's parameters
+    /// are the index and the carried values; it yields the next carried values.
+    /// `index` names the loop's index in paths and dims of the body.
+    For { index: Symbol, body: Region },
+    /// `while`: operands are the carried values. `cond` yields one bool, `body` the next carried values;
+    /// both have the carried values as parameters.
+    While { cond: Region, body: Region },
+    /// Assigns to a state member of the own instance.
+    SetState { name: String },
+    /// Fails with the message unless the operand (a bool scalar) holds.
+    Assert { message: String },
+    /// Writes a line as NumPy would: pieces joined by spaces, operands taken in order.
+    Print { pieces: Vec<PrintPiece> },
+    /// Ends a region of `if`, `for` or `while`.
+    Yield,
+    /// Ends a function.
+    Return,
+}
+
+/// A part of a printed line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrintPiece {
+    Text(String),
+    /// The next operand.
+    Operand,
+}
+
+/// Which tensor of a storage member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The value itself (the float master, when it is quantised).
+    Value,
+    Codes,
+    Scale,
+    ZeroPoint,
+}
+
+/// A step from an instance to a part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathSegment {
+    Field(String),
+    /// A position in a list, possibly over symbols and loop indices.
+    Index(Dim),
+}
+
+impl Function {
+    /// The regions that an instruction owns.
+    pub fn regions(kind: &InstKind) -> Vec<&Region> {
+        match kind {
+            InstKind::If { then, otherwise } => vec![then, otherwise],
+            InstKind::For { body, .. } => vec![body],
+            InstKind::While { cond, body } => vec![cond, body],
+            InstKind::Op { .. }
+            | InstKind::Param { .. }
+            | InstKind::Const(_)
+            | InstKind::Host(_)
+            | InstKind::Rng { .. }
+            | InstKind::Call { .. }
+            | InstKind::SetState { .. }
+            | InstKind::Assert { .. }
+            | InstKind::Print { .. }
+            | InstKind::Yield
+            | InstKind::Return => vec![],
+        }
+    }
+
+    /// The same, for changing them.
+    pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
+        match kind {
+            InstKind::If { then, otherwise } => vec![then, otherwise],
+            InstKind::For { body, .. } => vec![body],
+            InstKind::While { cond, body } => vec![cond, body],
+            _ => vec![],
+        }
+    }
+
+    /// The element type of a value; IR holds known ones only.
+    pub fn dtype(&self, value: ValueId) -> DType {
+        self[value].ty.dtype().unwrap_or(DType::Float32)
+    }
+
+    pub fn host_arg(&self, name: &str) -> Option<&Attr> {
+        self.host_args.get(name)
+    }
+}

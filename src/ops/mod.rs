@@ -1,0 +1,157 @@
+//! The registry of primitive operations: one file per family, one [`Op`] per operation.
+//!
+//! Everything that must know an operation reads its entry: the checker and the IR verifier run `rule`,
+//! the interpreter runs `eval`, hover and documentation print `doc`. No other module matches on an
+//! operation's name. Adding one is one entry here and one line in each target's `ops.toml`.
+//!
+//! Operands come flattened in the order of the tensor parameters: a [`ParamKind::Tensor`] is one
+//! operand, an [`ParamKind::OptionalTensor`] none or one (at most one such parameter, the last of the
+//! tensors), a [`ParamKind::Tensors`] takes all there are. Everything else is an attribute, by name.
+
+pub mod attr;
+pub mod error;
+pub mod eval;
+pub mod rule;
+
+pub use attr::{Attr, Attrs};
+pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
+pub use eval::{EvalCx, EvalError};
+pub use rule::RuleCx;
+
+use crate::types::{Tensor, TensorType};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::LazyLock;
+
+/// Type and shape rule: operand types and attributes to result types.
+pub type Rule = fn(&mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop>;
+/// Reference evaluation. Attributes are concrete by then.
+pub type Eval = fn(&EvalCx<'_>) -> Result<Vec<Tensor>, EvalError>;
+
+/// One primitive operation.
+pub struct Op {
+    pub name: &'static str,
+    pub params: &'static [Param],
+    pub rule: Rule,
+    pub eval: Eval,
+    /// Markdown; the first line is a summary.
+    pub doc: &'static str,
+}
+
+/// A parameter of an operation.
+pub struct Param {
+    pub name: &'static str,
+    pub kind: ParamKind,
+    pub default: Default,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamKind {
+    Tensor,
+    OptionalTensor,
+    /// One or more, given as a list.
+    Tensors,
+    /// A host int, possibly symbolic.
+    Int,
+    /// An int, or a list of them; symbolic ones allowed.
+    Ints,
+    /// A host int that must be known: an axis, negative from the end.
+    Axis,
+    /// An axis, a list of them, or `None` for all.
+    Axes,
+    /// A list of sizes; packs and, where the op says so, one -1 allowed.
+    Shape,
+    /// A list of `(low, high)` pairs, flattened.
+    Pads,
+    /// A host float (or int), possibly symbolic.
+    Float,
+    Bool,
+    Str,
+    DType,
+    Scheme,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Default {
+    Required,
+    None,
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Str(&'static str),
+}
+
+impl Param {
+    pub const fn tensor(name: &'static str) -> Param {
+        Param { name, kind: ParamKind::Tensor, default: Default::Required }
+    }
+
+    pub const fn required(name: &'static str, kind: ParamKind) -> Param {
+        Param { name, kind, default: Default::Required }
+    }
+
+    pub const fn with(name: &'static str, kind: ParamKind, default: Default) -> Param {
+        Param { name, kind, default }
+    }
+
+    pub fn is_operand(&self) -> bool {
+        matches!(self.kind, ParamKind::Tensor | ParamKind::OptionalTensor | ParamKind::Tensors)
+    }
+}
+
+/// Index of an operation in the registry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OpId(u16);
+
+impl OpId {
+    pub fn get(self) -> &'static Op {
+        REGISTRY.ops[self.0 as usize]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.get().name
+    }
+}
+
+impl fmt::Debug for OpId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+struct Registry {
+    ops: Vec<&'static Op>,
+    by_name: HashMap<&'static str, OpId>,
+}
+
+/// The families, in the order of the documentation.
+static FAMILIES: &[(&str, &[Op])] = &[];
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    let ops: Vec<&'static Op> = FAMILIES.iter().flat_map(|(_, ops)| ops.iter()).collect();
+    let by_name = ops.iter().enumerate().map(|(i, op)| (op.name, OpId(i as u16))).collect();
+    Registry { ops, by_name }
+});
+
+/// Looks an operation up by name.
+pub fn find(name: &str) -> Option<OpId> {
+    REGISTRY.by_name.get(name).copied()
+}
+
+/// An operation that the compiler itself relies on.
+///
+/// # Panics
+/// If the registry lacks it: an error in the compiler, found by any test that gets here.
+pub fn builtin(name: &str) -> OpId {
+    find(name).unwrap_or_else(|| panic!("the operation registry has no `{name}`"))
+}
+
+/// Every operation, family by family.
+pub fn all() -> impl Iterator<Item = OpId> {
+    (0..REGISTRY.ops.len()).map(|i| OpId(i as u16))
+}
+
+/// The families and their operations.
+pub fn families() -> &'static [(&'static str, &'static [Op])] {
+    FAMILIES
+}

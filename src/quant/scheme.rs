@@ -1,0 +1,124 @@
+//! What a quantisation scheme is: `ternary(axis=0)`, `int4(group=64, symmetric=false)`, ...
+
+use crate::base::F64;
+use crate::types::DType;
+use std::fmt;
+
+/// How a ternary threshold is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TernaryRule {
+    /// BitNet b1.58: round(W / mean abs W).
+    AbsMean,
+    /// Nonzero where abs W > ratio * max abs W.
+    Max { ratio: F64 },
+    /// Nonzero where abs W > threshold.
+    Fixed { threshold: F64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SchemeKind {
+    Ternary {
+        rule: TernaryRule,
+        /// `scale="kept"`: the mean of abs W over the nonzero entries (rules `max` and `fixed`).
+        kept_scale: bool,
+        /// Random rounding, for training.
+        stochastic: bool,
+    },
+    /// 4 or 8 bits.
+    Int { bits: u32, symmetric: bool },
+}
+
+/// Straight-through gradient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ste {
+    #[default]
+    Identity,
+    /// Zero where the value was clamped.
+    Clipped,
+}
+
+/// A scheme and its options. With neither `axis` nor `group` there is one scale for the whole tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scheme {
+    pub kind: SchemeKind,
+    /// One scale for each index of this axis (negative from the end).
+    pub axis: Option<i64>,
+    /// One scale for each run of so many elements of the last axis.
+    pub group: Option<i64>,
+    pub scale_dtype: DType,
+    /// Activations: scales computed from each call's values, one per token (last axis reduced).
+    pub dynamic: bool,
+    pub ste: Ste,
+}
+
+impl Scheme {
+    pub fn ternary() -> Scheme {
+        let kind = SchemeKind::Ternary { rule: TernaryRule::AbsMean, kept_scale: false, stochastic: false };
+        Scheme::of(kind)
+    }
+
+    pub fn int(bits: u32) -> Scheme {
+        Scheme::of(SchemeKind::Int { bits, symmetric: true })
+    }
+
+    fn of(kind: SchemeKind) -> Scheme {
+        Scheme { kind, axis: None, group: None, scale_dtype: DType::Float32, dynamic: false, ste: Ste::Identity }
+    }
+
+    /// The element type of the codes. Asymmetric int4 codes are 0 to 15 and travel as `uint8`.
+    pub fn code_dtype(&self) -> DType {
+        match self.kind {
+            SchemeKind::Ternary { .. } => DType::Trit,
+            SchemeKind::Int { bits: 4, symmetric: true } => DType::Int4,
+            SchemeKind::Int { bits: 4, symmetric: false } => DType::UInt8,
+            SchemeKind::Int { .. } => DType::Int8,
+        }
+    }
+
+    pub fn has_zero_point(&self) -> bool {
+        matches!(self.kind, SchemeKind::Int { symmetric: false, .. })
+    }
+}
+
+/// Tri syntax, defaults left out.
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut options: Vec<String> = vec![];
+        let name = match self.kind {
+            SchemeKind::Ternary { rule, kept_scale, stochastic } => {
+                match rule {
+                    TernaryRule::AbsMean => {}
+                    TernaryRule::Max { ratio } => options.push(format!("rule=\"max\", ratio={ratio}")),
+                    TernaryRule::Fixed { threshold } => {
+                        options.push(format!("rule=\"fixed\", threshold={threshold}"));
+                    }
+                }
+                if kept_scale {
+                    options.push("scale=\"kept\"".into());
+                }
+                if stochastic {
+                    options.push("stochastic=true".into());
+                }
+                "ternary"
+            }
+            SchemeKind::Int { bits, symmetric } => {
+                if !symmetric {
+                    options.push("symmetric=false".into());
+                }
+                if bits == 4 { "int4" } else { "int8" }
+            }
+        };
+        options.extend(self.axis.map(|axis| format!("axis={axis}")));
+        options.extend(self.group.map(|group| format!("group={group}")));
+        if self.scale_dtype != DType::Float32 {
+            options.push(format!("scale_dtype={}", self.scale_dtype));
+        }
+        if self.dynamic {
+            options.push("dynamic=true".into());
+        }
+        if self.ste == Ste::Clipped {
+            options.push("ste=\"clipped\"".into());
+        }
+        write!(f, "{name}({})", options.join(", "))
+    }
+}

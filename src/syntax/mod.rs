@@ -1,0 +1,3 @@
+//! From text to syntax trees: tokens, layout, items, parser. No salsa here.
+
+pub mod ast;

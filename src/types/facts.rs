@@ -1,0 +1,244 @@
+//! What is known about dims, and what follows from it.
+//!
+//! A fact becomes a substitution wherever it can: `dim % heads == 0` lets `dim` be
+//! `heads * (dim // heads)` with the quotient as a symbol of its own, so that everything built on `dim`
+//! is a polynomial again. Dims keep the user's spelling; only questions are asked on the substituted form.
+
+use crate::types::dim::{Atom, Dim, Symbol};
+
+/// The answer to "are these dims equal?".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// For every value of the symbols.
+    Equal,
+    /// Not provably equal: an error where dims must agree.
+    Differ,
+    /// A `?` is involved: checked at instantiation.
+    Unknown,
+}
+
+/// Known equalities and bounds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Facts {
+    /// Applied in order.
+    substitutions: Vec<(Atom, Dim)>,
+    /// Polynomials known to be zero that could not be solved for an atom.
+    zeros: Vec<Dim>,
+    /// Polynomials known to be at least zero.
+    nonnegative: Vec<Dim>,
+    contradictory: bool,
+}
+
+impl Facts {
+    /// The dim with every substitution applied.
+    pub fn normal(&self, dim: &Dim) -> Dim {
+        self.substitutions
+            .iter()
+            .fold(dim.clone(), |dim, (from, to)| dim.substitute(&|atom| (atom == from).then(|| to.clone())))
+    }
+
+    pub fn compare(&self, a: &Dim, b: &Dim) -> Verdict {
+        if a == b {
+            return Verdict::Equal;
+        }
+        let difference = self.normal(&a.sub(b));
+        if difference == Dim::zero() || self.is_known_zero(&difference) {
+            Verdict::Equal
+        } else if difference.has_unknown() {
+            Verdict::Unknown
+        } else {
+            Verdict::Differ
+        }
+    }
+
+    pub fn equal(&self, a: &Dim, b: &Dim) -> bool {
+        self.compare(a, b) == Verdict::Equal
+    }
+
+    fn is_known_zero(&self, dim: &Dim) -> bool {
+        self.zeros.iter().any(|zero| {
+            let zero = self.normal(zero);
+            zero == *dim || zero == dim.neg()
+        })
+    }
+
+    /// Whether `a >= b`: always, never, or not known. Symbols are at least 1 (dim variables are; a
+    /// hyperparameter that is used as a size must be too).
+    pub fn at_least(&self, a: &Dim, b: &Dim) -> Option<bool> {
+        let difference = self.normal(&a.sub(b));
+        if self.proves_nonnegative(&difference) {
+            return Some(true);
+        }
+        if self.proves_nonnegative(&difference.neg().sub(&Dim::constant(1))) {
+            return Some(false);
+        }
+        None
+    }
+
+    fn proves_nonnegative(&self, dim: &Dim) -> bool {
+        if lower_bound(dim).is_some_and(|bound| bound >= 0) {
+            return true;
+        }
+        self.nonnegative.iter().any(|known| lower_bound(&dim.sub(&self.normal(known))).is_some_and(|b| b >= 0))
+    }
+
+    /// Learns `a == b`.
+    pub fn assume_equal(&mut self, a: &Dim, b: &Dim) {
+        let difference = self.normal(&a.sub(b));
+        if difference == Dim::zero() {
+            return;
+        }
+        if difference.as_const().is_some() {
+            self.contradictory = true;
+            return;
+        }
+        for atom in solvable_atoms(&difference) {
+            if let Some(value) = difference.solve(&atom, &Dim::zero()) {
+                self.substitutions.push((atom, value));
+                return;
+            }
+        }
+        self.zeros.push(difference);
+    }
+
+    /// Learns `a % n == r`: `a` becomes `n * q + r` with a new symbol q that prints as `a // n`.
+    pub fn assume_modulo(&mut self, a: &Dim, n: &Dim, r: &Dim) {
+        let dim = self.normal(a);
+        let n_normal = self.normal(n);
+        let quotient = Dim::symbol(&format!("({a} // {n})"));
+        let target = n_normal.mul(&quotient).add(&self.normal(r));
+        if dim.as_const().is_none() {
+            for atom in solvable_atoms(&dim) {
+                if n_normal.mentions(&atom) {
+                    continue;
+                }
+                if let Some(value) = dim.solve(&atom, &target) {
+                    self.substitutions.push((atom, value));
+                    return;
+                }
+            }
+        }
+        if let Some(rest) = dim.modulo(&n_normal) {
+            let zero = rest.sub(&self.normal(r));
+            if zero != Dim::zero() {
+                self.zeros.push(zero);
+            }
+        }
+    }
+
+    /// Learns `a >= b`.
+    pub fn assume_at_least(&mut self, a: &Dim, b: &Dim) {
+        self.nonnegative.push(a.sub(b));
+    }
+
+    /// The facts cannot hold together, so the code under them never runs.
+    pub fn is_contradictory(&self) -> bool {
+        self.contradictory
+    }
+}
+
+/// Atoms that stand alone with a coefficient of one, symbols first, the last name first
+/// (a hyperparameter declared later is usually the derived one).
+fn solvable_atoms(dim: &Dim) -> Vec<Atom> {
+    let mut atoms: Vec<Atom> = dim
+        .terms()
+        .filter(|(_, coefficient)| coefficient.abs() == 1)
+        .filter_map(|(monomial, _)| match monomial.as_slice() {
+            [(atom @ (Atom::Sym(_) | Atom::FloorDiv(..) | Atom::Unknown(_)), 1)] => Some(atom.clone()),
+            _ => None,
+        })
+        .collect();
+    atoms.sort_by_key(|atom| match atom {
+        Atom::Unknown(_) => 0,
+        Atom::Sym(_) => 1,
+        _ => 2,
+    });
+    atoms
+}
+
+/// A constant that the dim is never below, with every symbol at least 1.
+fn lower_bound(dim: &Dim) -> Option<i64> {
+    let mut bound = 0i64;
+    for (monomial, coefficient) in dim.terms() {
+        if monomial.is_empty() {
+            bound = bound.checked_add(coefficient)?;
+            continue;
+        }
+        if coefficient < 0 {
+            return None;
+        }
+        let mut product = coefficient;
+        for (atom, exponent) in monomial {
+            product = product.checked_mul(atom_lower_bound(atom)?.checked_pow(*exponent)?)?;
+        }
+        bound = bound.checked_add(product)?;
+    }
+    Some(bound)
+}
+
+fn atom_lower_bound(atom: &Atom) -> Option<i64> {
+    match atom {
+        Atom::Sym(_) => Some(1),
+        Atom::Unknown(_) => Some(0),
+        Atom::FloorDiv(a, n) => {
+            let a = lower_bound(a)?;
+            match n.as_const() {
+                Some(n) if n > 0 => Some(a.div_euclid(n)),
+                _ => (a >= 0).then_some(0),
+            }
+        }
+        Atom::Pow(a, _) => lower_bound(a).filter(|a| *a >= 1),
+        Atom::Min(a, b) => Some(lower_bound(a)?.min(lower_bound(b)?)),
+        Atom::Max(a, b) => match (lower_bound(a), lower_bound(b)) {
+            (Some(a), Some(b)) => Some(a.max(b)),
+            (a, b) => a.or(b),
+        },
+    }
+}
+
+/// A symbol that no source text can spell, for names the compiler makes.
+pub fn hidden_symbol(hint: &str, id: usize) -> Symbol {
+    Symbol::new(&format!("{hint}'{id}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn s(name: &str) -> Dim {
+        Dim::symbol(name)
+    }
+
+    #[test]
+    fn divisibility_makes_quotients_polynomial() {
+        let (dim, heads) = (s("dim"), s("heads"));
+        let split = heads.mul(&dim.floor_div(&heads).unwrap());
+        let mut facts = Facts::default();
+        assert_eq!(facts.compare(&split, &dim), Verdict::Differ);
+        facts.assume_modulo(&dim, &heads, &Dim::zero());
+        assert_eq!(facts.compare(&split, &dim), Verdict::Equal);
+        let head = dim.floor_div(&heads).unwrap();
+        facts.assume_modulo(&head, &Dim::constant(2), &Dim::zero());
+        let halves = head.floor_div(&Dim::constant(2)).unwrap().scale(2);
+        assert_eq!(facts.compare(&halves, &head), Verdict::Equal);
+    }
+
+    #[test]
+    fn equalities_substitute() {
+        let mut facts = Facts::default();
+        facts.assume_equal(&s("a"), &s("b").mul(&s("c")));
+        assert!(facts.equal(&s("a").scale(2), &s("b").mul(&s("c")).scale(2)));
+        assert_eq!(facts.compare(&s("a"), &s("b")), Verdict::Differ);
+        assert_eq!(facts.compare(&s("a"), &Dim::unknown(0)), Verdict::Unknown);
+    }
+
+    #[test]
+    fn bounds() {
+        let mut facts = Facts::default();
+        assert_eq!(facts.at_least(&s("T"), &Dim::constant(1)), Some(true));
+        assert_eq!(facts.at_least(&s("T"), &s("S")), None);
+        assert_eq!(facts.at_least(&Dim::zero(), &s("S")), Some(false));
+        facts.assume_at_least(&s("T"), &s("S"));
+        assert_eq!(facts.at_least(&s("T").add(&Dim::constant(1)), &s("S")), Some(true));
+    }
+}
