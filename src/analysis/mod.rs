@@ -1,1 +1,21 @@
-//! Being written.
+//! Checking, as salsa queries per item.
+//!
+//! ```text
+//! SourceFile ─items─▶ Item ─parse_item─▶ tree ─interface─▶ what others see
+//!                                         └────check────▶ reports, inferred types
+//! ```
+//! `check(item)` walks the item's own bodies with the [`elaborate`] module; of other items it reads the
+//! interface, so an edit inside a body is felt in that item alone (and by those who call a function whose
+//! result type is left to inference). Reports hold places relative to items; [`Project`] makes them absolute.
+
+pub mod check;
+pub mod db;
+pub mod desugar;
+pub mod elaborate;
+pub mod interface;
+pub mod modules;
+pub mod project;
+pub mod value;
+pub mod world;
+
+pub use project::{Loader, Project};

@@ -74,6 +74,10 @@ impl Sources {
         FileId(self.files.len() as u32 - 1)
     }
 
+    pub fn replace(&mut self, id: FileId, source: Source) {
+        self.files[id.0 as usize] = source;
+    }
+
     pub fn get(&self, id: FileId) -> &Source {
         &self.files[id.0 as usize]
     }

@@ -94,6 +94,11 @@ impl Param {
         Param { name, kind, default }
     }
 
+    /// A tensor of positions or a seed: integers whatever the other operands are.
+    pub fn holds_indices(&self) -> bool {
+        matches!(self.name, "index" | "seed" | "target" | "start") && self.is_operand()
+    }
+
     pub fn is_operand(&self) -> bool {
         matches!(self.kind, ParamKind::Tensor | ParamKind::OptionalTensor | ParamKind::Tensors)
     }

@@ -5,6 +5,7 @@
 //! is a polynomial again. Dims keep the user's spelling; only questions are asked on the substituted form.
 
 use crate::types::dim::{Atom, Dim, Symbol};
+use std::collections::BTreeSet;
 
 /// The answer to "are these dims equal?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Facts {
     zeros: Vec<Dim>,
     /// Polynomials known to be at least zero.
     nonnegative: Vec<Dim>,
+    /// Symbols that are at least 1: dim variables, and sizes declared by a tensor type.
+    positive: BTreeSet<Symbol>,
     contradictory: bool,
 }
 
@@ -62,8 +65,7 @@ impl Facts {
         })
     }
 
-    /// Whether `a >= b`: always, never, or not known. Symbols are at least 1 (dim variables are; a
-    /// hyperparameter that is used as a size must be too).
+    /// Whether `a >= b`: always, never, or not known.
     pub fn at_least(&self, a: &Dim, b: &Dim) -> Option<bool> {
         let difference = self.normal(&a.sub(b));
         if self.proves_nonnegative(&difference) {
@@ -76,10 +78,11 @@ impl Facts {
     }
 
     fn proves_nonnegative(&self, dim: &Dim) -> bool {
-        if lower_bound(dim).is_some_and(|bound| bound >= 0) {
+        if self.lower_bound(dim).is_some_and(|bound| bound >= 0) {
             return true;
         }
-        self.nonnegative.iter().any(|known| lower_bound(&dim.sub(&self.normal(known))).is_some_and(|b| b >= 0))
+        let follows = |known| self.lower_bound(&dim.sub(&self.normal(known))).is_some_and(|bound| bound >= 0);
+        self.nonnegative.iter().any(follows)
     }
 
     /// Learns `a == b`.
@@ -131,9 +134,56 @@ impl Facts {
         self.nonnegative.push(a.sub(b));
     }
 
+    /// Learns that a symbol is at least 1.
+    pub fn assume_positive(&mut self, symbol: &Symbol) {
+        self.positive.insert(symbol.clone());
+    }
+
     /// The facts cannot hold together, so the code under them never runs.
     pub fn is_contradictory(&self) -> bool {
         self.contradictory
+    }
+
+    /// A constant that the dim is never below.
+    fn lower_bound(&self, dim: &Dim) -> Option<i64> {
+        let mut bound = 0i64;
+        for (monomial, coefficient) in dim.terms() {
+            if monomial.is_empty() {
+                bound = bound.checked_add(coefficient)?;
+                continue;
+            }
+            if coefficient < 0 {
+                return None;
+            }
+            let mut product = coefficient;
+            for (atom, exponent) in monomial {
+                product = product.checked_mul(self.atom_lower_bound(atom)?.checked_pow(*exponent)?)?;
+            }
+            bound = bound.checked_add(product)?;
+        }
+        Some(bound)
+    }
+
+    /// As [`Facts::lower_bound`], for atoms that are never negative (products keep the order).
+    fn atom_lower_bound(&self, atom: &Atom) -> Option<i64> {
+        let bound = match atom {
+            Atom::Sym(symbol) => self.positive.contains(symbol).then_some(1),
+            Atom::Unknown(_) => Some(0),
+            Atom::FloorDiv(a, n) => {
+                let a = self.lower_bound(a)?;
+                match n.as_const() {
+                    Some(n) if n > 0 => Some(a.div_euclid(n)),
+                    _ => (a >= 0).then_some(0),
+                }
+            }
+            Atom::Pow(a, _) => self.lower_bound(a).filter(|a| *a >= 1),
+            Atom::Min(a, b) => Some(self.lower_bound(a)?.min(self.lower_bound(b)?)),
+            Atom::Max(a, b) => match (self.lower_bound(a), self.lower_bound(b)) {
+                (Some(a), Some(b)) => Some(a.max(b)),
+                (a, b) => a.or(b),
+            },
+        };
+        bound.filter(|b| *b >= 0)
     }
 }
 
@@ -154,46 +204,6 @@ fn solvable_atoms(dim: &Dim) -> Vec<Atom> {
         _ => 2,
     });
     atoms
-}
-
-/// A constant that the dim is never below, with every symbol at least 1.
-fn lower_bound(dim: &Dim) -> Option<i64> {
-    let mut bound = 0i64;
-    for (monomial, coefficient) in dim.terms() {
-        if monomial.is_empty() {
-            bound = bound.checked_add(coefficient)?;
-            continue;
-        }
-        if coefficient < 0 {
-            return None;
-        }
-        let mut product = coefficient;
-        for (atom, exponent) in monomial {
-            product = product.checked_mul(atom_lower_bound(atom)?.checked_pow(*exponent)?)?;
-        }
-        bound = bound.checked_add(product)?;
-    }
-    Some(bound)
-}
-
-fn atom_lower_bound(atom: &Atom) -> Option<i64> {
-    match atom {
-        Atom::Sym(_) => Some(1),
-        Atom::Unknown(_) => Some(0),
-        Atom::FloorDiv(a, n) => {
-            let a = lower_bound(a)?;
-            match n.as_const() {
-                Some(n) if n > 0 => Some(a.div_euclid(n)),
-                _ => (a >= 0).then_some(0),
-            }
-        }
-        Atom::Pow(a, _) => lower_bound(a).filter(|a| *a >= 1),
-        Atom::Min(a, b) => Some(lower_bound(a)?.min(lower_bound(b)?)),
-        Atom::Max(a, b) => match (lower_bound(a), lower_bound(b)) {
-            (Some(a), Some(b)) => Some(a.max(b)),
-            (a, b) => a.or(b),
-        },
-    }
 }
 
 /// A symbol that no source text can spell, for names the compiler makes.
@@ -235,6 +245,9 @@ mod tests {
     #[test]
     fn bounds() {
         let mut facts = Facts::default();
+        assert_eq!(facts.at_least(&s("padding"), &Dim::constant(1)), None);
+        facts.assume_positive(&Symbol::new("T"));
+        facts.assume_positive(&Symbol::new("S"));
         assert_eq!(facts.at_least(&s("T"), &Dim::constant(1)), Some(true));
         assert_eq!(facts.at_least(&s("T"), &s("S")), None);
         assert_eq!(facts.at_least(&Dim::zero(), &s("S")), Some(false));

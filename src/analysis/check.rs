@@ -1,0 +1,305 @@
+//! Checking one item on its own.
+
+use crate::analysis::db::{Item, Place, Report, parse_item};
+use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layers};
+use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
+use crate::analysis::modules;
+use crate::analysis::value::{Instance, LayerRef};
+use crate::analysis::world::{Discard, Walk};
+use crate::base::{Span, code, suggest};
+use crate::syntax::ast::{Ast, Attribute, ItemKind, MemberKind, Use};
+use crate::types::Elem;
+use std::collections::BTreeMap;
+
+/// What checking an item found.
+#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+pub struct Checked<'db> {
+    pub reports: Vec<Report<'db>>,
+    /// Inferred types of names, for the editor.
+    pub inferred: Vec<(Span, String)>,
+}
+
+/// Checks one item: its syntax errors, then every body for every case of its open conditions.
+#[salsa::tracked]
+pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
+    let parsed = parse_item(db, item);
+    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    for error in &parsed.errors {
+        let place = |span| Place { item, span };
+        let mut report = Report::new(error.code, error.message.clone()).at(place(error.span), error.label.clone());
+        report.notes = error.notes.clone();
+        if let Some((title, edits)) = &error.fix {
+            let edits = edits.iter().map(|(span, text)| (place(*span), text.clone())).collect();
+            report = report.fix(title.clone(), edits);
+        }
+        checked.reports.push(report);
+    }
+    let ast = &parsed.ast;
+    check_attributes(item, ast, &mut checked);
+    match &ast.item.kind {
+        ItemKind::Use(import) => check_use(db, item, import, &mut checked),
+        ItemKind::Fn(decl) => cases(db, item, ast, &mut checked, |walk| {
+            walk.definition(fn_ref(item, ast, decl)).map(|_| ())
+        }),
+        ItemKind::Layer(decl) => check_layer(db, item, ast, layer_ref(item, ast, decl), &mut checked),
+        ItemKind::Const { name, ty, value } => cases(db, item, ast, &mut checked, |walk| {
+            let spec = match ty {
+                Some(ty) => walk.resolve_type(*ty)?,
+                None => crate::analysis::elaborate::types::TypeSpec::Any,
+            };
+            let value = walk.expr_as(*value, &spec)?;
+            if value.has_tensor() || value.has_instance() {
+                let message = format!("`{}` must be a compile-time value", name.name);
+                return Err(walk.error(code::E0401, message, name.span, "use `let` for it"));
+            }
+            Ok(())
+        }),
+        ItemKind::Let(binding) => cases(db, item, ast, &mut checked, |walk| {
+            walk.makes_layers = true;
+            walk.adopts = true;
+            walk.let_stmt(binding)
+        }),
+        ItemKind::TypeAlias { ty, .. } => cases(db, item, ast, &mut checked, |walk| {
+            use crate::analysis::elaborate::{DeclareAs, Declaring};
+            walk.declaring = Some(Declaring::new(DeclareAs::Own));
+            walk.resolve_type(*ty).map(|_| ())
+        }),
+        ItemKind::Test { body, .. } => cases(db, item, ast, &mut checked, |walk| {
+            walk.makes_layers = true;
+            walk.adopts = true;
+            walk.block(body, None).map(|_| ())
+        }),
+        // Statements of a script share their names: they are checked together.
+        ItemKind::Stmt(_) | ItemKind::Error => {}
+    }
+    checked
+}
+
+/// Walks once for each combination of answers to open conditions.
+fn cases<'db>(
+    db: &'db dyn salsa::Database,
+    item: Item<'db>,
+    ast: &'db Ast,
+    checked: &mut Checked<'db>,
+    mut walk: impl FnMut(&mut Elaborator<'_, 'db>) -> Walk<()>,
+) {
+    let mut decisions = Some(Decisions::default());
+    for _ in 0..MAX_CASES {
+        let Some(current) = decisions else { break };
+        let mut world = Discard::default();
+        let mut elaborator = Elaborator::new(db, &mut world, item, ast);
+        elaborator.decisions = current;
+        // An abort was reported; demands do not arise without specialisation.
+        let _ = walk(&mut elaborator);
+        decisions = elaborator.decisions.next();
+        if elaborator.facts.is_contradictory() {
+            continue;
+        }
+        for report in elaborator.reports {
+            if !checked.reports.contains(&report) {
+                checked.reports.push(report);
+            }
+        }
+        for entry in elaborator.inferred {
+            if !checked.inferred.contains(&entry) {
+                checked.inferred.push(entry);
+            }
+        }
+    }
+}
+
+fn check_layer<'db>(
+    db: &'db dyn salsa::Database,
+    item: Item<'db>,
+    ast: &'db Ast,
+    layer: LayerRef<'db>,
+    checked: &mut Checked<'db>,
+) {
+    check_duplicates(item, layer, checked);
+    let before = checked.reports.len();
+    cases(db, item, ast, checked, |walk| open_layer(walk, layer));
+    // With unknown members every method would repeat the same mistakes.
+    if checked.reports.len() == before {
+        for method in methods(layer) {
+            cases(db, item, ast, checked, |walk| {
+                open_layer(walk, layer)?;
+                walk.definition(method).map(|_| ())
+            });
+        }
+    }
+    for inner in nested_layers(layer) {
+        check_layer(db, item, ast, inner, checked);
+    }
+}
+
+/// Enters a layer with its hyperparameters open.
+fn open_layer<'db>(walk: &mut Elaborator<'_, 'db>, layer: LayerRef<'db>) -> Walk<()> {
+    walk.declare_type_params(&layer.decl.type_params)?;
+    let elems: Vec<Elem> =
+        layer.decl.type_params.iter().filter_map(|p| walk.elems.get(&p.name.name).cloned()).collect();
+    let mut hypers = vec![];
+    for param in &layer.decl.params {
+        let value = walk.open_hyper(param)?;
+        walk.bind(&param.name.name, value.clone());
+        hypers.push((param.name.name.clone(), value));
+    }
+    walk.enter_layer(layer, Instance { layer, elems, hypers, path: Some(vec![]) });
+    walk.assume_wheres(&layer.decl.wheres)?;
+    walk.members(layer, &[]).map(|_| ())
+}
+
+fn check_duplicates<'db>(item: Item<'db>, layer: LayerRef<'db>, checked: &mut Checked<'db>) {
+    let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
+    let params = layer.decl.params.iter().map(|param| (param.name.name.as_str(), param.name.span));
+    let members = layer
+        .decl
+        .members
+        .iter()
+        .filter_map(|member| Some((crate::analysis::elaborate::layer::member_name(member)?, member_span(member))));
+    for (name, span) in params.chain(members) {
+        if let Some(first) = seen.insert(name, span) {
+            let report = Report::new(code::E0102, format!("`{name}` is defined twice in `{}`", layer.decl.name.name))
+                .at(Place { item, span }, "defined again")
+                .also(Place { item, span: first }, "first defined here");
+            checked.reports.push(report);
+        }
+    }
+}
+
+fn member_span(member: &crate::syntax::ast::Member) -> Span {
+    use crate::syntax::ast::Pattern;
+    match &member.kind {
+        MemberKind::Storage(storage) => storage.name.span,
+        MemberKind::Let(binding) => match &binding.pattern {
+            Pattern::Name(name) => name.span,
+            Pattern::Ignore(span) | Pattern::Tuple(_, span) => *span,
+        },
+        MemberKind::Const { name, .. } | MemberKind::TypeAlias { name, .. } => name.span,
+        MemberKind::Fn(decl) => decl.name.span,
+        MemberKind::Layer(decl) => decl.name.span,
+        MemberKind::Stmt(_) | MemberKind::Error => member.span,
+    }
+}
+
+fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Use, checked: &mut Checked<'db>) {
+    let file = item.file(db);
+    let dotted = |path: &[crate::syntax::ast::Ident]| {
+        path.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(".")
+    };
+    let span = match (import.path.first(), import.path.last()) {
+        (Some(first), Some(last)) => first.span.to(last.span),
+        _ => return,
+    };
+    if let Some(target) = modules::resolve_path(db, file, &import.path) {
+        let exports = modules::exports(db, target);
+        for name in import.names.iter().flatten() {
+            if !exports.contains_key(&name.name) {
+                let place = Place { item, span: name.span };
+                let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
+                let mut report = Report::new(code::E0104, message).at(place, "not found");
+                if let Some(best) = suggest::closest(&name.name, exports.keys().map(String::as_str)) {
+                    report = report
+                        .note(format!("did you mean `{best}`?"))
+                        .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+                }
+                checked.reports.push(report);
+            }
+        }
+        return;
+    }
+    if let Some((last, folder)) = import.path.split_last()
+        && !folder.is_empty()
+        && let Some(target) = modules::resolve_path(db, file, folder)
+        && modules::exports(db, target).contains_key(&last.name)
+    {
+        return;
+    }
+    let mut report = Report::new(code::E0103, format!("unknown module `{}`", dotted(&import.path)))
+        .at(Place { item, span }, "no such file, and not in the standard library");
+    let names: Vec<&str> = modules::STDLIB.iter().map(|(name, _)| *name).collect();
+    if let Some(best) = suggest::closest(&dotted(&import.path), names.into_iter()) {
+        report = report.note(format!("did you mean `{best}`?"));
+    }
+    checked.reports.push(report);
+}
+
+/// Attributes that exist.
+const ATTRIBUTES: &[&str] =
+    &["quantize", "checkpoint", "device", "target", "shard", "export", "transient", "saved", "map"];
+
+fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'db>) {
+    let mut all: Vec<&Attribute> = ast.item.attributes.iter().collect();
+    if let ItemKind::Layer(decl) = &ast.item.kind {
+        collect_attributes(decl, &mut all);
+    }
+    for attribute in all {
+        let name = attribute.name.name.as_str();
+        if !ATTRIBUTES.contains(&name) {
+            let place = Place { item, span: attribute.name.span };
+            let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
+            report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
+                Some(best) => report
+                    .note(format!("did you mean `@{best}`?"))
+                    .fix(format!("use `@{best}`"), vec![(place, best.to_string())]),
+                None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
+            };
+            checked.reports.push(report);
+        }
+    }
+}
+
+fn collect_attributes<'a>(decl: &'a crate::syntax::ast::LayerDecl, all: &mut Vec<&'a Attribute>) {
+    for member in &decl.members {
+        all.extend(&member.attributes);
+        if let MemberKind::Layer(inner) = &member.kind {
+            collect_attributes(inner, all);
+        }
+    }
+}
+
+/// Names that a file defines more than once.
+#[salsa::tracked]
+pub fn duplicates<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db::SourceFile) -> Vec<Report<'db>> {
+    use crate::syntax::items::RawKind;
+    let mut reports = vec![];
+    let mut first: BTreeMap<String, Item<'db>> = BTreeMap::new();
+    for item in crate::analysis::db::items(db, file) {
+        let declares = matches!(item.kind(db), RawKind::Const | RawKind::Type | RawKind::Fn | RawKind::Layer);
+        let Some(name) = item.name(db).as_ref().filter(|_| declares) else { continue };
+        match first.get(name) {
+            None => {
+                first.insert(name.clone(), *item);
+            }
+            Some(other) => {
+                let report = Report::new(code::E0102, format!("`{name}` is defined twice"))
+                    .at(Place { item: *item, span: name_span(db, *item) }, "defined again")
+                    .also(Place { item: *other, span: name_span(db, *other) }, "first defined here");
+                reports.push(report);
+            }
+        }
+    }
+    reports
+}
+
+fn name_span<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Span {
+    match &parse_item(db, item).ast.item.kind {
+        ItemKind::Fn(decl) => decl.name.span,
+        ItemKind::Layer(decl) => decl.name.span,
+        ItemKind::Const { name, .. } | ItemKind::TypeAlias { name, .. } => name.span,
+        _ => parse_item(db, item).ast.item.span,
+    }
+}
+
+/// Checks the top-level statements of a file as one script, with its `let`s among them.
+#[salsa::tracked]
+pub fn check_script<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db::SourceFile) -> Vec<Report<'db>> {
+    let Some(first) = crate::analysis::db::items(db, file)
+        .iter()
+        .find(|item| item.kind(db) == crate::syntax::items::RawKind::Stmt)
+    else {
+        return vec![];
+    };
+    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    cases(db, *first, &parse_item(db, *first).ast, &mut checked, |walk| walk.script(file).map(|_| ()));
+    checked.reports
+}

@@ -1,0 +1,177 @@
+//! The salsa database: files, items, syntax trees.
+//!
+//! `SourceFile` is the only input besides the module map. An edit makes new `Item`s; those whose text
+//! stayed equal keep their identity, so nothing that hangs on them is computed again. `base` is a tracked
+//! field of its own and read only when spans leave the queries: inserting a line above moves it and
+//! invalidates nothing.
+
+use crate::analysis::{desugar, interface};
+use crate::base::{Code, Span};
+use crate::syntax::ast::Ast;
+use crate::syntax::items::{self, RawKind};
+use crate::syntax::parse;
+use std::collections::BTreeMap;
+
+/// A source file. `name` is what messages show, `module` its dotted module path.
+#[salsa::input]
+pub struct SourceFile {
+    #[returns(ref)]
+    pub name: String,
+    #[returns(ref)]
+    pub module: String,
+    /// Part of the standard library.
+    #[returns(copy)]
+    pub embedded: bool,
+    /// Index among the files that diagnostics and emitted comments refer to.
+    #[returns(copy)]
+    pub index: u32,
+    #[returns(ref)]
+    pub text: String,
+}
+
+/// Which module path is which file.
+#[salsa::input(singleton)]
+pub struct ModuleMap {
+    #[returns(ref)]
+    pub files: BTreeMap<String, SourceFile>,
+}
+
+/// A top-level item: identity is file, kind, name and the count of equal ones before it.
+#[salsa::tracked]
+pub struct Item<'db> {
+    #[returns(copy)]
+    pub file: SourceFile,
+    #[returns(copy)]
+    pub kind: RawKind,
+    #[returns(ref)]
+    pub name: Option<String>,
+    #[returns(copy)]
+    pub nth: u32,
+    #[tracked]
+    #[returns(ref)]
+    pub text: String,
+    /// Offset of the item's first byte in its file.
+    #[tracked]
+    #[returns(copy)]
+    pub base: u32,
+}
+
+/// An item's tree and its syntax errors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    pub ast: Ast,
+    pub errors: Vec<parse::SyntaxError>,
+}
+
+/// The items of a file, in order.
+#[salsa::tracked]
+pub fn items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'db>> {
+    let text = file.text(db);
+    let mut seen: BTreeMap<(RawKind, Option<String>), u32> = BTreeMap::new();
+    items::split(text)
+        .into_iter()
+        .map(|raw| {
+            let nth = seen.entry((raw.kind, raw.name.clone())).or_insert(0);
+            let index = *nth;
+            *nth += 1;
+            let slice = text.get(raw.span.start as usize..raw.span.end as usize).unwrap_or("");
+            Item::new(db, file, raw.kind, raw.name, index, slice.to_string(), raw.span.start)
+        })
+        .collect()
+}
+
+/// Parses one item; spans count from its first byte.
+#[salsa::tracked]
+pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Parsed {
+    let mut parsed = parse::parse_item(item.text(db));
+    desugar::functional_layers(&mut parsed.ast);
+    Parsed { ast: parsed.ast, errors: parsed.errors }
+}
+
+/// The item's tree without function bodies and with all spans zero: what other items depend on.
+/// Its equality is the firewall: an edit inside a body, or one that only moves text, ends here.
+#[salsa::tracked]
+pub fn interface<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Ast {
+    interface::of(&parse_item(db, item).ast)
+}
+
+/// A place inside an item.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, salsa::SalsaValue)]
+pub struct Place<'db> {
+    pub item: Item<'db>,
+    pub span: Span,
+}
+
+/// A diagnostic whose places are relative to items, so that it stays equal when text moves.
+#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+pub struct Report<'db> {
+    pub code: Code,
+    pub message: String,
+    pub labels: Vec<ReportLabel<'db>>,
+    pub notes: Vec<String>,
+    pub fixes: Vec<ReportFix<'db>>,
+}
+
+#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+pub struct ReportLabel<'db> {
+    pub place: Place<'db>,
+    pub text: String,
+    pub primary: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+pub struct ReportFix<'db> {
+    pub title: String,
+    pub edits: Vec<(Place<'db>, String)>,
+}
+
+impl<'db> Report<'db> {
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Report { code, message: message.into(), labels: vec![], notes: vec![], fixes: vec![] }
+    }
+
+    pub fn at(mut self, place: Place<'db>, text: impl Into<String>) -> Self {
+        self.labels.push(ReportLabel { place, text: text.into(), primary: true });
+        self
+    }
+
+    pub fn also(mut self, place: Place<'db>, text: impl Into<String>) -> Self {
+        self.labels.push(ReportLabel { place, text: text.into(), primary: false });
+        self
+    }
+
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+
+    pub fn fix(mut self, title: impl Into<String>, edits: Vec<(Place<'db>, String)>) -> Self {
+        self.fixes.push(ReportFix { title: title.into(), edits });
+        self
+    }
+
+    /// Absolute places. Reads item offsets, so it is called outside the queries.
+    pub fn resolve(&self, db: &'db dyn salsa::Database) -> crate::base::Diagnostic {
+        use crate::base::{Diagnostic, Edit, FileId};
+        let absolute = |place: &Place<'db>| {
+            (FileId(place.item.file(db).index(db)), place.span.offset_by(place.item.base(db)))
+        };
+        let mut diagnostic = Diagnostic::new(self.code, self.message.clone());
+        for label in &self.labels {
+            let (file, span) = absolute(&label.place);
+            diagnostic = match label.primary {
+                true => diagnostic.primary(file, span, label.text.clone()),
+                false => diagnostic.secondary(file, span, label.text.clone()),
+            };
+        }
+        diagnostic.notes = self.notes.clone();
+        for fix in &self.fixes {
+            let edits = fix.edits.iter().map(|(place, text)| {
+                let (file, span) = absolute(place);
+                Edit { file, span, text: text.clone() }
+            });
+            diagnostic = diagnostic.fix(fix.title.clone(), edits.collect());
+        }
+        diagnostic
+    }
+}

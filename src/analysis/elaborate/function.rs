@@ -1,0 +1,127 @@
+//! Bodies on their own: definitions being checked, and callees that become functions.
+
+use crate::analysis::elaborate::names::{full_fn, full_layer};
+use crate::analysis::elaborate::types::TypeSpec;
+use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
+use crate::analysis::value::{Comparison, Cond, FnRef, Instance, TensorValue, Value, ValueRef};
+use crate::analysis::world::Walk;
+use crate::ops::{Obligation, ObligationKind};
+use crate::syntax::ast::Param;
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
+use std::collections::VecDeque;
+
+/// A callee as lowering gives it a function: everything over the callee's own symbols.
+pub struct Callee<'db> {
+    pub function: FnRef<'db>,
+    pub instance: Option<Instance<'db>>,
+    pub elems: Vec<(String, Elem)>,
+    /// Dim variables and packs, in the order the signature introduces them.
+    pub declared: Vec<(Option<String>, Shape)>,
+    /// By parameter; tensors are the function's parameters.
+    pub arguments: Vec<(String, Value<'db>)>,
+    /// Dims that are at least 1.
+    pub positive: Vec<Symbol>,
+}
+
+impl<'db> Elaborator<'_, 'db> {
+    /// Walks a callee's body; the elaborator was made for the callee's item.
+    pub fn callee(&mut self, callee: &Callee<'db>) -> Walk<Value<'db>> {
+        let full = full_fn(self.db, callee.function);
+        for symbol in &callee.positive {
+            self.facts.assume_positive(symbol);
+        }
+        if let (Some(layer), Some(instance)) = (full.layer, &callee.instance) {
+            let layer = full_layer(self.db, layer);
+            self.enter_layer(layer, instance.clone());
+            self.assume_wheres(&layer.decl.wheres)?;
+            self.members(layer, &[])?;
+        }
+        for (name, elem) in &callee.elems {
+            self.elems.insert(name.clone(), elem.clone());
+        }
+        self.scopes.push(Default::default());
+        let given: VecDeque<Shape> = callee.declared.iter().map(|(_, shape)| shape.clone()).collect();
+        self.declaring = Some(Declaring::new(DeclareAs::Given(given)));
+        for (param, (_, value)) in full.decl.params.iter().zip(&callee.arguments) {
+            if let Some(ty) = param.ty {
+                self.resolve_type(ty)?;
+            }
+            self.bind(&param.name.name, value.clone());
+        }
+        self.declaring = None;
+        self.assume_wheres(&full.decl.wheres)?;
+        self.function_result(full)
+    }
+
+    /// Takes `where` facts for granted.
+    pub fn assume_wheres(&mut self, wheres: &'db [crate::syntax::ast::ExprId]) -> Walk<()> {
+        for expr in wheres {
+            if let Value::Bool(cond) = self.expr(*expr)? {
+                self.assume(&cond, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks a function of a definition that is checked on its own: its parameters are whatever the
+    /// signature says.
+    pub fn definition(&mut self, function: FnRef<'db>) -> Walk<Value<'db>> {
+        self.declare_type_params(&function.decl.type_params)?;
+        self.scopes.push(Default::default());
+        self.declaring = Some(Declaring::new(DeclareAs::Own));
+        for param in &function.decl.params {
+            let value = self.open_parameter(param)?;
+            self.bind(&param.name.name, value);
+        }
+        self.declaring = None;
+        self.assume_wheres(&function.decl.wheres)?;
+        self.function_result(function)
+    }
+
+    fn open_parameter(&mut self, param: &'db Param) -> Walk<Value<'db>> {
+        let Some(ty) = param.ty else {
+            return match param.default {
+                Some(_) => self.open_hyper(param),
+                // Any tensor: what it is used for is checked at the call.
+                None => Ok(Value::Error),
+            };
+        };
+        let spec = self.resolve_type(ty)?;
+        let optional = param.default.is_some_and(|d| matches!(self.ast[d].kind, crate::syntax::ast::ExprKind::None));
+        if optional && !self.decide(&Cond::Opaque(format!("{} != None", param.name.name)))? {
+            return Ok(Value::None);
+        }
+        self.open_value(&spec, param)
+    }
+
+    fn open_value(&mut self, spec: &TypeSpec<'db>, param: &'db Param) -> Walk<Value<'db>> {
+        match spec {
+            TypeSpec::Tensor(ty) => Ok(tensor(ty.clone())),
+            TypeSpec::Tuple(items) => {
+                let items: Walk<Vec<_>> = items.iter().map(|item| self.open_value(item, param)).collect();
+                Ok(Value::Tuple(items?))
+            }
+            TypeSpec::Layer(_) | TypeSpec::Any => Ok(Value::Error),
+            _ => self.open_hyper(param),
+        }
+    }
+}
+
+fn tensor<'db>(ty: TensorType) -> Value<'db> {
+    Value::Tensor(TensorValue { ty, value: ValueRef(u32::MAX) })
+}
+
+/// A condition over sizes as something to check when they are known.
+pub fn obligation_of(cond: &Cond, message: String) -> Option<Obligation> {
+    let Cond::Compare(op, HostExpr::Int(a), HostExpr::Int(b)) = cond else { return None };
+    let one = Dim::constant(1);
+    let kind = match op {
+        Comparison::Eq => ObligationKind::Equal(a.clone(), b.clone()),
+        Comparison::Ge => ObligationKind::AtLeast(a.clone(), b.clone()),
+        Comparison::Le => ObligationKind::AtLeast(b.clone(), a.clone()),
+        Comparison::Gt => ObligationKind::AtLeast(a.clone(), b.add(&one)),
+        Comparison::Lt => ObligationKind::AtLeast(b.clone(), a.add(&one)),
+        Comparison::Ne => return None,
+    };
+    Some(Obligation { kind, message })
+}

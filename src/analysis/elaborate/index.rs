@@ -1,0 +1,449 @@
+//! Subscripts: of tensors as NumPy's, of lists and shapes, and type arguments of layers.
+
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::host::element_at;
+use crate::analysis::value::{List, TensorValue, Value};
+use crate::analysis::world::{Abort, Walk};
+use crate::base::{Span, code};
+use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
+use crate::syntax::ast::{ExprId, ExprKind, IndexItem};
+use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
+
+/// A subscript item, evaluated.
+enum Subscript {
+    /// `:` on this axis.
+    All,
+    Slice { start: Option<Dim>, stop: Option<Dim>, step: i64, span: Span },
+    /// A host int: the axis goes.
+    Position(Dim, Span),
+    /// A run-time scalar or an array of positions.
+    Tensor(TensorValue, Span),
+    NewAxis,
+    Ellipsis,
+}
+
+impl<'db> Elaborator<'_, 'db> {
+    pub fn index_expr(&mut self, base: ExprId, items: &'db [IndexItem], span: Span) -> Walk<Value<'db>> {
+        let value = self.expr(base)?;
+        let base_span = self.span(base);
+        match value {
+            Value::Error => Ok(Value::Error),
+            Value::Tensor(tensor) => {
+                let subscripts = self.subscripts(items)?;
+                self.index_tensor(tensor, subscripts, base_span, span)
+            }
+            Value::Layer(layer, _) => {
+                let elems = self.type_arguments(items)?;
+                Ok(Value::Layer(layer, elems))
+            }
+            Value::DType(elem) => {
+                // `TernaryTensor[2, 2]`, `float32[4]`: a tensor type in value position.
+                let mut dims = vec![];
+                for item in items {
+                    if let IndexItem::Expr(expr) = item {
+                        dims.push(self.int_expr(*expr)?);
+                    }
+                }
+                Ok(Value::TensorType(TensorType::new(elem, Shape::new(dims))))
+            }
+            list => self.index_list(list, items, span),
+        }
+    }
+
+    fn type_arguments(&mut self, items: &'db [IndexItem]) -> Walk<Vec<Elem>> {
+        let mut elems = vec![];
+        for item in items {
+            let IndexItem::Expr(expr) = item else { continue };
+            let span = self.span(*expr);
+            match self.expr(*expr)? {
+                Value::DType(elem) => elems.push(elem),
+                other => {
+                    let message = format!("a type argument must be an element type, not {}", other.describe());
+                    return Err(self.error(code::E0208, message, span, "not an element type"));
+                }
+            }
+        }
+        Ok(elems)
+    }
+
+    fn index_list(&mut self, list: Value<'db>, items: &'db [IndexItem], span: Span) -> Walk<Value<'db>> {
+        let [item] = items else {
+            return Err(self.error(code::E0304, "a list takes one subscript", span, "more than one here"));
+        };
+        match item {
+            IndexItem::Expr(expr) => {
+                let position = self.int_expr(*expr)?;
+                self.element(list, &position, span)
+            }
+            IndexItem::Slice { start, stop, step: None, .. } => {
+                let start = start.map(|e| self.int_expr(e)).transpose()?;
+                let stop = stop.map(|e| self.int_expr(e)).transpose()?;
+                self.slice_list(list, start, stop, span)
+            }
+            IndexItem::Slice { span, .. } => {
+                Err(self.error(code::E0201, "a slice of a list takes no step", *span, "a step here"))
+            }
+        }
+    }
+
+    /// `list[position]`; negative positions count from the end.
+    fn element(&mut self, list: Value<'db>, position: &Dim, span: Span) -> Walk<Value<'db>> {
+        match &list {
+            Value::List(List::Repeat { index, count, element }) => {
+                let from_end = self.facts.normal(position).as_const().is_some_and(|p| p < 0);
+                let position = if from_end { count.add(position) } else { position.clone() };
+                let message = format!("position {position} is outside a list of {count}");
+                let last = count.sub(&Dim::constant(1));
+                let kind = ObligationKind::AtLeast(last, position.clone());
+                // An index of the very loop over this list is inside by construction.
+                if !position.symbols().iter().any(|s| s.as_str().contains('\'')) {
+                    self.require(Obligation { kind, message }, span)?;
+                }
+                Ok(element_at(index, element, &position))
+            }
+            Value::Shape(shape) if shape.pack.is_some() => match self.known_int(position)? {
+                Some(position) => match shape.axis(position) {
+                    Ok(axis) => Ok(Value::dim(shape.dims[axis].clone())),
+                    Err(_) => Ok(Value::dim(self.fresh_dim())),
+                },
+                None => Ok(Value::dim(self.fresh_dim())),
+            },
+            Value::Opaque(_) => Ok(Value::dim(self.fresh_dim())),
+            Value::List(_) | Value::Tuple(_) | Value::Shape(_) => {
+                let items = self.as_items(&list).unwrap_or_default();
+                let Some(known) = self.known_int(position)? else { return Ok(Value::Error) };
+                let len = items.len() as i64;
+                let index = if known < 0 { known + len } else { known };
+                match usize::try_from(index).ok().and_then(|i| items.get(i)) {
+                    Some(item) => Ok(item.clone()),
+                    None => {
+                        let message = format!("position {known} is outside a list of {len}");
+                        Err(self.error(code::E0309, message, span, "out of range"))
+                    }
+                }
+            }
+            Value::Error => Ok(Value::Error),
+            other => {
+                let message = format!("{} cannot be subscripted", other.describe());
+                Err(self.error(code::E0201, message, span, ""))
+            }
+        }
+    }
+
+    fn slice_list(&mut self, list: Value<'db>, start: Option<Dim>, stop: Option<Dim>, span: Span) -> Walk<Value<'db>> {
+        if let Value::Shape(shape) = &list
+            && let Some((at, pack)) = &shape.pack
+        {
+            return self.slice_pack(shape, *at, pack.clone(), start, stop);
+        }
+        if let Value::List(List::Repeat { count, .. }) = &list {
+            self.known_int(&count.clone())?;
+        }
+        let Some(items) = self.as_items(&list) else {
+            return match list {
+                Value::Opaque(_) | Value::Error | Value::List(_) => Ok(Value::Error),
+                other => {
+                    let message = format!("{} cannot be sliced", other.describe());
+                    Err(self.error(code::E0201, message, span, ""))
+                }
+            };
+        };
+        let len = items.len() as i64;
+        let mut bound = |dim: Option<Dim>, default: i64| -> Walk<Option<i64>> {
+            let Some(dim) = dim else { return Ok(Some(default)) };
+            Ok(self.known_int(&dim)?.map(|v| if v < 0 { v + len } else { v }.clamp(0, len)))
+        };
+        let (Some(start), Some(stop)) = (bound(start, 0)?, bound(stop, len)?) else { return Ok(Value::Error) };
+        Ok(Value::list(items[start as usize..stop.max(start) as usize].to_vec()))
+    }
+
+    /// `x.shape[:-1]` where the shape has a pack.
+    fn slice_pack(
+        &mut self,
+        shape: &Shape,
+        at: usize,
+        pack: crate::types::Pack,
+        start: Option<Dim>,
+        stop: Option<Dim>,
+    ) -> Walk<Value<'db>> {
+        let start = match start {
+            None => Some(0),
+            Some(dim) => self.known_int(&dim)?,
+        };
+        let stop = match stop {
+            None => Some(0),
+            Some(dim) => self.known_int(&dim)?.filter(|s| *s < 0),
+        };
+        let tail = shape.dims.len() - at;
+        if let (Some(start), Some(stop)) = (start, stop)
+            && (0..=at as i64).contains(&start)
+            && -stop <= tail as i64
+        {
+            let head = shape.dims[start as usize..at].to_vec();
+            let end = shape.dims.len() - (-stop) as usize;
+            return Ok(Value::Shape(Shape::with_pack(head, pack, shape.dims[at..end].to_vec())));
+        }
+        if let Some(start) = start
+            && start < 0
+            && -start <= tail as i64
+            && stop == Some(0)
+        {
+            let from = shape.dims.len() - (-start) as usize;
+            return Ok(Value::Shape(Shape::new(shape.dims[from..].to_vec())));
+        }
+        Ok(Value::Shape(Shape::unknown()))
+    }
+
+    fn subscripts(&mut self, items: &'db [IndexItem]) -> Walk<Vec<Subscript>> {
+        let ast = self.ast;
+        let mut subscripts = vec![];
+        for item in items {
+            let subscript = match item {
+                IndexItem::Slice { start: None, stop: None, step: None, .. } => Subscript::All,
+                IndexItem::Slice { start, stop, step, span } => {
+                    let step = match step {
+                        None => 1,
+                        Some(step) => {
+                            let step = self.int_expr(*step)?;
+                            self.known_int(&step)?.unwrap_or(1)
+                        }
+                    };
+                    let start = start.map(|e| self.int_expr(e)).transpose()?;
+                    let stop = stop.map(|e| self.int_expr(e)).transpose()?;
+                    Subscript::Slice { start, stop, step, span: *span }
+                }
+                IndexItem::Expr(expr) => {
+                    let span = ast[*expr].span;
+                    match &ast[*expr].kind {
+                        ExprKind::None => Subscript::NewAxis,
+                        ExprKind::Ellipsis => Subscript::Ellipsis,
+                        _ => match self.expr(*expr)? {
+                            Value::Number(HostExpr::Int(dim)) => Subscript::Position(dim, span),
+                            Value::Tensor(tensor) => Subscript::Tensor(tensor, span),
+                            Value::None => Subscript::NewAxis,
+                            list @ Value::List(_) => {
+                                let elem = Elem::Known(crate::types::DType::Int64);
+                                Subscript::Tensor(self.to_tensor(list, Some(&elem), span)?, span)
+                            }
+                            Value::Error => return Err(Abort::Reported),
+                            other => {
+                                let message = format!("{} is not a subscript", other.describe());
+                                return Err(self.error(code::E0201, message, span, ""));
+                            }
+                        },
+                    }
+                }
+            };
+            subscripts.push(subscript);
+        }
+        Ok(subscripts)
+    }
+
+    fn index_tensor(
+        &mut self,
+        tensor: TensorValue,
+        subscripts: Vec<Subscript>,
+        base_span: Span,
+        span: Span,
+    ) -> Walk<Value<'db>> {
+        let consumes = |s: &Subscript| !matches!(s, Subscript::NewAxis | Subscript::Ellipsis);
+        let used = subscripts.iter().filter(|s| consumes(s)).count();
+        let after: usize = match subscripts.iter().position(|s| matches!(s, Subscript::Ellipsis)) {
+            Some(at) => subscripts[at..].iter().filter(|s| consumes(s)).count(),
+            None => 0,
+        };
+        if let Some(rank) = tensor.ty.shape.rank()
+            && used > rank
+        {
+            let message = format!("{used} subscripts for a tensor of rank {rank}");
+            return Err(self.error(code::E0304, message, span, format!("this is {}", tensor.ty)));
+        }
+        // Walk the axes from the left, then, behind `...`, from the right; `axis` names the place in the
+        // tensor as it is after the subscripts done so far.
+        let mut current = tensor;
+        let mut axis: i64 = 0;
+        let mut remaining = after as i64;
+        let mut behind = false;
+        for subscript in subscripts {
+            match subscript {
+                Subscript::Ellipsis => {
+                    behind = true;
+                    axis = -remaining;
+                }
+                Subscript::All => axis += 1,
+                Subscript::NewAxis => {
+                    let at = if behind { axis - 1 } else { axis };
+                    let attrs = Attrs::new().with("axis", Attr::int(at));
+                    current = self.one("unsqueeze", vec![current], attrs, &[base_span], span)?;
+                    if !behind {
+                        axis += 1;
+                    }
+                }
+                Subscript::Slice { start, stop, step, span: item_span } => {
+                    current = self.slice_axis(current, axis, start, stop, step, item_span)?;
+                    axis += 1;
+                }
+                Subscript::Position(position, item_span) => {
+                    let next = position.add(&Dim::constant(1));
+                    let stop = if position.as_const() == Some(-1) { None } else { Some(next) };
+                    current = self.slice_axis(current, axis, Some(position), stop, 1, item_span)?;
+                    let attrs = Attrs::new().with("axis", Attr::int(axis));
+                    current = self.one("squeeze", vec![current], attrs, &[base_span], span)?;
+                    if behind {
+                        axis += 1;
+                    }
+                }
+                Subscript::Tensor(index, item_span) => {
+                    let rank = index.ty.shape.rank();
+                    let attrs = Attrs::new().with("axis", Attr::int(axis));
+                    current = self.one("take", vec![current, index], attrs, &[base_span, item_span], span)?;
+                    axis += if behind { 1 } else { rank.unwrap_or(1) as i64 };
+                }
+            }
+            if behind && axis == 0 {
+                remaining = 0;
+            }
+        }
+        let _ = remaining;
+        Ok(Value::Tensor(current))
+    }
+
+    fn one(
+        &mut self,
+        op: &str,
+        operands: Vec<TensorValue>,
+        attrs: Attrs,
+        spans: &[Span],
+        span: Span,
+    ) -> Walk<TensorValue> {
+        match self.emit_one(op, operands, attrs, spans, span)? {
+            Value::Tensor(tensor) => Ok(tensor),
+            _ => Err(Abort::Reported),
+        }
+    }
+
+    /// `start:stop:step` on one axis. Constant negative bounds, and `-e`, count from the end; `::-1` flips.
+    fn slice_axis(
+        &mut self,
+        tensor: TensorValue,
+        axis: i64,
+        start: Option<Dim>,
+        stop: Option<Dim>,
+        step: i64,
+        span: Span,
+    ) -> Walk<TensorValue> {
+        if step == -1 && start.is_none() && stop.is_none() {
+            let attrs = Attrs::new().with("axes", Attr::ints(&[axis]));
+            return self.one("flip", vec![tensor], attrs, &[span], span);
+        }
+        if step < 1 {
+            let message = "a slice's step must be positive; `::-1` alone flips an axis";
+            return Err(self.error(code::E0310, message, span, format!("the step is {step}")));
+        }
+        let size = match tensor.ty.shape.axis(axis) {
+            Ok(index) => tensor.ty.shape.dims[index].clone(),
+            Err(None) => self.fresh_dim(),
+            Err(Some(rank)) => {
+                let message = format!("axis {axis} is out of range for rank {rank}");
+                return Err(self.error(code::E0304, message, span, format!("this is {}", tensor.ty)));
+            }
+        };
+        let resolve = |dim: Dim| if is_from_end(&dim) { size.add(&dim) } else { dim };
+        let start = resolve(start.unwrap_or_default());
+        let stop = stop.map_or(size.clone(), resolve);
+        let attrs = Attrs::new()
+            .with("axis", Attr::int(axis))
+            .with("start", Attr::Int(start))
+            .with("stop", Attr::Int(stop))
+            .with("step", Attr::int(step));
+        self.one("slice", vec![tensor], attrs, &[span], span)
+    }
+
+    /// `x[...] = value`: a functional update. Gives the new tensor.
+    pub fn updated(
+        &mut self,
+        tensor: TensorValue,
+        items: &'db [IndexItem],
+        value: Value<'db>,
+        value_span: Span,
+        span: Span,
+    ) -> Walk<TensorValue> {
+        let subscripts = self.subscripts(items)?;
+        let mut starts = vec![];
+        let mut axis = 0i64;
+        let mut selected = tensor.ty.shape.clone();
+        for subscript in &subscripts {
+            match subscript {
+                Subscript::All => {}
+                Subscript::Slice { start, step: 1, .. } => {
+                    if let Some(start) = start {
+                        starts.push((axis, start.clone()));
+                    }
+                }
+                Subscript::Position(position, _) => starts.push((axis, position.clone())),
+                _ => {
+                    let message = "an update takes positions and slices with step 1";
+                    return Err(self.error(code::E0211, message, span, "not a plain slice"));
+                }
+            }
+            axis += 1;
+        }
+        // The slice's own shape, with positions kept as dims of 1.
+        axis = 0;
+        for subscript in subscripts {
+            let (start, stop, item_span) = match subscript {
+                Subscript::Slice { start, stop, span, .. } => (start, stop, span),
+                Subscript::Position(position, span) => {
+                    let next = position.add(&Dim::constant(1));
+                    let stop = (position.as_const() != Some(-1)).then_some(next);
+                    (Some(position), stop, span)
+                }
+                _ => {
+                    axis += 1;
+                    continue;
+                }
+            };
+            let probe = TensorValue { ty: tensor.ty.with_shape(selected.clone()), value: tensor.value };
+            selected = self.slice_axis(probe, axis, start, stop, 1, item_span)?.ty.shape;
+            axis += 1;
+        }
+        let mut update = self.to_tensor(value, Some(&tensor.ty.elem.clone()), value_span)?;
+        if update.ty.shape != selected {
+            let attrs = Attrs::new().with("shape", Attr::Shape(selected));
+            update = self.broadcast_update(update, attrs, value_span)?;
+        }
+        let mut result = update;
+        if starts.is_empty() {
+            return Ok(result);
+        }
+        // One axis at a time, innermost last: write the slab into the slice of the axes before it.
+        let first = starts.remove(0);
+        if !starts.is_empty() {
+            let message = "an update can select along one axis; use `scatter` for more";
+            return Err(self.error(code::E0211, message, span, "selects along several axes"));
+        }
+        let size = tensor.ty.shape.axis(first.0).ok().map(|index| tensor.ty.shape.dims[index].clone());
+        let start = if is_from_end(&first.1) { size.unwrap_or_default().add(&first.1) } else { first.1 };
+        let elem = Elem::Known(crate::types::DType::Int64);
+        let start = self.to_tensor(Value::dim(start), Some(&elem), span)?;
+        let attrs = Attrs::new().with("axis", Attr::int(first.0));
+        result = self.one("dynamic_update", vec![tensor, result, start], attrs, &[span, value_span, span], span)?;
+        Ok(result)
+    }
+
+    fn broadcast_update(&mut self, update: TensorValue, attrs: Attrs, span: Span) -> Walk<TensorValue> {
+        self.one("broadcast_to", vec![update], attrs, &[span], span)
+    }
+}
+
+/// `-1`, `-n`: a position from the end.
+fn is_from_end(dim: &Dim) -> bool {
+    let mut any = false;
+    for (_, coefficient) in dim.terms() {
+        if coefficient > 0 {
+            return false;
+        }
+        any = true;
+    }
+    any
+}

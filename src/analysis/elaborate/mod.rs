@@ -1,0 +1,526 @@
+//! The elaborator: walks a body with abstract values.
+//!
+//! One walk serves checking and lowering (see [`crate::analysis::world`]). Names resolve to [`Value`]s;
+//! host arithmetic is done symbolically; tensor operations run the registry's rule and are handed to the
+//! world. A condition over hyperparameters that is not settled by facts is *decided*: in a definition the
+//! body is walked once for each answer (at most 16), when lowering the hyperparameter is demanded.
+//!
+//! For `let y = x @ weight.T` with `weight: F[n, k]` and `x: F[B, k]`: `weight` reads a member
+//! (`Leaf::Param`), `.T` is `permute`, `@` is `matmul`, whose rule proves `k == k` and gives `F[B, n]`;
+//! `y` is bound to that tensor.
+
+pub mod arguments;
+pub mod builtins;
+pub mod call;
+pub mod control;
+pub mod expr;
+pub mod function;
+pub mod host;
+pub mod index;
+pub mod layer;
+pub mod names;
+pub mod operation;
+pub mod pattern;
+pub mod script;
+pub mod stmt;
+pub mod types;
+
+use crate::analysis::db::{Item, Place, Report, SourceFile};
+use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
+use crate::analysis::world::{Abort, Walk, World};
+use crate::base::{Code, Span, code};
+use crate::ops::{Obligation, ObligationKind};
+use crate::syntax::ast::{Ast, ExprId};
+use crate::types::{Dim, Elem, Facts, HostExpr, Pack, Shape, Symbol, TensorType, Verdict};
+use std::collections::BTreeMap;
+
+/// Walks of one definition for different answers to open conditions.
+pub const MAX_CASES: usize = 16;
+
+/// What a name stands for inside a body.
+#[derive(Clone, Debug)]
+pub enum Binding<'db> {
+    Value(Value<'db>),
+    /// A stored member of the layer.
+    Storage(Box<StorageMember>),
+    /// A member that exists only under a condition that does not hold here.
+    Absent { condition: String },
+}
+
+/// A `param`, `buffer` or `state` as methods see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StorageMember {
+    /// Dotted path from the own instance.
+    pub path: String,
+    pub ty: TensorType,
+    pub scheme: Option<crate::quant::Scheme>,
+    pub assignable: bool,
+}
+
+/// The answers given to open conditions, in the order asked.
+#[derive(Clone, Debug, Default)]
+pub struct Decisions {
+    script: Vec<bool>,
+    taken: Vec<(String, bool)>,
+    /// What is known without having been asked.
+    given: Vec<(String, bool)>,
+}
+
+impl Decisions {
+    fn recall(&self, key: &str) -> Option<bool> {
+        self.taken.iter().chain(&self.given).find(|(k, _)| k == key).map(|(_, b)| *b)
+    }
+
+    fn answer(&mut self, key: String) -> bool {
+        let answer = self.script.get(self.taken.len()).copied().unwrap_or(true);
+        self.taken.push((key, answer));
+        answer
+    }
+
+    /// The next combination, or `None` when all were walked.
+    pub fn next(&self) -> Option<Decisions> {
+        let mut script: Vec<bool> = self.taken.iter().map(|(_, b)| *b).collect();
+        while let Some(last) = script.pop() {
+            if last {
+                script.push(false);
+                return Some(Decisions { script, ..Decisions::default() });
+            }
+        }
+        None
+    }
+}
+
+/// How names that a signature introduces get their meaning.
+#[derive(Clone, Debug)]
+pub enum DeclareAs {
+    /// As symbols of the definition being walked.
+    Own,
+    /// As unknowns to solve for, unlike any other symbol.
+    Fresh,
+    /// As these, in the order in which they are introduced.
+    Given(std::collections::VecDeque<Shape>),
+}
+
+/// Dim variables and packs that a signature introduces, in order.
+#[derive(Clone, Debug)]
+pub struct Declaring {
+    pub mode: DeclareAs,
+    pub declared: Vec<Declared>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Declared {
+    /// `None` for an anonymous `...`.
+    pub name: Option<String>,
+    pub symbol: Symbol,
+    pub is_pack: bool,
+}
+
+impl Declaring {
+    pub fn new(mode: DeclareAs) -> Declaring {
+        Declaring { mode, declared: vec![] }
+    }
+}
+
+pub struct Elaborator<'w, 'db> {
+    pub db: &'db dyn salsa::Database,
+    pub world: &'w mut dyn World<'db>,
+    pub item: Item<'db>,
+    pub file: SourceFile,
+    pub ast: &'db Ast,
+    pub scopes: Vec<BTreeMap<String, Binding<'db>>>,
+    /// The instance whose method or constructor is walked.
+    pub instance: Option<Instance<'db>>,
+    pub layer: Option<LayerRef<'db>>,
+    /// Type variables in scope.
+    pub elems: BTreeMap<String, Elem>,
+    pub facts: Facts,
+    pub reports: Vec<Report<'db>>,
+    pub obligations: Vec<(Obligation, Place<'db>)>,
+    pub decisions: Decisions,
+    /// Where a symbol was introduced, for messages.
+    pub origins: BTreeMap<Symbol, Place<'db>>,
+    /// Inferred types by span, for the editor.
+    pub inferred: Vec<(Span, String)>,
+    /// Whether layers may be made here (constructors, tests, scripts).
+    pub makes_layers: bool,
+    /// Tests and scripts own the instances they make.
+    pub adopts: bool,
+    /// The declared result of the function being walked.
+    pub result: Option<types::TypeSpec<'db>>,
+    /// Names of signature types may introduce dim variables; the ones introduced.
+    pub declaring: Option<Declaring>,
+    /// The element type that the surroundings give to creations and numbers.
+    pub context: Option<Elem>,
+    /// Indices of loops and lists that can be expanded if something must know them.
+    pub expandable: Vec<Symbol>,
+    /// Lookups of constants in progress, against cycles.
+    pub pending: Vec<Item<'db>>,
+    pub depth: u32,
+    next_unknown: u32,
+    next_index: u32,
+}
+
+/// Calls, constants and constructors nest this deep at most.
+const MAX_DEPTH: u32 = 200;
+
+impl<'w, 'db> Elaborator<'w, 'db> {
+    pub fn new(db: &'db dyn salsa::Database, world: &'w mut dyn World<'db>, item: Item<'db>, ast: &'db Ast) -> Self {
+        Elaborator {
+            db,
+            world,
+            item,
+            file: item.file(db),
+            ast,
+            scopes: vec![BTreeMap::new()],
+            instance: None,
+            layer: None,
+            elems: BTreeMap::new(),
+            facts: Facts::default(),
+            reports: vec![],
+            obligations: vec![],
+            decisions: Decisions::default(),
+            origins: BTreeMap::new(),
+            inferred: vec![],
+            makes_layers: false,
+            adopts: false,
+            result: None,
+            declaring: None,
+            context: None,
+            expandable: vec![],
+            pending: vec![],
+            depth: 0,
+            next_unknown: 0,
+            next_index: 0,
+        }
+    }
+
+    /// An elaborator for another item (a constant, a constructor, an inlined function) on the same world.
+    /// What it learns about symbols is of the same scope, so facts are shared both ways.
+    pub fn nested<T>(
+        &mut self,
+        item: Item<'db>,
+        ast: &'db Ast,
+        walk: impl FnOnce(&mut Elaborator<'_, 'db>) -> Walk<T>,
+    ) -> Walk<T> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.error(code::E0404, "compile-time evaluation nests too deeply", Span::default(), ""));
+        }
+        let mut inner = Elaborator::new(self.db, &mut *self.world, item, ast);
+        inner.facts = std::mem::take(&mut self.facts);
+        inner.decisions = std::mem::take(&mut self.decisions);
+        inner.pending = self.pending.clone();
+        inner.expandable = self.expandable.clone();
+        inner.adopts = self.adopts;
+        inner.origins = self.origins.clone();
+        inner.depth = self.depth + 1;
+        inner.next_unknown = self.next_unknown;
+        inner.next_index = self.next_index;
+        let result = walk(&mut inner);
+        let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, .. } = inner;
+        self.facts = facts;
+        self.decisions = decisions;
+        self.reports.extend(reports);
+        self.obligations.extend(obligations);
+        self.next_unknown = next_unknown;
+        self.next_index = next_index;
+        result
+    }
+
+    pub fn place(&self, span: Span) -> Place<'db> {
+        Place { item: self.item, span }
+    }
+
+    pub fn span(&self, expr: ExprId) -> Span {
+        self.ast[expr].span
+    }
+
+    /// Reports and gives the abort to return.
+    pub fn fail(&mut self, mut report: Report<'db>) -> Abort {
+        report.message = readable(&report.message);
+        for label in &mut report.labels {
+            label.text = readable(&label.text);
+        }
+        self.reports.push(report);
+        Abort::Reported
+    }
+
+    pub fn error(&mut self, code: Code, message: impl Into<String>, span: Span, label: impl Into<String>) -> Abort {
+        let place = self.place(span);
+        self.fail(Report::new(code, message).at(place, label))
+    }
+
+    /// Introduces a dim variable or pack of the signature being read.
+    pub fn declare(&mut self, name: Option<&str>, is_pack: bool, span: Span) -> Shape {
+        let place = self.place(span);
+        let fresh = self.fresh_index(name.unwrap_or("..."));
+        let Some(declaring) = &mut self.declaring else { return Shape::unknown() };
+        let count = declaring.declared.len();
+        let symbol = match (&declaring.mode, name) {
+            (DeclareAs::Fresh, _) => fresh,
+            (_, Some(name)) => Symbol::new(name),
+            (_, None) => crate::types::facts::hidden_symbol("...", count),
+        };
+        declaring.declared.push(Declared { name: name.map(String::from), symbol: symbol.clone(), is_pack });
+        let own = match is_pack {
+            true => Shape::with_pack(vec![], Pack::Named(symbol.clone()), vec![]),
+            false => Shape::new(vec![Dim::symbol(symbol.as_str())]),
+        };
+        let meaning = match &mut declaring.mode {
+            DeclareAs::Own | DeclareAs::Fresh => own,
+            DeclareAs::Given(given) => given.pop_front().unwrap_or(own),
+        };
+        if !is_pack {
+            self.facts.assume_positive(&symbol);
+            self.origins.entry(symbol).or_insert(place);
+        }
+        if let Some(name) = name {
+            let value = match (is_pack, meaning.dims.first()) {
+                (false, Some(dim)) => Value::dim(dim.clone()),
+                _ => Value::Shape(meaning.clone()),
+            };
+            self.bind(name, value);
+        }
+        meaning
+    }
+
+    /// A new `?`.
+    pub fn fresh_dim(&mut self) -> Dim {
+        self.next_unknown += 1;
+        Dim::unknown(self.next_unknown)
+    }
+
+    /// A new loop index or list index.
+    pub fn fresh_index(&mut self, hint: &str) -> Symbol {
+        self.next_index += 1;
+        crate::types::facts::hidden_symbol(hint, self.next_index as usize)
+    }
+
+    pub fn bind(&mut self, name: &str, value: Value<'db>) {
+        self.bind_as(name, Binding::Value(value));
+    }
+
+    pub fn bind_as(&mut self, name: &str, binding: Binding<'db>) {
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_string(), binding);
+        }
+    }
+
+    pub fn local(&self, name: &str) -> Option<&Binding<'db>> {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name))
+    }
+
+    /// Runs in a scope of its own.
+    pub fn scoped<T>(&mut self, walk: impl FnOnce(&mut Self) -> Walk<T>) -> Walk<T> {
+        self.scopes.push(BTreeMap::new());
+        let result = walk(self);
+        self.scopes.pop();
+        result
+    }
+
+    /// A number that must be known now: when lowering it is demanded, in a definition it may stay open.
+    pub fn known_number(&self, expr: &HostExpr) -> Walk<Option<f64>> {
+        if let Some(value) = self.settle(expr).as_const() {
+            return Ok(Some(value));
+        }
+        self.demand(expr.symbols().into_iter().collect())?;
+        Ok(None)
+    }
+
+    /// As [`Elaborator::known_number`], for ints.
+    pub fn known_int(&self, dim: &Dim) -> Walk<Option<i64>> {
+        if let Some(value) = self.facts.normal(dim).as_const() {
+            return Ok(Some(value));
+        }
+        if !dim.has_unknown() {
+            self.demand(dim.symbols().into_iter().collect())?;
+        }
+        Ok(None)
+    }
+
+    /// Asks for symbols to be fixed: an index by expanding its loop, anything else by specialising.
+    fn demand(&self, symbols: Vec<Symbol>) -> Walk<()> {
+        if let Some(index) = symbols.iter().find(|symbol| self.expandable.contains(symbol)) {
+            return Err(Abort::Demand(vec![index.clone()]));
+        }
+        match self.world.specialises() && !symbols.is_empty() {
+            true => Err(Abort::Demand(symbols)),
+            false => Ok(()),
+        }
+    }
+
+    /// The expression with facts applied.
+    pub fn settle(&self, expr: &HostExpr) -> HostExpr {
+        match expr {
+            HostExpr::Int(dim) => HostExpr::Int(self.facts.normal(dim)),
+            other => other.substitute(&|symbol| Some(HostExpr::Int(self.facts.normal(&Dim::symbol(symbol.as_str()))))),
+        }
+    }
+
+    /// What is known of a condition without deciding it.
+    pub fn truth(&self, cond: &Cond) -> Option<bool> {
+        match cond {
+            Cond::Known(b) => Some(*b),
+            Cond::Opaque(name) => self.decisions.recall(name),
+            Cond::Not(c) => self.truth(c).map(|b| !b),
+            Cond::And(a, b) => match (self.truth(a), self.truth(b)) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            },
+            Cond::Or(a, b) => match (self.truth(a), self.truth(b)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+            Cond::Compare(op, a, b) => {
+                let (x, y) = (self.settle(a), self.settle(b));
+                if let (Some(x), Some(y)) = (x.as_const(), y.as_const()) {
+                    return Some(op.holds(x, y));
+                }
+                let known = match (x.as_dim(), y.as_dim()) {
+                    (Some(x), Some(y)) => self.compare_dims(*op, x, y),
+                    _ => None,
+                };
+                known.or_else(|| {
+                    let negated = Cond::Compare(op.negated(), a.clone(), b.clone());
+                    self.decisions
+                        .recall(&cond.to_string())
+                        .or_else(|| self.decisions.recall(&negated.to_string()).map(|b| !b))
+                })
+            }
+        }
+    }
+
+    fn compare_dims(&self, op: Comparison, x: &Dim, y: &Dim) -> Option<bool> {
+        let one = Dim::constant(1);
+        match op {
+            Comparison::Eq | Comparison::Ne => {
+                let equal = match self.facts.compare(x, y) {
+                    Verdict::Equal => Some(true),
+                    _ if self.facts.at_least(x, &y.add(&one)) == Some(true) => Some(false),
+                    _ if self.facts.at_least(y, &x.add(&one)) == Some(true) => Some(false),
+                    _ => None,
+                };
+                equal.map(|e| e == (op == Comparison::Eq))
+            }
+            Comparison::Ge => self.facts.at_least(x, y),
+            Comparison::Le => self.facts.at_least(y, x),
+            Comparison::Gt => self.facts.at_least(x, &y.add(&one)),
+            Comparison::Lt => self.facts.at_least(y, &x.add(&one)),
+        }
+    }
+
+    /// Settles a condition: by facts, by demanding its symbols, or by walking this case first.
+    pub fn decide(&mut self, cond: &Cond) -> Walk<bool> {
+        if let Some(truth) = self.truth(cond) {
+            return Ok(truth);
+        }
+        match cond {
+            Cond::Known(b) => Ok(*b),
+            Cond::Not(c) => Ok(!self.decide(c)?),
+            Cond::And(a, b) => Ok(self.decide(a)? && self.decide(b)?),
+            Cond::Or(a, b) => Ok(self.decide(a)? || self.decide(b)?),
+            Cond::Opaque(name) => Ok(self.decisions.answer(name.clone())),
+            Cond::Compare(_, a, b) => {
+                self.demand(a.symbols().union(&b.symbols()).cloned().collect())?;
+                let answer = self.decisions.answer(cond.to_string());
+                self.assume(cond, answer);
+                Ok(answer)
+            }
+        }
+    }
+
+    /// Learns that a condition holds (or does not).
+    pub fn assume(&mut self, cond: &Cond, holds: bool) {
+        match cond {
+            Cond::Known(_) => {}
+            Cond::Not(c) => self.assume(c, !holds),
+            Cond::And(a, b) if holds => {
+                self.assume(a, true);
+                self.assume(b, true);
+            }
+            Cond::Or(a, b) if !holds => {
+                self.assume(a, false);
+                self.assume(b, false);
+            }
+            Cond::And(..) | Cond::Or(..) => {}
+            Cond::Opaque(name) => {
+                if self.decisions.recall(name).is_none() {
+                    self.decisions.given.push((name.clone(), holds));
+                }
+            }
+            Cond::Compare(op, a, b) => {
+                let op = if holds { *op } else { op.negated() };
+                let (Some(a), Some(b)) = (a.as_dim(), b.as_dim()) else { return };
+                let one = Dim::constant(1);
+                match op {
+                    Comparison::Eq => self.assume_equal(a, b),
+                    Comparison::Ne => {}
+                    Comparison::Ge => self.facts.assume_at_least(a, b),
+                    Comparison::Le => self.facts.assume_at_least(b, a),
+                    Comparison::Gt => self.facts.assume_at_least(a, &b.add(&one)),
+                    Comparison::Lt => self.facts.assume_at_least(b, &a.add(&one)),
+                }
+            }
+        }
+    }
+
+    fn assume_equal(&mut self, a: &Dim, b: &Dim) {
+        // `dim % heads == 0` is known by its quotient.
+        match (a.as_modulo(), b.as_modulo()) {
+            (Some((value, n)), _) => self.facts.assume_modulo(&value, &n, b),
+            (None, Some((value, n))) => self.facts.assume_modulo(&value, &n, a),
+            (None, None) => self.facts.assume_equal(a, b),
+        }
+    }
+
+    /// Requires something of sizes: proved, refused, or left for when they are known.
+    pub fn require(&mut self, obligation: Obligation, span: Span) -> Walk<()> {
+        let settled = match &obligation.kind {
+            ObligationKind::Equal(a, b) => match self.facts.compare(a, b) {
+                Verdict::Equal => Some(true),
+                Verdict::Differ => self.facts.normal(&a.sub(b)).as_const().map(|d| d == 0),
+                Verdict::Unknown => None,
+            },
+            ObligationKind::Broadcast(a, b) => {
+                let (x, y) = (self.facts.normal(a), self.facts.normal(b));
+                if x == y || x.is_const(1) || y.is_const(1) {
+                    Some(true)
+                } else {
+                    match (x.as_const(), y.as_const()) {
+                        (Some(_), Some(_)) => Some(false),
+                        _ => None,
+                    }
+                }
+            }
+            ObligationKind::AtLeast(a, b) => self.facts.at_least(a, b),
+        };
+        match settled {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.error(code::E0403, obligation.message, span, "this cannot hold")),
+            None => {
+                let place = self.place(span);
+                self.obligations.push((obligation, place));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Symbols that the compiler made (`B'7`) read as the names they were made from.
+fn readable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let after_word = out.ends_with(|p: char| p.is_alphanumeric() || p == '_' || p == '.');
+        if c == '\'' && after_word && chars.peek().is_some_and(char::is_ascii_digit) {
+            while chars.peek().is_some_and(char::is_ascii_digit) {
+                chars.next();
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

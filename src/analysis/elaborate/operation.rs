@@ -1,0 +1,497 @@
+//! Primitive operations: arguments to operands and attributes, the rule, the instruction.
+
+use crate::analysis::db::Report;
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::arguments::CallArg;
+use crate::analysis::value::{List, TensorValue, Value};
+use crate::analysis::world::{Abort, Leaf, Walk};
+use crate::base::{Span, code, suggest};
+use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
+use crate::types::{DType, Dim, Elem, HostExpr, Tensor, TensorType};
+
+impl<'db> Elaborator<'_, 'db> {
+    /// Runs the rule and hands the instruction to the world.
+    pub fn emit(
+        &mut self,
+        op: OpId,
+        operands: Vec<TensorValue>,
+        attrs: Attrs,
+        operand_spans: &[Span],
+        span: Span,
+    ) -> Walk<Vec<Value<'db>>> {
+        let types: Vec<TensorType> = operands.iter().map(|operand| operand.ty.clone()).collect();
+        let results = self.rule(op, &types, &attrs, operand_spans, span)?;
+        let values: Vec<_> = operands.iter().map(|operand| operand.value).collect();
+        let place = self.place(span);
+        let refs = self.world.op(op, attrs, &values, &results, place);
+        Ok(results.into_iter().zip(refs).map(|(ty, value)| Value::Tensor(TensorValue { ty, value })).collect())
+    }
+
+    /// As [`Elaborator::emit`], for operations with one result.
+    pub fn emit_one(
+        &mut self,
+        op: &str,
+        operands: Vec<TensorValue>,
+        attrs: Attrs,
+        operand_spans: &[Span],
+        span: Span,
+    ) -> Walk<Value<'db>> {
+        let values = self.emit(crate::ops::builtin(op), operands, attrs, operand_spans, span)?;
+        Ok(values.into_iter().next().unwrap_or(Value::Error))
+    }
+
+    /// Result types by the registry's rule; its errors become reports.
+    pub fn rule(
+        &mut self,
+        op: OpId,
+        operands: &[TensorType],
+        attrs: &Attrs,
+        operand_spans: &[Span],
+        span: Span,
+    ) -> Walk<Vec<TensorType>> {
+        let mut next = self.next_unknown;
+        let mut fresh = || {
+            next += 1;
+            Dim::unknown(next)
+        };
+        let mut cx = RuleCx::new(op.get(), operands, attrs, &self.facts, &mut fresh);
+        let result = (op.get().rule)(&mut cx);
+        let obligations = std::mem::take(&mut cx.obligations);
+        self.next_unknown = next;
+        let types = match result {
+            Ok(types) | Err(Stop::Unknown(types)) => types,
+            Err(Stop::Error(error)) => return Err(self.operation_error(*error, operand_spans, span)),
+        };
+        for obligation in obligations {
+            self.require(obligation, span)?;
+        }
+        Ok(types)
+    }
+
+    fn operation_error(&mut self, error: OpError, operand_spans: &[Span], span: Span) -> Abort {
+        let mut report = Report::new(error.code, error.message);
+        let place = self.place(span);
+        report = report.at(place, "");
+        for (operand, text) in &error.labels {
+            if let Some(span) = operand_spans.get(*operand) {
+                report = report.also(self.place(*span), text.clone());
+            }
+        }
+        report = self.with_origins(report, &error.dims);
+        report.notes.extend(error.notes);
+        match error.hint {
+            Some(Hint::Transpose(operand)) => report = self.with_suffix(report, operand_spans, operand, ".T"),
+            Some(Hint::Cast(operand, dtype)) => {
+                report = self.with_suffix(report, operand_spans, operand, &format!(".to({dtype})"));
+            }
+            None => {}
+        }
+        self.fail(report)
+    }
+
+    /// Labels that say where the symbols of these dims were introduced.
+    pub fn with_origins(&self, mut report: Report<'db>, dims: &[Dim]) -> Report<'db> {
+        let symbols: std::collections::BTreeSet<_> = dims.iter().flat_map(Dim::symbols).collect();
+        for symbol in symbols {
+            if let Some(place) = self.origins.get(&symbol) {
+                report = report.also(*place, format!("`{symbol}` comes from here"));
+            }
+        }
+        report
+    }
+
+    fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
+        let Some(span) = spans.get(operand) else { return report };
+        let text = self.item.text(self.db);
+        let source = text.get(span.start as usize..span.end as usize).unwrap_or("");
+        let simple = source.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let fixed = if simple { format!("{source}{suffix}") } else { format!("({source}){suffix}") };
+        let place = self.place(*span);
+        report.note(format!("write `{fixed}`")).fix(format!("write `{fixed}`"), vec![(place, fixed)])
+    }
+
+    /// Calls an operation with evaluated arguments.
+    pub fn call_op(&mut self, op: OpId, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
+        let entry = op.get();
+        let bound = self.bind_op_args(op, args)?;
+        if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
+            return Ok(Value::Error);
+        }
+        let hint = operand_elem(entry.params, &bound);
+        let mut operands = vec![];
+        let mut operand_spans = vec![];
+        let mut attrs = Attrs::new();
+        for (param, arg) in entry.params.iter().zip(bound) {
+            if !param.is_operand() {
+                let attr = self.attribute(op, param, arg, hint.as_ref(), span)?;
+                attrs.set(param.name, attr);
+                continue;
+            }
+            let Some(arg) = arg else {
+                if param.kind == ParamKind::Tensor && param.name == "seed" {
+                    let Value::Tensor(seed) = self.rng(span) else { return Ok(Value::Error) };
+                    operands.push(seed);
+                    operand_spans.push(span);
+                } else if param.kind != ParamKind::OptionalTensor {
+                    return Err(self.missing_argument(entry.name, param.name, span));
+                }
+                continue;
+            };
+            if param.kind == ParamKind::OptionalTensor && arg.value == Value::None {
+                continue;
+            }
+            let hint = if param.holds_indices() { Some(Elem::Known(DType::Int64)) } else { hint.clone() };
+            let values = match (&param.kind, self.as_items(&arg.value)) {
+                (ParamKind::Tensors, Some(items)) => items,
+                (ParamKind::Tensors, None) => {
+                    let message = format!("`{}` takes a list of tensors, not {}", entry.name, arg.value.describe());
+                    return Err(self.error(code::E0201, message, arg.span, "not a list"));
+                }
+                _ => vec![arg.value],
+            };
+            for value in values {
+                operands.push(self.to_tensor(value, hint.as_ref(), arg.span)?);
+                operand_spans.push(arg.span);
+            }
+        }
+        let mut values = self.emit(op, operands, attrs, &operand_spans, span)?;
+        Ok(if values.len() == 1 { values.swap_remove(0) } else { Value::Tuple(values) })
+    }
+
+    /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
+    fn bind_op_args(&mut self, op: OpId, args: Vec<CallArg<'db>>) -> Walk<Vec<Option<CallArg<'db>>>> {
+        let entry = op.get();
+        let mut bound: Vec<Option<CallArg<'db>>> = entry.params.iter().map(|_| None).collect();
+        let mut position = 0;
+        for arg in args {
+            let Some(name) = &arg.name else {
+                let list = position == entry.params.len()
+                    && entry.params.last().is_some_and(|last| {
+                        matches!(last.kind, ParamKind::Ints | ParamKind::Shape | ParamKind::Axes)
+                    })
+                    && matches!(arg.value, Value::Number(_) | Value::Shape(_));
+                if list && let Some(Some(last)) = bound.get_mut(position - 1) && grows(&last.value) {
+                    let items = match std::mem::replace(&mut last.value, Value::None) {
+                        Value::List(List::Items(mut items)) if last.gathered => {
+                            items.push(arg.value);
+                            items
+                        }
+                        first => vec![first, arg.value],
+                    };
+                    last.value = Value::list(items);
+                    last.gathered = true;
+                    continue;
+                }
+                if position >= entry.params.len() {
+                    let message = format!("`{}` takes at most {} arguments", entry.name, entry.params.len());
+                    return Err(self.error(code::E0203, message, arg.span, "one too many"));
+                }
+                bound[position] = Some(arg);
+                position += 1;
+                continue;
+            };
+            let Some(index) = entry.params.iter().position(|param| param.name == name) else {
+                let names: Vec<&str> = entry.params.iter().map(|p| p.name).collect();
+                return Err(self.unknown_argument(entry.name, &name.clone(), &names, arg.span));
+            };
+            if bound[index].is_some() {
+                let message = format!("`{name}` of `{}` is given twice", entry.name);
+                return Err(self.error(code::E0206, message, arg.span, "given before"));
+            }
+            bound[index] = Some(arg);
+        }
+        Ok(bound)
+    }
+
+    pub fn unknown_argument(&mut self, callee: &str, name: &str, names: &[&str], span: Span) -> Abort {
+        let place = self.place(span);
+        let mut report = Report::new(code::E0204, format!("`{callee}` has no parameter `{name}`")).at(place, "");
+        if let Some(best) = suggest::closest(name, names.iter().copied()) {
+            report = report.note(format!("did you mean `{best}`?"));
+        }
+        report = report.note(format!("its parameters are: {}", names.join(", ")));
+        self.fail(report)
+    }
+
+    pub fn missing_argument(&mut self, callee: &str, name: &str, span: Span) -> Abort {
+        let message = format!("`{callee}` needs `{name}`");
+        self.error(code::E0205, message, span, format!("`{name}` is missing"))
+    }
+
+    fn attribute(
+        &mut self,
+        op: OpId,
+        param: &Param,
+        arg: Option<CallArg<'db>>,
+        hint: Option<&Elem>,
+        span: Span,
+    ) -> Walk<Attr> {
+        let Some(arg) = arg else {
+            return match (param.default, param.kind) {
+                (Default::Required | Default::None, ParamKind::DType) => {
+                    let context = self.context.clone();
+                    let elem = context.or_else(|| hint.cloned()).unwrap_or(Elem::Known(DType::Float32));
+                    Ok(Attr::DType(elem))
+                }
+                (Default::Str(name), ParamKind::DType) => {
+                    let elem = self.context.clone().or(DType::parse(name).map(Elem::Known));
+                    Ok(Attr::DType(elem.unwrap_or(Elem::Known(DType::Float32))))
+                }
+                (Default::Required, _) => Err(self.missing_argument(op.name(), param.name, span)),
+                (Default::None, _) => Ok(Attr::None),
+                (Default::Int(value), ParamKind::Float) => Ok(Attr::Float(HostExpr::float(value as f64))),
+                (Default::Int(value), _) => Ok(Attr::int(value)),
+                (Default::Float(value), _) => Ok(Attr::Float(HostExpr::float(value))),
+                (Default::Bool(value), _) => Ok(Attr::Bool(value)),
+                (Default::Str(value), _) => Ok(Attr::Str(value.to_string())),
+            };
+        };
+        if arg.value == Value::None && param.default == Default::None {
+            return Ok(Attr::None);
+        }
+        if matches!(arg.value, Value::Opaque(_)) {
+            return Ok(Attr::Unknown);
+        }
+        let attr = self.attribute_value(param.kind, &arg)?;
+        match attr {
+            Some(attr) => Ok(attr),
+            None => {
+                let wanted = match param.kind {
+                    ParamKind::Int | ParamKind::Axis => "an int",
+                    ParamKind::Ints | ParamKind::Axes => "an int or a list of ints",
+                    ParamKind::Shape => "a list of ints",
+                    ParamKind::Pads => "a list of (low, high) pairs",
+                    ParamKind::Float => "a number",
+                    ParamKind::Bool => "a bool",
+                    ParamKind::Str => "a string",
+                    ParamKind::DType => "an element type",
+                    ParamKind::Scheme => "a quantisation scheme",
+                    ParamKind::Tensor | ParamKind::OptionalTensor | ParamKind::Tensors => "a tensor",
+                };
+                let found = arg.value.describe();
+                let message = format!("`{}` of `{}` must be {wanted}, not {found}", param.name, op.name());
+                Err(self.error(code::E0201, message, arg.span, format!("this is {found}")))
+            }
+        }
+    }
+
+    fn attribute_value(&mut self, kind: ParamKind, arg: &CallArg<'db>) -> Walk<Option<Attr>> {
+        Ok(match (kind, &arg.value) {
+            (ParamKind::Int, Value::Number(HostExpr::Int(dim))) => Some(Attr::Int(dim.clone())),
+            (ParamKind::Axis, Value::Number(HostExpr::Int(dim))) => {
+                Some(self.known_int(dim)?.map_or(Attr::Unknown, Attr::int))
+            }
+            (ParamKind::Ints | ParamKind::Axes, Value::Number(HostExpr::Int(dim))) => Some(Attr::Int(dim.clone())),
+            (ParamKind::Float, Value::Number(number)) => Some(Attr::Float(number.clone())),
+            (ParamKind::Bool, Value::Bool(cond)) => Some(Attr::Bool(self.decide(&cond.clone())?)),
+            (ParamKind::Str, Value::Str(text)) => Some(Attr::Str(text.clone())),
+            (ParamKind::DType, Value::DType(elem)) => Some(Attr::DType(elem.clone())),
+            (ParamKind::DType, Value::TensorType(ty)) if ty.shape.rank() == Some(0) => {
+                Some(Attr::DType(ty.elem.clone()))
+            }
+            (ParamKind::Scheme, Value::Scheme(scheme)) => Some(Attr::Scheme(scheme.clone())),
+            (ParamKind::Shape, value) => self.as_shape(&value.clone(), arg.span)?.map(Attr::Shape),
+            (ParamKind::Ints, value) => self.as_shape(&value.clone(), arg.span)?.map(|shape| match shape.known() {
+                Some(dims) => Attr::Ints(dims.to_vec()),
+                None => Attr::Unknown,
+            }),
+            (ParamKind::Axes, value) => match self.as_shape(&value.clone(), arg.span)? {
+                Some(shape) => {
+                    let axes: Walk<Option<Vec<i64>>> = shape.dims.iter().map(|dim| self.known_int(dim)).collect();
+                    Some(axes?.map_or(Attr::Unknown, |axes| Attr::ints(&axes)))
+                }
+                None => None,
+            },
+            (ParamKind::Pads, value) => match self.as_items(value) {
+                Some(pairs) => {
+                    let mut flat = vec![];
+                    for pair in pairs {
+                        match self.as_shape(&pair, arg.span)? {
+                            Some(dims) => flat.extend(dims.dims),
+                            None => return Ok(None),
+                        }
+                    }
+                    Some(Attr::Ints(flat))
+                }
+                None => None,
+            },
+            _ => None,
+        })
+    }
+
+    /// A value as a tensor: numbers and lists of them take the element type of their surroundings.
+    pub fn to_tensor(&mut self, value: Value<'db>, hint: Option<&Elem>, span: Span) -> Walk<TensorValue> {
+        match value {
+            Value::Tensor(tensor) => Ok(tensor),
+            Value::Number(number) => {
+                let elem = hint.cloned().or_else(|| self.context.clone()).unwrap_or(Elem::Known(match number.is_int() {
+                    true => DType::Int64,
+                    false => DType::Float32,
+                }));
+                self.number_fits(&number, &elem, span)?;
+                let ty = TensorType::scalar(elem);
+                let place = self.place(span);
+                let refs = self.world.leaf(Leaf::Host(number), &[], std::slice::from_ref(&ty), place);
+                Ok(TensorValue { ty, value: refs[0] })
+            }
+            Value::Bool(cond) => {
+                let truth = self.decide(&cond)?;
+                let constant = Tensor::from_i64(DType::Bool, vec![], vec![i64::from(truth)]);
+                Ok(self.constant(constant, span))
+            }
+            Value::List(_) | Value::Tuple(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
+            Value::Error => Err(Abort::Reported),
+            other => {
+                let message = format!("a tensor is needed here, not {}", other.describe());
+                Err(self.error(code::E0201, message, span, format!("this is {}", other.describe())))
+            }
+        }
+    }
+
+    /// A literal number must be representable.
+    fn number_fits(&mut self, number: &HostExpr, elem: &Elem, span: Span) -> Walk<()> {
+        let Some(dtype) = elem.known() else {
+            if !number.is_int() && !elem.is_float() {
+                let message = format!("a float does not fit {elem}, which may be an integer type");
+                return Err(self.error(code::E0202, message, span, "a float"));
+            }
+            return Ok(());
+        };
+        if dtype.is_float() {
+            return Ok(());
+        }
+        if !number.is_int() {
+            let place = self.place(span);
+            let report = Report::new(code::E0202, format!("a float does not fit {dtype}"))
+                .at(place, "a float")
+                .note("there is no silent conversion: use an integer, or convert the tensor with `.to(float32)`");
+            return Err(self.fail(report));
+        }
+        if let (Some(value), Some((low, high))) = (number.as_const(), dtype.int_range())
+            && !(low as f64..=high as f64).contains(&value)
+        {
+            let message = format!("{value} is out of range for {dtype}");
+            return Err(self.error(code::E0212, message, span, format!("{dtype} holds {low} to {high}")));
+        }
+        Ok(())
+    }
+
+    pub fn constant(&mut self, tensor: Tensor, span: Span) -> TensorValue {
+        let ty = TensorType::new(tensor.dtype(), crate::types::Shape::of(tensor.shape()));
+        let place = self.place(span);
+        let refs = self.world.leaf(Leaf::Const(tensor), &[], std::slice::from_ref(&ty), place);
+        TensorValue { ty, value: refs[0] }
+    }
+
+    /// Nested lists of numbers make a constant; lists of tensors are stacked.
+    fn list_to_tensor(&mut self, value: Value<'db>, hint: Option<&Elem>, span: Span) -> Walk<TensorValue> {
+        if value.has_tensor() {
+            let items = self.as_items(&value).unwrap_or_default();
+            let operands: Walk<Vec<_>> = items.into_iter().map(|item| self.to_tensor(item, hint, span)).collect();
+            let operands = operands?;
+            let spans = vec![span; operands.len()];
+            let attrs = Attrs::new().with("axis", Attr::int(0));
+            return match self.emit_one("stack", operands, attrs, &spans, span)? {
+                Value::Tensor(tensor) => Ok(tensor),
+                _ => Err(Abort::Reported),
+            };
+        }
+        let mut numbers = vec![];
+        let mut shape = vec![];
+        let regular = self.flatten_numbers(&value, 0, &mut shape, &mut numbers, span)?;
+        if !regular {
+            let message = "the rows of this list have different lengths";
+            return Err(self.error(code::E0303, message, span, "not a regular array"));
+        }
+        let all_ints = numbers.iter().all(HostExpr::is_int);
+        let elem = hint.cloned().or_else(|| self.context.clone());
+        let elem = elem.unwrap_or(Elem::Known(if all_ints { DType::Int64 } else { DType::Float32 }));
+        let mut values = vec![];
+        for number in &numbers {
+            self.number_fits(number, &elem, span)?;
+            match self.known_number(number)? {
+                Some(value) => values.push(value),
+                None => {
+                    // Sizes that are still symbols: the shape is known, the values are not.
+                    let ty = TensorType::new(elem, crate::types::Shape::of(&shape));
+                    let zeros = Tensor::filled(ty.dtype().unwrap_or(DType::Float32), shape, 0.0);
+                    let tensor = self.constant(zeros, span);
+                    return Ok(TensorValue { ty, value: tensor.value });
+                }
+            }
+        }
+        let dtype = elem.known().unwrap_or(DType::Float32);
+        let mut tensor = self.constant(Tensor::from_f64(dtype, shape, values), span);
+        tensor.ty.elem = elem;
+        Ok(tensor)
+    }
+
+    fn flatten_numbers(
+        &mut self,
+        value: &Value<'db>,
+        depth: usize,
+        shape: &mut Vec<usize>,
+        numbers: &mut Vec<HostExpr>,
+        span: Span,
+    ) -> Walk<bool> {
+        if let Value::Number(number) = value {
+            numbers.push(number.clone());
+            return Ok(shape.len() == depth);
+        }
+        if let Value::Bool(cond) = value {
+            numbers.push(HostExpr::int(i64::from(self.decide(&cond.clone())?)));
+            return Ok(shape.len() == depth);
+        }
+        let Some(items) = self.as_items(value) else {
+            let message = format!("a list of numbers is needed here, but it holds {}", value.describe());
+            return Err(self.error(code::E0201, message, span, "in this list"));
+        };
+        if shape.len() == depth {
+            if !numbers.is_empty() {
+                return Ok(false);
+            }
+            shape.push(items.len());
+        }
+        let mut regular = shape[depth] == items.len();
+        for item in &items {
+            regular &= self.flatten_numbers(item, depth + 1, shape, numbers, span)?;
+        }
+        Ok(regular)
+    }
+}
+
+/// A positional argument that more positional ints can join.
+fn grows(value: &Value<'_>) -> bool {
+    matches!(value, Value::Number(_) | Value::List(List::Items(_)) | Value::Shape(_))
+}
+
+/// The element type that host numbers among the operands take.
+fn operand_elem(params: &[Param], args: &[Option<CallArg<'_>>]) -> Option<Elem> {
+    let mut found = None;
+    for (param, arg) in params.iter().zip(args) {
+        if !param.is_operand() || param.holds_indices() {
+            continue;
+        }
+        let Some(elem) = arg.as_ref().and_then(|arg| first_elem(&arg.value)) else { continue };
+        // A mask does not say what the numbers beside it are.
+        if !elem.is(DType::Bool) {
+            return Some(elem);
+        }
+        found.get_or_insert(elem);
+    }
+    found.filter(|_| params.iter().all(|p| p.name != "cond"))
+}
+
+fn first_elem(value: &Value<'_>) -> Option<Elem> {
+    match value {
+        Value::Tensor(tensor) => Some(tensor.ty.elem.clone()),
+        Value::List(List::Items(items)) | Value::Tuple(items) => items.iter().find_map(first_elem),
+        _ => None,
+    }
+}
+
+/// An obligation that two dims are equal.
+pub fn equal(a: &Dim, b: &Dim, message: impl Into<String>) -> Obligation {
+    let kind = crate::ops::ObligationKind::Equal(a.clone(), b.clone());
+    Obligation { kind, message: message.into() }
+}

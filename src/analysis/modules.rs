@@ -1,0 +1,124 @@
+//! Modules: which file a `use` path names, and what a file's names are.
+//!
+//! A project file's module key is its path from the project root without the extension (`models/llama`),
+//! one of the standard library is `std:nn`. `use a.b` in `models/llama` looks for `models/a/b`, then
+//! `a/b`, then `std:a.b`. Path segments are identifiers, so a path cannot climb out of its root.
+
+use crate::analysis::db::{Item, ModuleMap, SourceFile, interface, items};
+use crate::syntax::ast::{Ident, ItemKind, Use};
+use crate::syntax::items::RawKind;
+use std::collections::BTreeMap;
+
+/// The embedded standard library. Names of the first ones are visible without `use`.
+pub const STDLIB: &[(&str, &str)] = &[
+    ("prelude", include_str!("../../stdlib/prelude.tri")),
+    ("activations", include_str!("../../stdlib/activations.tri")),
+    ("losses", include_str!("../../stdlib/losses.tri")),
+    ("attention", include_str!("../../stdlib/attention.tri")),
+    ("nn", include_str!("../../stdlib/nn.tri")),
+];
+
+/// Modules whose names every file sees.
+pub const IMPLICIT: &[&str] = &["prelude", "activations", "losses", "attention"];
+
+/// Key of a module of the standard library.
+pub fn std_key(name: &str) -> String {
+    format!("std:{name}")
+}
+
+/// What a name at the top of a file stands for.
+#[derive(Clone, Copy, PartialEq, Eq, salsa::SalsaValue)]
+pub enum Named<'db> {
+    Item(Item<'db>),
+    Module(SourceFile),
+}
+
+/// Keys to try for a `use` path in a module, in order.
+pub fn candidate_keys(from: &str, path: &[&str]) -> Vec<String> {
+    let joined = path.join("/");
+    let mut keys = vec![];
+    if !from.starts_with("std:") {
+        if let Some((folder, _)) = from.rsplit_once('/') {
+            keys.push(format!("{folder}/{joined}"));
+        }
+        keys.push(joined);
+    }
+    keys.push(std_key(&path.join(".")));
+    keys
+}
+
+/// The file that a `use` path names.
+pub fn resolve_path(db: &dyn salsa::Database, from: SourceFile, path: &[Ident]) -> Option<SourceFile> {
+    let names: Vec<&str> = path.iter().map(|p| p.name.as_str()).collect();
+    let map = ModuleMap::try_get(db)?;
+    candidate_keys(from.module(db), &names).iter().find_map(|key| map.files(db).get(key).copied())
+}
+
+/// The items a file declares, by name. The first of two equal names wins; the second is reported.
+#[salsa::tracked]
+pub fn exports<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> BTreeMap<String, Item<'db>> {
+    let mut names = BTreeMap::new();
+    for item in items(db, file) {
+        let declares = match item.kind(db) {
+            RawKind::Const | RawKind::Let | RawKind::Type | RawKind::Fn | RawKind::Layer => true,
+            RawKind::Use | RawKind::Test | RawKind::Stmt => false,
+        };
+        if let (true, Some(name)) = (declares, item.name(db)) {
+            names.entry(name.clone()).or_insert(*item);
+        }
+    }
+    names
+}
+
+/// Every name visible at the top of a file: its own, then those it uses.
+#[salsa::tracked]
+pub fn scope<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> BTreeMap<String, Named<'db>> {
+    let mut names: BTreeMap<String, Named<'db>> =
+        exports(db, file).iter().map(|(name, item)| (name.clone(), Named::Item(*item))).collect();
+    for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use) {
+        let ItemKind::Use(import) = &interface(db, *item).item.kind else { continue };
+        for (name, named) in imported(db, file, import) {
+            names.entry(name).or_insert(named);
+        }
+    }
+    names
+}
+
+/// What one `use` brings in; what cannot be found is left out (and reported where it stands).
+fn imported<'db>(db: &'db dyn salsa::Database, file: SourceFile, import: &Use) -> Vec<(String, Named<'db>)> {
+    if let Some(target) = resolve_path(db, file, &import.path) {
+        return match (&import.names, import.alias.as_ref().or(import.path.last())) {
+            (Some(names), _) => names
+                .iter()
+                .filter_map(|name| Some((name.name.clone(), Named::Item(*exports(db, target).get(&name.name)?))))
+                .collect(),
+            (None, Some(name)) => vec![(name.name.clone(), Named::Module(target))],
+            (None, None) => vec![],
+        };
+    }
+    // `use nn.Linear` names an item of a module.
+    let Some((last, folder)) = import.path.split_last() else { return vec![] };
+    let Some(target) = resolve_path(db, file, folder) else { return vec![] };
+    let found = exports(db, target).get(&last.name);
+    let name = import.alias.as_ref().unwrap_or(last);
+    found.map(|item| (name.name.clone(), Named::Item(*item))).into_iter().collect()
+}
+
+/// A name of the implicit modules.
+pub fn implicit<'db>(db: &'db dyn salsa::Database, name: &str) -> Option<Item<'db>> {
+    let map = ModuleMap::try_get(db)?;
+    IMPLICIT.iter().find_map(|module| {
+        let file = map.files(db).get(&std_key(module))?;
+        exports(db, *file).get(name).copied()
+    })
+}
+
+/// All names that the implicit modules give, for suggestions.
+pub fn implicit_names<'db>(db: &'db dyn salsa::Database) -> Vec<&'db str> {
+    let Some(map) = ModuleMap::try_get(db) else { return vec![] };
+    IMPLICIT
+        .iter()
+        .filter_map(|module| map.files(db).get(&std_key(module)))
+        .flat_map(|file| exports(db, *file).keys().map(String::as_str))
+        .collect()
+}

@@ -1,0 +1,158 @@
+//! A program under analysis: its database, its files, and how `use` finds more of them.
+
+use crate::analysis::check::{check, check_script, duplicates};
+use crate::analysis::db::{ModuleMap, SourceFile, interface, items};
+use crate::analysis::modules;
+use crate::base::{Diagnostic, FileId, Source, Sources};
+use crate::syntax::ast::ItemKind;
+use crate::syntax::items::RawKind;
+use salsa::{Database, Durability, Setter};
+use std::collections::BTreeMap;
+
+/// Finds project modules; the standard library is built in.
+pub trait Loader {
+    /// The text of a module and the name to show for it; `None` if there is no such file. Keys are paths
+    /// from the project root without extension.
+    fn load(&mut self, key: &str) -> Option<Source>;
+}
+
+/// A loader that finds nothing.
+pub struct NoFiles;
+
+impl Loader for NoFiles {
+    fn load(&mut self, _: &str) -> Option<Source> {
+        None
+    }
+}
+
+/// A set of files with a salsa database around it.
+pub struct Project {
+    db: salsa::DatabaseImpl,
+    sources: Sources,
+    files: BTreeMap<String, SourceFile>,
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Project::new()
+    }
+}
+
+impl Project {
+    /// A project that knows the standard library.
+    pub fn new() -> Project {
+        let mut project = Project { db: salsa::DatabaseImpl::new(), sources: Sources::default(), files: BTreeMap::new() };
+        for (name, text) in modules::STDLIB {
+            let source = Source::new(format!("<std>/{name}.tri"), *text);
+            project.add(&modules::std_key(name), source, true);
+        }
+        project.publish();
+        project
+    }
+
+    fn add(&mut self, key: &str, source: Source, embedded: bool) -> SourceFile {
+        let durability = if embedded { Durability::HIGH } else { Durability::LOW };
+        let text = source.text.clone();
+        let name = source.name.clone();
+        let index = self.sources.add(source).0;
+        let file = SourceFile::builder(name, key.to_string(), embedded, index, text)
+            .durability(durability)
+            .new(&self.db);
+        self.files.insert(key.to_string(), file);
+        file
+    }
+
+    fn publish(&mut self) {
+        let files = self.files.clone();
+        match ModuleMap::try_get(&self.db) {
+            Some(map) => {
+                map.set_files(&mut self.db).to(files);
+            }
+            None => {
+                ModuleMap::new(&self.db, files);
+            }
+        }
+    }
+
+    /// Opens a file under a module key, and every module it uses.
+    pub fn open(&mut self, key: &str, source: Source, loader: &mut dyn Loader) -> FileId {
+        let file = self.add(key, source, false);
+        let mut waiting = vec![file];
+        while let Some(file) = waiting.pop() {
+            for candidates in self.used_keys(file) {
+                for key in candidates {
+                    if self.files.contains_key(&key) {
+                        break;
+                    }
+                    if let Some(source) = loader.load(&key) {
+                        waiting.push(self.add(&key, source, false));
+                        break;
+                    }
+                }
+            }
+        }
+        self.publish();
+        FileId(file.index(&self.db))
+    }
+
+    /// For each `use` of a file, the keys that may be meant.
+    fn used_keys(&self, file: SourceFile) -> Vec<Vec<String>> {
+        let db = &self.db;
+        let mut all = vec![];
+        for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use) {
+            let ItemKind::Use(import) = &interface(db, *item).item.kind else { continue };
+            let names: Vec<&str> = import.path.iter().map(|p| p.name.as_str()).collect();
+            all.push(modules::candidate_keys(file.module(db), &names));
+            if names.len() > 1 {
+                all.push(modules::candidate_keys(file.module(db), &names[..names.len() - 1]));
+            }
+        }
+        all
+    }
+
+    /// Replaces a file's text.
+    pub fn edit(&mut self, id: FileId, text: String) {
+        let Some(file) = self.file(id) else { return };
+        let name = file.name(&self.db).clone();
+        self.sources.replace(id, Source::new(name, text.clone()));
+        file.set_text(&mut self.db).to(text);
+    }
+
+    pub fn database(&self) -> &salsa::DatabaseImpl {
+        &self.db
+    }
+
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    pub fn file(&self, id: FileId) -> Option<SourceFile> {
+        self.files.values().copied().find(|file| file.index(&self.db) == id.0)
+    }
+
+    /// Every diagnostic of one file.
+    pub fn check(&self, id: FileId) -> Vec<Diagnostic> {
+        let Some(file) = self.file(id) else { return vec![] };
+        let db: &dyn Database = &self.db;
+        let mut diagnostics: Vec<Diagnostic> = duplicates(db, file).iter().map(|r| r.resolve(db)).collect();
+        for item in items(db, file) {
+            diagnostics.extend(check(db, *item).reports.iter().map(|report| report.resolve(db)));
+        }
+        diagnostics.extend(check_script(db, file).iter().map(|report| report.resolve(db)));
+        let mut unique: Vec<Diagnostic> = vec![];
+        for diagnostic in diagnostics {
+            if !unique.contains(&diagnostic) {
+                unique.push(diagnostic);
+            }
+        }
+        unique
+    }
+
+    /// Every diagnostic of the project's own files.
+    pub fn check_all(&self) -> Vec<Diagnostic> {
+        let own = self.files.values().filter(|file| !file.embedded(&self.db));
+        let mut ids: Vec<FileId> = own.map(|file| FileId(file.index(&self.db))).collect();
+        ids.sort();
+        ids.into_iter().flat_map(|id| self.check(id)).collect()
+    }
+}
