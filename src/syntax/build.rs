@@ -449,7 +449,7 @@ impl<'t> Builder<'t> {
             }
             Any::Failed => StmtKind::Error,
             other => {
-                self.report_misplaced(&other, start, "a block");
+                self.report_misplaced(&other, start, "in a block");
                 StmtKind::Error
             }
         };
@@ -484,7 +484,7 @@ impl<'t> Builder<'t> {
                 kind => MemberKind::Stmt(Stmt { attributes: vec![], kind, span }),
             },
             other @ (Any::Use(_) | Any::Test { .. }) => {
-                self.report_misplaced(&other, start, "a layer");
+                self.report_misplaced(&other, start, "in a layer");
                 MemberKind::Error
             }
         };
@@ -511,7 +511,7 @@ impl<'t> Builder<'t> {
                 kind => ItemKind::Stmt(Stmt { attributes: vec![], kind, span }),
             },
             other @ Any::Storage(_) => {
-                self.report_misplaced(&other, start, "the top level of a file");
+                self.report_misplaced(&other, start, "at the top level of a file");
                 ItemKind::Error
             }
         };
@@ -534,7 +534,7 @@ impl<'t> Builder<'t> {
             Any::Let(_) | Any::Stmt(_) | Any::Failed => return,
         };
         let span = Span::new(start, start + keyword.len() as u32);
-        let mut error = SyntaxError::new(code::E0012, format!("`{keyword}` cannot stand in {place}"), span)
+        let mut error = SyntaxError::new(code::E0012, format!("`{keyword}` cannot stand {place}"), span)
             .label(format!("belongs {home}"));
         if keyword == "const" {
             error = error.note("inside a function, write `let`");

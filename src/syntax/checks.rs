@@ -147,7 +147,7 @@ impl Checker<'_> {
     fn no_return(&mut self, stmt: &Stmt) {
         match &stmt.kind {
             StmtKind::Return(_) => self.errors.push(
-                SyntaxError::new(code::E0012, "`return` cannot stand at the top level of a file", stmt.span)
+                SyntaxError::new(code::E0012, "`return` cannot stand at the top level of a file", keyword(stmt.span))
                     .label("belongs in a function")
                     .note("to show a value, write `print(...)`"),
             ),
@@ -162,4 +162,9 @@ impl Checker<'_> {
             StmtKind::Error => {}
         }
     }
+}
+
+/// The keyword `return` at the start of its statement.
+fn keyword(span: Span) -> Span {
+    Span::new(span.start, span.end.min(span.start + "return".len() as u32))
 }

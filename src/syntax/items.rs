@@ -131,7 +131,12 @@ impl Splitter<'_> {
             _ => {}
         }
         let current = self.current.get_or_insert_with(|| Current {
-            item: RawItem { kind: RawKind::Stmt, name: Option::None, name_span: Option::None, span: Span::new(start, end) },
+            item: RawItem {
+                kind: RawKind::Stmt,
+                name: Option::None,
+                name_span: Option::None,
+                span: Span::new(start, end),
+            },
             part: Part::Attributes,
         });
         current.item.span.end = current.item.span.end.max(end);

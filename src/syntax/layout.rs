@@ -292,12 +292,10 @@ impl<'t> Layout<'t> {
     /// Puts in the closing brackets for all but `keep`; one message, about the innermost.
     fn close_down_to(&mut self, keep: usize, token: &Token, out: &mut Vec<Lexed>) {
         let Some(innermost) = self.stack.last().copied() else { return };
-        let mark = self.previous_span.end;
         self.report_unclosed(innermost, Some(token));
         while self.stack.len() > keep {
             self.close_virtually(out);
         }
-        self.marks.push(mark);
     }
 
     fn close_virtually(&mut self, out: &mut Vec<Lexed>) {
@@ -317,13 +315,24 @@ impl<'t> Layout<'t> {
     }
 
     fn report_unclosed(&mut self, open: Open, found: Option<&Token>) {
+        self.marks.extend([open.span.start, self.previous_span.end]);
+        // A string that runs to the end of its line has swallowed the closing bracket.
+        let swallowed = |error: &SyntaxError| error.code == code::E0002 && error.span.start > open.span.start;
+        if self.lexer.errors.iter().any(swallowed) {
+            return;
+        }
         let (opening, closing) = open.bracket.text();
         let mut error = SyntaxError::new(code::E0005, format!("this `{opening}` is never closed"), open.span)
             .label("opened here")
             .note(format!("put the `{closing}` that belongs to it"));
         if let Some(found) = found {
             let text = shown(self.slice(found.span()));
-            error = error.related(found.span(), format!("`{text}` cannot stand inside it"));
+            let remark = match (open.bracket, found.kind) {
+                (Bracket::Brace, TokenKind::RightBrace) => "by its indentation, this closes a block further out".into(),
+                (Bracket::Brace, _) => format!("by its indentation, `{text}` stands outside it"),
+                _ => format!("`{text}` cannot stand inside it"),
+            };
+            error = error.related(found.span(), remark);
         }
         self.errors.push(error);
     }
@@ -506,7 +515,6 @@ impl<'t> Layout<'t> {
         }
         if let Some(innermost) = self.stack.last().copied() {
             self.report_unclosed(innermost, None);
-            self.marks.push(self.previous_span.end);
             while !self.stack.is_empty() {
                 self.close_virtually(out);
             }

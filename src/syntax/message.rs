@@ -55,7 +55,8 @@ impl Failure<'_> {
 
     /// The token before, where it belongs to the same statement and has a text.
     fn before(&self) -> Option<&str> {
-        let index = (self.statement.start..self.at.min(self.tokens.len())).rev().find(|at| !self.slice(*at).is_empty())?;
+        let index =
+            (self.statement.start..self.at.min(self.tokens.len())).rev().find(|at| !self.slice(*at).is_empty())?;
         Some(self.slice(index))
     }
 
@@ -122,12 +123,15 @@ impl Failure<'_> {
         if let Some(note) = foreign_word(self.slice(self.statement.start)).filter(|_| first == Some(TokenKind::Name)) {
             return error.note(note);
         }
-        let head = matches!(first, Some(TokenKind::If | TokenKind::For | TokenKind::While | TokenKind::Fn | TokenKind::Layer));
+        let head =
+            matches!(first, Some(TokenKind::If | TokenKind::For | TokenKind::While | TokenKind::Fn | TokenKind::Layer));
         match found {
             _ if first == Some(TokenKind::AttributeAt) => error.note(
                 "a line that begins with `@` opens an attribute; to continue a product, end the line above with `@`",
             ),
-            Some(TokenKind::Comma) if matches!(first, Some(TokenKind::Let | TokenKind::For)) => self.advise_tuple(error),
+            Some(TokenKind::Comma) if matches!(first, Some(TokenKind::Let | TokenKind::For)) => {
+                self.advise_tuple(error)
+            }
             Some(TokenKind::Comma) if first == Some(TokenKind::Name) => self.advise_tuple(error),
             Some(TokenKind::Colon) if head => error.note("blocks stand in braces: `if condition { ... }`"),
             Some(TokenKind::Colon) if self.can("else") || self.before() == Some("else") => {
@@ -136,9 +140,8 @@ impl Failure<'_> {
             Some(TokenKind::Assign) if matches!(first, Some(TokenKind::If | TokenKind::While)) => {
                 error.note("to compare, write `==`").fix("compare with `==`", vec![(self.span(), "==".into())])
             }
-            Some(TokenKind::If) if self.can("int") => {
-                error.note("an `if` that is part of a larger expression needs parentheses: `1 + (if c { a } else { b })`")
-            }
+            Some(TokenKind::If) if self.can("int") => error
+                .note("an `if` that is part of a larger expression needs parentheses: `1 + (if c { a } else { b })`"),
             Some(TokenKind::Not) if self.can("int") => error.note("put the `not` in parentheses: `a == (not b)`"),
             Some(TokenKind::DotDot) => error.note("a range `a..b` stands only after `in`"),
             Some(TokenKind::Question) => error.note("`?` is a dim that is not known; it stands in types only"),
@@ -157,7 +160,11 @@ impl Failure<'_> {
 
     /// `let a, b = e` and `for i, x in xs`: the names want parentheses.
     fn advise_tuple(&self, error: SyntaxError) -> SyntaxError {
-        let error = error.note("several names stand in parentheses: `let (a, b) = ...`");
+        let error = error.note(match self.first_kind() {
+            Some(TokenKind::Let) => "several names stand in parentheses: `let (a, b) = ...`",
+            Some(TokenKind::For) => "several names stand in parentheses: `for (a, b) in ...`",
+            _ => "several targets stand in parentheses: `(a, b) = ...`",
+        });
         let skip = usize::from(self.first_kind() != Some(TokenKind::Name));
         let begin = self.statement.start + skip;
         let is_list = |token: &Lexed| matches!(token.1, TokenKind::Name | TokenKind::Underscore | TokenKind::Comma);

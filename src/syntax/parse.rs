@@ -89,11 +89,13 @@ fn parse_laid(text: &str, laid: Laid) -> Parsed {
             Err(error) => locate(error, taken.get(), tokens.len()),
         };
         work += tokens.len();
+        // The item was complete: what follows it belongs to no statement of its own.
+        let nothing_more = expected.is_empty();
         let failed = failed_statement(&tokens, at);
         if !already_reported(&tokens, &failed, at, &marks) {
             errors.push(Failure { text, tokens: &tokens, statement: failed.clone(), at, expected }.error());
         }
-        if failed == (0..tokens.len()) || work > MAX_WORK {
+        if failed == (0..tokens.len()) || nothing_more || work > MAX_WORK {
             break;
         }
         let (start, end) = (tokens[failed.start].0, tokens[failed.end - 1].2);

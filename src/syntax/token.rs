@@ -521,8 +521,9 @@ fn bad_word(text: &str, span: Span) -> SyntaxError {
     let (at, character) = offset.unwrap_or((0, ' '));
     let start = span.start + at as u32;
     let place = Span::new(start, start + character.len_utf8() as u32);
-    let error = SyntaxError::new(code::E0001, format!("unexpected character `{}`", shown(&character.to_string())), place)
-        .label("not part of the language");
+    let error =
+        SyntaxError::new(code::E0001, format!("unexpected character `{}`", shown(&character.to_string())), place)
+            .label("not part of the language");
     match character {
         '“' | '”' | '„' | '‘' | '’' => error.note("strings stand in straight double quotes: `\"text\"`"),
         '−' | '–' | '—' => error.note("for minus, write `-`"),

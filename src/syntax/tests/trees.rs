@@ -1,7 +1,7 @@
 //! Well-formed programs and their trees.
 
 use super::{CORPUS, trees};
-use expect_test::{expect_file};
+use expect_test::expect_file;
 
 #[test]
 fn the_corpus_prints_as_blessed() {
