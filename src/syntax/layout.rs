@@ -150,6 +150,8 @@ pub struct Layout<'t> {
     /// First brace that was missing its partner, for the splitter.
     pub first_unclosed: Option<u32>,
     pub stray_brace: bool,
+    /// Brackets closed virtually, whose own closers may still come.
+    closed_early: Vec<Bracket>,
 }
 
 impl<'t> Layout<'t> {
@@ -174,6 +176,7 @@ impl<'t> Layout<'t> {
             balanced: true,
             first_unclosed: None,
             stray_brace: false,
+            closed_early: vec![],
         }
     }
 
@@ -308,6 +311,7 @@ impl<'t> Layout<'t> {
             }
         }
         self.stack.pop();
+        self.closed_early.push(open.bracket);
         self.emit_virtual(open.bracket.closer(), out);
         if open.attribute {
             self.end_attribute(out);
@@ -351,9 +355,28 @@ impl<'t> Layout<'t> {
                 || kind == TokenKind::For
                 || (kind == TokenKind::If && previous == TokenKind::RightBrace)
         };
-        if ends {
+        let indented = token.first_in_line && token.column() > self.statement_column;
+        if ends && indented && kind != TokenKind::Assign && self.signature == Some(self.stack.len()) {
+            self.open_virtually(out);
+        } else if ends {
             self.terminate(None, out);
         }
+    }
+
+    /// A `fn` or `layer` head is followed by an indented line: only the brace is missing.
+    fn open_virtually(&mut self, out: &mut Vec<Lexed>) {
+        let end = self.previous_span.end;
+        let span = Span::new(end, end);
+        self.errors.push(
+            SyntaxError::new(code::E0004, "expected `{`, found the end of the line", span)
+                .label("expected `{`")
+                .note("the body of a `fn` or `layer` stands in braces")
+                .fix("open the body", vec![(span, " {".into())]),
+        );
+        self.marks.push(end);
+        self.signature = None;
+        self.open(Bracket::Brace, false, TokenKind::LeftBrace, span, out);
+        self.at_start = true;
     }
 
     /// Passes the token on, keeping track of brackets.
@@ -433,11 +456,42 @@ impl<'t> Layout<'t> {
             other => other.closer() == token.kind,
         };
         let partner = self.stack[reach..].iter().rposition(matches).map(|at| at + reach);
+        let inside = self.stack.last().copied().filter(|_| !self.in_block());
+        let surplus = match inside {
+            // `f(a } , b)`: the bracket is closed on this line, so this one is too many.
+            Some(open) if !matches(&open) => self.closer_follows(open.bracket, token, brace),
+            _ => false,
+        };
         match partner {
-            Some(at) if brace && self.guided && token.first_in_line => self.close_guided(at, token, out),
+            _ if surplus => self.report_stray(token, out),
+            Some(at) if brace && self.guided => self.close_guided(at, token, out),
             Some(at) => self.close_partner(at, token, out),
             None => self.close_without_partner(token, out),
         }
+    }
+
+    /// Whether the closer of the innermost bracket follows `token`: on the same line only, or before the
+    /// brackets around it close.
+    fn closer_follows(&self, bracket: Bracket, token: &Token, same_line: bool) -> bool {
+        // Enough for any line that people write, and it keeps hostile texts from costing squared time.
+        const REACH: usize = 200;
+        let rest = self.text.get(token.end as usize..).unwrap_or("");
+        let mut lexer = Lexer::new(rest);
+        let mut depth = 0;
+        for index in 0..REACH {
+            let Some(next) = lexer.next_token() else { return false };
+            if (same_line && next.first_in_line && index > 0) || is_hard_statement_keyword(next.kind) {
+                return false;
+            }
+            match next.kind {
+                TokenKind::LeftParen | TokenKind::LeftBracket | TokenKind::LeftBrace => depth += 1,
+                kind if depth == 0 && kind == bracket.closer() => return true,
+                TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace if depth == 0 => return false,
+                TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace => depth -= 1,
+                _ => {}
+            }
+        }
+        false
     }
 
     fn close_partner(&mut self, at: usize, token: &Token, out: &mut Vec<Lexed>) {
@@ -467,22 +521,29 @@ impl<'t> Layout<'t> {
     /// Closes the brace whose statement stands in the column of this `}`; a `}` further right than the
     /// innermost one is surplus.
     fn close_guided(&mut self, at: usize, token: &Token, out: &mut Vec<Lexed>) {
+        if !token.first_in_line {
+            // In the middle of a line it can only close what this line opened.
+            return match self.stack[at].span.start >= token.line_start {
+                true => self.close_partner(at, token, out),
+                false => self.report_stray(token, out),
+            };
+        }
         let column = token.column();
         let fits = |open: &Open| open.bracket == Bracket::Brace && open.column == column;
         let inner = self.stack[at].column;
         let better = if column < inner { self.stack[..at].iter().rposition(fits) } else { None };
         match better {
             Some(better) => self.close_partner(better, token, out),
-            None if column > inner => self.close_without_partner(token, out),
+            None if column > inner => self.report_stray(token, out),
             None => self.close_partner(at, token, out),
         }
     }
 
     fn close_without_partner(&mut self, token: &Token, out: &mut Vec<Lexed>) {
-        let span = token.span();
-        let text = self.slice(span);
-        self.marks.push(span.start);
         if let Some(open) = self.stack.last().copied().filter(|_| !self.in_block()) {
+            let span = token.span();
+            let text = self.slice(span);
+            self.marks.push(span.start);
             let (opening, closing) = open.bracket.text();
             self.errors.push(
                 SyntaxError::new(code::E0004, format!("`{text}` does not close `{opening}`"), span)
@@ -497,15 +558,29 @@ impl<'t> Layout<'t> {
             }
             return;
         }
+        self.report_stray(token, out);
+    }
+
+    /// A closing bracket that was never opened; it goes on as a `Bad` token.
+    fn report_stray(&mut self, token: &Token, out: &mut Vec<Lexed>) {
+        let span = token.span();
+        let text = self.slice(span);
         if token.kind == TokenKind::RightBrace {
             self.balanced = false;
             self.stray_brace = true;
         }
-        self.errors.push(
-            SyntaxError::new(code::E0004, format!("unexpected `{text}`"), span)
-                .label("closes a bracket that was never opened")
-                .fix("remove it", vec![(span, String::new())]),
-        );
+        self.marks.push(span.start);
+        // Where its opening bracket was reported as unclosed, this is what was missing there.
+        let early = self.closed_early.iter().rposition(|bracket| bracket.closer() == token.kind);
+        if let Some(at) = early {
+            self.closed_early.remove(at);
+        } else {
+            self.errors.push(
+                SyntaxError::new(code::E0004, format!("unexpected `{text}`"), span)
+                    .label("closes a bracket that was never opened")
+                    .fix("remove it", vec![(span, String::new())]),
+            );
+        }
         self.emit(TokenKind::Bad, span, out);
     }
 

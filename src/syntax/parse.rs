@@ -82,8 +82,10 @@ fn parse_laid(text: &str, laid: Laid) -> Parsed {
             Ok(item) => {
                 let (finished, mut found) = builder.finish(item);
                 ast = finished;
+                found.append(&mut checks::check(&ast, text));
+                // What is left of a damaged statement says little about what it was meant to do.
+                found.retain(|error| error.code != code::E0006 || !marks.iter().any(|at| error.span.contains(*at)));
                 errors.append(&mut found);
-                errors.append(&mut checks::check(&ast, text));
                 break;
             }
             Err(error) => locate(error, taken.get(), tokens.len()),
@@ -93,6 +95,7 @@ fn parse_laid(text: &str, laid: Laid) -> Parsed {
         let nothing_more = expected.is_empty();
         let failed = failed_statement(&tokens, at);
         if !already_reported(&tokens, &failed, at, &marks) {
+            drop_consequences(&mut errors, &tokens, &failed, at);
             errors.push(Failure { text, tokens: &tokens, statement: failed.clone(), at, expected }.error());
         }
         if failed == (0..tokens.len()) || nothing_more || work > MAX_WORK {
@@ -169,4 +172,12 @@ fn already_reported(tokens: &[Lexed], failed: &Range<usize>, at: usize, marks: &
     let start = tokens[failed.start].0;
     let end = tokens.get(at).or(tokens.last()).map_or(start, |token| token.2);
     marks.iter().any(|mark| (start..=end).contains(mark))
+}
+
+/// A surplus bracket behind a failure in the same statement is a consequence of it.
+fn drop_consequences(errors: &mut Vec<SyntaxError>, tokens: &[Lexed], failed: &Range<usize>, at: usize) {
+    let start = tokens.get(at).map_or(u32::MAX, |token| token.0);
+    let end = tokens[failed.end - 1].2;
+    let surplus = |error: &SyntaxError| error.code == code::E0004 && (start..end).contains(&error.span.start);
+    errors.retain(|error| !surplus(error));
 }

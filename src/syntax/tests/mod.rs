@@ -3,6 +3,7 @@
 mod errors;
 mod limits;
 mod mutation;
+mod pages;
 mod trees;
 
 use super::{parse_item, print, split};

@@ -76,9 +76,9 @@ fn mutated_tokens() {
         most = most.max(count);
         none += usize::from(count == 0);
     }
-    eprintln!("{total} messages for {ROUNDS} mistakes, {none} were none, most {most}");
-    assert!(total < ROUNDS * 6 / 5, "{total} messages for {ROUNDS} mistakes");
-    assert!(most <= 20, "{most} messages for one mistake");
+    let mistakes = ROUNDS - none;
+    assert!(total < mistakes * 11 / 10, "{total} messages for {mistakes} mistakes");
+    assert!(most <= 5, "{most} messages for one mistake");
 }
 
 #[test]
