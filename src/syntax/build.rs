@@ -6,7 +6,8 @@
 use crate::base::{F64, Span, code};
 use crate::syntax::ast::*;
 use crate::syntax::error::SyntaxError;
-use crate::syntax::token::{Doc, float_value, int_value, unescape};
+use crate::syntax::literal::{float_value, int_value, unescape};
+use crate::syntax::token::Doc;
 use std::collections::HashMap;
 
 /// Depth of a tree past which it is refused.

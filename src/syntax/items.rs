@@ -9,8 +9,9 @@
 
 use crate::base::Span;
 use crate::syntax::layout::{Layout, Lexed};
+use crate::syntax::literal::unescape;
 use crate::syntax::parse::MAX_FILE;
-use crate::syntax::token::{TokenKind, unescape};
+use crate::syntax::token::TokenKind;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RawKind {

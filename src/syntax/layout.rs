@@ -14,7 +14,7 @@
 
 use crate::base::{Span, code};
 use crate::syntax::error::SyntaxError;
-use crate::syntax::token::{Doc, Lexer, Token, TokenKind, shown};
+use crate::syntax::token::{Doc, Lexer, Token, TokenKind};
 
 /// Bracket nesting past which a text is refused.
 pub const MAX_NESTING: usize = 256;
@@ -78,7 +78,7 @@ fn run(text: &str, guided: bool) -> (Laid, bool) {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bracket {
+pub(super) enum Bracket {
     Paren,
     Square,
     Brace,
@@ -87,7 +87,7 @@ enum Bracket {
 }
 
 impl Bracket {
-    fn closer(self) -> TokenKind {
+    pub(super) fn closer(self) -> TokenKind {
         match self {
             Bracket::Paren => TokenKind::RightParen,
             Bracket::Square => TokenKind::RightBracket,
@@ -97,7 +97,7 @@ impl Bracket {
         }
     }
 
-    fn text(self) -> (&'static str, &'static str) {
+    pub(super) fn text(self) -> (&'static str, &'static str) {
         match self {
             Bracket::Paren => ("(", ")"),
             Bracket::Square => ("[", "]"),
@@ -109,17 +109,17 @@ impl Bracket {
 
 /// A bracket that is open.
 #[derive(Clone, Copy, Debug)]
-struct Open {
-    bracket: Bracket,
-    span: Span,
+pub(super) struct Open {
+    pub(super) bracket: Bracket,
+    pub(super) span: Span,
     /// Column of the statement that opened it.
-    column: u32,
+    pub(super) column: u32,
     /// It holds an attribute's arguments.
-    attribute: bool,
+    pub(super) attribute: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum AttributeState {
+pub(super) enum AttributeState {
     No,
     /// Behind `@`.
     At,
@@ -129,29 +129,29 @@ enum AttributeState {
 
 /// The state of the layer; `step` takes one token in and gives any number out.
 pub struct Layout<'t> {
-    text: &'t str,
+    pub(super) text: &'t str,
     pub lexer: Lexer<'t>,
     ahead: Option<Token>,
-    guided: bool,
-    stack: Vec<Open>,
-    previous: Option<TokenKind>,
-    previous_span: Span,
+    pub(super) guided: bool,
+    pub(super) stack: Vec<Open>,
+    pub(super) previous: Option<TokenKind>,
+    pub(super) previous_span: Span,
     /// Nothing of the current statement has been seen, except attributes.
     at_start: bool,
-    statement_column: u32,
-    attribute: AttributeState,
+    pub(super) statement_column: u32,
+    pub(super) attribute: AttributeState,
     /// Depth at which a `fn` or `layer` head stands.
     signature: Option<usize>,
     in_use: bool,
     pub errors: Vec<SyntaxError>,
-    marks: Vec<u32>,
+    pub(super) marks: Vec<u32>,
     /// No brace was missing or too many.
     pub balanced: bool,
     /// First brace that was missing its partner, for the splitter.
     pub first_unclosed: Option<u32>,
     pub stray_brace: bool,
     /// Brackets closed virtually, whose own closers may still come.
-    closed_early: Vec<Bracket>,
+    pub(super) closed_early: Vec<Bracket>,
 }
 
 impl<'t> Layout<'t> {
@@ -200,25 +200,25 @@ impl<'t> Layout<'t> {
         true
     }
 
-    fn emit(&mut self, kind: TokenKind, span: Span, out: &mut Vec<Lexed>) {
+    pub(super) fn emit(&mut self, kind: TokenKind, span: Span, out: &mut Vec<Lexed>) {
         out.push((span.start, kind, span.end));
         self.previous = Some(kind);
         self.previous_span = span;
         self.at_start = false;
     }
 
-    fn emit_virtual(&mut self, kind: TokenKind, out: &mut Vec<Lexed>) {
+    pub(super) fn emit_virtual(&mut self, kind: TokenKind, out: &mut Vec<Lexed>) {
         let end = self.previous_span.end;
         self.emit(kind, Span::new(end, end), out);
     }
 
-    fn end_attribute(&mut self, out: &mut Vec<Lexed>) {
+    pub(super) fn end_attribute(&mut self, out: &mut Vec<Lexed>) {
         self.emit_virtual(TokenKind::AttributeEnd, out);
         self.attribute = AttributeState::No;
         self.at_start = true;
     }
 
-    fn terminate(&mut self, span: Option<Span>, out: &mut Vec<Lexed>) {
+    pub(super) fn terminate(&mut self, span: Option<Span>, out: &mut Vec<Lexed>) {
         if self.at_start {
             return;
         }
@@ -232,7 +232,7 @@ impl<'t> Layout<'t> {
         }
     }
 
-    fn slice(&self, span: Span) -> &'t str {
+    pub(super) fn slice(&self, span: Span) -> &'t str {
         self.text.get(span.start as usize..span.end as usize).unwrap_or("")
     }
 
@@ -270,75 +270,8 @@ impl<'t> Layout<'t> {
     }
 
     /// Whether line breaks count here.
-    fn in_block(&self) -> bool {
+    pub(super) fn in_block(&self) -> bool {
         matches!(self.innermost(), None | Some(Bracket::Brace))
-    }
-
-    /// Closes brackets that a statement keyword shows to be unclosed.
-    fn recover(&mut self, token: &Token, kind: TokenKind, out: &mut Vec<Lexed>) {
-        if !self.in_block() && (is_hard_statement_keyword(kind) || (token.first_in_line && is_item_keyword(kind))) {
-            let keep = self.stack.iter().rposition(|open| open.bracket == Bracket::Brace).map_or(0, |at| at + 1);
-            self.close_down_to(keep, token, out);
-        }
-        if !self.guided || !token.first_in_line || !self.in_block() {
-            return;
-        }
-        let starts = is_item_keyword(kind) || kind == TokenKind::At || (kind == TokenKind::Let && token.column() == 0);
-        if starts {
-            let keep = self.stack.iter().rposition(|open| open.column < token.column()).map_or(0, |at| at + 1);
-            if keep < self.stack.len() {
-                self.close_down_to(keep, token, out);
-            }
-        }
-    }
-
-    /// Puts in the closing brackets for all but `keep`; one message, about the innermost.
-    fn close_down_to(&mut self, keep: usize, token: &Token, out: &mut Vec<Lexed>) {
-        let Some(innermost) = self.stack.last().copied() else { return };
-        self.report_unclosed(innermost, Some(token));
-        while self.stack.len() > keep {
-            self.close_virtually(out);
-        }
-    }
-
-    fn close_virtually(&mut self, out: &mut Vec<Lexed>) {
-        let Some(open) = self.stack.last().copied() else { return };
-        if open.bracket == Bracket::Brace {
-            self.balanced = false;
-            self.first_unclosed = Some(self.first_unclosed.map_or(open.span.start, |at| at.min(open.span.start)));
-            if self.previous.is_some_and(can_end) {
-                self.terminate(None, out);
-            }
-        }
-        self.stack.pop();
-        self.closed_early.push(open.bracket);
-        self.emit_virtual(open.bracket.closer(), out);
-        if open.attribute {
-            self.end_attribute(out);
-        }
-    }
-
-    fn report_unclosed(&mut self, open: Open, found: Option<&Token>) {
-        self.marks.extend([open.span.start, self.previous_span.end]);
-        // A string that runs to the end of its line has swallowed the closing bracket.
-        let swallowed = |error: &SyntaxError| error.code == code::E0002 && error.span.start > open.span.start;
-        if self.lexer.errors.iter().any(swallowed) {
-            return;
-        }
-        let (opening, closing) = open.bracket.text();
-        let mut error = SyntaxError::new(code::E0005, format!("this `{opening}` is never closed"), open.span)
-            .label("opened here")
-            .note(format!("put the `{closing}` that belongs to it"));
-        if let Some(found) = found {
-            let text = shown(self.slice(found.span()));
-            let remark = match (open.bracket, found.kind) {
-                (Bracket::Brace, TokenKind::RightBrace) => "by its indentation, this closes a block further out".into(),
-                (Bracket::Brace, _) => format!("by its indentation, `{text}` stands outside it"),
-                _ => format!("`{text}` cannot stand inside it"),
-            };
-            error = error.related(found.span(), remark);
-        }
-        self.errors.push(error);
     }
 
     /// Emits the terminator that stands before `token`, if any.
@@ -445,145 +378,6 @@ impl<'t> Layout<'t> {
         self.emit(kind, span, out);
     }
 
-    fn close(&mut self, token: &Token, out: &mut Vec<Lexed>) {
-        let brace = token.kind == TokenKind::RightBrace;
-        let reach = match brace {
-            true => 0,
-            false => self.stack.iter().rposition(|open| open.bracket == Bracket::Brace).map_or(0, |at| at + 1),
-        };
-        let matches = |open: &Open| match open.bracket {
-            Bracket::Brace | Bracket::Use => brace,
-            other => other.closer() == token.kind,
-        };
-        let partner = self.stack[reach..].iter().rposition(matches).map(|at| at + reach);
-        let inside = self.stack.last().copied().filter(|_| !self.in_block());
-        let surplus = match inside {
-            // `f(a } , b)`: the bracket is closed on this line, so this one is too many.
-            Some(open) if !matches(&open) => self.closer_follows(open.bracket, token, brace),
-            _ => false,
-        };
-        match partner {
-            _ if surplus => self.report_stray(token, out),
-            Some(at) if brace && self.guided => self.close_guided(at, token, out),
-            Some(at) => self.close_partner(at, token, out),
-            None => self.close_without_partner(token, out),
-        }
-    }
-
-    /// Whether the closer of the innermost bracket follows `token`: on the same line only, or before the
-    /// brackets around it close.
-    fn closer_follows(&self, bracket: Bracket, token: &Token, same_line: bool) -> bool {
-        // Enough for any line that people write, and it keeps hostile texts from costing squared time.
-        const REACH: usize = 200;
-        let rest = self.text.get(token.end as usize..).unwrap_or("");
-        let mut lexer = Lexer::new(rest);
-        let mut depth = 0;
-        for index in 0..REACH {
-            let Some(next) = lexer.next_token() else { return false };
-            if (same_line && next.first_in_line && index > 0) || is_hard_statement_keyword(next.kind) {
-                return false;
-            }
-            match next.kind {
-                TokenKind::LeftParen | TokenKind::LeftBracket | TokenKind::LeftBrace => depth += 1,
-                kind if depth == 0 && kind == bracket.closer() => return true,
-                TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace if depth == 0 => return false,
-                TokenKind::RightParen | TokenKind::RightBracket | TokenKind::RightBrace => depth -= 1,
-                _ => {}
-            }
-        }
-        false
-    }
-
-    fn close_partner(&mut self, at: usize, token: &Token, out: &mut Vec<Lexed>) {
-        if self.stack.len() > at + 1 {
-            self.close_down_to(at + 1, token, out);
-        }
-        let Some(open) = self.stack.last().copied() else { return };
-        if open.bracket == Bracket::Brace {
-            // A brace taken back by `terminate` needs the statement's end before it.
-            if self.previous.is_some_and(can_end) {
-                self.terminate(None, out);
-            }
-            if self.attribute == AttributeState::Named {
-                self.end_attribute(out);
-            }
-        }
-        self.stack.pop();
-        self.attribute = AttributeState::No;
-        self.emit(open.bracket.closer(), token.span(), out);
-        // The statement goes on where it was opened.
-        self.statement_column = open.column;
-        if open.attribute {
-            self.end_attribute(out);
-        }
-    }
-
-    /// Closes the brace whose statement stands in the column of this `}`; a `}` further right than the
-    /// innermost one is surplus.
-    fn close_guided(&mut self, at: usize, token: &Token, out: &mut Vec<Lexed>) {
-        if !token.first_in_line {
-            // In the middle of a line it can only close what this line opened.
-            return match self.stack[at].span.start >= token.line_start {
-                true => self.close_partner(at, token, out),
-                false => self.report_stray(token, out),
-            };
-        }
-        let column = token.column();
-        let fits = |open: &Open| open.bracket == Bracket::Brace && open.column == column;
-        let inner = self.stack[at].column;
-        let better = if column < inner { self.stack[..at].iter().rposition(fits) } else { None };
-        match better {
-            Some(better) => self.close_partner(better, token, out),
-            None if column > inner => self.report_stray(token, out),
-            None => self.close_partner(at, token, out),
-        }
-    }
-
-    fn close_without_partner(&mut self, token: &Token, out: &mut Vec<Lexed>) {
-        if let Some(open) = self.stack.last().copied().filter(|_| !self.in_block()) {
-            let span = token.span();
-            let text = self.slice(span);
-            self.marks.push(span.start);
-            let (opening, closing) = open.bracket.text();
-            self.errors.push(
-                SyntaxError::new(code::E0004, format!("`{text}` does not close `{opening}`"), span)
-                    .label(format!("expected `{closing}`"))
-                    .related(open.span, "opened here")
-                    .fix(format!("write `{closing}`"), vec![(span, closing.to_string())]),
-            );
-            self.stack.pop();
-            self.emit(open.bracket.closer(), span, out);
-            if open.attribute {
-                self.end_attribute(out);
-            }
-            return;
-        }
-        self.report_stray(token, out);
-    }
-
-    /// A closing bracket that was never opened; it goes on as a `Bad` token.
-    fn report_stray(&mut self, token: &Token, out: &mut Vec<Lexed>) {
-        let span = token.span();
-        let text = self.slice(span);
-        if token.kind == TokenKind::RightBrace {
-            self.balanced = false;
-            self.stray_brace = true;
-        }
-        self.marks.push(span.start);
-        // Where its opening bracket was reported as unclosed, this is what was missing there.
-        let early = self.closed_early.iter().rposition(|bracket| bracket.closer() == token.kind);
-        if let Some(at) = early {
-            self.closed_early.remove(at);
-        } else {
-            self.errors.push(
-                SyntaxError::new(code::E0004, format!("unexpected `{text}`"), span)
-                    .label("closes a bracket that was never opened")
-                    .fix("remove it", vec![(span, String::new())]),
-            );
-        }
-        self.emit(TokenKind::Bad, span, out);
-    }
-
     fn finish(&mut self, out: &mut Vec<Lexed>) {
         if self.attribute == AttributeState::Named {
             self.end_attribute(out);
@@ -601,7 +395,7 @@ impl<'t> Layout<'t> {
 }
 
 /// Whether a statement can end with this token.
-fn can_end(kind: TokenKind) -> bool {
+pub(super) fn can_end(kind: TokenKind) -> bool {
     use TokenKind::*;
     matches!(
         kind,
@@ -651,11 +445,11 @@ fn continues(kind: TokenKind) -> bool {
 }
 
 /// Keywords that can stand at the start of a statement only. `for` and `if` also stand in brackets.
-fn is_hard_statement_keyword(kind: TokenKind) -> bool {
+pub(super) fn is_hard_statement_keyword(kind: TokenKind) -> bool {
     matches!(kind, TokenKind::Let | TokenKind::Return | TokenKind::While | TokenKind::Assert | TokenKind::Fn)
 }
 
-fn is_item_keyword(kind: TokenKind) -> bool {
+pub(super) fn is_item_keyword(kind: TokenKind) -> bool {
     use TokenKind::*;
     matches!(kind, Fn | Layer | Use | Const | Type | Test | Param | Buffer | State)
 }

@@ -1,7 +1,7 @@
 //! From text to syntax trees: tokens, layout, items, parser. No salsa here.
 //!
 //! The way of a file: [`items::split`] cuts its text into top-level items; [`parse::parse_item`] makes a
-//! tree of one item's text alone, with spans relative to it. Within that, [`token`] finds the tokens,
+//! tree of one item's text alone, with spans relative to it. Within that, [`token`] and [`literal`] find the tokens,
 //! [`layout`] decides where statements end and makes brackets balance, the grammar (`grammar/tri.lalrpop`)
 //! calls [`build`] for each node, [`message`] words what the grammar did not accept, and [`checks`] looks
 //! over the finished tree. [`print`] shows tokens and trees as text.
@@ -10,11 +10,13 @@
 //! was wrong, and errors that say so. One mistake is meant to give one message.
 
 pub mod ast;
+mod brackets;
 pub mod build;
 mod checks;
 pub mod error;
 pub mod items;
 pub mod layout;
+pub mod literal;
 mod message;
 pub mod parse;
 pub mod print;
