@@ -49,7 +49,7 @@ impl Layout<'_> {
             }
         }
         self.stack.pop();
-        self.closed_early.push(open.bracket);
+        self.closed_early[open.bracket as usize] += 1;
         self.emit_virtual(open.bracket.closer(), out);
         if open.attribute {
             self.end_attribute(out);
@@ -59,8 +59,8 @@ impl Layout<'_> {
     pub(super) fn report_unclosed(&mut self, open: Open, found: Option<&Token>) {
         self.marks.extend([open.span.start, self.previous_span.end]);
         // A string that runs to the end of its line has swallowed the closing bracket.
-        let swallowed = |error: &SyntaxError| error.code == code::E0002 && error.span.start > open.span.start;
-        if self.lexer.errors.iter().any(swallowed) {
+        let mut inside = self.lexer.errors.iter().rev().take_while(|error| error.span.start > open.span.start);
+        if inside.any(|error| error.code == code::E0002) {
             return;
         }
         let (opening, closing) = open.bracket.text();
@@ -76,7 +76,7 @@ impl Layout<'_> {
             };
             error = error.related(found.span(), remark);
         }
-        self.errors.push(error);
+        self.report(error);
     }
 
     pub(super) fn close(&mut self, token: &Token, out: &mut Vec<Lexed>) {
@@ -106,9 +106,13 @@ impl Layout<'_> {
 
     /// Whether the closer of the innermost bracket follows `token`: on the same line only, or before the
     /// brackets around it close.
-    fn closer_follows(&self, bracket: Bracket, token: &Token, same_line: bool) -> bool {
+    fn closer_follows(&mut self, bracket: Bracket, token: &Token, same_line: bool) -> bool {
         // Enough for any line that people write, and it keeps hostile texts from costing squared time.
         const REACH: usize = 200;
+        if self.searches_left == 0 {
+            return false;
+        }
+        self.searches_left -= 1;
         let rest = self.text.get(token.end as usize..).unwrap_or("");
         let mut lexer = Lexer::new(rest);
         let mut depth = 0;
@@ -178,7 +182,7 @@ impl Layout<'_> {
             let text = self.slice(span);
             self.marks.push(span.start);
             let (opening, closing) = open.bracket.text();
-            self.errors.push(
+            self.report(
                 SyntaxError::new(code::E0004, format!("`{text}` does not close `{opening}`"), span)
                     .label(format!("expected `{closing}`"))
                     .related(open.span, "opened here")
@@ -204,11 +208,16 @@ impl Layout<'_> {
         }
         self.marks.push(span.start);
         // Where its opening bracket was reported as unclosed, this is what was missing there.
-        let early = self.closed_early.iter().rposition(|bracket| bracket.closer() == token.kind);
-        if let Some(at) = early {
-            self.closed_early.remove(at);
+        let bracket = match token.kind {
+            TokenKind::RightParen => Bracket::Paren,
+            TokenKind::RightBracket => Bracket::Square,
+            _ => Bracket::Brace,
+        };
+        let early = &mut self.closed_early[bracket as usize];
+        if *early > 0 {
+            *early -= 1;
         } else {
-            self.errors.push(
+            self.report(
                 SyntaxError::new(code::E0004, format!("unexpected `{text}`"), span)
                     .label("closes a bracket that was never opened")
                     .fix("remove it", vec![(span, String::new())]),

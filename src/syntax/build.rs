@@ -93,10 +93,10 @@ impl<'t> Builder<'t> {
 
     /// The documentation above either offset: the first attribute or the keyword.
     pub fn doc(&self, first: u32, start: u32) -> Option<String> {
-        let find = |offset: u32| self.docs.iter().find(|doc| doc.token == offset).map(|doc| doc.text.clone());
-        if self.docs.is_empty() {
-            return None;
-        }
+        let find = |offset: u32| {
+            let at = self.docs.binary_search_by_key(&offset, |doc| doc.token).ok()?;
+            Some(self.docs[at].text.clone())
+        };
         find(first).or_else(|| find(start))
     }
 

@@ -8,7 +8,7 @@
 //! item keyword in column 0 ends whatever was left open: one missing brace spoils one item.
 
 use crate::base::Span;
-use crate::syntax::layout::{Layout, Lexed};
+use crate::syntax::layout::{Layout, Lexed, MAX_NESTING};
 use crate::syntax::literal::unescape;
 use crate::syntax::parse::MAX_FILE;
 use crate::syntax::token::TokenKind;
@@ -84,6 +84,14 @@ fn split_in_mode(text: &str, guided: bool) -> (Vec<RawItem>, Trouble) {
                     current.item.span.start = doc.start;
                 }
             }
+        }
+        if layout.nesting() > MAX_NESTING {
+            // The parser refuses this item; what follows it cannot be told from it.
+            if let Some(current) = &mut splitter.current {
+                current.item.span.end = text.len() as u32;
+            }
+            splitter.end();
+            return (splitter.items, Trouble::None);
         }
         if !more {
             break;

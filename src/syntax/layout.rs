@@ -21,6 +21,11 @@ pub const MAX_NESTING: usize = 256;
 /// Tokens in one item past which it is refused.
 pub const MAX_TOKENS: usize = 4_000_000;
 
+/// Errors about brackets in one item past which no more are reported.
+const MAX_ERRORS: usize = 1000;
+/// Searches for a closing bracket; past them mismatched brackets are taken as they come.
+const MAX_SEARCHES: u32 = 1000;
+
 /// A token as the parser takes it: start, kind, end.
 pub type Lexed = (u32, TokenKind, u32);
 
@@ -29,7 +34,7 @@ pub type Lexed = (u32, TokenKind, u32);
 pub struct Laid {
     pub tokens: Vec<Lexed>,
     pub errors: Vec<SyntaxError>,
-    /// Offsets at which an error was reported: a parse failure there is a consequence.
+    /// Offsets at which an error was reported, in order: a parse failure there is a consequence.
     pub marks: Vec<u32>,
     pub docs: Vec<Doc>,
     /// False when a limit was hit; then `errors` says so and parsing makes no sense.
@@ -73,6 +78,7 @@ fn run(text: &str, guided: bool) -> (Laid, bool) {
     }
     let mut errors = std::mem::take(&mut layout.lexer.errors);
     errors.append(&mut layout.errors);
+    layout.marks.sort_unstable();
     let laid = Laid { tokens, errors, marks: layout.marks, docs: layout.lexer.docs, complete };
     (laid, layout.balanced)
 }
@@ -150,8 +156,10 @@ pub struct Layout<'t> {
     /// First brace that was missing its partner, for the splitter.
     pub first_unclosed: Option<u32>,
     pub stray_brace: bool,
-    /// Brackets closed virtually, whose own closers may still come.
-    pub(super) closed_early: Vec<Bracket>,
+    /// How many brackets of each kind were closed virtually, so that their own closers may still come.
+    pub(super) closed_early: [u32; 5],
+    /// How often the layer may still look ahead for a closing bracket.
+    pub(super) searches_left: u32,
 }
 
 impl<'t> Layout<'t> {
@@ -176,7 +184,8 @@ impl<'t> Layout<'t> {
             balanced: true,
             first_unclosed: None,
             stray_brace: false,
-            closed_early: vec![],
+            closed_early: [0; 5],
+            searches_left: MAX_SEARCHES,
         }
     }
 
@@ -230,6 +239,17 @@ impl<'t> Layout<'t> {
         if self.signature == Some(self.stack.len()) {
             self.signature = None;
         }
+    }
+
+    pub(super) fn report(&mut self, error: SyntaxError) {
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
+    }
+
+    /// How many brackets are open.
+    pub fn nesting(&self) -> usize {
+        self.stack.len()
     }
 
     pub(super) fn slice(&self, span: Span) -> &'t str {
@@ -300,7 +320,7 @@ impl<'t> Layout<'t> {
     fn open_virtually(&mut self, out: &mut Vec<Lexed>) {
         let end = self.previous_span.end;
         let span = Span::new(end, end);
-        self.errors.push(
+        self.report(
             SyntaxError::new(code::E0004, "expected `{`, found the end of the line", span)
                 .label("expected `{`")
                 .note("the body of a `fn` or `layer` stands in braces")

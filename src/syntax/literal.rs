@@ -120,7 +120,7 @@ pub(super) fn scan_single_quoted(lex: &mut logos::Lexer<'_, Raw>) {
     }
 }
 
-pub(super) fn check_number(form: NumberForm, text: &str, span: Span) -> Result<TokenKind, SyntaxError> {
+pub(super) fn check_number(form: NumberForm, text: &str, span: Span) -> Result<TokenKind, Box<SyntaxError>> {
     let problem = match form {
         NumberForm::Malformed => format!("malformed number `{}`", shown(text)),
         NumberForm::Int if int_value(text).is_some() => return Ok(TokenKind::Int),
@@ -129,13 +129,13 @@ pub(super) fn check_number(form: NumberForm, text: &str, span: Span) -> Result<T
         NumberForm::Float => format!("the number `{}` does not fit in a float", shown(text)),
     };
     let error = SyntaxError::new(code::E0003, problem, span);
-    Err(match form {
+    Err(Box::new(match form {
         NumberForm::Malformed => error
             .label("neither a number nor a name")
             .note("numbers look like `12`, `1_000`, `0xff`, `1.5` or `2e-5`; names begin with a letter"),
         NumberForm::Int => error.label("too large").note("integers go up to 9223372036854775807"),
         NumberForm::Float => error.label("too large").note("write `inf` for infinity"),
-    })
+    }))
 }
 
 /// The value of an integer token.

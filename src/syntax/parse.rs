@@ -22,6 +22,8 @@ pub const MAX_FILE: usize = 64 << 20;
 
 /// Failed statements in one item past which the rest of it is given up.
 const MAX_FAILURES: usize = 40;
+/// Errors in one item past which no more are reported.
+const MAX_ERRORS: usize = 200;
 /// Tokens read in all attempts at one item, past which the rest of it is given up.
 const MAX_WORK: usize = 20_000_000;
 
@@ -84,7 +86,7 @@ fn parse_laid(text: &str, laid: Laid) -> Parsed {
                 ast = finished;
                 found.append(&mut checks::check(&ast, text));
                 // What is left of a damaged statement says little about what it was meant to do.
-                found.retain(|error| error.code != code::E0006 || !marks.iter().any(|at| error.span.contains(*at)));
+                found.retain(|error| error.code != code::E0006 || !marked(&marks, error.span));
                 errors.append(&mut found);
                 break;
             }
@@ -105,6 +107,7 @@ fn parse_laid(text: &str, laid: Laid) -> Parsed {
         tokens.splice(failed, [(start, TokenKind::Failed, end)]);
     }
     errors.sort_by_key(|error| (error.span.start, error.span.end));
+    errors.truncate(MAX_ERRORS);
     Parsed { ast, errors }
 }
 
@@ -171,7 +174,12 @@ fn statement_end(tokens: &[Lexed], at: usize) -> usize {
 fn already_reported(tokens: &[Lexed], failed: &Range<usize>, at: usize, marks: &[u32]) -> bool {
     let start = tokens[failed.start].0;
     let end = tokens.get(at).or(tokens.last()).map_or(start, |token| token.2);
-    marks.iter().any(|mark| (start..=end).contains(mark))
+    marked(marks, Span::new(start, end))
+}
+
+/// Whether one of the marks, which are in order, lies in `span` or at its ends.
+fn marked(marks: &[u32], span: Span) -> bool {
+    marks.get(marks.partition_point(|mark| *mark < span.start)).is_some_and(|mark| *mark <= span.end)
 }
 
 /// A surplus bracket behind a failure in the same statement is a consequence of it.

@@ -13,6 +13,9 @@ use crate::syntax::literal::{
 };
 use logos::Logos;
 
+/// Malformed tokens in one text past which no more are reported.
+const MAX_ERRORS: usize = 1000;
+
 /// What a token is. The second half appears only behind the layout layer, see [`crate::syntax::layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
@@ -342,7 +345,7 @@ impl<'t> Lexer<'t> {
             Ok(Raw::Word) => self.bad(bad_word(text, span)),
             Ok(Raw::Number(form)) => match check_number(form, text, span) {
                 Ok(kind) => kind,
-                Err(error) => self.bad(error),
+                Err(error) => self.bad(*error),
             },
             Ok(Raw::Str(StringForm::Good)) => match unescape(text) {
                 Ok(_) => TokenKind::Str,
@@ -360,7 +363,9 @@ impl<'t> Lexer<'t> {
     }
 
     fn bad(&mut self, error: SyntaxError) -> TokenKind {
-        self.errors.push(error);
+        if self.errors.len() < MAX_ERRORS {
+            self.errors.push(error);
+        }
         TokenKind::Bad
     }
 
@@ -378,6 +383,13 @@ impl<'t> Lexer<'t> {
         let error = bad_characters(self.slice(span), span);
         (self.bad(error), span.end)
     }
+}
+
+/// The comments of a text, in order.
+pub fn comments(text: &str) -> Vec<Comment> {
+    let mut lexer = Lexer::new(text);
+    while lexer.next_token().is_some() {}
+    lexer.comments
 }
 
 /// Text for a message: not too long, and visible.

@@ -25,6 +25,7 @@ fn brackets_nest_to_the_limit_and_no_further() {
         assert_eq!(codes(&close.repeat(50_000))[0], "E0004");
     }
     assert_eq!(codes(&"if a { ".repeat(50_000)), ["E0008"]);
+    assert_eq!(codes(&format!("{}f(){}", "if a { ".repeat(255), " }".repeat(255))), [""; 0]);
     assert_eq!(codes(&format!("type T = {}int", "[".repeat(50_000))), ["E0008"]);
     assert_eq!(codes(&format!("type T = {}", "Tensor<".repeat(50_000))), ["E0008"]);
 }
@@ -67,6 +68,25 @@ fn long_tokens_are_quick() {
     assert_eq!(codes(&"ö".repeat(long / 2)), ["E0001"]);
     assert_eq!(codes(&"#".repeat(long)), [""; 0]);
     assert_eq!(codes(&"\n".repeat(long)), [""; 0]);
+}
+
+#[test]
+fn many_mistakes_are_quick() {
+    let many = 300_000;
+    let texts = [
+        "(]".repeat(many),
+        "let (\n".repeat(many) + &"]".repeat(many),
+        format!("fn f() {{\n{}}}", "a\n".repeat(many)),
+        format!("fn f() {{\n{}}}", "a $\n".repeat(many)),
+        format!("fn f() {{\n{}}}", "let = 1\n".repeat(many)),
+        format!("fn f() {{\n{}}}", "g(\nlet x = \"\n".repeat(many)),
+        format!("layer A() {{\n{}}}", "## doc\nlet a = 1\n".repeat(many)),
+        "}{".repeat(many),
+        "@a\n".repeat(many),
+    ];
+    for text in texts {
+        codes(&text);
+    }
 }
 
 #[test]

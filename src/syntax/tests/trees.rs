@@ -70,7 +70,7 @@ fn atoms_and_brackets() {
         ("x[..., None]", "(index x ... None)"),
         ("f(..., a=1)", "(call f ... a=1)"),
         ("Linear[bfloat16](4, 8)", "(call (index Linear bfloat16) 4 8)"),
-        ("f(if a { b } else { c }, d)", "(call f (if a\n      b\n     else\n      c) d)"),
+        ("f(if a { b } else { c }, d)", "(call f (if a\n    b\n   else\n    c) d)"),
         ("zeros([2], dtype=int8)", "(call zeros (list 2) dtype=int8)"),
         ("where(mask, a, b)", "(call where mask a b)"),
         ("x.layer.type.param", "(. (. (. x layer) type) param)"),
