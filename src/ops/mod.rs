@@ -9,9 +9,15 @@
 //! tensors), a [`ParamKind::Tensors`] takes all there are. Everything else is an attribute, by name.
 
 pub mod attr;
+mod elem;
+pub mod elementwise;
 pub mod error;
 pub mod eval;
+pub mod kernel;
+pub mod math;
 pub mod rule;
+#[cfg(test)]
+pub mod testkit;
 
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
@@ -125,7 +131,10 @@ struct Registry {
 }
 
 /// The families, in the order of the documentation.
-static FAMILIES: &[(&str, &[Op])] = &[];
+static FAMILIES: &[(&str, &[Op])] = &[
+    ("Arithmetic", elementwise::OPS),
+    ("Mathematical functions", math::OPS),
+];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let ops: Vec<&'static Op> = FAMILIES.iter().flat_map(|(_, ops)| ops.iter()).collect();
