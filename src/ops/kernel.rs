@@ -95,6 +95,26 @@ fn merged_dims<const N: usize>(out: &[usize], shapes: [&[usize]; N]) -> Vec<(usi
     dims
 }
 
+/// A tensor seen along one axis: element `j` of a lane is at `(outer * size + j) * inner + i`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lanes {
+    pub outer: usize,
+    pub size: usize,
+    pub inner: usize,
+}
+
+impl Lanes {
+    pub fn along(shape: &[usize], axis: usize) -> Lanes {
+        let (outer, inner) = (shape[..axis].iter().product(), shape[axis + 1..].iter().product());
+        Lanes { outer, size: shape[axis], inner }
+    }
+
+    /// The index of each lane's first element, in row-major order; the next ones are `inner` apart.
+    pub fn starts(self) -> impl Iterator<Item = usize> {
+        (0..self.outer).flat_map(move |o| (0..self.inner).map(move |i| o * self.size * self.inner + i))
+    }
+}
+
 /// `f` of each pair of elements of `a` and `b`, broadcast to `out`.
 pub fn zip<A: Copy, B: Copy, R>(
     out: &[usize],

@@ -9,13 +9,17 @@
 //! tensors), a [`ParamKind::Tensors`] takes all there are. Everything else is an attribute, by name.
 
 pub mod attr;
+pub mod cast;
 mod elem;
 pub mod elementwise;
 pub mod error;
 pub mod eval;
 pub mod kernel;
+pub mod logic;
 pub mod math;
+pub mod reduce;
 pub mod rule;
+pub mod scan;
 #[cfg(test)]
 pub mod testkit;
 
@@ -134,6 +138,10 @@ struct Registry {
 static FAMILIES: &[(&str, &[Op])] = &[
     ("Arithmetic", elementwise::OPS),
     ("Mathematical functions", math::OPS),
+    ("Comparison and logic", logic::OPS),
+    ("Conversion", cast::OPS),
+    ("Reductions", reduce::OPS),
+    ("Scans and sorting", scan::OPS),
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
