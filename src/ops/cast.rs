@@ -105,7 +105,10 @@ mod tests {
 
     #[test]
     fn floats_to_integers_saturate() {
-        assert_eq!(cast(Float32, &[1.9, -1.9, 300.0, -300.0, f64::NAN, f64::INFINITY], Int8), [1.0, -1.0, 127.0, -128.0, 0.0, 127.0]);
+        assert_eq!(
+            cast(Float32, &[1.9, -1.9, 300.0, -300.0, f64::NAN, f64::INFINITY], Int8),
+            [1.0, -1.0, 127.0, -128.0, 0.0, 127.0]
+        );
         assert_eq!(cast(Float64, &[-1.0, 256.0], UInt8), [0.0, 255.0]);
         assert_eq!(cast(Float32, &[9.0, -9.0], Int4), [7.0, -8.0]);
         let huge = eval_one("cast", &[vector(Float64, &[1e30, -1.0])], to(UInt64));

@@ -49,8 +49,9 @@ impl RuleCx<'_> {
                 error.note(format!("{name} may be any type of bound `{bound}`: declare it as `{wanted}`"))
             }
             Elem::Known(_) if wants_bool => error.note("compare first, as in `x != 0`"),
-            Elem::Known(dtype) if dtype.is_storage() => error
-                .note(format!("{dtype} is a storage type without arithmetic: convert it with `.to(...)`")),
+            Elem::Known(dtype) if dtype.is_storage() => {
+                error.note(format!("{dtype} is a storage type without arithmetic: convert it with `.to(...)`"))
+            }
             Elem::Known(DType::Bool) => error.note("convert it with `.to(...)`, or use `and`, `or`, `not`"),
             Elem::Known(_) if accept(&Elem::Known(DType::Float32)) => {
                 error.note("convert it with `.to(float32)`").hint(Hint::Cast(operand, DType::Float32))

@@ -445,7 +445,10 @@ mod tests {
         assert_eq!(two("add", BFloat16, &[1.0, 256.0], &[0.00390625, 1.0]), [1.0, 256.0]);
         assert_eq!(two("add", Float16, &[2048.0], &[1.0]), [2048.0]);
         assert_eq!(two("mul", Float32, &[1e30], &[1e30]), [f64::INFINITY]);
-        assert_eq!(two("div", Float64, &[1.0, 1.0, -1.0], &[3.0, 0.0, 0.0]), [1.0 / 3.0, f64::INFINITY, -f64::INFINITY]);
+        assert_eq!(
+            two("div", Float64, &[1.0, 1.0, -1.0], &[3.0, 0.0, 0.0]),
+            [1.0 / 3.0, f64::INFINITY, -f64::INFINITY]
+        );
         assert_eq!(two("div", Float32, &[1.0], &[3.0]), [f64::from(1f32 / 3f32)]);
     }
 
@@ -477,7 +480,10 @@ mod tests {
     fn floor_division_and_remainder_follow_python() {
         assert_eq!(ints("floor_div", Int32, &[7, -7, 7, -7], &[2, 2, -2, -2]), [3, -4, -4, 3]);
         assert_eq!(ints("mod", Int32, &[7, -7, 7, -7], &[3, 3, -3, -3]), [1, 2, -2, -1]);
-        assert_eq!(two("floor_div", Float32, &[7.0, -7.0, 1.0, 6.0], &[2.0, 2.0, 0.0, -4.0]), [3.0, -4.0, f64::INFINITY, -2.0]);
+        assert_eq!(
+            two("floor_div", Float32, &[7.0, -7.0, 1.0, 6.0], &[2.0, 2.0, 0.0, -4.0]),
+            [3.0, -4.0, f64::INFINITY, -2.0]
+        );
         assert_eq!(two("floor_div", Float64, &[1.0], &[0.1]), [9.0]);
         assert_eq!(two("mod", Float32, &[7.5, -7.5, 7.5, -6.0], &[2.0, 2.0, -2.0, 2.0]), [1.5, 0.5, -0.5, 0.0]);
         assert!(two("mod", Float32, &[1.0], &[0.0])[0].is_nan());

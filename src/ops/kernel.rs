@@ -136,9 +136,7 @@ pub fn zip<A: Copy, B: Copy, R>(
 pub fn unary(x: &Tensor, float: impl Fn(f64) -> f64, int: impl Fn(i64) -> i64) -> Tensor {
     let dtype = x.dtype();
     let data = match x.data() {
-        Data::F32(v) if dtype == DType::Float32 => {
-            Data::F32(v.iter().map(|&x| float(f64::from(x)) as f32).collect())
-        }
+        Data::F32(v) if dtype == DType::Float32 => Data::F32(v.iter().map(|&x| float(f64::from(x)) as f32).collect()),
         Data::F32(v) => Data::F32(v.iter().map(|&x| round_f64(dtype, float(f64::from(x)))).collect()),
         Data::F64(v) => Data::F64(v.iter().map(|&x| float(x)).collect()),
         Data::I64(v) => Data::I64(v.iter().map(|&x| wrap(dtype, int(x))).collect()),
@@ -162,13 +160,11 @@ pub fn binary(
         (Data::F32(x), Data::F32(y)) if dtype == DType::Float32 => {
             Data::F32(zip(&shape, (x, left), (y, right), |x, y| float(f64::from(x), f64::from(y)) as f32))
         }
-        (Data::F32(x), Data::F32(y)) => Data::F32(zip(&shape, (x, left), (y, right), |x, y| {
-            round_f64(dtype, float(f64::from(x), f64::from(y)))
-        })),
-        (Data::F64(x), Data::F64(y)) => Data::F64(zip(&shape, (x, left), (y, right), float)),
-        (Data::I64(x), Data::I64(y)) => {
-            Data::I64(zip(&shape, (x, left), (y, right), |x, y| wrap(dtype, int(x, y))))
+        (Data::F32(x), Data::F32(y)) => {
+            Data::F32(zip(&shape, (x, left), (y, right), |x, y| round_f64(dtype, float(f64::from(x), f64::from(y)))))
         }
+        (Data::F64(x), Data::F64(y)) => Data::F64(zip(&shape, (x, left), (y, right), float)),
+        (Data::I64(x), Data::I64(y)) => Data::I64(zip(&shape, (x, left), (y, right), |x, y| wrap(dtype, int(x, y)))),
         _ => return Err(mixed(op, a, b)),
     };
     Ok(Tensor::new(dtype, shape, data))
@@ -191,9 +187,7 @@ pub fn compare(
             zip(&shape, (x, left), (y, right), |x, y| i64::from(float(f64::from(x), f64::from(y))))
         }
         (Data::F64(x), Data::F64(y)) => zip(&shape, (x, left), (y, right), |x, y| i64::from(float(x, y))),
-        (Data::I64(x), Data::I64(y)) => {
-            zip(&shape, (x, left), (y, right), |x, y| i64::from(int(x ^ flip, y ^ flip)))
-        }
+        (Data::I64(x), Data::I64(y)) => zip(&shape, (x, left), (y, right), |x, y| i64::from(int(x ^ flip, y ^ flip))),
         _ => return Err(mixed(op, a, b)),
     };
     Ok(Tensor::from_i64(DType::Bool, shape, values))

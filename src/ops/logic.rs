@@ -194,7 +194,11 @@ mod tests {
         let got = eval_one("where", &[condition, a, b], Attrs::new());
         assert_eq!(got.shape(), [2, 3]);
         assert!(same(&got.to_f64(), &[1.0, 2.0, f64::NAN, 9.0, 9.0, 9.0]));
-        let empty = eval_one("where", &[vector(DType::Bool, &[]), vector(DType::Int8, &[]), vector(DType::Int8, &[1.0])], Attrs::new());
+        let empty = eval_one(
+            "where",
+            &[vector(DType::Bool, &[]), vector(DType::Int8, &[]), vector(DType::Int8, &[1.0])],
+            Attrs::new(),
+        );
         assert_eq!(empty.shape(), [0]);
     }
 }

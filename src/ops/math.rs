@@ -6,7 +6,12 @@ use crate::ops::{EvalCx, EvalError, Op, RuleCx, Stop};
 use crate::types::{Tensor, TensorType};
 
 pub static OPS: &[Op] = &[
-    unary_op("exp", float_rule, |cx| map(cx, f64::exp), "e to the power of each element.\n\nKeeps the shape; floats only."),
+    unary_op(
+        "exp",
+        float_rule,
+        |cx| map(cx, f64::exp),
+        "e to the power of each element.\n\nKeeps the shape; floats only.",
+    ),
     unary_op(
         "log",
         float_rule,
@@ -39,7 +44,12 @@ pub static OPS: &[Op] = &[
     unary_op("sinh", float_rule, |cx| map(cx, f64::sinh), "Hyperbolic sine.\n\nKeeps the shape; floats only."),
     unary_op("cosh", float_rule, |cx| map(cx, f64::cosh), "Hyperbolic cosine.\n\nKeeps the shape; floats only."),
     unary_op("tanh", float_rule, |cx| map(cx, f64::tanh), "Hyperbolic tangent.\n\nKeeps the shape; floats only."),
-    unary_op("asinh", float_rule, |cx| map(cx, libm::asinh), "Inverse hyperbolic sine.\n\nKeeps the shape; floats only."),
+    unary_op(
+        "asinh",
+        float_rule,
+        |cx| map(cx, libm::asinh),
+        "Inverse hyperbolic sine.\n\nKeeps the shape; floats only.",
+    ),
     unary_op(
         "acosh",
         float_rule,

@@ -10,6 +10,7 @@
 
 pub mod attr;
 pub mod cast;
+pub mod create;
 mod elem;
 pub mod elementwise;
 pub mod error;
@@ -17,6 +18,8 @@ pub mod eval;
 pub mod kernel;
 pub mod logic;
 pub mod math;
+pub mod quantize;
+pub mod random;
 pub mod reduce;
 pub mod rule;
 pub mod scan;
@@ -142,6 +145,9 @@ static FAMILIES: &[(&str, &[Op])] = &[
     ("Conversion", cast::OPS),
     ("Reductions", reduce::OPS),
     ("Scans and sorting", scan::OPS),
+    ("Creation", create::OPS),
+    ("Random numbers", random::OPS),
+    ("Quantisation", quantize::OPS),
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {

@@ -6,12 +6,21 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq)]
 pub enum QuantError {
     /// NaN or infinity at this flat index.
-    NotFinite { index: usize, value: f64 },
+    NotFinite {
+        index: usize,
+        value: f64,
+    },
     /// Only floats are quantised.
     NotFloat(DType),
-    Axis { axis: i64, rank: usize },
+    Axis {
+        axis: i64,
+        rank: usize,
+    },
     /// The group does not divide the last dim.
-    Group { group: i64, size: usize },
+    Group {
+        group: i64,
+        size: usize,
+    },
     /// A scalar has no last axis.
     Scalar,
     /// A scheme whose options do not go together.
@@ -19,17 +28,35 @@ pub enum QuantError {
     /// Stochastic rounding draws from an explicit seed.
     SeedMissing,
     /// The scale of this slice is beyond the scale's element type.
-    ScaleOverflow { slice: usize, dtype: DType },
+    ScaleOverflow {
+        slice: usize,
+        dtype: DType,
+    },
     /// Codes, scale and zero point do not belong together.
     Mismatch(String),
     /// The packed format does not hold this element type.
-    Format { format: &'static str, dtype: DType },
+    Format {
+        format: &'static str,
+        dtype: DType,
+    },
     /// A code, at a flat index, that the format cannot hold.
-    Code { index: usize, code: i64 },
+    Code {
+        index: usize,
+        code: i64,
+    },
     /// A byte, at a flat index, that no packing gives.
-    Byte { index: usize, byte: i64, format: &'static str },
+    Byte {
+        index: usize,
+        byte: i64,
+        format: &'static str,
+    },
     /// The last dim of packed bytes is not what `size` codes take.
-    PackedSize { found: usize, wanted: usize, size: usize, format: &'static str },
+    PackedSize {
+        found: usize,
+        wanted: usize,
+        size: usize,
+        format: &'static str,
+    },
 }
 
 impl fmt::Display for QuantError {

@@ -127,7 +127,8 @@ pub fn unpack(bytes: &Tensor, format: Format, size: usize, dtype: DType) -> Resu
         return Err(QuantError::Format { format: format.name(), dtype });
     }
     let values = bytes.as_i64().filter(|_| bytes.dtype() == DType::UInt8);
-    let values = values.ok_or_else(|| QuantError::Mismatch(format!("packed codes are uint8, not {}", bytes.dtype())))?;
+    let values =
+        values.ok_or_else(|| QuantError::Mismatch(format!("packed codes are uint8, not {}", bytes.dtype())))?;
     let (&found, outer) = bytes.shape().split_last().ok_or(QuantError::Scalar)?;
     let wanted = format.row_bytes(size);
     if found != wanted {

@@ -81,9 +81,9 @@ impl Scheme {
             SchemeKind::Ternary { rule: TernaryRule::AbsMean, kept_scale: true, .. } => {
                 Some("`scale=\"kept\"` goes with `rule=\"max\"` or `rule=\"fixed\"`")
             }
-            SchemeKind::Ternary { rule: TernaryRule::Max { .. } | TernaryRule::Fixed { .. }, stochastic: true, .. } => {
-                Some("stochastic rounding goes with the rule `absmean` only")
-            }
+            SchemeKind::Ternary {
+                rule: TernaryRule::Max { .. } | TernaryRule::Fixed { .. }, stochastic: true, ..
+            } => Some("stochastic rounding goes with the rule `absmean` only"),
             SchemeKind::Int { bits, .. } if bits != 4 && bits != 8 => Some("integer codes have 4 or 8 bits"),
             SchemeKind::Ternary { .. } | SchemeKind::Int { .. } => None,
         };

@@ -166,7 +166,8 @@ fn empty_tensors() {
 #[test]
 fn restoring() {
     let w = tensor(&[2, 2], &[-1.0, 1.5, 0.25, 6.5]);
-    for scheme in [Scheme { axis: Some(0), ..asymmetric_scheme(4) }, Scheme { group: Some(2), ..asymmetric_scheme(8) }] {
+    for scheme in [Scheme { axis: Some(0), ..asymmetric_scheme(4) }, Scheme { group: Some(2), ..asymmetric_scheme(8) }]
+    {
         let parts = quantize(&w, &scheme, None).unwrap();
         let zero = parts.zero_point.as_ref();
         let back = dequantize(&parts.codes, &parts.scale, zero, &scheme, DType::Float32).unwrap();
