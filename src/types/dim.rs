@@ -495,8 +495,8 @@ impl fmt::Display for Dim {
 }
 
 impl Dim {
-    /// Recognises `a - n * (a // n)`.
-    fn as_modulo(&self) -> Option<(Dim, Dim)> {
+    /// Recognises `a - n * (a // n)`: the `a` and `n` of `a % n`.
+    pub fn as_modulo(&self) -> Option<(Dim, Dim)> {
         self.terms.keys().flatten().find_map(|(atom, _)| match atom {
             Atom::FloorDiv(a, n) if self.terms.len() > 1 => {
                 (a.modulo(n).as_ref() == Some(self)).then(|| (a.clone(), n.clone()))
