@@ -140,7 +140,6 @@ fn layers() {
 fn values_and_symbols() {
     breaks("symbols B: int\n  %w", "symbols C: int\n  %w", "`B` is not declared");
     breaks("symbols B: int\n  %w", "symbols B: int, dim: int\n  %w", "`dim` is declared twice");
-    breaks("symbols B: int\n  %w", "symbols B: float\n  %w", "`B` is a float");
     breaks("  require dim % heads == 0 : \"dim must divide\"\n", "", "not float32[B, dim]");
     breaks("    yield %acc\n", "    yield %acc\n    yield %acc\n", "only terminator");
     breaks("  return %v\n", "", "must end in its only terminator");
