@@ -13,6 +13,14 @@ pub mod error;
 pub mod eval;
 pub mod rule;
 
+mod conv;
+pub mod gemm;
+mod matmul;
+pub mod storage;
+#[cfg(test)]
+mod testkit;
+mod window;
+
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
 pub use eval::{EvalCx, EvalError};
@@ -125,7 +133,7 @@ struct Registry {
 }
 
 /// The families, in the order of the documentation.
-static FAMILIES: &[(&str, &[Op])] = &[];
+static FAMILIES: &[(&str, &[Op])] = &[("matrix products", matmul::OPS), ("convolution", conv::OPS)];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let ops: Vec<&'static Op> = FAMILIES.iter().flat_map(|(_, ops)| ops.iter()).collect();
