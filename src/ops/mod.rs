@@ -15,7 +15,13 @@ pub mod rule;
 
 mod conv;
 pub mod gemm;
+mod index;
+mod join;
 mod matmul;
+mod pool;
+mod repeat;
+mod shape;
+mod slice;
 pub mod storage;
 #[cfg(test)]
 mod testkit;
@@ -133,7 +139,16 @@ struct Registry {
 }
 
 /// The families, in the order of the documentation.
-static FAMILIES: &[(&str, &[Op])] = &[("matrix products", matmul::OPS), ("convolution", conv::OPS)];
+static FAMILIES: &[(&str, &[Op])] = &[
+    ("matrix products", matmul::OPS),
+    ("convolution", conv::OPS),
+    ("pooling", pool::OPS),
+    ("shape", shape::OPS),
+    ("joining and splitting", join::OPS),
+    ("slices", slice::OPS),
+    ("indexing", index::OPS),
+    ("repetition", repeat::OPS),
+];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let ops: Vec<&'static Op> = FAMILIES.iter().flat_map(|(_, ops)| ops.iter()).collect();

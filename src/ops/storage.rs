@@ -10,10 +10,12 @@ pub trait Element: Copy + Default + PartialOrd {
     /// The data of this class; empty if it is of another one.
     fn slice(data: &Data) -> &[Self];
     fn wrap(values: Vec<Self>) -> Data;
+    /// What no value of the class is below.
+    fn lowest() -> Self;
 }
 
 macro_rules! element {
-    ($type:ty, $class:ident) => {
+    ($type:ty, $class:ident, $lowest:expr) => {
         impl Element for $type {
             fn slice(data: &Data) -> &[Self] {
                 match data {
@@ -25,13 +27,17 @@ macro_rules! element {
             fn wrap(values: Vec<Self>) -> Data {
                 Data::$class(values)
             }
+
+            fn lowest() -> Self {
+                $lowest
+            }
         }
     };
 }
 
-element!(f32, F32);
-element!(f64, F64);
-element!(i64, I64);
+element!(f32, F32, f32::NEG_INFINITY);
+element!(f64, F64, f64::NEG_INFINITY);
+element!(i64, I64, i64::MIN);
 
 /// Evaluates an expression with `$class` standing for the element class of the data.
 macro_rules! by_class {
