@@ -11,6 +11,7 @@
 //!   param weight : float32[out_features, in_features] = kaiming_uniform()
 //! }
 //! func @Linear.forward(%x: float32[d0, in_features]) -> float32[d0, out_features] {
+//!   symbols d0: int
 //!   %0 = param "weight" : float32[out_features, in_features]     # nn.tri:6
 //!   %1 = permute %0 {axes = (1, 0)} : float32[in_features, out_features]
 //!   %2 = matmul %x, %1 : float32[d0, out_features]
@@ -21,6 +22,7 @@
 pub mod builder;
 pub mod printer;
 pub mod reader;
+pub mod substitute;
 pub mod verify;
 
 pub use builder::Builder;

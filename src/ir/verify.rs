@@ -1,6 +1,48 @@
 //! The only door to passes, interpreter and targets.
+//!
+//! Rules of a module:
+//! - every id is in range; names of layers and of functions are unique;
+//! - the entry gives each hyperparameter of its layer one value of its kind;
+//! - no function calls itself, directly or not, and no layer contains itself.
+//!
+//! Rules of a layer:
+//! - hyperparameters and members have unique names; a default uses only hyperparameters before it;
+//! - types of members have known element types, no packs, no `?`, and only hyperparameters as symbols;
+//! - literal initial values have the type's element type; an initialising function has no parameters, one
+//!   result of the member's type, and belongs to this layer or to none;
+//! - arguments of a sublayer give each of its hyperparameters one value of its kind, over the enclosing
+//!   hyperparameters and the indices of enclosing repetitions;
+//! - methods belong to the layer.
+//!
+//! Rules of a function:
+//! - symbols in types, attributes and expressions are declared: the layer's hyperparameters, the
+//!   function's symbols, or indices of enclosing `for`s; none of them hides another;
+//! - every value is defined once, before its uses, in the region of each use or one around it;
+//! - every instruction stands in one place; each region ends in its only terminator: `return` in a
+//!   function's body, with the types of its results, `yield` elsewhere;
+//! - an operation has as many operands as its parameters take, and exactly the attributes of its
+//!   parameters, each of the parameter's kind; its rule, run on the operand types under the `where` facts
+//!   of function and layer, gives the recorded result types;
+//! - `param` names a storage or constant member of the own layer and has its type, or the type of a part
+//!   of its quantised form; `set_state` names a state member and takes a value of its type;
+//! - constants and host numbers have the recorded types; `rng` gives an int64 scalar;
+//! - a call gives each symbol of the callee one value of its kind; with these, operands and results have
+//!   the callee's types; its path leads from the own instance to one of the callee's layer, and a free
+//!   function has no path;
+//! - `if` takes a bool scalar, `for` two int64 scalars before the carried values; regions have the
+//!   parameters, and yield the values, that the carried values and results say;
+//! - `assert` takes a bool scalar; `print` has an operand for each place of one; neither has results.
 
-use crate::ir::Module;
+mod body;
+mod call;
+mod layer;
+mod module;
+mod op;
+
+use crate::ir::{Function, Module, Part, Storage};
+use crate::ops::{self, Attr, Attrs, RuleCx};
+use crate::types::{Dim, Facts, TensorType, Verdict};
+use std::fmt;
 use std::ops::Deref;
 
 /// A module that [`verify`] accepted. Nothing else makes one.
@@ -24,11 +66,92 @@ impl Verified {
 /// One broken rule: where, and which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyError {
+    /// The function, or the layer, or nothing for the module as a whole.
     pub function: String,
     pub message: String,
 }
 
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.function.as_str() {
+            "" => f.write_str(&self.message),
+            function => write!(f, "{function}: {}", self.message),
+        }
+    }
+}
+
 /// Checks every rule of the IR.
 pub fn verify(module: Module) -> Result<Verified, Vec<VerifyError>> {
-    Ok(Verified(module))
+    let mut errors = Errors::default();
+    // The other checks follow ids without looking.
+    module::check_ids(&module, &mut errors);
+    if errors.list.is_empty() {
+        module::check(&module, &mut errors);
+        for layer in &module.layers {
+            layer::check(&module, layer, &mut errors);
+        }
+        for function in &module.functions {
+            body::check(&module, function, &mut errors);
+        }
+    }
+    if errors.list.is_empty() { Ok(Verified(module)) } else { Err(errors.list) }
 }
+
+/// What was found, and where we are.
+#[derive(Default)]
+struct Errors {
+    list: Vec<VerifyError>,
+    place: String,
+}
+
+impl Errors {
+    fn add(&mut self, message: impl Into<String>) {
+        self.list.push(VerifyError { function: self.place.clone(), message: message.into() });
+    }
+}
+
+impl Module {
+    /// What the conditions of a function and of its layer say about dims.
+    pub fn facts(&self, function: &Function) -> Facts {
+        let mut facts = Facts::default();
+        let layer = function.layer.and_then(|id| self.layers.get(id.0 as usize));
+        layer.iter().flat_map(|layer| &layer.obligations).for_each(|obligation| obligation.assume(&mut facts));
+        function.obligations.iter().for_each(|(obligation, _)| obligation.assume(&mut facts));
+        facts
+    }
+}
+
+/// Equal element types, and provably equal shapes.
+fn same_type(a: &TensorType, b: &TensorType, facts: &Facts) -> bool {
+    a.elem == b.elem && a.shape.compare(&b.shape, facts) == Verdict::Equal
+}
+
+impl Storage {
+    /// The type of a part of the storage.
+    pub fn part_type(&self, part: Part, facts: &Facts) -> Result<TensorType, String> {
+        if part == Part::Value {
+            return Ok(self.ty.clone());
+        }
+        let (Some(scheme), Some(op)) = (&self.scheme, ops::find("quantize")) else {
+            return Err("is not quantised".into());
+        };
+        let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme.clone()));
+        let operands = [self.ty.clone()];
+        let mut unknowns = 0;
+        let mut fresh = || {
+            unknowns += 1;
+            Dim::unknown(unknowns)
+        };
+        let mut cx = RuleCx::new(op.get(), &operands, &attrs, facts, &mut fresh);
+        let types = (op.get().rule)(&mut cx).map_err(|_| format!("cannot be quantised as {scheme}"))?;
+        let index = match part {
+            Part::Value | Part::Codes => 0,
+            Part::Scale => 1,
+            Part::ZeroPoint => 2,
+        };
+        types.into_iter().nth(index).ok_or_else(|| "has no such part".to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Why a rule stopped.
 
 use crate::base::Code;
-use crate::types::{DType, Dim, TensorType};
+use crate::types::{DType, Dim, Facts, TensorType};
 
 /// A remedy that the checker can turn into an edit, since it knows the source.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -82,4 +82,36 @@ pub enum ObligationKind {
     Broadcast(Dim, Dim),
     /// The first is at least the second.
     AtLeast(Dim, Dim),
+}
+
+impl Obligation {
+    /// Learns what follows from the condition; nothing from a broadcast, which has two ways to hold.
+    pub fn assume(&self, facts: &mut Facts) {
+        match &self.kind {
+            ObligationKind::Equal(a, b) => match (a.as_modulo(), b.as_modulo()) {
+                (Some((a, n)), _) => facts.assume_modulo(&a, &n, b),
+                (None, Some((b, n))) => facts.assume_modulo(&b, &n, a),
+                (None, None) => facts.assume_equal(a, b),
+            },
+            ObligationKind::AtLeast(a, b) => facts.assume_at_least(a, b),
+            ObligationKind::Broadcast(..) => {}
+        }
+    }
+
+    /// The same condition over other dims.
+    pub fn map_dims(&self, map: impl Fn(&Dim) -> Dim) -> Obligation {
+        let kind = match &self.kind {
+            ObligationKind::Equal(a, b) => ObligationKind::Equal(map(a), map(b)),
+            ObligationKind::Broadcast(a, b) => ObligationKind::Broadcast(map(a), map(b)),
+            ObligationKind::AtLeast(a, b) => ObligationKind::AtLeast(map(a), map(b)),
+        };
+        Obligation { kind, message: self.message.clone() }
+    }
+
+    /// Both sides of the condition.
+    pub fn sides(&self) -> (&Dim, &Dim) {
+        match &self.kind {
+            ObligationKind::Equal(a, b) | ObligationKind::Broadcast(a, b) | ObligationKind::AtLeast(a, b) => (a, b),
+        }
+    }
 }

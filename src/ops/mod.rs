@@ -26,6 +26,20 @@ pub mod scan;
 #[cfg(test)]
 pub mod testkit;
 
+mod conv;
+pub mod gemm;
+mod index;
+mod join;
+mod matmul;
+mod pool;
+mod repeat;
+mod shape;
+mod slice;
+pub mod storage;
+#[cfg(test)]
+mod testkit_strict;
+mod window;
+
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
 pub use eval::{EvalCx, EvalError};
@@ -153,6 +167,14 @@ static FAMILIES: &[(&str, &[Op])] = &[
     ("Creation", create::OPS),
     ("Random numbers", random::OPS),
     ("Quantisation", quantize::OPS),
+    ("matrix products", matmul::OPS),
+    ("convolution", conv::OPS),
+    ("pooling", pool::OPS),
+    ("shape", shape::OPS),
+    ("joining and splitting", join::OPS),
+    ("slices", slice::OPS),
+    ("indexing", index::OPS),
+    ("repetition", repeat::OPS),
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {

@@ -495,7 +495,7 @@ impl fmt::Display for Dim {
 }
 
 impl Dim {
-    /// Recognises `a % n`, that is `a - n * (a // n)`.
+    /// Recognises `a - n * (a // n)`: the `a` and `n` of `a % n`.
     pub fn as_modulo(&self) -> Option<(Dim, Dim)> {
         self.terms.keys().flatten().find_map(|(atom, _)| match atom {
             Atom::FloorDiv(a, n) if self.terms.len() > 1 => {

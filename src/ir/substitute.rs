@@ -1,0 +1,110 @@
+//! Moving dims, types and attributes from a callee's scope into its caller's.
+
+use crate::ir::{HostKind, LayerId, MemberKind, Module, PathSegment, Sub};
+use crate::types::{Dim, HostExpr, Symbol, TensorType};
+use std::collections::BTreeMap;
+
+/// What the symbols of one scope are, as expressions of another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Substitution(BTreeMap<Symbol, HostExpr>);
+
+impl Substitution {
+    pub fn new(pairs: impl IntoIterator<Item = (Symbol, HostExpr)>) -> Substitution {
+        Substitution(pairs.into_iter().collect())
+    }
+
+    pub fn set(&mut self, symbol: Symbol, value: HostExpr) {
+        self.0.insert(symbol, value);
+    }
+
+    pub fn extend(&mut self, pairs: impl IntoIterator<Item = (Symbol, HostExpr)>) {
+        self.0.extend(pairs);
+    }
+
+    pub fn get(&self, symbol: &Symbol) -> Option<HostExpr> {
+        self.0.get(symbol).cloned()
+    }
+
+    pub fn dim(&self, dim: &Dim) -> Dim {
+        dim.substitute_symbols(&|symbol| self.0.get(symbol)?.as_dim().cloned())
+    }
+
+    pub fn expr(&self, expr: &HostExpr) -> HostExpr {
+        expr.substitute(&|symbol| self.get(symbol))
+    }
+
+    pub fn ty(&self, ty: &TensorType) -> TensorType {
+        ty.with_shape(ty.shape.map_dims(|dim| self.dim(dim)))
+    }
+
+    pub fn path(&self, path: &[PathSegment]) -> Vec<PathSegment> {
+        path.iter()
+            .map(|segment| match segment {
+                PathSegment::Field(name) => PathSegment::Field(name.clone()),
+                PathSegment::Index(dim) => PathSegment::Index(self.dim(dim)),
+            })
+            .collect()
+    }
+}
+
+/// A symbol as an expression.
+pub fn symbol_expr(symbol: &Symbol, kind: HostKind) -> HostExpr {
+    match kind {
+        HostKind::Int => HostExpr::Int(Dim::symbol(symbol.as_str())),
+        HostKind::Float => HostExpr::FloatSymbol(symbol.clone()),
+    }
+}
+
+impl Module {
+    /// The layer of the instance at `path` from an instance of `layer`, and its hyperparameters as
+    /// expressions over those of `layer` and the symbols in the path.
+    pub fn instance_at(&self, layer: LayerId, path: &[PathSegment]) -> Result<(LayerId, Substitution), String> {
+        let hypers = self[layer].hypers.iter();
+        let mut scope = Substitution::new(hypers.map(|h| (h.name.clone(), symbol_expr(&h.name, h.kind))));
+        let mut layer = layer;
+        let mut segments = path.iter().peekable();
+        while let Some(segment) = segments.next() {
+            let PathSegment::Field(name) = segment else {
+                return Err(format!("an instance of `{}` is no list", self[layer].name));
+            };
+            let Some(MemberKind::Sub(mut sub)) = self[layer].member(name).map(|member| member.kind.clone()) else {
+                return Err(format!("`{}` has no sublayer `{name}`", self[layer].name));
+            };
+            while let Some(PathSegment::Index(index)) = segments.peek() {
+                segments.next();
+                sub = element_of(sub, index, &mut scope)?;
+            }
+            match sub {
+                Sub::Instance { layer: next, args } => {
+                    scope = Substitution::new(args.into_iter().map(|(name, value)| (name, scope.expr(&value))));
+                    layer = next;
+                }
+                Sub::List(_) | Sub::Repeat { .. } => return Err(format!("`{name}` is a list, not an instance")),
+                Sub::Function { name } => return Err(format!("`{name}` is a function, not an instance")),
+            }
+        }
+        Ok((layer, scope))
+    }
+}
+
+fn element_of(sub: Sub, at: &Dim, scope: &mut Substitution) -> Result<Sub, String> {
+    match sub {
+        Sub::List(mut elements) => {
+            let position = at.as_const().and_then(|index| usize::try_from(index).ok());
+            match position.filter(|position| *position < elements.len()) {
+                Some(position) => Ok(elements.swap_remove(position)),
+                None => Err(format!("`{at}` is no position in a list of {}", elements.len())),
+            }
+        }
+        Sub::Repeat { index, count, element } => {
+            if let (Some(at), Some(count)) = (at.as_const(), scope.dim(&count).as_const())
+                && !(0..count).contains(&at)
+            {
+                return Err(format!("`{at}` is no position in a list of {count}"));
+            }
+            scope.set(index, HostExpr::Int(at.clone()));
+            Ok(*element)
+        }
+        Sub::Instance { .. } | Sub::Function { .. } => Err(format!("`[{at}]` of something that is no list")),
+    }
+}

@@ -1,0 +1,189 @@
+//! A module that is right, and one broken copy for each rule.
+
+use super::*;
+use crate::ir::reader::read;
+
+const GOOD: &str = r#"files "a.tri"
+entry model = Net(dim = 8, heads = 2, eps = 0.5)
+
+layer Part(width: int, scale: float) {
+  require width % 2 == 0 : "width must be even"
+  param weight : float32[width] = ones()
+  method @Part.forward
+}
+
+layer Net(dim: int, heads: int, eps: float = 1) {
+  require dim % heads == 0 : "dim must divide"
+  param weight : float32[dim, 2] = @Net.make
+  state mean : float32[2] = values float32[2] [1.0, 2.0]
+  constant table : float32[dim, 2] = @Net.make
+  let part = Part(width = 2 * dim, scale = eps)
+  let blocks = repeat i < 3 : [Part(width = 2 * i + 2, scale = 1), fn relu]
+  method @Net.forward
+}
+
+func @Part.forward(%x: float32[B, 2 * (width // 2)]) -> float32[B, width] {
+  symbols B: int
+  return %x
+}
+
+func @Net.make() -> float32[dim, 2] {
+  %0 = param "weight" : float32[dim, 2]
+  return %0
+}
+
+func @Net.forward(%x: float32[B, heads * (dim // heads)], %c: bool) -> float32[B, dim] {
+  symbols B: int
+  %w = param "weight" : float32[dim, 2]
+  %t = param "table" : float32[dim, 2]
+  %m = param "mean" : float32[2]
+  %s = host (eps) * (dim) : float32
+  %n = host dim : int64
+  %0 = const int64 [0] : int64
+  %r = rng 1 : int64
+  %big = call @twice(%x) {n = B, m = dim} : float32[B, 2 * dim]
+  %big.1 = call @Part.forward(%big) at self.part {B = B} : float32[B, 2 * dim]
+  %y = if %c {
+    yield %x
+  } else {
+    yield %x
+  } : float32[B, dim]
+  %z = for i (%i: int64, %acc: float32[B, dim]) in %0, %n, %y {
+    %p = call @make(%i) {n = 2 * i + 2, b = B} : float32[B, 2 * i + 2]
+    %q = call @Part.forward(%p) at self.blocks[i][0] {B = B} : float32[B, 2 * i + 2]
+    yield %acc
+  } : float32[B, dim]
+  %v = while (%a: float32[B, dim]) in %z {
+    yield %c
+  } do (%b: float32[B, dim]) {
+    yield %b
+  } : float32[B, dim]
+  set_state "mean" %m
+  assert "holds" %c
+  print "v", %v
+  return %v
+}
+
+func @twice(%x: float32[n, m]) -> float32[n, 2 * m] {
+  symbols n: int, m: int
+  %0 = call @widen(%x) {n = n, m = m, k = 2 * m} : float32[n, 2 * m]
+  return %0
+}
+
+func @widen(%x: float32[n, m]) -> float32[n, k] {
+  symbols n: int, m: int, k: int
+  require k == m : "only for this test"
+  return %x
+}
+
+func @make(%x: int64) -> float32[b, n] {
+  symbols n: int, b: int
+  %0 = call @scalar() {n = n, b = b} : float32[b, n]
+  return %0
+}
+
+func @scalar() -> float32[b, n] {
+  symbols n: int, b: int
+  require n == 1 : "only for this test"
+  require b == 1 : "only for this test"
+  %0 = const float32[1, 1] [0.5] : float32[1, 1]
+  return %0
+}
+"#;
+
+fn errors_of(text: &str) -> String {
+    let module = read(text).unwrap_or_else(|error| panic!("{error}"));
+    match verify(module) {
+        Ok(_) => String::new(),
+        Err(errors) => errors.iter().map(|error| format!("{error}\n")).collect(),
+    }
+}
+
+/// Replacing one piece of the good module must bring up this error.
+#[track_caller]
+fn breaks(from: &str, to: &str, wanted: &str) {
+    assert!(GOOD.contains(from), "no {from:?}");
+    let errors = errors_of(&GOOD.replacen(from, to, 1));
+    assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+}
+
+#[test]
+fn the_good_module_passes() {
+    assert_eq!(errors_of(GOOD), "");
+}
+
+#[test]
+fn entries_and_names() {
+    breaks("heads = 2, eps = 0.5", "eps = 0.5", "the entry must give `heads` one value");
+    breaks("heads = 2, eps", "heads = 2.5, eps", "the entry's `heads` cannot be 2.5");
+    breaks("heads = 2, eps", "heads = 2, other = 1, eps", "no hyperparameter `other`");
+}
+
+#[test]
+fn layers() {
+    breaks("eps: float = 1", "eps: float = later", "Net: the default of `eps`: `later` is not declared");
+    breaks("param weight : float32[width]", "param weight : float32[other]", "`weight`: `other` is not declared");
+    breaks("param weight : float32[width]", "param weight : float32[...]", "has a pack");
+    breaks("param weight : float32[width]", "param weight : float32[?]", "`?` is not known");
+    breaks("float32[2] [1.0, 2.0]", "float32[3] [1.0, 2.0, 3.0]", "the values are float32[3], not float32[2]");
+    breaks("= @Net.make", "= @make", "`make` has parameters");
+    breaks("scale = eps", "scale = other", "`other` is not declared");
+    breaks("width = 2 * dim, scale = eps", "width = eps, scale = eps", "`width` is an int");
+    breaks("width = 2 * dim, scale", "scale", "`width` must be given one value");
+    breaks("repeat i < 3", "repeat dim < 3", "`dim` hides another symbol");
+    breaks("method @Part.forward", "method @Net.forward", "is no method of this layer");
+    breaks("state mean", "param weight", "two members are called `weight`");
+    breaks("let part = Part(width = 2 * dim, scale = eps)", "let part = Net(dim = 1, heads = 1, eps = 1)", "contains itself");
+}
+
+#[test]
+fn values_and_symbols() {
+    breaks("symbols B: int\n  %w", "symbols C: int\n  %w", "`B` is not declared");
+    breaks("symbols B: int\n  %w", "symbols B: int, dim: int\n  %w", "`dim` is declared twice");
+    breaks("  require dim % heads == 0 : \"dim must divide\"\n", "", "not float32[B, dim]");
+    breaks("    yield %acc\n", "    yield %acc\n    yield %acc\n", "only terminator");
+    breaks("  return %v\n", "", "must end in its only terminator");
+    breaks("  return %v\n", "  return %w\n", "not float32[B, dim]");
+    breaks("    yield %x\n", "    return %x\n", "`return` ends functions");
+    breaks("print \"v\", %v", "print \"v\", %q", "`print` uses %q, which is not defined there");
+}
+
+#[test]
+fn members() {
+    breaks("param \"weight\" : float32[dim, 2]\n  %t", "param \"weigth\" : float32[dim, 2]\n  %t", "no member `weigth`");
+    breaks("param \"weight\" : float32[dim, 2]\n  %t", "param \"weight\" : float32[2, dim]\n  %t", "%w is float32[2, dim]");
+    breaks("param \"table\"", "param \"part\"", "`part` is no tensor");
+    breaks("param \"table\"", "param \"table\" codes", "`table` is not quantised");
+    breaks("set_state \"mean\" %m", "set_state \"weight\" %w", "`weight` is no state");
+    breaks("set_state \"mean\" %m", "set_state \"mean\" %w", "%w is float32[dim, 2], not float32[2]");
+}
+
+#[test]
+fn calls() {
+    breaks("at self.part {", "at self.parts {", "has no sublayer `parts`");
+    breaks("at self.part {", "{", "a method is called without an instance");
+    breaks("at self.blocks[i][0]", "at self.blocks[i]", "`blocks` is a list, not an instance");
+    breaks("at self.blocks[i][0]", "at self.blocks[i][1]", "`relu` is a function, not an instance");
+    breaks("at self.blocks[i][0]", "at self.blocks[3][0]", "`3` is no position in a list of 3");
+    breaks("at self.blocks[i][0]", "at self.blocks[j][0]", "`j` is not declared");
+    breaks("at self.blocks[i][0]", "at self.part", "%p is float32[B, 2 * i + 2], not");
+    breaks("{n = B, m = dim}", "{n = B}", "`m` must be given one value");
+    breaks("{n = B, m = dim}", "{n = B, m = dim, k = 1}", "there is no `k` to give a value");
+    breaks("{n = B, m = dim}", "{n = B, m = eps}", "`m` is an int, but `eps` is not");
+    breaks("{n = B, m = dim}", "{n = B, m = 2 * dim}", "%x is float32[B, heads * (dim // heads)], not float32[B, 2 * dim]");
+    breaks("call @twice(%x)", "call @twice(%x, %x)", "there are 2 values where 1 are wanted");
+    breaks("call @widen(%x) {n = n, m = m, k = 2 * m}", "call @twice(%x) {n = n, m = m}", "the function `twice` calls itself");
+}
+
+#[test]
+fn the_rest_of_the_instructions() {
+    breaks("= host dim : int64", "= host eps : int64", "`eps` cannot be int64");
+    breaks("= const int64 [0] : int64", "= const int64[1] [0] : int64", "not int64[1]");
+    breaks("= rng 1 : int64", "= rng 1 : int32", "not int64");
+    breaks("%y = if %c", "%y = if %n", "%n is int64, not bool");
+    breaks("in %0, %n, %y {", "in %0, %s, %y {", "%s is float32, not int64");
+    breaks("for i (%i: int64, %acc: float32[B, dim])", "for i (%i: int64, %acc: float32[B])", "%acc is float32[B]");
+    breaks("for i (", "for dim (", "the index `dim` hides another symbol");
+    breaks("assert \"holds\" %c", "assert \"holds\" %m", "%m is float32[2], not bool");
+    breaks("while (%a: float32[B, dim]) in %z {\n    yield %c", "while (%a: float32[B, dim]) in %z {\n    yield %n", "%n is int64, not bool");
+}
