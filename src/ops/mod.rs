@@ -32,6 +32,8 @@ mod index;
 mod join;
 mod matmul;
 mod pool;
+#[cfg(test)]
+mod properties;
 mod repeat;
 mod shape;
 mod slice;
@@ -167,14 +169,14 @@ static FAMILIES: &[(&str, &[Op])] = &[
     ("Creation", create::OPS),
     ("Random numbers", random::OPS),
     ("Quantisation", quantize::OPS),
-    ("matrix products", matmul::OPS),
-    ("convolution", conv::OPS),
-    ("pooling", pool::OPS),
-    ("shape", shape::OPS),
-    ("joining and splitting", join::OPS),
-    ("slices", slice::OPS),
-    ("indexing", index::OPS),
-    ("repetition", repeat::OPS),
+    ("Matrix products", matmul::OPS),
+    ("Convolution", conv::OPS),
+    ("Pooling", pool::OPS),
+    ("Shape", shape::OPS),
+    ("Joining and splitting", join::OPS),
+    ("Slices", slice::OPS),
+    ("Indexing", index::OPS),
+    ("Repetition", repeat::OPS),
 ];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
