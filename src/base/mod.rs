@@ -6,9 +6,11 @@ pub mod float;
 pub mod render;
 pub mod source;
 pub mod span;
+pub mod suggest;
 
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
 pub use float::F64;
 pub use source::{FileId, LineIndex, Source, Sources};
 pub use span::{Loc, Span};
+pub use suggest::closest;
