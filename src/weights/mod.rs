@@ -30,7 +30,7 @@ pub struct WeightSet {
     pub metadata: BTreeMap<String, String>,
 }
 
-/// Why a file could not be read or written.
+/// Why a file could not be read or written. The message continues the path: "`a.npy` is truncated".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
     pub code: Code,
@@ -40,7 +40,7 @@ pub struct FileError {
 
 impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path.display(), self.message)
+        write!(f, "`{}` {}", self.path.display(), self.message)
     }
 }
 
@@ -103,7 +103,7 @@ pub fn encode(path: &Path, set: &WeightSet) -> Result<Vec<u8>, FileError> {
         Some(FileFormat::Npy) => match set.tensors.values().collect::<Vec<_>>().as_slice() {
             [tensor] => Ok(npy::write(tensor)),
             tensors => {
-                let message = format!("a .npy file holds one tensor, not {}: use .npz", tensors.len());
+                let message = format!("would hold {} tensors, but .npy has one: use .npz", tensors.len());
                 Err(error(E0802, message))
             }
         },
@@ -111,7 +111,7 @@ pub fn encode(path: &Path, set: &WeightSet) -> Result<Vec<u8>, FileError> {
 }
 
 fn unknown_extension() -> String {
-    "unknown kind of file: the name must end in .npy, .npz or .safetensors".to_string()
+    "is of an unknown kind: its name must end in .npy, .npz or .safetensors".to_string()
 }
 
 /// The operating system's reason, without its error number.
@@ -124,14 +124,15 @@ pub fn reason(error: &std::io::Error) -> String {
 
 /// Gives a tensor that travelled in a wider type its declared one back: `bfloat16` from `float32`,
 /// `trit` and `int4` from `int8`. Any other change of type is refused: nothing is cast silently.
-pub fn restore(tensor: Tensor, declared: DType) -> Result<Tensor, String> {
+pub fn restore(tensor: Tensor, declared: DType, format: FileFormat) -> Result<Tensor, String> {
     let found = tensor.dtype();
     if found == declared {
         return Ok(tensor);
     }
     let shape = tensor.shape().to_vec();
     match (tensor.data(), declared) {
-        (Data::F32(values), DType::BFloat16) if found == DType::Float32 => {
+        // Safetensors has bfloat16, so a float32 there is one.
+        (Data::F32(values), DType::BFloat16) if found == DType::Float32 && format != FileFormat::Safetensors => {
             let inexact = values.iter().find(|v| !v.is_nan() && round_f32(declared, **v) != **v);
             match inexact {
                 Some(value) => Err(format!("{value} is not exact in bfloat16")),

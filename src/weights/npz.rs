@@ -42,7 +42,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensors, String> {
         if content.len() as u64 > limit {
             return Err(format!("is damaged: {name:?} is larger than it says"));
         }
-        let tensor = npy::read(&content).map_err(|message| format!("member {name:?} {message}"))?;
+        let tensor = npy::read(&content).map_err(|message| format!("has a member {name:?} that {message}"))?;
         if tensors.insert(array.to_string(), tensor).is_some() {
             return Err(format!("holds {array:?} twice"));
         }

@@ -58,13 +58,21 @@ fn safetensors_data_is_aligned_and_the_crate_agrees() {
 #[test]
 fn declared_types_come_back_only_when_exact() {
     let exact = Tensor::from_f32(vec![2], vec![1.0, f32::NAN]);
-    assert_eq!(restore(exact, DType::BFloat16).unwrap().dtype(), DType::BFloat16);
+    assert_eq!(restore(exact, DType::BFloat16, FileFormat::Npy).unwrap().dtype(), DType::BFloat16);
     let inexact = Tensor::from_f32(vec![1], vec![0.1]);
-    assert_eq!(restore(inexact.clone(), DType::BFloat16), Err("0.1 is not exact in bfloat16".into()));
-    assert_eq!(restore(inexact, DType::Float16), Err("element type is float32, expected float16".into()));
+    assert_eq!(restore(inexact.clone(), DType::BFloat16, FileFormat::Npy), Err("0.1 is not exact in bfloat16".into()));
+    assert_eq!(
+        restore(inexact, DType::Float16, FileFormat::Npy),
+        Err("element type is float32, expected float16".into())
+    );
+    let exact = Tensor::from_f32(vec![1], vec![1.0]);
+    assert!(restore(exact, DType::BFloat16, FileFormat::Safetensors).is_err());
     let codes = Tensor::from_i64(DType::Int8, vec![3], vec![-1, 0, 2]);
-    assert_eq!(restore(codes.clone(), DType::Trit), Err("2 is out of range for trit (-1 to 1)".into()));
-    assert_eq!(restore(codes.clone(), DType::Int4).unwrap().as_i64(), codes.as_i64());
+    assert_eq!(
+        restore(codes.clone(), DType::Trit, FileFormat::Npy),
+        Err("2 is out of range for trit (-1 to 1)".into())
+    );
+    assert_eq!(restore(codes.clone(), DType::Int4, FileFormat::Npy).unwrap().as_i64(), codes.as_i64());
 }
 
 fn npy_file(header: &str, data: &[u8]) -> Vec<u8> {
