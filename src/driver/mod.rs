@@ -17,7 +17,7 @@ pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
 use crate::base::render::{self, Format};
-use crate::base::{Diagnostic, FileId, Sources, code};
+use crate::base::{Diagnostic, FileId, Source, Sources, code};
 use crate::ir;
 use crate::types::Tensor;
 use crate::weights::{self, FileError, FileFormat, WeightSet};
@@ -139,6 +139,15 @@ impl Session {
         if checked.is_err() { Outcome::Errors } else { Outcome::Done }
     }
 
+    /// Checks a text as if it were a file of this name, and says all there is to say about it.
+    pub fn check_text(&mut self, name: &str, text: &str) -> Vec<Diagnostic> {
+        let before = self.diagnostics.len();
+        let file = self.sources.add(Source::new(name, text));
+        // Whether it failed is among the diagnostics.
+        let _ = pipeline::check(self, file);
+        self.diagnostics[before..].to_vec()
+    }
+
     pub fn lower(&mut self, path: &str, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
         let file = self.open(path)?;
         pipeline::lower(self, file, entry)
@@ -146,11 +155,13 @@ impl Session {
 
     /// The files of every target asked for. With several targets each has its own folder.
     pub fn build(&mut self, path: &str, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
+        if request.emit.is_none() {
+            self.check_targets(&request.targets)?;
+        }
         let file = self.open(path)?;
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }
-        self.check_targets(&request.targets)?;
         let module = pipeline::lower(self, file, &request.entry)?;
         let weights = self.bind_weights(&module, request.weights.as_deref(), request.entry.mode)?;
         let mut artifacts = vec![];

@@ -72,6 +72,9 @@ pub fn display_name(path: &str) -> String {
     if path == "-" {
         return "<stdin>".to_string();
     }
+    if matches!(path, "" | "." | "./") {
+        return path.to_string();
+    }
     let path = Path::new(path);
     let current = std::env::current_dir().unwrap_or_default();
     let below = path.strip_prefix(&current).unwrap_or(path);
