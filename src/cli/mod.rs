@@ -131,7 +131,9 @@ pub fn main() -> ExitCode {
 
 /// One line that asks for a report.
 fn panic_line(info: &std::panic::PanicHookInfo<'_>) -> String {
-    let message = info.payload_as_str().unwrap_or("unknown cause");
+    let payload = info.payload();
+    let owned = payload.downcast_ref::<String>().map(String::as_str);
+    let message = owned.or(payload.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");
     let place = info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
     let version = env!("CARGO_PKG_VERSION");
     let message = crate::base::render::visible_line(message);

@@ -8,6 +8,7 @@ pub mod artifact;
 pub mod bind;
 pub mod draw;
 pub mod inputs;
+pub mod model;
 pub mod options;
 pub mod pipeline;
 pub mod read;
@@ -163,7 +164,7 @@ impl Session {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }
         let module = pipeline::lower(self, file, &request.entry)?;
-        let weights = self.bind_weights(&module, request.weights.as_deref(), request.entry.mode)?;
+        let weights = self.bind_weights(&module, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
             let mut written = pipeline::emit(self, &module, target, request, weights.as_ref())?;
@@ -182,11 +183,12 @@ impl Session {
             return pipeline::run_script(self, file, request.seed);
         }
         let module = pipeline::lower(self, file, &request.entry)?;
-        let (specs, dims) = pipeline::inputs(self, &module, &request.method)?;
+        let signature = model::signature(&module, request.method.as_deref());
+        let (specs, dims) = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let wanted =
             inputs::InputRequest { files: &request.inputs, shapes: &request.shapes, seed: request.seed, known: &dims };
         let inputs = inputs::bind(&specs, &wanted).map_err(|errors| self.fail(errors))?;
-        let weights = self.bind_weights(&module, request.weights.as_deref(), request.entry.mode)?;
+        let weights = self.bind_weights(&module, request.weights.as_deref())?;
         pipeline::interpret(self, &module, request, &inputs, weights)
     }
 
@@ -200,11 +202,10 @@ impl Session {
         &mut self,
         module: &ir::Verified,
         path: Option<&Path>,
-        mode: Mode,
     ) -> Result<Option<BTreeMap<String, bind::Bound>>, Failed> {
         let Some(path) = path else { return Ok(None) };
         let set = self.load(path)?;
-        let expected = pipeline::expected_weights(self, module, mode)?;
+        let expected = model::storage(module).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let format = FileFormat::of(path).unwrap_or(FileFormat::Safetensors);
         let bound = bind::bind(&path.display().to_string(), format, set, &expected);
         bound.map(Some).map_err(|diagnostic| self.fail(vec![diagnostic]))

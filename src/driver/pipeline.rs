@@ -2,13 +2,10 @@
 
 use crate::base::code::E0404;
 use crate::base::{Diagnostic, FileId};
-use crate::driver::bind::{Bound, Expected};
-use crate::driver::inputs::{BoundInputs, InputSpec};
-use crate::driver::{
-    Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport,
-};
+use crate::driver::bind::Bound;
+use crate::driver::inputs::BoundInputs;
+use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, RunRequest, RunResult, Session, TestReport};
 use crate::ir;
-use crate::types::Symbol;
 use std::collections::BTreeMap;
 
 /// A target that `build` can write.
@@ -64,20 +61,6 @@ pub fn is_script(_session: &mut Session, _file: FileId, _entry: &EntryRequest) -
 /// Runs top-level statements.
 pub fn run_script(session: &mut Session, _file: FileId, _seed: u64) -> Result<RunResult, Failed> {
     Err(not_connected(session, "running"))
-}
-
-/// Parameters of the method to run (`forward` if `None`) and the values of the entry's hyperparameters.
-pub fn inputs(
-    session: &mut Session,
-    _module: &ir::Verified,
-    _method: &Option<String>,
-) -> Result<(Vec<InputSpec>, BTreeMap<Symbol, i64>), Failed> {
-    Err(not_connected(session, "running"))
-}
-
-/// Every tensor that a weights file for the entry must hold: parameters, buffers and saved state.
-pub fn expected_weights(session: &mut Session, _module: &ir::Verified, _mode: Mode) -> Result<Vec<Expected>, Failed> {
-    Err(not_connected(session, "loading weights"))
 }
 
 /// Runs a method of the entry; without weights, with initial values under the request's seed.
