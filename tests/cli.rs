@@ -109,6 +109,15 @@ fn missing_files_are_named() {
 }
 
 #[test]
+fn a_misspelt_file_gets_a_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("nets")).unwrap();
+    std::fs::write(folder.path().join("nets/mlp.tri"), "").unwrap();
+    let run = tritonc_in(folder.path(), &["check", "nets/mpl.tri"], b"");
+    assert!(run.err.contains(" = help: did you mean `nets/mlp.tri`?\n"), "{}", run.err);
+}
+
+#[test]
 fn text_that_is_not_utf8_is_located() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("bad.tri"), b"let a = 1\nlet \xe9 = 2\n").unwrap();

@@ -70,6 +70,7 @@ impl Args {
 
     fn print(&self, session: &mut Session, artifacts: &[Artifact]) -> Result<Status, Failed> {
         match artifacts {
+            [] => Ok(Status::Clean),
             [artifact] => output::write(session, &artifact.bytes).map(|()| Status::Clean),
             _ => {
                 let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();

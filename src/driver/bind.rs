@@ -7,6 +7,7 @@
 use crate::base::code::E0701;
 use crate::base::{Diagnostic, closest};
 use crate::quant::{Scheme, SchemeKind};
+use crate::types::tensor::wrap;
 use crate::types::{DType, Tensor};
 use crate::weights::{FileFormat, WeightSet, restore};
 use std::collections::BTreeMap;
@@ -114,7 +115,7 @@ fn take_packed(
     let mut part = |suffix: &str, dtype: DType, shape: &[usize]| {
         let name = format!("{}.{suffix}", want.name);
         match set.tensors.remove(&name) {
-            Some(tensor) => fit(&name, tensor, dtype, shape, format, mismatch),
+            Some(tensor) => fit(&name, as_signed(tensor, dtype), dtype, shape, format, mismatch),
             None => {
                 missing.push((name, describe(dtype, shape)));
                 None
@@ -129,6 +130,17 @@ fn take_packed(
         None => None,
     };
     Some(Bound::Packed { codes: codes?, scale: scale?, zero_point })
+}
+
+/// Packed int8 codes may lie in the file as plain bytes: the same bits, read as signed.
+fn as_signed(tensor: Tensor, declared: DType) -> Tensor {
+    match tensor.as_i64() {
+        Some(bytes) if tensor.dtype() == DType::UInt8 && declared == DType::Int8 => {
+            let signed = bytes.iter().map(|byte| wrap(DType::Int8, *byte)).collect();
+            Tensor::from_i64(DType::Int8, tensor.shape().to_vec(), signed)
+        }
+        _ => tensor,
+    }
 }
 
 /// The element type of packed codes: bytes, but for int8, which is stored as it is.
@@ -288,6 +300,9 @@ mod tests {
         assert_eq!(bound["c"], Bound::Plain(float(&[3, 5])));
         let error = fit_all(&tensors[..4], &expected[..2]).unwrap_err();
         assert!(error.contains("`b.zero_point`: uint8[3, 3]"), "{error}");
+        let bytes = [("c.codes", Tensor::from_i64(DType::UInt8, vec![2], vec![1, 255])), ("c.scale", float(&[]))];
+        let bound = fit_all(&bytes, &[want("c", &[2], Some(Scheme::int(8)))]).unwrap();
+        assert!(matches!(&bound["c"], Bound::Packed { codes, .. } if codes.as_i64() == Some(&[1, -1])));
         let error = fit_all(&[("a.codes", zeros(DType::UInt8, &[3, 5])), ("a.scale", float(&[3]))], &expected[..1]);
         assert!(error.unwrap_err().contains("`a.codes`: expected uint8[3, 2], found uint8[3, 5]"));
     }

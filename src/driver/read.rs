@@ -1,14 +1,17 @@
 //! Reading source files: size, encoding, and the name that messages show.
 
 use crate::base::code::{E0009, E0010, E0801};
-use crate::base::{Diagnostic, FileId, Source, Span};
+use crate::base::{Diagnostic, FileId, Source, Span, closest};
 use crate::weights::reason;
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Component, Path};
 
 /// Larger sources are refused: spans are 32 bits wide, and nobody wrote such a file.
 pub const MAX_SOURCE: u64 = 16 << 20;
+
+/// So many files of a folder are looked at for a suggestion.
+const MAX_LISTED: usize = 1000;
 
 /// Why a source could not be read, as a diagnostic once the text (if any) has an id.
 pub struct ReadError {
@@ -29,10 +32,9 @@ pub fn read_source(path: &str) -> Result<Source, ReadError> {
     let name = display_name(path);
     let bytes = bytes.map_err(|error| {
         let diagnostic = Diagnostic::new(E0801, format!("`{name}` cannot be read: {}", reason(&error)));
-        ReadError::new(if path == "-" || Path::new(path).exists() {
-            diagnostic
-        } else {
-            diagnostic.note("help: the path is taken from the current folder")
+        ReadError::new(match near_file(path).filter(|_| error.kind() == ErrorKind::NotFound) {
+            Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
+            None => diagnostic,
         })
     })?;
     if bytes.len() as u64 > MAX_SOURCE {
@@ -43,6 +45,18 @@ pub fn read_source(path: &str) -> Result<Source, ReadError> {
         Ok(text) => Ok(Source::new(name, text)),
         Err(error) => Err(not_utf8(name, &error)),
     }
+}
+
+/// A file in the same folder whose name is nearly this one.
+fn near_file(path: &str) -> Option<String> {
+    let path = Path::new(path);
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let entries = std::fs::read_dir(folder).ok()?.take(MAX_LISTED).flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| name.ends_with(".tri"));
+    names.sort();
+    let near = closest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    Some(display_name(path.with_file_name(near).to_str()?))
 }
 
 fn read_limited(reader: impl Read) -> std::io::Result<Vec<u8>> {

@@ -1,7 +1,8 @@
 //! The safetensors format: eight bytes of header length, a JSON header, then the elements.
 //!
-//! Reading is the `safetensors` crate's, which checks that every offset lies within the file. Writing is
-//! done here because the crate keeps metadata in a hash map, so that equal sets could give unequal bytes.
+//! Reading is the `safetensors` crate's, after a check of its own: the crate adds the claimed offsets up
+//! unchecked, so that several huge tensors could wrap around to the size of the file. Writing is done here
+//! because the crate keeps metadata in a hash map, so that equal sets could give unequal bytes.
 
 use super::{WeightSet, element_bytes, elements, stored_size};
 use crate::types::{DType, Tensor};
@@ -13,6 +14,7 @@ const ALIGNMENT: usize = 8;
 
 /// Reads every tensor and the metadata.
 pub fn read(bytes: &[u8]) -> Result<WeightSet, String> {
+    check_offsets(bytes)?;
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("is not a safetensors file: {e}"))?;
     let file = SafeTensors::deserialize(bytes).map_err(|e| format!("is not a safetensors file: {e}"))?;
     let mut set = WeightSet::default();
@@ -27,6 +29,23 @@ pub fn read(bytes: &[u8]) -> Result<WeightSet, String> {
         set.tensors.insert(name.to_string(), tensor);
     }
     Ok(set)
+}
+
+/// Refuses a header whose offsets lie outside of the file.
+fn check_offsets(bytes: &[u8]) -> Result<(), String> {
+    let malformed = |why: &str| format!("is not a safetensors file: {why}");
+    let (length, rest) = bytes.split_first_chunk().ok_or_else(|| malformed("it is too short"))?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    let header = rest.get(..length).ok_or_else(|| malformed("its header is longer than the file"))?;
+    let header: Map<String, Value> =
+        serde_json::from_slice(header).map_err(|e| malformed(&format!("its header is malformed: {e}")))?;
+    for (name, entry) in header.iter().filter(|(name, _)| *name != "__metadata__") {
+        let end = entry["data_offsets"][1].as_u64().ok_or_else(|| malformed("its header is malformed"))?;
+        if end > (rest.len() - length) as u64 {
+            return Err(format!("is truncated: tensor {name:?} ends at byte {end} of {}", rest.len() - length));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file. The header lists tensors by name; their data lies in order of element size, largest

@@ -131,6 +131,28 @@ fn hostile_npy_headers_are_refused() {
 }
 
 #[test]
+fn offsets_that_wrap_around_are_refused() {
+    // Nine tensors whose sizes add up to 2^64 + a little.
+    let size = (1u64 << 61) - 1;
+    let mut entries = vec![];
+    let mut end = 0u64;
+    for index in 0..9 {
+        let start = end;
+        end = end.wrapping_add(size);
+        entries.push(format!(r#""t{index}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{start},{end}]}}"#));
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    assert!(safetensors::read(&bytes).unwrap_err().contains("is truncated: tensor \"t0\""));
+    let nested = format!("{{\"t\":{}", "[".repeat(100_000));
+    let mut bytes = (nested.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(nested.as_bytes());
+    assert!(safetensors::read(&bytes).unwrap_err().contains("its header is malformed"));
+    assert!(safetensors::read(&[0xff; 20]).unwrap_err().contains("longer than the file"));
+}
+
+#[test]
 fn every_truncation_is_an_error() {
     let tensors = samples();
     let npy = npy::write(&tensors["layer.float32"]);
