@@ -135,6 +135,12 @@ impl Session {
         }
     }
 
+    /// Where a file was read from, for finding the modules it uses; `None` for a text without a file.
+    pub fn path_of(&self, file: FileId) -> Option<&Path> {
+        let found = self.opened.iter().find(|(path, id)| **id == file && path.as_str() != "-");
+        found.map(|(path, _)| Path::new(path))
+    }
+
     pub fn check(&mut self, path: &str) -> Outcome {
         let checked = self.open(path).and_then(|file| pipeline::check(self, file));
         if checked.is_err() { Outcome::Errors } else { Outcome::Done }

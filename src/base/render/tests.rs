@@ -287,3 +287,34 @@ fn colours_only_on_demand() {
     assert!(render(std::slice::from_ref(&diagnostic), &sources, Format::Human, true).contains("\x1b["));
     assert!(!render(&[diagnostic], &sources, Format::Human, false).contains('\x1b'));
 }
+
+/// Whatever the text and wherever the labels: every form holds the message, and nothing reaches the
+/// terminal unseen.
+#[test]
+fn arbitrary_text_and_labels_do_no_harm() {
+    let mut state = 88_172_645_463_325_252u64;
+    let mut random = move |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % bound as u64) as usize
+    };
+    let alphabet = ['a', ' ', '\n', '\n', '\t', '\r', '\0', '\x1b', 'é', '日', '\u{301}', '\u{202e}', '😀', '\u{85}'];
+    for _ in 0..2000 {
+        let longest = if random(10) == 0 { 2000 } else { 60 };
+        let length = random(longest);
+        let text: String = (0..length).map(|_| alphabet[random(alphabet.len())]).collect();
+        let (sources, file) = program(&text);
+        let mut diagnostic = Diagnostic::new(E0101, "the message");
+        for index in 0..1 + random(4) {
+            let (a, b) = (random(text.len() + 4) as u32, random(text.len() + 4) as u32);
+            diagnostic.labels.push(Label { file, span: Span::new(a, b), text: "l".into(), primary: index == 0 });
+        }
+        for format in [Format::Human, Format::Short, Format::Json, Format::Sarif] {
+            let shown = render(std::slice::from_ref(&diagnostic), &sources, format, false);
+            assert!(shown.contains("the message"), "{text:?} {diagnostic:?}");
+            let hidden = |c: char| c != '\n' && shown_char(c).is_some();
+            assert!(!matches!(format, Format::Human | Format::Short) || !shown.contains(hidden), "{shown:?}");
+        }
+    }
+}
