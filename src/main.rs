@@ -1,1 +1,5 @@
-fn main() {}
+//! The `tritonc` program.
+
+fn main() -> std::process::ExitCode {
+    tritonc::cli::main()
+}

@@ -140,3 +140,50 @@ codes! {
     W0101 "unused name"
     W0102 "name shadows another"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_table_is_sorted() {
+        let codes: Vec<&str> = TABLE.iter().map(|entry| entry.code.as_str()).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+    }
+
+    #[test]
+    fn codes_have_their_form() {
+        for entry in TABLE {
+            let (letter, digits) = entry.code.as_str().split_at(1);
+            assert!(matches!(letter, "E" | "W") && digits.len() == 4, "{}", entry.code);
+            assert!(digits.bytes().all(|b| b.is_ascii_digit()), "{}", entry.code);
+            assert_eq!(entry.code.title(), entry.title);
+        }
+        assert!(W0101.is_warning() && !E0101.is_warning());
+    }
+
+    #[test]
+    fn each_page_starts_with_its_title() {
+        for entry in TABLE {
+            let expected = format!("# {}: {}", entry.code, entry.title);
+            assert_eq!(entry.page.lines().next(), Some(expected.as_str()));
+            assert!(entry.page.ends_with('\n'), "{} lacks its last newline", entry.code);
+        }
+    }
+
+    #[test]
+    fn no_page_is_left_without_a_code() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let pages: BTreeSet<String> = files.collect();
+        let codes: BTreeSet<String> = TABLE.iter().map(|entry| format!("{}.md", entry.code)).collect();
+        assert_eq!(pages, codes);
+    }
+
+    #[test]
+    fn codes_are_found_in_any_case() {
+        assert_eq!(Code::parse("e0301"), Some(E0301));
+        assert_eq!(Code::parse("E9999"), None);
+    }
+}

@@ -7,9 +7,11 @@ pub mod philox;
 pub mod render;
 pub mod source;
 pub mod span;
+pub mod suggest;
 
 pub use code::Code;
 pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
 pub use float::F64;
 pub use source::{FileId, LineIndex, Source, Sources};
 pub use span::{Loc, Span};
+pub use suggest::closest;

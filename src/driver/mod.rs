@@ -1,1 +1,245 @@
-//! Being written.
+//! Joins the stages: reads sources, runs them through the compiler, and puts results on disk.
+//!
+//! A [`Session`] owns the source files and everything there is to say about them. Its methods are the
+//! subcommands of `tritonc`; each records diagnostics and returns [`Failed`] where they stop it. The
+//! stages themselves are called in [`pipeline`] only.
+
+pub mod artifact;
+pub mod bind;
+pub mod draw;
+pub mod inputs;
+pub mod model;
+pub mod options;
+pub mod pipeline;
+pub mod read;
+pub mod show;
+
+pub use artifact::Artifact;
+pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
+
+use crate::base::render::{self, Format};
+use crate::base::{Diagnostic, FileId, Source, Sources, code};
+use crate::ir;
+use crate::types::Tensor;
+use crate::weights::{self, FileError, FileFormat, WeightSet};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Errors were recorded in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed;
+
+/// How a subcommand ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Done,
+    /// Errors in the input, recorded in the session.
+    Errors,
+    TestsFailed,
+}
+
+/// What concerns every subcommand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionOptions {
+    pub format: Format,
+    pub color: bool,
+    pub verbose: bool,
+}
+
+/// One run of the compiler: files, messages, options.
+#[derive(Debug, Default)]
+pub struct Session {
+    pub options: SessionOptions,
+    pub sources: Sources,
+    diagnostics: Vec<Diagnostic>,
+    opened: BTreeMap<String, FileId>,
+}
+
+/// What `run` computed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunResult {
+    /// The results of the method, in order; none for a script.
+    pub outputs: Vec<Tensor>,
+    /// What `print` wrote.
+    pub printed: String,
+    /// Named values of the run, for `--save-intermediates`.
+    pub intermediates: weights::Tensors,
+    /// The parameters that were used, for `--save-weights`.
+    pub weights: weights::Tensors,
+}
+
+/// What `test` found in one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestReport {
+    pub tests: Vec<TestResult>,
+}
+
+/// One `test` block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TestResult {
+    pub name: String,
+    /// Why it failed, if it did.
+    pub failure: Option<String>,
+}
+
+impl Session {
+    pub fn new(options: SessionOptions) -> Session {
+        Session { options, ..Session::default() }
+    }
+
+    pub fn report(&mut self, diagnostic: Diagnostic) {
+        self.diagnostics.push(diagnostic);
+    }
+
+    /// Records diagnostics; `Failed` if there was an error among them.
+    pub fn report_all(&mut self, diagnostics: impl IntoIterator<Item = Diagnostic>) -> Result<(), Failed> {
+        let before = self.diagnostics.len();
+        self.diagnostics.extend(diagnostics);
+        if self.diagnostics[before..].iter().any(Diagnostic::is_error) { Err(Failed) } else { Ok(()) }
+    }
+
+    pub fn report_file(&mut self, error: &FileError) -> Failed {
+        self.report(Diagnostic::new(error.code, error.to_string()));
+        Failed
+    }
+
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.diagnostics.iter().any(Diagnostic::is_error)
+    }
+
+    /// Everything recorded, as text for standard error.
+    pub fn render(&self) -> String {
+        render::render(&self.diagnostics, &self.sources, self.options.format, self.options.color)
+    }
+
+    /// Reads a source file, or standard input for `-`; a second time, gives the same id.
+    pub fn open(&mut self, path: &str) -> Result<FileId, Failed> {
+        if let Some(file) = self.opened.get(path) {
+            return Ok(*file);
+        }
+        match read::read_source(path) {
+            Ok(source) => {
+                let file = self.sources.add(source);
+                self.opened.insert(path.to_string(), file);
+                Ok(file)
+            }
+            Err(read::ReadError { source, diagnose }) => {
+                let file = source.map(|source| self.sources.add(*source));
+                self.report(diagnose(file.unwrap_or_default()));
+                Err(Failed)
+            }
+        }
+    }
+
+    /// Where a file was read from, for finding the modules it uses; `None` for a text without a file.
+    pub fn path_of(&self, file: FileId) -> Option<&Path> {
+        let found = self.opened.iter().find(|(path, id)| **id == file && path.as_str() != "-");
+        found.map(|(path, _)| Path::new(path))
+    }
+
+    pub fn check(&mut self, path: &str) -> Outcome {
+        let checked = self.open(path).and_then(|file| pipeline::check(self, file));
+        if checked.is_err() { Outcome::Errors } else { Outcome::Done }
+    }
+
+    /// Checks a text as if it were a file of this name, and says all there is to say about it.
+    pub fn check_text(&mut self, name: &str, text: &str) -> Vec<Diagnostic> {
+        let before = self.diagnostics.len();
+        let file = self.sources.add(Source::new(name, text));
+        // Whether it failed is among the diagnostics.
+        let _ = pipeline::check(self, file);
+        self.diagnostics[before..].to_vec()
+    }
+
+    pub fn lower(&mut self, path: &str, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+        let file = self.open(path)?;
+        pipeline::lower(self, file, entry)
+    }
+
+    /// The files of every target asked for. With several targets each has its own folder.
+    pub fn build(&mut self, path: &str, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
+        if request.emit.is_none() {
+            self.check_targets(&request.targets)?;
+        }
+        let file = self.open(path)?;
+        if let Some(stage) = request.emit {
+            return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
+        }
+        let module = pipeline::lower(self, file, &request.entry)?;
+        let weights = self.bind_weights(&module, request.weights.as_deref())?;
+        let mut artifacts = vec![];
+        for target in &request.targets {
+            let mut written = pipeline::emit(self, &module, target, request, weights.as_ref())?;
+            if request.targets.len() > 1 {
+                written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
+            }
+            artifacts.extend(written);
+        }
+        Ok(artifacts)
+    }
+
+    /// Runs the entry on the interpreter; a file without one, as a script.
+    pub fn run(&mut self, path: &str, request: &RunRequest) -> Result<RunResult, Failed> {
+        let file = self.open(path)?;
+        if pipeline::is_script(self, file, &request.entry)? {
+            return pipeline::run_script(self, file, request.seed);
+        }
+        let module = pipeline::lower(self, file, &request.entry)?;
+        let signature = model::signature(&module, request.method.as_deref());
+        let (specs, dims) = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        let wanted =
+            inputs::InputRequest { files: &request.inputs, shapes: &request.shapes, seed: request.seed, known: &dims };
+        let inputs = inputs::bind(&specs, &wanted).map_err(|errors| self.fail(errors))?;
+        let weights = self.bind_weights(&module, request.weights.as_deref())?;
+        pipeline::interpret(self, &module, request, &inputs, weights)
+    }
+
+    pub fn test(&mut self, path: &str) -> Result<TestReport, Failed> {
+        let file = self.open(path)?;
+        pipeline::test(self, file)
+    }
+
+    /// Reads a weights file and fits it to the model; `None` without a file.
+    fn bind_weights(
+        &mut self,
+        module: &ir::Verified,
+        path: Option<&Path>,
+    ) -> Result<Option<BTreeMap<String, bind::Bound>>, Failed> {
+        let Some(path) = path else { return Ok(None) };
+        let set = self.load(path)?;
+        let expected = model::storage(module).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        let format = FileFormat::of(path).unwrap_or(FileFormat::Safetensors);
+        let bound = bind::bind(&path.display().to_string(), format, set, &expected);
+        bound.map(Some).map_err(|diagnostic| self.fail(vec![diagnostic]))
+    }
+
+    fn load(&mut self, path: &Path) -> Result<WeightSet, Failed> {
+        weights::load(path).map_err(|error| self.report_file(&error))
+    }
+
+    fn fail(&mut self, diagnostics: Vec<Diagnostic>) -> Failed {
+        self.diagnostics.extend(diagnostics);
+        Failed
+    }
+
+    fn check_targets(&mut self, targets: &[String]) -> Result<(), Failed> {
+        let known = pipeline::targets();
+        let unknown = targets.iter().filter(|target| known.iter().all(|known| known.name != target.as_str()));
+        let errors: Vec<Diagnostic> = unknown.map(|target| unknown_target(target, &known)).collect();
+        self.report_all(errors)
+    }
+}
+
+fn unknown_target(target: &str, known: &[pipeline::TargetInfo]) -> Diagnostic {
+    let names: Vec<&str> = known.iter().map(|target| target.name).collect();
+    let diagnostic = Diagnostic::new(code::E0601, format!("unknown target `{target}`"));
+    let diagnostic = match crate::base::closest(target, names.iter().copied()) {
+        Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
+        None => diagnostic,
+    };
+    if names.is_empty() { diagnostic } else { diagnostic.note(format!("help: targets are {}", names.join(", "))) }
+}

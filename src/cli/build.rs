@@ -1,0 +1,107 @@
+//! `tritonc build`: compiles an entry to the files of one or more targets.
+
+use super::common::{EntryArgs, Status, reported, say};
+use super::output;
+use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact, options};
+use clap::ValueEnum;
+use std::path::PathBuf;
+
+/// Compile a file to code for one or more targets
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The source file, or `-`
+    #[arg(value_name = "FILE")]
+    file: String,
+    /// Targets, separated by commas; `tritonc targets` lists them
+    #[arg(long, value_name = "T[,T]", value_delimiter = ',', default_value = "pytorch")]
+    target: Vec<String>,
+    /// Write files into this folder; without it, a single file is printed
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    entry: EntryArgs,
+    /// Weights that are checked against the model and written beside the code
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Fix the shape of an input; may be repeated
+    #[arg(long = "shape", value_name = "NAME=SIZES")]
+    shapes: Vec<String>,
+    /// Fix the element type of an input; may be repeated
+    #[arg(long = "dtype", value_name = "NAME=TYPE")]
+    dtypes: Vec<String>,
+    /// Print a stage of the compiler instead of a target's code
+    #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "target")]
+    emit: Option<EmitArg>,
+    /// A folder of templates and operator tables, laid over the built-in ones
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tritonc build mlp.tri --target pytorch                       print the module
+  tritonc build mlp.tri --entry 'MLP(dim=256)' -o out          write out/mlp.py
+  tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
+  tritonc build mlp.tri --emit ir                              print the intermediate representation";
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EmitArg {
+    Tokens,
+    Ast,
+    Ir,
+}
+
+impl Args {
+    pub fn execute(self, session: &mut Session) -> Status {
+        self.try_execute(session).unwrap_or(Status::Errors)
+    }
+
+    fn try_execute(&self, session: &mut Session) -> Result<Status, Failed> {
+        let request = reported(session, self.request())?;
+        let artifacts = session.build(&self.file, &request)?;
+        let Some(folder) = &self.output else { return self.print(session, &artifacts) };
+        let paths = artifact::write_all(folder, &artifacts).map_err(|error| session.report_file(&error))?;
+        let listing: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
+        output::write(session, listing.as_bytes())?;
+        say(session, &format!("{} files written", paths.len()));
+        Ok(Status::Clean)
+    }
+
+    fn print(&self, session: &mut Session, artifacts: &[Artifact]) -> Result<Status, Failed> {
+        match artifacts {
+            [] => Ok(Status::Clean),
+            [artifact] => output::write(session, &artifact.bytes).map(|()| Status::Clean),
+            _ => {
+                let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
+                output::error_line(&format!(
+                    "error: several files are written ({}): give a folder with `-o DIR`",
+                    names.join(", ")
+                ));
+                Ok(Status::Usage)
+            }
+        }
+    }
+
+    fn request(&self) -> Result<BuildRequest, crate::base::Diagnostic> {
+        let mut targets: Vec<String> = vec![];
+        for target in &self.target {
+            if !targets.contains(target) {
+                targets.push(target.clone());
+            }
+        }
+        Ok(BuildRequest {
+            entry: self.entry.request()?,
+            targets,
+            weights: self.weights.clone(),
+            shapes: options::parse_shapes(&self.shapes)?,
+            dtypes: options::parse_dtypes(&self.dtypes)?,
+            emit: self.emit.map(|stage| match stage {
+                EmitArg::Tokens => Emit::Tokens,
+                EmitArg::Ast => Emit::Ast,
+                EmitArg::Ir => Emit::Ir,
+            }),
+            templates: self.templates.clone(),
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! What subcommands share.
+
+use crate::base::Diagnostic;
+use crate::driver::{EntryRequest, Failed, Mode, Outcome, Session, options};
+use clap::ValueEnum;
+
+/// The exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    Clean = 0,
+    Errors = 1,
+    Usage = 2,
+    TestsFailed = 3,
+}
+
+impl From<Outcome> for Status {
+    fn from(outcome: Outcome) -> Status {
+        match outcome {
+            Outcome::Done => Status::Clean,
+            Outcome::Errors => Status::Errors,
+            Outcome::TestsFailed => Status::TestsFailed,
+        }
+    }
+}
+
+impl From<Result<(), Failed>> for Status {
+    fn from(result: Result<(), Failed>) -> Status {
+        if result.is_ok() { Status::Clean } else { Status::Errors }
+    }
+}
+
+/// Which instance of the file.
+#[derive(Debug, clap::Args)]
+pub struct EntryArgs {
+    /// The instance, in Tri ('MLP(dim=256)'), or the name of a top-level `let`
+    ///
+    /// Left out: the only exported instance, else the only layer whose hyperparameters all have values.
+    #[arg(long, value_name = "EXPR")]
+    entry: Option<String>,
+    /// Gives a hyperparameter of the entry a value, in Tri; may be repeated
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    sets: Vec<String>,
+    /// Whether `training` is true in Tri
+    #[arg(long, value_enum, default_value = "infer")]
+    mode: ModeArg,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ModeArg {
+    /// Float weights, with fake quantisation where weights are quantised
+    Train,
+    /// Packed weights where weights are quantised
+    Infer,
+}
+
+impl EntryArgs {
+    pub fn request(&self) -> Result<EntryRequest, Diagnostic> {
+        let mode = match self.mode {
+            ModeArg::Train => Mode::Train,
+            ModeArg::Infer => Mode::Infer,
+        };
+        Ok(EntryRequest { expr: self.entry.clone(), sets: options::parse_sets(&self.sets)?, mode })
+    }
+}
+
+/// Records a diagnostic about the command line.
+pub fn reported<T>(session: &mut Session, result: Result<T, Diagnostic>) -> Result<T, Failed> {
+    result.map_err(|diagnostic| {
+        session.report(diagnostic);
+        Failed
+    })
+}
+
+/// What `--verbose` says.
+pub fn say(session: &Session, text: &str) {
+    if session.options.verbose {
+        super::output::error_line(text);
+    }
+}

@@ -1,0 +1,119 @@
+//! `tritonc run`: executes an entry, or a script, on the reference interpreter.
+
+use super::common::{EntryArgs, Status, reported, say};
+use super::output;
+use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options, show};
+use crate::types::Tensor;
+use crate::weights::{Tensors, WeightSet, encode};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Run a model on the interpreter
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// The source file, or `-`
+    #[arg(value_name = "FILE")]
+    file: String,
+    #[command(flatten)]
+    entry: EntryArgs,
+    /// Reads an input from a .npy, .npz or .safetensors file; may be repeated. Others are drawn at random
+    #[arg(long = "input", value_name = "NAME=FILE")]
+    inputs: Vec<String>,
+    /// The shape of an input to draw, or the size of a dim (`B=4`); may be repeated
+    #[arg(long = "shape", value_name = "NAME=SIZES")]
+    shapes: Vec<String>,
+    /// The method to run
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Weights; without them, the model's initial values are drawn
+    #[arg(long, value_name = "FILE")]
+    weights: Option<PathBuf>,
+    /// Save the weights that were used
+    #[arg(long, value_name = "FILE")]
+    save_weights: Option<PathBuf>,
+    /// Determines all random values
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Write results to a .npz file; without it, they are printed
+    #[arg(short, long, value_name = "OUT.npz")]
+    output: Option<PathBuf>,
+    /// Save every named intermediate value as a .npy file in this folder
+    #[arg(long, value_name = "DIR")]
+    save_intermediates: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tritonc run mlp.tri --entry 'MLP(dim=8)' --seed 1            random input and weights
+  tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
+  tritonc run mlp.tri --shape x=4,784 --save-weights mlp.safetensors";
+
+impl Args {
+    pub fn execute(self, session: &mut Session) -> Status {
+        self.try_execute(session).into()
+    }
+
+    fn try_execute(&self, session: &mut Session) -> Result<(), Failed> {
+        let request = reported(session, self.request())?;
+        let result = session.run(&self.file, &request)?;
+        output::write(session, result.printed.as_bytes())?;
+        if let Some(path) = &self.save_weights {
+            // Loaders of the format's own ecosystem refuse files that do not say this.
+            let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+            save(session, path, WeightSet { tensors: result.weights.clone(), metadata })?;
+        }
+        if let Some(folder) = &self.save_intermediates {
+            save_intermediates(session, folder, &result.intermediates)?;
+        }
+        let outputs = named_outputs(&result);
+        match &self.output {
+            Some(path) => {
+                save(session, path, WeightSet { tensors: outputs.into_iter().collect(), metadata: BTreeMap::new() })
+            }
+            None => {
+                let text = outputs
+                    .iter()
+                    .map(|(name, tensor)| format!("{name}: {}\n{}\n", show::type_of(tensor), show::values(tensor)));
+                output::write(session, text.collect::<String>().as_bytes())
+            }
+        }
+    }
+
+    fn request(&self) -> Result<RunRequest, crate::base::Diagnostic> {
+        Ok(RunRequest {
+            entry: self.entry.request()?,
+            method: self.method.clone(),
+            inputs: options::parse_inputs(&self.inputs)?,
+            shapes: options::parse_shapes(&self.shapes)?,
+            weights: self.weights.clone(),
+            seed: self.seed,
+            keep_intermediates: self.save_intermediates.is_some(),
+            keep_weights: self.save_weights.is_some(),
+        })
+    }
+}
+
+/// `output`, or `output.0`, `output.1`, ... for several.
+fn named_outputs(result: &RunResult) -> Vec<(String, Tensor)> {
+    match result.outputs.as_slice() {
+        [single] => vec![("output".to_string(), single.clone())],
+        several => several.iter().enumerate().map(|(i, tensor)| (format!("output.{i}"), tensor.clone())).collect(),
+    }
+}
+
+fn save(session: &mut Session, path: &Path, set: WeightSet) -> Result<(), Failed> {
+    let written = encode(path, &set).and_then(|bytes| artifact::write_atomic(path, &bytes));
+    written.map_err(|error| session.report_file(&error))?;
+    say(session, &format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn save_intermediates(session: &mut Session, folder: &Path, tensors: &Tensors) -> Result<(), Failed> {
+    for (name, tensor) in tensors {
+        let safe = name.replace(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | '_' | '-'), "_");
+        let set = WeightSet { tensors: [(String::new(), tensor.clone())].into(), metadata: BTreeMap::new() };
+        save(session, &folder.join(format!("{safe}.npy")), set)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! The inputs of a run: read from files where given, drawn at random where not.
+//!
+//! The types of the entry's parameters have symbolic dims (`x: float32[B, 784]`). The shapes that are
+//! given, by files or `--shape`, bind the symbols across all inputs; what is left gets small sizes that
+//! differ, so that a mixed-up axis shows.
+
+mod solve;
+
+use crate::base::code::E0804;
+use crate::base::{Diagnostic, closest};
+use crate::driver::draw::draw;
+use crate::types::{DType, Symbol, Tensor, TensorType};
+use crate::weights::{self, FileFormat};
+use solve::Solver;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// No input is drawn with more elements.
+const MAX_DRAWN: usize = 1 << 28;
+
+/// A parameter of the method that is run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputSpec {
+    pub name: String,
+    pub ty: TensorType,
+}
+
+/// Where inputs come from.
+#[derive(Clone, Copy, Debug)]
+pub struct InputRequest<'a> {
+    pub files: &'a [(String, PathBuf)],
+    /// Shapes of inputs to draw. A dim variable's name with one size sets that dim.
+    pub shapes: &'a [(String, Vec<usize>)],
+    pub seed: u64,
+    /// Symbols with a value already: the entry's hyperparameters.
+    pub known: &'a BTreeMap<Symbol, i64>,
+}
+
+/// One tensor for each parameter, and the sizes that their shapes gave to dim variables.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BoundInputs {
+    pub tensors: Vec<Tensor>,
+    pub dims: BTreeMap<Symbol, i64>,
+    pub packs: BTreeMap<Symbol, Vec<usize>>,
+}
+
+/// Finds a tensor for every parameter, or says everything that is wrong with what was given.
+pub fn bind(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<BoundInputs, Vec<Diagnostic>> {
+    let mut solver = Solver::new(request.known);
+    let mut errors = check_names(specs, request);
+    for (name, sizes) in request.shapes.iter().filter(|(name, _)| is_dim(specs, name)) {
+        match sizes.as_slice() {
+            [size] => solver.set(name, *size),
+            _ => errors.push(error(format!("`{name}` is a dim: give it one size, as in `--shape {name}=4`"))),
+        }
+    }
+    let mut tensors: Vec<Option<Tensor>> = vec![];
+    for spec in specs {
+        let file = request.files.iter().find(|(name, _)| *name == spec.name);
+        let tensor = file.and_then(|(_, path)| match load(spec, path) {
+            Ok(tensor) => Some(tensor),
+            Err(diagnostic) => {
+                errors.push(diagnostic);
+                None
+            }
+        });
+        let shape = request.shapes.iter().find(|(name, _)| *name == spec.name).map(|(_, sizes)| sizes.as_slice());
+        if let (Some(tensor), Some(shape)) = (&tensor, shape)
+            && tensor.shape() != shape
+        {
+            errors.push(error(format!(
+                "input `{}` has shape {:?}, but --shape says {shape:?}",
+                spec.name,
+                tensor.shape()
+            )));
+        }
+        if let Some(shape) = tensor.as_ref().map(Tensor::shape).or(shape) {
+            errors.extend(solver.constrain(&spec.name, &spec.ty.shape, shape).err().map(error));
+        }
+        tensors.push(tensor);
+    }
+    errors.extend(solver.solve().into_iter().map(error));
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let shapes = solver.choose(specs.iter().map(|spec| (spec.name.as_str(), &spec.ty.shape)));
+    let shapes = shapes.map_err(|message| vec![error(message)])?;
+    let mut bound = BoundInputs { dims: solver.dims(), packs: solver.packs(), ..BoundInputs::default() };
+    for (index, ((spec, tensor), shape)) in specs.iter().zip(tensors).zip(shapes).enumerate() {
+        let tensor = match tensor {
+            Some(tensor) => tensor,
+            None => draw_checked(spec, &shape, request.seed, index as u32).map_err(|d| vec![d])?,
+        };
+        bound.tensors.push(tensor);
+    }
+    Ok(bound)
+}
+
+fn error(message: String) -> Diagnostic {
+    Diagnostic::new(E0804, message)
+}
+
+fn is_dim(specs: &[InputSpec], name: &str) -> bool {
+    let symbol = Symbol::new(name);
+    let occurs = |spec: &InputSpec| spec.ty.shape.dims.iter().any(|dim| dim.symbols().contains(&symbol));
+    specs.iter().all(|spec| spec.name != name) && specs.iter().any(occurs)
+}
+
+/// Names on the command line that no parameter has.
+fn check_names(specs: &[InputSpec], request: &InputRequest<'_>) -> Vec<Diagnostic> {
+    let files = request.files.iter().map(|(name, _)| name);
+    let shapes = request.shapes.iter().map(|(name, _)| name).filter(|name| !is_dim(specs, name));
+    let unknown = files.chain(shapes).filter(|name| specs.iter().all(|spec| spec.name != **name));
+    let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    unknown
+        .map(|name| {
+            let diagnostic = error(format!("the model has no input `{name}`"));
+            match closest(name, names.iter().copied()) {
+                Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
+                None if names.is_empty() => diagnostic.note("it takes no inputs"),
+                None => diagnostic.note(format!("help: its inputs are {}", names.join(", "))),
+            }
+        })
+        .collect()
+}
+
+/// Reads an input: a `.npy` array, or the member of an archive with the input's name (or its only one).
+fn load(spec: &InputSpec, path: &Path) -> Result<Tensor, Diagnostic> {
+    let mut set = weights::load(path).map_err(|e| Diagnostic::new(e.code, e.to_string()))?;
+    let shown = path.display();
+    let tensor = match set.tensors.remove(&spec.name) {
+        Some(tensor) => tensor,
+        None if set.tensors.len() == 1 => {
+            set.tensors.pop_first().map(|(_, tensor)| tensor).unwrap_or(Tensor::scalar_i64(0))
+        }
+        None => {
+            let names: Vec<&str> = set.tensors.keys().map(String::as_str).take(10).collect();
+            let message = format!("`{shown}` holds no array `{}`", spec.name);
+            return Err(error(message).note(format!("it holds {}", names.join(", "))));
+        }
+    };
+    let declared = spec.ty.dtype().unwrap_or(tensor.dtype());
+    let format = FileFormat::of(path).unwrap_or(FileFormat::Npy);
+    weights::restore(tensor, declared, format).map_err(|why| {
+        error(format!("input `{}` from `{shown}`: {why}", spec.name))
+            .note("help: nothing is cast silently; save it with the declared element type")
+    })
+}
+
+fn draw_checked(spec: &InputSpec, shape: &[usize], seed: u64, stream: u32) -> Result<Tensor, Diagnostic> {
+    let count = shape.iter().try_fold(1usize, |product, n| product.checked_mul(*n));
+    if count.is_none_or(|count| count > MAX_DRAWN) {
+        let message = format!("input `{}` of shape {shape:?} is too large to be drawn", spec.name);
+        return Err(error(message).note(format!("help: give it with `--input {}=FILE`", spec.name)));
+    }
+    Ok(draw(spec.ty.dtype().unwrap_or(DType::Float32), shape, seed, stream))
+}
+
+#[cfg(test)]
+mod tests;

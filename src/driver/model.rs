@@ -1,0 +1,248 @@
+//! What an entry needs from outside: the inputs of a method, and the tensors of a weights file. Both are
+//! read off the IR, with the entry's hyperparameters put in.
+
+use crate::base::code::{E0310, E0407};
+use crate::base::{Diagnostic, closest};
+use crate::driver::bind::Expected;
+use crate::driver::inputs::InputSpec;
+use crate::ir::{Function, Layer, LayerId, MemberKind, Module, Role, Storage, Sub};
+use crate::types::{DType, HostValue, Symbol};
+use std::collections::BTreeMap;
+
+/// A model with more tensors than this is taken for a mistake in a hyperparameter.
+const MAX_TENSORS: usize = 1 << 20;
+
+/// Values of the symbols of one layer.
+type Values = BTreeMap<Symbol, HostValue>;
+
+/// The parameters of a method of the entry (`forward` if `None`), and the values of the int
+/// hyperparameters that their dims may use.
+pub fn signature(module: &Module, method: Option<&str>) -> Result<(Vec<InputSpec>, BTreeMap<Symbol, i64>), Diagnostic> {
+    let Some(entry) = &module.entry else { return Ok((vec![], BTreeMap::new())) };
+    let layer = &module[entry.layer];
+    let function = find_method(module, layer, method.unwrap_or("forward"))?;
+    let spec = |(index, value): (usize, &crate::ir::ValueId)| {
+        let value = &function[*value];
+        InputSpec { name: value.name.clone().unwrap_or(format!("x{index}")), ty: value.ty.clone() }
+    };
+    let known = entry.args.iter().filter_map(|(symbol, value)| Some((symbol.clone(), value.as_int()?)));
+    Ok((function.params.iter().enumerate().map(spec).collect(), known.collect()))
+}
+
+fn find_method<'a>(module: &'a Module, layer: &Layer, name: &str) -> Result<&'a Function, Diagnostic> {
+    let methods: Vec<&Function> = layer.methods.iter().map(|id| &module[*id]).collect();
+    // Only the entry's forward and what is exported can be called from outside.
+    let callable = || methods.iter().copied().filter(|f| f.exported || f.source_name == "forward");
+    callable().find(|function| function.source_name == name).ok_or_else(|| {
+        let message = format!("layer `{}` has no method `{name}` that can be run", layer.source_name);
+        let diagnostic = Diagnostic::new(E0407, message);
+        if let Some(near) = closest(name, callable().map(|function| function.source_name.as_str())) {
+            return diagnostic.note(format!("help: did you mean `{near}`?"));
+        }
+        if methods.iter().any(|function| function.source_name == name) {
+            return diagnostic.note("help: write `@export` before it");
+        }
+        let names: Vec<&str> = callable().map(|function| function.source_name.as_str()).collect();
+        diagnostic.note(format!("help: its methods are {}", names.join(", ")))
+    })
+}
+
+/// Every tensor that a weights file for the entry holds, by path in Tri and in order of declaration:
+/// parameters, buffers and state, but nothing transient.
+pub fn storage(module: &Module) -> Result<Vec<Expected>, Diagnostic> {
+    let mut walk = Walk { module, found: vec![] };
+    if let Some(entry) = &module.entry {
+        walk.layer(entry.layer, "", &entry.args.iter().cloned().collect())?;
+    }
+    Ok(walk.found)
+}
+
+struct Walk<'a> {
+    module: &'a Module,
+    found: Vec<Expected>,
+}
+
+impl Walk<'_> {
+    fn layer(&mut self, id: LayerId, path: &str, values: &Values) -> Result<(), Diagnostic> {
+        for member in &self.module[id].members {
+            let path = join(path, &member.name);
+            match &member.kind {
+                MemberKind::Storage(storage) => self.tensor(storage, path, values)?,
+                MemberKind::Sub(sub) => self.sub(sub, &path, values)?,
+                // Computed at construction, so never saved.
+                MemberKind::Constant { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn tensor(&mut self, storage: &Storage, path: String, values: &Values) -> Result<(), Diagnostic> {
+        match storage.role {
+            Role::Param | Role::Buffer | Role::State => {}
+            Role::Transient => return Ok(()),
+        }
+        if self.found.len() >= MAX_TENSORS {
+            return Err(Diagnostic::new(E0310, format!("the model has more than {MAX_TENSORS} tensors")));
+        }
+        let size = |dim: &crate::types::Dim| {
+            let size = dim.eval(&|symbol| values.get(symbol)?.as_int()).and_then(|size| usize::try_from(size).ok());
+            size.ok_or_else(|| Diagnostic::new(E0310, format!("`{path}` has no size for `{dim}` in {}", storage.ty)))
+        };
+        let shape = storage.ty.shape.dims.iter().map(size).collect::<Result<Vec<usize>, _>>()?;
+        let dtype = storage.ty.dtype().unwrap_or(DType::Float32);
+        self.found.push(Expected { name: path, dtype, shape, scheme: storage.scheme.clone() });
+        Ok(())
+    }
+
+    fn sub(&mut self, sub: &Sub, path: &str, values: &Values) -> Result<(), Diagnostic> {
+        match sub {
+            Sub::Instance { layer, args } => {
+                let mut inner = Values::new();
+                for (symbol, expr) in args {
+                    let value = expr.eval_value(&|symbol| values.get(symbol).cloned());
+                    let unknown = || Diagnostic::new(E0310, format!("`{path}` has no value for `{symbol}`"));
+                    inner.insert(symbol.clone(), value.ok_or_else(unknown)?);
+                }
+                self.layer(*layer, path, &inner)
+            }
+            Sub::List(elements) => {
+                for (index, element) in elements.iter().enumerate() {
+                    self.sub(element, &join(path, &index.to_string()), values)?;
+                }
+                Ok(())
+            }
+            Sub::Repeat { index, count, element } => {
+                let count = count.eval(&|symbol| values.get(symbol)?.as_int());
+                let count = count.ok_or_else(|| Diagnostic::new(E0310, format!("`{path}` has no known length")))?;
+                if usize::try_from(count).is_ok_and(|count| count > MAX_TENSORS) {
+                    return Err(Diagnostic::new(E0310, format!("`{path}` has {count} elements")));
+                }
+                let mut values = values.clone();
+                for position in 0..count {
+                    values.insert(index.clone(), HostValue::Int(position));
+                    self.sub(element, &join(path, &position.to_string()), &values)?;
+                }
+                Ok(())
+            }
+            Sub::Function { .. } => Ok(()),
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Loc;
+    use crate::ir::{Entry, FuncId, Init, Member, Region, Value, ValueId};
+    use crate::quant::Scheme;
+    use crate::types::{Dim, HostExpr, Shape, TensorType};
+
+    fn member(name: &str, kind: MemberKind) -> Member {
+        Member { name: name.into(), doc: None, loc: Loc::default(), kind }
+    }
+
+    fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {
+        let ty = TensorType::new(DType::Float32, Shape::new(dims));
+        let scheme = (name == "weight").then(Scheme::ternary);
+        member(name, MemberKind::Storage(Storage { role, ty, scheme, init: Init::Default }))
+    }
+
+    fn layer(name: &str, members: Vec<Member>, methods: Vec<FuncId>) -> Layer {
+        Layer {
+            name: name.into(),
+            source_name: name.into(),
+            doc: None,
+            loc: Loc::default(),
+            hypers: vec![],
+            choices: vec![],
+            members,
+            methods,
+            obligations: vec![],
+        }
+    }
+
+    fn method(name: &str, exported: bool) -> Function {
+        let ty = TensorType::new(DType::Float32, Shape::new(vec![Dim::symbol("B"), Dim::symbol("dim")]));
+        Function {
+            name: format!("Net.{name}"),
+            source_name: name.into(),
+            doc: None,
+            loc: Loc::default(),
+            layer: Some(LayerId(0)),
+            symbols: vec![],
+            host_args: Default::default(),
+            params: vec![ValueId(0)],
+            results: vec![],
+            values: vec![Value { ty, name: Some("x".into()) }],
+            insts: vec![],
+            body: Region::default(),
+            maps: BTreeMap::new(),
+            std_path: None,
+            exported,
+            obligations: vec![],
+        }
+    }
+
+    /// A net of `depth` blocks of growing width, and a list with a function in it.
+    fn net() -> Module {
+        let n = Dim::symbol("n");
+        let instance = |n: Dim| Sub::Instance { layer: LayerId(1), args: vec![(Symbol::new("n"), HostExpr::Int(n))] };
+        let growing = instance(Dim::symbol("i").add(&Dim::constant(1)).mul(&Dim::symbol("dim")));
+        let blocks = Sub::Repeat { index: Symbol::new("i"), count: Dim::symbol("depth"), element: Box::new(growing) };
+        let head = Sub::List(vec![Sub::Function { name: "relu".into() }, instance(Dim::constant(7))]);
+        let members = vec![
+            member("blocks", MemberKind::Sub(blocks)),
+            member("head", MemberKind::Sub(head)),
+            tensor("cache", Role::Transient, vec![Dim::symbol("dim")]),
+            tensor("mean", Role::State, vec![]),
+        ];
+        let dense = vec![tensor("weight", Role::Param, vec![n.clone(), Dim::constant(3)])];
+        Module {
+            files: vec![],
+            layers: vec![layer("Net", members, vec![FuncId(0), FuncId(1), FuncId(2)]), layer("Dense", dense, vec![])],
+            functions: vec![method("forward", true), method("decode", true), method("helper", false)],
+            entry: Some(Entry {
+                name: "net".into(),
+                layer: LayerId(0),
+                args: vec![(Symbol::new("dim"), HostValue::Int(4)), (Symbol::new("depth"), HostValue::Int(2))],
+            }),
+        }
+    }
+
+    #[test]
+    fn paths_and_shapes_follow_the_instances() {
+        let found = storage(&net()).unwrap();
+        let listed: Vec<_> = found.iter().map(|e| (e.name.as_str(), e.shape.as_slice())).collect();
+        let expected: [(&str, &[usize]); 4] =
+            [("blocks.0.weight", &[4, 3]), ("blocks.1.weight", &[8, 3]), ("head.1.weight", &[7, 3]), ("mean", &[])];
+        assert_eq!(listed, expected);
+        assert!(found[0].scheme.is_some() && found[3].scheme.is_none());
+    }
+
+    #[test]
+    fn absurd_sizes_are_refused() {
+        let mut module = net();
+        let args = &mut module.entry.as_mut().unwrap().args;
+        args[1].1 = HostValue::Int(1 << 40);
+        assert!(storage(&module).unwrap_err().message.contains("1099511627776 elements"));
+        let args = &mut module.entry.as_mut().unwrap().args;
+        args[1].1 = HostValue::Int(1);
+        args[0].1 = HostValue::Int(-1);
+        assert!(storage(&module).unwrap_err().message.contains("`blocks.0.weight` has no size for `n`"));
+    }
+
+    #[test]
+    fn methods_are_found_by_name() {
+        let module = net();
+        let (specs, known) = signature(&module, None).unwrap();
+        assert_eq!((specs[0].name.as_str(), specs[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
+        assert_eq!(known[&Symbol::new("dim")], 4);
+        assert!(signature(&module, Some("decode")).is_ok());
+        assert_eq!(signature(&module, Some("decoed")).unwrap_err().notes, ["help: did you mean `decode`?"]);
+        assert_eq!(signature(&module, Some("helper")).unwrap_err().notes, ["help: write `@export` before it"]);
+    }
+}

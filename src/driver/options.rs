@@ -1,0 +1,171 @@
+//! What the user asked for, as data, and the reading of `name=value` options.
+
+use crate::base::code::{Code, E0407, E0804};
+use crate::base::{Diagnostic, closest};
+use crate::types::DType;
+use std::path::PathBuf;
+
+/// What code is generated for. `training` is true in Tri when compiling for `Train`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    Train,
+    #[default]
+    Infer,
+}
+
+/// A stage whose result can be printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emit {
+    Tokens,
+    Ast,
+    Ir,
+}
+
+/// Which instance is compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EntryRequest {
+    /// An instance in Tri, or the name of a top-level `let`; else the entry is found.
+    pub expr: Option<String>,
+    /// Hyperparameters of the entry's layer, values in Tri.
+    pub sets: Vec<(String, String)>,
+    pub mode: Mode,
+}
+
+/// `tritonc build`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BuildRequest {
+    pub entry: EntryRequest,
+    pub targets: Vec<String>,
+    pub weights: Option<PathBuf>,
+    /// Fixed shapes of inputs.
+    pub shapes: Vec<(String, Vec<usize>)>,
+    /// Element types of inputs.
+    pub dtypes: Vec<(String, DType)>,
+    pub emit: Option<Emit>,
+    /// Laid over the built-in templates.
+    pub templates: Option<PathBuf>,
+}
+
+/// `tritonc run`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunRequest {
+    pub entry: EntryRequest,
+    /// The method to run; `forward` if `None`.
+    pub method: Option<String>,
+    pub inputs: Vec<(String, PathBuf)>,
+    pub shapes: Vec<(String, Vec<usize>)>,
+    pub weights: Option<PathBuf>,
+    pub seed: u64,
+    /// Named intermediate values are to be kept.
+    pub keep_intermediates: bool,
+    /// Parameters are to be kept.
+    pub keep_weights: bool,
+}
+
+/// `--set name=value`: E0407.
+pub fn parse_sets(texts: &[String]) -> Result<Vec<(String, String)>, Diagnostic> {
+    parse_all("--set", E0407, "dim=256", texts, |value| {
+        if value.is_empty() { Err("the value is missing".to_string()) } else { Ok(value.to_string()) }
+    })
+}
+
+/// `--input name=file`: E0804.
+pub fn parse_inputs(texts: &[String]) -> Result<Vec<(String, PathBuf)>, Diagnostic> {
+    parse_all("--input", E0804, "x=a.npy", texts, |value| {
+        if value.is_empty() { Err("the file is missing".to_string()) } else { Ok(PathBuf::from(value)) }
+    })
+}
+
+/// `--shape name=size,size`, nothing after `=` for a scalar: E0804.
+pub fn parse_shapes(texts: &[String]) -> Result<Vec<(String, Vec<usize>)>, Diagnostic> {
+    parse_all("--shape", E0804, "x=1,784", texts, |value| {
+        if value.is_empty() {
+            return Ok(vec![]);
+        }
+        let value = value.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(value);
+        value.split(',').map(str::trim).map(parse_size).collect()
+    })
+}
+
+/// `--dtype name=type`: E0804.
+pub fn parse_dtypes(texts: &[String]) -> Result<Vec<(String, DType)>, Diagnostic> {
+    parse_all("--dtype", E0804, "x=float16", texts, |value| {
+        DType::parse(value).ok_or_else(|| match closest(value, DType::ALL.iter().map(|dtype| dtype.name())) {
+            Some(near) => format!("`{value}` is no element type; did you mean `{near}`?"),
+            None => format!("`{value}` is no element type"),
+        })
+    })
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let size = text.parse::<usize>().ok().filter(|size| i64::try_from(*size).is_ok());
+    size.ok_or_else(|| format!("`{text}` is not a size"))
+}
+
+fn parse_all<T>(
+    option: &str,
+    code: Code,
+    example: &str,
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<(String, T)>, Diagnostic> {
+    let error = |text: &str, why: String| {
+        Diagnostic::new(code, format!("`{option} {text}`: {why}"))
+            .note(format!("help: write it like `{option} {example}`"))
+    };
+    let mut pairs: Vec<(String, T)> = vec![];
+    for text in texts {
+        let (name, value) = text.split_once('=').ok_or_else(|| error(text, "there is no `=`".into()))?;
+        let (name, value) = (name.trim(), value.trim());
+        if !is_name(name) {
+            return Err(error(text, format!("`{name}` is not a name")));
+        }
+        if pairs.iter().any(|(other, _)| other == name) {
+            return Err(error(text, format!("`{name}` is given twice")));
+        }
+        pairs.push((name.to_string(), parse(value).map_err(|why| error(text, why))?));
+    }
+    Ok(pairs)
+}
+
+fn is_name(text: &str) -> bool {
+    let mut chars = text.chars();
+    chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| text.to_string()).collect()
+    }
+
+    #[test]
+    fn values_are_read() {
+        let sets = parse_sets(&texts(&["dim=256", "act = relu", "name=\"a=b\""])).unwrap();
+        assert_eq!(sets[1], ("act".to_string(), "relu".to_string()));
+        assert_eq!(sets[2].1, "\"a=b\"");
+        let shapes = parse_shapes(&texts(&["x=1, 784", "s=", "y=[2,3]"])).unwrap();
+        assert_eq!(shapes, [("x".into(), vec![1, 784]), ("s".into(), vec![]), ("y".into(), vec![2, 3])]);
+        assert_eq!(parse_dtypes(&texts(&["x=bfloat16"])).unwrap(), [("x".to_string(), DType::BFloat16)]);
+    }
+
+    #[test]
+    fn mistakes_are_explained() {
+        let message = |result: Result<Vec<(String, Vec<usize>)>, Diagnostic>| result.unwrap_err().message;
+        assert_eq!(message(parse_shapes(&texts(&["x"]))), "`--shape x`: there is no `=`");
+        assert_eq!(message(parse_shapes(&texts(&["x=1,-2"]))), "`--shape x=1,-2`: `-2` is not a size");
+        assert_eq!(message(parse_shapes(&texts(&["x=1,,2"]))), "`--shape x=1,,2`: `` is not a size");
+        assert_eq!(
+            message(parse_shapes(&texts(&["x=99999999999999999999"]))),
+            "`--shape x=99999999999999999999`: `99999999999999999999` is not a size"
+        );
+        assert_eq!(message(parse_shapes(&texts(&["x=1", "x=2"]))), "`--shape x=2`: `x` is given twice");
+        assert_eq!(message(parse_shapes(&texts(&["1=1"]))), "`--shape 1=1`: `1` is not a name");
+        let error = parse_dtypes(&texts(&["x=flaot16"])).unwrap_err();
+        assert_eq!(error.message, "`--dtype x=flaot16`: `flaot16` is no element type; did you mean `float16`?");
+        assert_eq!(error.notes, ["help: write it like `--dtype x=float16`"]);
+        assert_eq!(parse_sets(&texts(&["dim="])).unwrap_err().code, E0407);
+    }
+}

@@ -1,0 +1,76 @@
+//! NumPy's `.npz`: a zip archive of `.npy` files. The zip reader is the one that npyz brings.
+
+use super::{Tensors, npy};
+use crate::types::Tensor;
+use npyz::npz::{NpzArchive, NpzWriter, array_name_from_file_name, file_name_from_array_name};
+use npyz::zip::write::FileOptions;
+use std::io::{Cursor, Read, Write};
+
+/// No more is unpacked from one archive, all members together.
+const MAX_UNPACKED: u64 = 8 << 30;
+/// A member may be so many times larger than its compressed form: deflate cannot reach more than 1032,
+/// so a claim beyond it is false.
+const MAX_RATIO: u64 = 1100;
+/// The zip reader makes a record of each member before it looks at any.
+const MAX_MEMBERS: usize = 1 << 20;
+
+/// Reads every array of an archive.
+pub fn read(bytes: &[u8]) -> Result<Tensors, String> {
+    let mut archive = NpzArchive::new(Cursor::new(bytes)).map_err(|e| format!("is not a .npz file: {e}"))?;
+    let zip = archive.zip_archive();
+    if zip.len() > MAX_MEMBERS {
+        return Err(format!("has {} members; at most {MAX_MEMBERS} are read", zip.len()));
+    }
+    let mut tensors = Tensors::new();
+    let mut unpacked = 0u64;
+    for index in 0..zip.len() {
+        let file = zip.by_index(index).map_err(|e| format!("is damaged: {e}"))?;
+        let name = file.name().to_string();
+        let Some(array) = array_name_from_file_name(&name) else {
+            return Err(format!("holds {name:?}, which is no array"));
+        };
+        let limit = file.compressed_size().saturating_mul(MAX_RATIO).min(file.size());
+        unpacked = unpacked.saturating_add(limit);
+        if unpacked > MAX_UNPACKED {
+            return Err(format!("unpacks to more than {} GiB: use .safetensors", MAX_UNPACKED >> 30));
+        }
+        // The buffer grows with what is really there, whatever the archive claims.
+        let mut content = vec![];
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut content)
+            .map_err(|e| format!("is damaged at {name:?}: {e}"))?;
+        if content.len() as u64 > limit {
+            return Err(format!("is damaged: {name:?} is larger than it says"));
+        }
+        let tensor = npy::read(&content).map_err(|message| format!("has a member {name:?} that {message}"))?;
+        if tensors.insert(array.to_string(), tensor).is_some() {
+            return Err(format!("holds {array:?} twice"));
+        }
+    }
+    Ok(tensors)
+}
+
+/// Writes an archive, members sorted by name and uncompressed, without dates.
+pub fn write(tensors: &Tensors) -> Result<Vec<u8>, String> {
+    let mut writer = NpzWriter::new(Cursor::new(vec![]));
+    for (name, tensor) in tensors {
+        write_member(writer.zip_writer(), name, tensor).map_err(|e| format!("cannot write {name:?}: {e}"))?;
+    }
+    let cursor = writer.zip_writer().finish().map_err(|e| format!("cannot finish the archive: {e}"))?;
+    Ok(cursor.into_inner())
+}
+
+fn write_member(
+    zip: &mut npyz::zip::ZipWriter<Cursor<Vec<u8>>>,
+    name: &str,
+    tensor: &Tensor,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let content = npy::write(tensor);
+    let options = FileOptions::default()
+        .compression_method(npyz::zip::CompressionMethod::Stored)
+        .last_modified_time(npyz::zip::DateTime::default())
+        .large_file(u32::try_from(content.len()).is_err());
+    zip.start_file(file_name_from_array_name(name), options)?;
+    zip.write_all(&content)?;
+    Ok(())
+}

@@ -1,0 +1,212 @@
+//! Drives the real program: output, exit status, and what goes to which stream.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tritonc::base::code::TABLE;
+
+/// What a command did.
+struct Run {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+fn tritonc_in(folder: &Path, arguments: &[&str], input: &[u8]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
+    command.args(arguments).current_dir(folder).env_remove("NO_COLOR");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read its input closes it; that is its right.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Run { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn tritonc(arguments: &[&str]) -> Run {
+    tritonc_in(&std::env::temp_dir(), arguments, b"")
+}
+
+#[test]
+fn explain_prints_each_page() {
+    for entry in TABLE {
+        let run = tritonc(&["explain", entry.code.as_str()]);
+        assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, entry.page, ""));
+    }
+    let list = tritonc(&["explain"]);
+    assert_eq!(list.out.lines().count(), TABLE.len());
+    assert!(list.out.contains("E0301  inner dimensions differ\n"));
+}
+
+#[test]
+fn unknown_codes_get_a_suggestion() {
+    let run = tritonc(&["explain", "E031"]);
+    assert_eq!((run.status, run.out.as_str()), (2, ""));
+    assert_eq!(run.err, "error: there is no code `E031`; did you mean `E0301`?\n");
+    let run = tritonc(&["explain", "\u{1b}[31mnonsense"]);
+    assert_eq!(run.err, "error: there is no code `␛[31mnonsense`; `tritonc explain` lists them all\n");
+}
+
+#[test]
+fn completions_for_each_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let run = tritonc(&["completions", shell]);
+        assert_eq!((run.status, run.err.as_str()), (0, ""));
+        assert!(run.out.contains("tritonc") && run.out.contains("explain"), "{shell}");
+    }
+    assert_eq!(tritonc(&["completions", "tcsh"]).status, 2);
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    for arguments in [
+        &["frobnicate"][..],
+        &["check"],
+        &["build"],
+        &["build", "a.tri", "--mode", "fast"],
+        &["build", "a.tri", "--no-such-option"],
+        &["build", "a.tri", "--emit", "ir", "--target", "pytorch"],
+        &["run", "a.tri", "--seed", "-1"],
+        &["check", "a.tri", "--error-format", "xml"],
+        &[],
+    ] {
+        let run = tritonc(arguments);
+        assert_eq!((run.status, run.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(run.err.contains("Usage") || run.err.contains("--help"), "{arguments:?}: {}", run.err);
+    }
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let run = tritonc(&["--version"]);
+    assert_eq!((run.status, run.out), (0, format!("tritonc {}\n", env!("CARGO_PKG_VERSION"))));
+    for command in ["build", "check", "run", "test", "explain", "targets", "completions"] {
+        let run = tritonc(&[command, "--help"]);
+        assert_eq!((run.status, run.err.as_str()), (0, ""));
+        assert!(run.out.contains("Examples:\n  tritonc "), "{command}");
+        assert!(!run.out.contains('\u{1b}'), "{command}");
+    }
+}
+
+#[test]
+fn missing_files_are_named() {
+    for command in ["check", "test", "run", "build"] {
+        let mut arguments = vec![command, "no-such.tri"];
+        if command == "build" {
+            arguments.extend(["--emit", "ir"]);
+        }
+        let run = tritonc(&arguments);
+        assert_eq!(run.status, 1, "{command}: {}", run.err);
+        let expected = "error[E0801]: `no-such.tri` cannot be read: no such file or directory\n";
+        assert!(run.err.starts_with(expected), "{command}: {}", run.err);
+    }
+    let run = tritonc(&["check", "--error-format", "short", "a-1.tri", "a-2.tri", "."]);
+    let lines: Vec<&str> = run.err.lines().collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[1], "error[E0801]: `a-2.tri` cannot be read: no such file or directory");
+    assert!(run.out.is_empty());
+}
+
+#[test]
+fn a_misspelt_file_gets_a_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("nets")).unwrap();
+    std::fs::write(folder.path().join("nets/mlp.tri"), "").unwrap();
+    let run = tritonc_in(folder.path(), &["check", "nets/mpl.tri"], b"");
+    assert!(run.err.contains(" = help: did you mean `nets/mlp.tri`?\n"), "{}", run.err);
+}
+
+#[test]
+fn text_that_is_not_utf8_is_located() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.tri"), b"let a = 1\nlet \xe9 = 2\n").unwrap();
+    let run = tritonc_in(folder.path(), &["check", "bad.tri"], b"");
+    assert_eq!(run.status, 1);
+    expect_test::expect![[r#"
+        error[E0010]: `bad.tri` is not UTF-8 text: byte 0xe9 at offset 14
+          ┌─ bad.tri:2:5
+          │
+        2 │ let � = 2
+          │     ^ not UTF-8
+          │
+          = help: save the file as UTF-8
+
+    "#]]
+    .assert_eq(&run.err);
+    let run = tritonc_in(folder.path(), &["check", "-", "--error-format", "short"], b"\xff\xfea\0");
+    assert_eq!(run.err, "<stdin>:1:1: error[E0010]: `<stdin>` is not UTF-8 text: byte 0xff at offset 0\n");
+}
+
+#[test]
+fn large_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("big.tri"), vec![b'#'; (16 << 20) + 1]).unwrap();
+    let run = tritonc_in(folder.path(), &["check", "big.tri", "--error-format", "short"], b"");
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0009]: `big.tri` is larger than 16 MiB\n"));
+}
+
+#[test]
+fn json_is_one_object_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("bad.tri"), b"ab\n\xff").unwrap();
+    let run = tritonc_in(folder.path(), &["check", "bad.tri", "gone.tri", "--error-format", "json"], b"");
+    assert_eq!((run.status, run.out.as_str()), (1, ""));
+    let lines: Vec<serde_json::Value> = run.err.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let keys: Vec<&String> = lines[0].as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["code", "severity", "message", "file", "labels", "notes", "fixes"]);
+    assert_eq!((&lines[0]["code"], &lines[0]["file"]), (&"E0010".into(), &"bad.tri".into()));
+    let label = &lines[0]["labels"][0];
+    assert_eq!((&label["start"], &label["line"], &label["column"]), (&3.into(), &2.into(), &1.into()));
+    assert_eq!((&lines[1]["code"], &lines[1]["file"]), (&"E0801".into(), &serde_json::Value::Null));
+}
+
+#[test]
+fn sarif_is_one_document() {
+    let run = tritonc(&["check", "gone.tri", "--error-format=sarif"]);
+    let log: serde_json::Value = serde_json::from_str(&run.err).unwrap();
+    assert_eq!(log["version"], "2.1.0");
+    assert_eq!(log["runs"][0]["results"][0]["ruleId"], "E0801");
+    assert_eq!(log["runs"][0]["tool"]["driver"]["rules"][0]["id"], "E0801");
+}
+
+#[test]
+fn colours_follow_the_option() {
+    assert!(tritonc(&["check", "gone.tri", "--color", "always"]).err.contains("\u{1b}["));
+    assert!(!tritonc(&["check", "gone.tri"]).err.contains('\u{1b}'));
+    assert!(!tritonc(&["check", "gone.tri", "--color=never"]).err.contains('\u{1b}'));
+}
+
+#[test]
+fn options_with_values_are_explained() {
+    let short = |arguments: &[&str]| tritonc(&[arguments, &["--error-format", "short"]].concat());
+    let run = short(&["run", "a.tri", "--shape", "x=1,a"]);
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0804]: `--shape x=1,a`: `a` is not a size\n"));
+    let run = short(&["build", "a.tri", "--set", "dim"]);
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0407]: `--set dim`: there is no `=`\n"));
+    let run = short(&["build", "a.tri", "--target", "pytroch"]);
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0601]: unknown target `pytroch`\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
+    command.args(["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_one() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
+    let output = command.args(["completions", "bash"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.starts_with("error[E0802]: standard output cannot be written: "), "{message}");
+}
