@@ -1,0 +1,54 @@
+//! What is wrong with a text, as plain data with item-relative spans.
+
+use crate::base::{Code, Span};
+
+/// Replacements that together are one remedy.
+pub type SyntaxFix = (String, Vec<(Span, String)>);
+
+/// One message about one mistake. Spans count from the item's first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    pub code: Code,
+    pub message: String,
+    pub span: Span,
+    /// The remark at `span`; may be empty.
+    pub label: String,
+    /// Another place that explains the mistake, with its remark.
+    pub related: Option<(Span, String)>,
+    pub notes: Vec<String>,
+    pub fix: Option<SyntaxFix>,
+}
+
+impl SyntaxError {
+    pub fn new(code: Code, message: impl Into<String>, span: Span) -> Self {
+        SyntaxError {
+            code,
+            message: message.into(),
+            span,
+            label: String::new(),
+            related: None,
+            notes: vec![],
+            fix: None,
+        }
+    }
+
+    pub fn label(mut self, text: impl Into<String>) -> Self {
+        self.label = text.into();
+        self
+    }
+
+    pub fn related(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.related = Some((span, text.into()));
+        self
+    }
+
+    pub fn note(mut self, text: impl Into<String>) -> Self {
+        self.notes.push(text.into());
+        self
+    }
+
+    pub fn fix(mut self, title: impl Into<String>, edits: Vec<(Span, String)>) -> Self {
+        self.fix = Some((title.into(), edits));
+        self
+    }
+}

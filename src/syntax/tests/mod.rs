@@ -1,0 +1,34 @@
+//! Tests of the way from text to tree. `corpus.tri` is a program that uses most of the language.
+
+mod errors;
+mod limits;
+mod mutation;
+mod trees;
+
+use super::{parse_item, print, split};
+use crate::syntax::error::SyntaxError;
+
+/// The language page's example, and a program that uses the rest of the language.
+pub const CORPUS: &str = include_str!("corpus.tri");
+
+/// Splits and parses a whole file: the printed trees, and errors with absolute spans.
+pub fn parse_file(text: &str) -> (String, Vec<SyntaxError>) {
+    let mut trees = String::new();
+    let mut errors = vec![];
+    for item in split(text) {
+        let parsed = parse_item(&text[item.span.start as usize..item.span.end as usize]);
+        trees.push_str(&print::ast(&parsed.ast));
+        errors.extend(parsed.errors.into_iter().map(|mut error| {
+            error.span = error.span.offset_by(item.span.start);
+            error
+        }));
+    }
+    (trees, errors)
+}
+
+/// The printed trees of a file without mistakes.
+pub fn trees(text: &str) -> String {
+    let (trees, errors) = parse_file(text);
+    assert!(errors.is_empty(), "{errors:#?}");
+    trees
+}
