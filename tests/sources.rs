@@ -87,7 +87,8 @@ fn cases_have_the_syntax_errors_they_announce() {
     for file in tri_files(&root().join("tests/cases")) {
         let text = fs::read_to_string(&file).unwrap();
         let found = syntax_errors(&text);
-        let expected: Vec<Found> = announced(&text).into_iter().filter(|(_, code, _)| code.starts_with("E00")).collect();
+        let expected: Vec<Found> =
+            announced(&text).into_iter().filter(|(_, code, _)| code.starts_with("E00")).collect();
         let fits = found.len() == expected.len()
             && found.iter().zip(&expected).all(|(f, e)| f.0 == e.0 && f.1 == e.1 && f.2.contains(&e.2));
         assert!(fits, "{}: expected {expected:#?}, found {found:#?}", file.display());
