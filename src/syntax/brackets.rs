@@ -18,6 +18,13 @@ impl Layout<'_> {
             let keep = self.stack.iter().rposition(|open| open.bracket == Bracket::Brace).map_or(0, |at| at + 1);
             self.close_down_to(keep, token, out);
         }
+        while token.first_in_line
+            && let Some(open) = self.stack.last()
+            && open.indented
+            && token.column() <= open.column
+        {
+            self.close_virtually(out);
+        }
         if !self.guided || !token.first_in_line || !self.in_block() {
             return;
         }
@@ -41,15 +48,21 @@ impl Layout<'_> {
 
     pub(super) fn close_virtually(&mut self, out: &mut Vec<Lexed>) {
         let Some(open) = self.stack.last().copied() else { return };
+        if !open.indented {
+            self.closed_early[open.bracket as usize] += 1;
+        }
         if open.bracket == Bracket::Brace {
-            self.balanced = false;
-            self.first_unclosed = Some(self.first_unclosed.map_or(open.span.start, |at| at.min(open.span.start)));
+            if !open.indented {
+                self.balanced = false;
+                self.first_unclosed = Some(self.first_unclosed.map_or(open.span.start, |at| at.min(open.span.start)));
+            }
             if self.previous.is_some_and(can_end) {
                 self.terminate(None, out);
             }
         }
         self.stack.pop();
-        self.closed_early[open.bracket as usize] += 1;
+        // The statement goes on where it was opened.
+        self.statement_column = open.column;
         self.emit_virtual(open.bracket.closer(), out);
         if open.attribute {
             self.end_attribute(out);

@@ -1,6 +1,6 @@
 //! What is wrong with a text, as plain data with item-relative spans.
 
-use crate::base::{Code, Span};
+use crate::base::{Code, Diagnostic, Edit, FileId, Span};
 
 /// Replacements that together are one remedy.
 pub type SyntaxFix = (String, Vec<(Span, String)>);
@@ -50,5 +50,22 @@ impl SyntaxError {
     pub fn fix(mut self, title: impl Into<String>, edits: Vec<(Span, String)>) -> Self {
         self.fix = Some((title.into(), edits));
         self
+    }
+
+    /// The error as a message about a file, for an item that begins at `base`.
+    pub fn diagnostic(&self, file: FileId, base: u32) -> Diagnostic {
+        let mut diagnostic =
+            Diagnostic::new(self.code, &self.message).primary(file, self.span.offset_by(base), &self.label);
+        if let Some((span, text)) = &self.related {
+            diagnostic = diagnostic.secondary(file, span.offset_by(base), text);
+        }
+        for note in &self.notes {
+            diagnostic = diagnostic.note(note);
+        }
+        if let Some((title, edits)) = &self.fix {
+            let edit = |(span, text): &(Span, String)| Edit { file, span: span.offset_by(base), text: text.clone() };
+            diagnostic = diagnostic.fix(title, edits.iter().map(edit).collect());
+        }
+        diagnostic
     }
 }

@@ -122,6 +122,8 @@ pub(super) struct Open {
     pub(super) column: u32,
     /// It holds an attribute's arguments.
     pub(super) attribute: bool,
+    /// It stands for a `:` that opened a block as in Python; indentation closes it.
+    pub(super) indented: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +147,8 @@ pub struct Layout<'t> {
     /// Nothing of the current statement has been seen, except attributes.
     at_start: bool,
     pub(super) statement_column: u32,
+    /// The first token of the current statement, behind its attributes.
+    statement_kind: Option<TokenKind>,
     pub(super) attribute: AttributeState,
     /// Depth at which a `fn` or `layer` head stands.
     signature: Option<usize>,
@@ -176,6 +180,7 @@ impl<'t> Layout<'t> {
             previous_span: Span::default(),
             at_start: true,
             statement_column: 0,
+            statement_kind: None,
             attribute: AttributeState::No,
             signature: None,
             in_use: false,
@@ -202,6 +207,9 @@ impl<'t> Layout<'t> {
         let kind = self.resolve(&token);
         self.recover(&token, kind, out);
         self.separate(&token, kind, out);
+        if self.at_start {
+            self.statement_kind = Some(kind);
+        }
         if self.at_start && self.attribute == AttributeState::No && self.previous != Some(TokenKind::AttributeEnd) {
             self.statement_column = token.column();
         }
@@ -365,6 +373,7 @@ impl<'t> Layout<'t> {
                 self.emit(TokenKind::RightAngle, Span::new(span.start, span.start + 1), out);
                 self.emit(TokenKind::Assign, Span::new(span.start + 1, span.end), out);
             }
+            TokenKind::Colon if self.opens_indented_block() => self.open_indented_block(span, out),
             TokenKind::Semicolon if self.in_block() => self.terminate(Some(span), out),
             TokenKind::At if self.at_start && self.in_block() => {
                 self.emit(TokenKind::AttributeAt, span, out);
@@ -387,6 +396,30 @@ impl<'t> Layout<'t> {
         self.emit(kind, span, out);
     }
 
+    /// Whether a `:` at the end of a line is meant to open a block, as in Python.
+    fn opens_indented_block(&self) -> bool {
+        use TokenKind::{Else, Fn, For, If, Layer, While};
+        let head = matches!(self.statement_kind, Some(Fn | Layer | If | For | While)) || self.previous == Some(Else);
+        let deeper = |next: Token| next.first_in_line && next.column() > self.statement_column;
+        head && self.in_block() && self.ahead.is_some_and(deeper)
+    }
+
+    /// Takes the indented lines for the block that they are meant to be: one mistake, one message.
+    fn open_indented_block(&mut self, span: Span, out: &mut Vec<Lexed>) {
+        self.report(
+            SyntaxError::new(code::E0004, "expected `{`, found `:`", span)
+                .label("expected `{`")
+                .note("blocks stand in braces: `if condition { ... }`"),
+        );
+        self.marks.push(span.start);
+        self.signature = None;
+        self.open(Bracket::Brace, false, TokenKind::LeftBrace, span, out);
+        if let Some(open) = self.stack.last_mut() {
+            open.indented = true;
+        }
+        self.at_start = true;
+    }
+
     fn after_legacy_type(&self) -> bool {
         self.previous == Some(TokenKind::Name)
             && matches!(self.slice(self.previous_span), "Tensor" | "tensor" | "TernaryTensor")
@@ -394,7 +427,7 @@ impl<'t> Layout<'t> {
 
     fn open(&mut self, bracket: Bracket, attribute: bool, kind: TokenKind, span: Span, out: &mut Vec<Lexed>) {
         self.attribute = AttributeState::No;
-        self.stack.push(Open { bracket, span, column: self.statement_column, attribute });
+        self.stack.push(Open { bracket, span, column: self.statement_column, attribute, indented: false });
         self.emit(kind, span, out);
     }
 
@@ -402,11 +435,11 @@ impl<'t> Layout<'t> {
         if self.attribute == AttributeState::Named {
             self.end_attribute(out);
         }
-        if let Some(innermost) = self.stack.last().copied() {
+        if let Some(innermost) = self.stack.iter().rfind(|open| !open.indented).copied() {
             self.report_unclosed(innermost, None);
-            while !self.stack.is_empty() {
-                self.close_virtually(out);
-            }
+        }
+        while !self.stack.is_empty() {
+            self.close_virtually(out);
         }
         if self.previous.is_some_and(can_end) {
             self.terminate(None, out);

@@ -36,6 +36,13 @@ const BROKEN: &[(&str, &str)] = &[
     ("E0004", "fn f(x) { a⟦,⟧ b = x }"),
     ("E0004", "if x ⟦=⟧ 3 { f() }"),
     ("E0004", "if x⟦:⟧\n    f()"),
+    ("E0004 E0004", "fn f(x)⟦:⟧\n    if x⟦:⟧\n        return 1\n    let y = 2\n    return y\n\nlet z = 3"),
+    (
+        "E0004 E0004",
+        "layer A() {\n    fn f(x) {\n        if x⟦:⟧\n            g()\n        else⟦:⟧\n            h()\n    }\n}",
+    ),
+    ("E0004", "fn f(x) -> T⟦⟧\n    let y = x\n    return y\n}"),
+    ("E0004", "if c⟦:⟧ f()"),
     ("E0004", "def ⟦f⟧(x): return x"),
     ("E0004", "import ⟦torch⟧"),
     ("E0004", "fn f⟦<⟧T>(x) { return x }"),
@@ -148,6 +155,42 @@ fn each_mistake_gives_its_code_once_at_its_place() {
     }
     expect_file!["errors.txt"].assert_eq(&report);
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn errors_become_diagnostics_with_absolute_spans() {
+    use crate::base::{FileId, Span};
+    let errors = super::parse_item("let x = [1)").errors;
+    let diagnostic = errors[0].diagnostic(FileId(3), 100);
+    let spans: Vec<(Span, bool)> = diagnostic.labels.iter().map(|label| (label.span, label.primary)).collect();
+    assert_eq!(spans, [(Span::new(110, 111), true), (Span::new(108, 109), false)]);
+    assert_eq!((diagnostic.fixes[0].edits[0].span, &*diagnostic.fixes[0].edits[0].text), (Span::new(110, 111), "]"));
+}
+
+#[test]
+fn fixes_repair() {
+    for (broken, fixed) in [
+        (
+            "fn f(a, b) {\n    let x = a\n        - b\n    return x\n}",
+            "fn f(a, b) {\n    let x = a -\n        b\n    return x\n}",
+        ),
+        ("let a, b = f(x)", "let (a, b) = f(x)"),
+        ("let x = a < b < c", "let x = a < b and b < c"),
+        ("if x = 3 { f() }", "if x == 3 { f() }"),
+        ("let x = 'a'", "let x = \"a\""),
+        ("fn f(x) { x + 1 }", "fn f(x) { return x + 1 }"),
+        ("let x = (1]", "let x = (1)"),
+        ("let x = \"a", "let x = \"a\""),
+    ] {
+        let errors = super::parse_item(broken).errors;
+        let mut text = broken.to_string();
+        let (_, edits) = errors[0].fix.clone().expect("a fix");
+        for (span, new) in edits.iter().rev() {
+            text.replace_range(span.start as usize..span.end as usize, new);
+        }
+        assert_eq!(text, fixed);
+        assert_eq!(super::parse_item(&text).errors, []);
+    }
 }
 
 #[test]
