@@ -27,6 +27,9 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     for error in &parsed.errors {
         let place = |span| Place { item, span };
         let mut report = Report::new(error.code, error.message.clone()).at(place(error.span), error.label.clone());
+        if let Some((span, text)) = &error.related {
+            report = report.also(place(*span), text.clone());
+        }
         report.notes = error.notes.clone();
         if let Some((title, edits)) = &error.fix {
             let edits = edits.iter().map(|(span, text)| (place(*span), text.clone())).collect();
@@ -38,9 +41,9 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     check_attributes(item, ast, &mut checked);
     match &ast.item.kind {
         ItemKind::Use(import) => check_use(db, item, import, &mut checked),
-        ItemKind::Fn(decl) => cases(db, item, ast, &mut checked, |walk| {
-            walk.definition(fn_ref(item, ast, decl)).map(|_| ())
-        }),
+        ItemKind::Fn(decl) => {
+            cases(db, item, ast, &mut checked, |walk| walk.definition(fn_ref(item, ast, decl)).map(|_| ()))
+        }
         ItemKind::Layer(decl) => check_layer(db, item, ast, layer_ref(item, ast, decl), &mut checked),
         ItemKind::Const { name, ty, value } => cases(db, item, ast, &mut checked, |walk| {
             let spec = match ty {
@@ -183,9 +186,8 @@ fn member_span(member: &crate::syntax::ast::Member) -> Span {
 
 fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Use, checked: &mut Checked<'db>) {
     let file = item.file(db);
-    let dotted = |path: &[crate::syntax::ast::Ident]| {
-        path.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(".")
-    };
+    let dotted =
+        |path: &[crate::syntax::ast::Ident]| path.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(".");
     let span = match (import.path.first(), import.path.last()) {
         (Some(first), Some(last)) => first.span.to(last.span),
         _ => return,
@@ -293,9 +295,8 @@ fn name_span<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Span {
 /// Checks the top-level statements of a file as one script, with its `let`s among them.
 #[salsa::tracked]
 pub fn check_script<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db::SourceFile) -> Vec<Report<'db>> {
-    let Some(first) = crate::analysis::db::items(db, file)
-        .iter()
-        .find(|item| item.kind(db) == crate::syntax::items::RawKind::Stmt)
+    let Some(first) =
+        crate::analysis::db::items(db, file).iter().find(|item| item.kind(db) == crate::syntax::items::RawKind::Stmt)
     else {
         return vec![];
     };

@@ -5,15 +5,16 @@
 //! field of its own and read only when spans leave the queries: inserting a line above moves it and
 //! invalidates nothing.
 
-use crate::analysis::{desugar, interface};
+use crate::analysis::desugar;
+use crate::analysis::interface as visible;
 use crate::base::{Code, Span};
 use crate::syntax::ast::Ast;
-use crate::syntax::items::{self, RawKind};
-use crate::syntax::parse;
+use crate::syntax::items::{self as splitter, RawKind};
+use crate::syntax::{SyntaxError, parse};
 use std::collections::BTreeMap;
 
 /// A source file. `name` is what messages show, `module` its dotted module path.
-#[salsa::input]
+#[salsa::input(debug)]
 pub struct SourceFile {
     #[returns(ref)]
     pub name: String,
@@ -60,7 +61,7 @@ pub struct Item<'db> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
     pub ast: Ast,
-    pub errors: Vec<parse::SyntaxError>,
+    pub errors: Vec<SyntaxError>,
 }
 
 /// The items of a file, in order.
@@ -68,7 +69,7 @@ pub struct Parsed {
 pub fn items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'db>> {
     let text = file.text(db);
     let mut seen: BTreeMap<(RawKind, Option<String>), u32> = BTreeMap::new();
-    items::split(text)
+    splitter::split(text)
         .into_iter()
         .map(|raw| {
             let nth = seen.entry((raw.kind, raw.name.clone())).or_insert(0);
@@ -92,7 +93,7 @@ pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Parsed 
 /// Its equality is the firewall: an edit inside a body, or one that only moves text, ends here.
 #[salsa::tracked]
 pub fn interface<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Ast {
-    interface::of(&parse_item(db, item).ast)
+    visible::of(&parse_item(db, item).ast)
 }
 
 /// A place inside an item.
@@ -153,9 +154,8 @@ impl<'db> Report<'db> {
     /// Absolute places. Reads item offsets, so it is called outside the queries.
     pub fn resolve(&self, db: &'db dyn salsa::Database) -> crate::base::Diagnostic {
         use crate::base::{Diagnostic, Edit, FileId};
-        let absolute = |place: &Place<'db>| {
-            (FileId(place.item.file(db).index(db)), place.span.offset_by(place.item.base(db)))
-        };
+        let absolute =
+            |place: &Place<'db>| (FileId(place.item.file(db).index(db)), place.span.offset_by(place.item.base(db)));
         let mut diagnostic = Diagnostic::new(self.code, self.message.clone());
         for label in &self.labels {
             let (file, span) = absolute(&label.place);

@@ -41,9 +41,7 @@ impl Copy<'_> {
             ItemKind::TypeAlias { name, ty } => ItemKind::TypeAlias { name: ident(name), ty: self.ty(*ty) },
             ItemKind::Fn(decl) => ItemKind::Fn(self.function(decl)),
             ItemKind::Layer(decl) => ItemKind::Layer(self.layer(decl)),
-            ItemKind::Test { name, .. } => {
-                ItemKind::Test { name: name.clone(), name_span: NOWHERE, body: no_block() }
-            }
+            ItemKind::Test { name, .. } => ItemKind::Test { name: name.clone(), name_span: NOWHERE, body: no_block() },
             ItemKind::Stmt(_) | ItemKind::Error => ItemKind::Error,
         };
         let attributes = self.attributes(&item.attributes);
@@ -51,10 +49,7 @@ impl Copy<'_> {
     }
 
     fn attributes(&mut self, attributes: &[Attribute]) -> Vec<Attribute> {
-        attributes
-            .iter()
-            .map(|a| Attribute { name: ident(&a.name), args: self.args(&a.args), span: NOWHERE })
-            .collect()
+        attributes.iter().map(|a| Attribute { name: ident(&a.name), args: self.args(&a.args), span: NOWHERE }).collect()
     }
 
     fn args(&mut self, args: &[Arg]) -> Vec<Arg> {
@@ -194,12 +189,8 @@ impl Copy<'_> {
             ExprKind::Binary { op, lhs, rhs } => {
                 ExprKind::Binary { op: *op, lhs: self.expr(*lhs), rhs: self.expr(*rhs) }
             }
-            ExprKind::Range { start, stop } => {
-                ExprKind::Range { start: self.expr(*start), stop: self.expr(*stop) }
-            }
-            ExprKind::Call { callee, args } => {
-                ExprKind::Call { callee: self.expr(*callee), args: self.args(args) }
-            }
+            ExprKind::Range { start, stop } => ExprKind::Range { start: self.expr(*start), stop: self.expr(*stop) },
+            ExprKind::Call { callee, args } => ExprKind::Call { callee: self.expr(*callee), args: self.args(args) },
             ExprKind::Index { base, items } => {
                 let items = items
                     .iter()

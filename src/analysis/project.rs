@@ -41,7 +41,8 @@ impl Default for Project {
 impl Project {
     /// A project that knows the standard library.
     pub fn new() -> Project {
-        let mut project = Project { db: salsa::DatabaseImpl::new(), sources: Sources::default(), files: BTreeMap::new() };
+        let mut project =
+            Project { db: salsa::DatabaseImpl::new(), sources: Sources::default(), files: BTreeMap::new() };
         for (name, text) in modules::STDLIB {
             let source = Source::new(format!("<std>/{name}.tri"), *text);
             project.add(&modules::std_key(name), source, true);
@@ -55,9 +56,8 @@ impl Project {
         let text = source.text.clone();
         let name = source.name.clone();
         let index = self.sources.add(source).0;
-        let file = SourceFile::builder(name, key.to_string(), embedded, index, text)
-            .durability(durability)
-            .new(&self.db);
+        let file =
+            SourceFile::builder(name, key.to_string(), embedded, index, text).durability(durability).new(&self.db);
         self.files.insert(key.to_string(), file);
         file
     }

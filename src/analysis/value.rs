@@ -70,7 +70,11 @@ pub enum OpaqueKind {
 pub enum List<'db> {
     Items(Vec<Value<'db>>),
     /// `count` elements that differ only in `index`, which runs from 0.
-    Repeat { index: Symbol, count: Dim, element: Box<Value<'db>> },
+    Repeat {
+        index: Symbol,
+        count: Dim,
+        element: Box<Value<'db>>,
+    },
 }
 
 /// A host condition.
@@ -165,9 +169,11 @@ pub enum Function<'db> {
     User(FnRef<'db>),
     Method(Box<Instance<'db>>, FnRef<'db>),
     /// `f(_, k=2)`: positional slots, `None` where `_` stands, and named ones.
-    Partial { function: Box<Value<'db>>, args: Vec<(Option<String>, Option<Value<'db>>)> },
+    Partial {
+        function: Box<Value<'db>>,
+        args: Vec<(Option<String>, Option<Value<'db>>)>,
+    },
 }
-
 
 /// A `fn` item, or a method.
 #[derive(Clone, Copy)]
@@ -319,10 +325,9 @@ impl<'db> Value<'db> {
     pub fn substitute(&self, replace: &dyn Fn(&Symbol) -> Option<HostExpr>) -> Value<'db> {
         let dim = |d: &Dim| d.substitute_symbols(&|s| replace(s)?.as_dim().cloned());
         match self {
-            Value::Tensor(t) => Value::Tensor(TensorValue {
-                ty: t.ty.with_shape(t.ty.shape.map_dims(dim)),
-                value: t.value,
-            }),
+            Value::Tensor(t) => {
+                Value::Tensor(TensorValue { ty: t.ty.with_shape(t.ty.shape.map_dims(dim)), value: t.value })
+            }
             Value::Number(e) => Value::Number(e.substitute(replace)),
             Value::Bool(c) => Value::Bool(c.substitute(replace)),
             Value::Init(init) => Value::Init(init.substitute(replace)),
@@ -405,9 +410,7 @@ impl<'db> Instance<'db> {
             path: self.path.as_ref().map(|path| {
                 let step = |step: &Step| match step {
                     Step::Field(name) => Step::Field(name.clone()),
-                    Step::Index(dim) => {
-                        Step::Index(dim.substitute_symbols(&|s| replace(s)?.as_dim().cloned()))
-                    }
+                    Step::Index(dim) => Step::Index(dim.substitute_symbols(&|s| replace(s)?.as_dim().cloned())),
                 };
                 path.iter().map(step).collect()
             }),

@@ -83,8 +83,14 @@ pub trait World<'db> {
     fn specialises(&self) -> bool;
     /// The value of `training`.
     fn training(&self) -> Option<bool>;
-    fn op(&mut self, op: OpId, attrs: Attrs, operands: &[ValueRef], results: &[TensorType], at: Place<'db>)
-    -> Vec<ValueRef>;
+    fn op(
+        &mut self,
+        op: OpId,
+        attrs: Attrs,
+        operands: &[ValueRef],
+        results: &[TensorType],
+        at: Place<'db>,
+    ) -> Vec<ValueRef>;
     fn leaf(&mut self, leaf: Leaf, operands: &[ValueRef], results: &[TensorType], at: Place<'db>) -> Vec<ValueRef>;
     /// Opens a region; gives its parameters.
     fn open(&mut self, params: &[TensorType]) -> Vec<ValueRef>;

@@ -85,7 +85,8 @@ impl Builder<'_> {
             }
             Sub::Repeat { index, count, element } => {
                 let total = eval_dim(count, &env).filter(|total| (0..=MAX_REPEAT).contains(total));
-                let total = total.ok_or_else(|| RunError::new(E0310, format!("`{path}` cannot have {count} elements")))?;
+                let total =
+                    total.ok_or_else(|| RunError::new(E0310, format!("`{path}` cannot have {count} elements")))?;
                 let node = |position: i64| {
                     let mut env = env.clone();
                     env.insert(index.clone(), HostValue::Int(position));

@@ -52,8 +52,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Names that are a function here when their arguments are host values, and an operation otherwise.
-const SHARED_WITH_OPERATIONS: &[&str] =
-    &["prod", "minimum", "maximum", "sqrt", "log", "exp", "abs", "zeros", "ones"];
+const SHARED_WITH_OPERATIONS: &[&str] = &["prod", "minimum", "maximum", "sqrt", "log", "exp", "abs", "zeros", "ones"];
 
 /// The value of a built-in name.
 pub fn lookup<'db>(name: &str, training: Option<bool>) -> Option<Value<'db>> {
@@ -74,7 +73,10 @@ pub fn lookup<'db>(name: &str, training: Option<bool>) -> Option<Value<'db>> {
     if let Some(dtype) = DType::parse(name) {
         return Some(Value::DType(Elem::Known(dtype)));
     }
-    NAMES.iter().find(|known| **known == name && *known != &"rng").map(|known| Value::Function(Function::Builtin(known)))
+    NAMES
+        .iter()
+        .find(|known| **known == name && *known != &"rng")
+        .map(|known| Value::Function(Function::Builtin(known)))
 }
 
 /// Named and positional arguments of a built-in, taken one by one.
@@ -282,9 +284,7 @@ impl<'db> Elaborator<'_, 'db> {
                     HostExpr::Int(dim) if dim.as_const().is_some() => {
                         HostExpr::float(dim.as_const().unwrap_or_default() as f64)
                     }
-                    HostExpr::Int(dim) => {
-                        HostExpr::binary(HostOp::Mul, HostExpr::Int(dim), HostExpr::Float(F64(1.0)))
-                    }
+                    HostExpr::Int(dim) => HostExpr::binary(HostOp::Mul, HostExpr::Int(dim), HostExpr::Float(F64(1.0))),
                     other => other,
                 })),
                 other => Err(wrong(self, &other)),
@@ -394,13 +394,7 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Value::Init(init))
     }
 
-    fn draw(
-        &mut self,
-        name: &'static str,
-        shape: CallArg<'db>,
-        mut taken: Taken<'db>,
-        span: Span,
-    ) -> Walk<Value<'db>> {
+    fn draw(&mut self, name: &'static str, shape: CallArg<'db>, mut taken: Taken<'db>, span: Span) -> Walk<Value<'db>> {
         let named = |name: &str, value: Value<'db>, span: Span| CallArg {
             name: Some(name.to_string()),
             value,

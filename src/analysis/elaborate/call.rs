@@ -205,9 +205,7 @@ impl<'db> Elaborator<'_, 'db> {
                 });
                 let result = self.local(CARRIED).cloned();
                 self.scopes.pop();
-                if done?
-                    && let Some(super::Binding::Value(value)) = result
-                {
+                if done? && let Some(super::Binding::Value(value)) = result {
                     return Ok(value);
                 }
                 match self.iterate(&repeat, span)? {
@@ -268,9 +266,9 @@ impl<'db> Elaborator<'_, 'db> {
             .iter()
             .map(|declared| match declared.is_pack {
                 true => solution.packs.get(&declared.symbol).cloned().unwrap_or_else(Shape::unknown),
-                false => Shape::new(vec![
-                    solution.dims.get(&declared.symbol).cloned().unwrap_or_else(|| Dim::symbol("?")),
-                ]),
+                false => {
+                    Shape::new(vec![solution.dims.get(&declared.symbol).cloned().unwrap_or_else(|| Dim::symbol("?"))])
+                }
             })
             .collect();
         let is_runtime = instance.is_some() || values.iter().any(|(value, _)| value.has_tensor());
@@ -664,9 +662,7 @@ impl<'db> Elaborator<'_, 'db> {
 /// `f(_, k=2)`
 fn partial<'db>(function: Value<'db>, receiver: Option<CallArg<'db>>, arguments: Arguments<'db>) -> Value<'db> {
     let mut args: Vec<_> = receiver.into_iter().map(|arg| (arg.name, Some(arg.value))).collect();
-    args.extend(
-        arguments.args.into_iter().map(|(arg, placeholder)| (arg.name, (!placeholder).then_some(arg.value))),
-    );
+    args.extend(arguments.args.into_iter().map(|(arg, placeholder)| (arg.name, (!placeholder).then_some(arg.value))));
     Value::Function(Function::Partial { function: Box::new(function), args })
 }
 

@@ -1,8 +1,8 @@
 //! Branches and loops: resolved where they are known, regions where they depend on tensors.
 
+use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::stmt::{Flow, Rest};
 use crate::analysis::elaborate::{Binding, Elaborator};
-use crate::analysis::elaborate::host::element_at;
 use crate::analysis::value::{Cond, List, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk, renumber, visit_tensors};
 use crate::base::{Span, code};
@@ -99,13 +99,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    pub fn if_stmt(
-        &mut self,
-        branches: &'db If,
-        from: usize,
-        rest: &Rest<'_, 'db>,
-        span: Span,
-    ) -> Walk<Flow<'db>> {
+    pub fn if_stmt(&mut self, branches: &'db If, from: usize, rest: &Rest<'_, 'db>, span: Span) -> Walk<Flow<'db>> {
         let Some((cond, block)) = branches.branches.get(from) else {
             return match &branches.otherwise {
                 Some(block) => self.block(block, Some(rest)),
@@ -245,12 +239,11 @@ impl<'db> Elaborator<'_, 'db> {
         let before = self.scopes.clone();
         let (first, return_span) = self.returning_region(span, |walk| walk.block(block, None))?;
         self.scopes = before.clone();
-        let (second, _) = self.returning_region(span, |walk| {
-            match walk.if_stmt(branches, from + 1, rest, span)? {
+        let (second, _) =
+            self.returning_region(span, |walk| match walk.if_stmt(branches, from + 1, rest, span)? {
                 Flow::Next => walk.rest(Some(rest)),
                 flow => Ok(flow),
-            }
-        })?;
+            })?;
         self.scopes = before;
         let (mut types, mut others) = (vec![], vec![]);
         visit_tensors(&first, &mut |t| types.push(t.ty.clone()));
@@ -320,7 +313,8 @@ impl<'db> Elaborator<'_, 'db> {
             Some(Condition::Tensor(cond)) => {
                 let wrap = |value: Value<'db>| Flow::Return(value, span);
                 let (first, _) = self.returning_region(span, |walk| Ok(wrap(walk.block_value(block)?)))?;
-                let (second, _) = self.returning_region(span, |walk| Ok(wrap(walk.if_value(branches, from + 1, span)?)))?;
+                let (second, _) =
+                    self.returning_region(span, |walk| Ok(wrap(walk.if_value(branches, from + 1, span)?)))?;
                 let (mut types, mut others) = (vec![], vec![]);
                 visit_tensors(&first, &mut |t| types.push(t.ty.clone()));
                 visit_tensors(&second, &mut |t| others.push(t.ty.clone()));
@@ -409,8 +403,8 @@ impl<'db> Elaborator<'_, 'db> {
         walk: impl FnOnce(&mut Self) -> Walk<()>,
     ) -> Walk<bool> {
         let snapshot = self.snapshot();
-        let can_expand = self.world.specialises()
-            || self.facts.normal(&counted.stop.sub(&counted.start)).as_const().is_some();
+        let can_expand =
+            self.world.specialises() || self.facts.normal(&counted.stop.sub(&counted.start)).as_const().is_some();
         let numbers = names.iter().any(|name| matches!(self.local(name), Some(Binding::Value(Value::Number(_)))));
         match self.try_rolled(counted, names, can_expand, span, walk) {
             Ok(true) => Ok(true),
@@ -483,9 +477,10 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let values: Vec<_> = after.iter().map(|t| t.value).collect();
         self.world.close(&values, place);
-        let same = before.iter().zip(&after).all(|(a, b)| {
-            a.ty.elem == b.ty.elem && a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Equal
-        });
+        let same = before
+            .iter()
+            .zip(&after)
+            .all(|(a, b)| a.ty.elem == b.ty.elem && a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Equal);
         if !same {
             return Ok(false);
         }

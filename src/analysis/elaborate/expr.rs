@@ -239,9 +239,7 @@ impl<'db> Elaborator<'_, 'db> {
                     None => Err(self.undefined(op, &left, &right, span)),
                 },
                 None => match (&left, &right) {
-                    (Value::Number(a), Value::Number(b)) => {
-                        Ok(Value::Number(self.host_arithmetic(op, a, b, span)?))
-                    }
+                    (Value::Number(a), Value::Number(b)) => Ok(Value::Number(self.host_arithmetic(op, a, b, span)?)),
                     _ => Err(self.undefined(op, &left, &right, span)),
                 },
             },
@@ -249,8 +247,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn undefined(&mut self, op: BinaryOp, left: &Value<'db>, right: &Value<'db>, span: Span) -> Abort {
-        let message =
-            format!("`{}` is not defined for {} and {}", symbol(op), left.describe(), right.describe());
+        let message = format!("`{}` is not defined for {} and {}", symbol(op), left.describe(), right.describe());
         self.error(code::E0201, message, span, "")
     }
 
@@ -317,7 +314,9 @@ impl<'db> Elaborator<'_, 'db> {
             other => {
                 let known = ["shape", "dtype", "ndim", "T"];
                 let mut best = suggest::closest(other, known.into_iter()).map(String::from);
-                if self.local(other).is_some() || ops::find(other).is_some() || modules::implicit(self.db, other).is_some()
+                if self.local(other).is_some()
+                    || ops::find(other).is_some()
+                    || modules::implicit(self.db, other).is_some()
                 {
                     best = Some(format!("{other}()"));
                 }

@@ -23,7 +23,8 @@ impl<'db> Elaborator<'_, 'db> {
                         return Err(self.error(code::E0404, "division by zero", span, "the divisor is 0"));
                     }
                     if let (Some(x), Some(y)) = (x.as_const(), y.as_const()) {
-                        let floor = x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q });
+                        let floor =
+                            x.checked_div_euclid(y).map(|q| if y < 0 && x.rem_euclid(y) != 0 { q - 1 } else { q });
                         let floor = floor.unwrap_or(i64::MAX);
                         let rest = x.wrapping_sub(y.wrapping_mul(floor));
                         return Ok(HostExpr::int(if op == BinaryOp::Mod { rest } else { floor }));

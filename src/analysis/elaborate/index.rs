@@ -13,7 +13,12 @@ use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
 enum Subscript {
     /// `:` on this axis.
     All,
-    Slice { start: Option<Dim>, stop: Option<Dim>, step: i64, span: Span },
+    Slice {
+        start: Option<Dim>,
+        stop: Option<Dim>,
+        step: i64,
+        span: Span,
+    },
     /// A host int: the axis goes.
     Position(Dim, Span),
     /// A run-time scalar or an array of positions.
@@ -149,7 +154,7 @@ impl<'db> Elaborator<'_, 'db> {
             };
         };
         let len = items.len() as i64;
-        let mut bound = |dim: Option<Dim>, default: i64| -> Walk<Option<i64>> {
+        let bound = |dim: Option<Dim>, default: i64| -> Walk<Option<i64>> {
             let Some(dim) = dim else { return Ok(Some(default)) };
             Ok(self.known_int(&dim)?.map(|v| if v < 0 { v + len } else { v }.clamp(0, len)))
         };

@@ -22,11 +22,20 @@ pub struct MemberInfo<'db> {
 
 #[derive(Clone, Debug)]
 pub enum MemberInfoKind<'db> {
-    Storage { kind: StorageKind, transient: bool, ty: TensorType, scheme: Option<Scheme>, init: Option<ExprId> },
+    Storage {
+        kind: StorageKind,
+        transient: bool,
+        ty: TensorType,
+        scheme: Option<Scheme>,
+        init: Option<ExprId>,
+    },
     /// Sublayers, functions, host values.
     Value(Value<'db>),
     /// A tensor computed once.
-    Constant { ty: TensorType, init: ExprId },
+    Constant {
+        ty: TensorType,
+        init: ExprId,
+    },
     Absent,
 }
 
@@ -126,7 +135,8 @@ impl<'db> Elaborator<'_, 'db> {
                 Elem::Var(_, own) => bound.includes(*own),
             };
             if !fits {
-                let message = format!("`{}` of `{}` must be {bound}, not {elem}", param.name.name, layer.decl.name.name);
+                let message =
+                    format!("`{}` of `{}` must be {bound}, not {elem}", param.name.name, layer.decl.name.name);
                 return Err(self.error(code::E0201, message, span, ""));
             }
         }

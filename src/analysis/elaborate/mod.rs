@@ -44,7 +44,9 @@ pub enum Binding<'db> {
     /// A stored member of the layer.
     Storage(Box<StorageMember>),
     /// A member that exists only under a condition that does not hold here.
-    Absent { condition: String },
+    Absent {
+        condition: String,
+    },
 }
 
 /// A `param`, `buffer` or `state` as methods see it.

@@ -79,11 +79,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     /// Reads a stored member. Where it is quantised, the value is what the codes stand for.
-    pub fn read_storage(
-        &mut self,
-        member: &crate::analysis::elaborate::StorageMember,
-        span: Span,
-    ) -> Walk<Value<'db>> {
+    pub fn read_storage(&mut self, member: &crate::analysis::elaborate::StorageMember, span: Span) -> Walk<Value<'db>> {
         let Some(scheme) = &member.scheme else {
             return Ok(self.read_part(&member.path, Part::Value, &member.ty, span));
         };
@@ -219,12 +215,9 @@ fn find_layer<'db>(top: LayerRef<'db>, name: &str) -> Option<LayerRef<'db>> {
 /// Layers declared inside a layer.
 pub fn nested_layers<'db>(layer: LayerRef<'db>) -> impl Iterator<Item = LayerRef<'db>> {
     layer.decl.members.iter().filter_map(move |member| match &member.kind {
-        MemberKind::Layer(decl) => Some(LayerRef {
-            decl,
-            attributes: &member.attributes,
-            doc: member.doc.as_deref(),
-            ..layer
-        }),
+        MemberKind::Layer(decl) => {
+            Some(LayerRef { decl, attributes: &member.attributes, doc: member.doc.as_deref(), ..layer })
+        }
         _ => None,
     })
 }

@@ -166,11 +166,15 @@ impl<'db> Elaborator<'_, 'db> {
         for arg in args {
             let Some(name) = &arg.name else {
                 let list = position == entry.params.len()
-                    && entry.params.last().is_some_and(|last| {
-                        matches!(last.kind, ParamKind::Ints | ParamKind::Shape | ParamKind::Axes)
-                    })
+                    && entry
+                        .params
+                        .last()
+                        .is_some_and(|last| matches!(last.kind, ParamKind::Ints | ParamKind::Shape | ParamKind::Axes))
                     && matches!(arg.value, Value::Number(_) | Value::Shape(_));
-                if list && let Some(Some(last)) = bound.get_mut(position - 1) && grows(&last.value) {
+                if list
+                    && let Some(Some(last)) = bound.get_mut(position - 1)
+                    && grows(&last.value)
+                {
                     let items = match std::mem::replace(&mut last.value, Value::None) {
                         Value::List(List::Items(mut items)) if last.gathered => {
                             items.push(arg.value);
@@ -324,10 +328,11 @@ impl<'db> Elaborator<'_, 'db> {
         match value {
             Value::Tensor(tensor) => Ok(tensor),
             Value::Number(number) => {
-                let elem = hint.cloned().or_else(|| self.context.clone()).unwrap_or(Elem::Known(match number.is_int() {
-                    true => DType::Int64,
-                    false => DType::Float32,
-                }));
+                let elem =
+                    hint.cloned().or_else(|| self.context.clone()).unwrap_or(Elem::Known(match number.is_int() {
+                        true => DType::Int64,
+                        false => DType::Float32,
+                    }));
                 self.number_fits(&number, &elem, span)?;
                 let ty = TensorType::scalar(elem);
                 let place = self.place(span);

@@ -364,9 +364,8 @@ impl<'db> Elaborator<'_, 'db> {
             report = report.note(format!("dims {a} and {b} are not provably equal"));
             dims.extend([(*a).clone(), (*b).clone()]);
         }
-        let swapped = clash.len() == 2
-            && self.facts.equal(clash[0].0, clash[1].1)
-            && self.facts.equal(clash[1].0, clash[0].1);
+        let swapped =
+            clash.len() == 2 && self.facts.equal(clash[0].0, clash[1].1) && self.facts.equal(clash[1].0, clash[0].1);
         if swapped {
             report = report.note("the two axes are swapped: a transpose is missing");
         }

@@ -122,8 +122,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn item_type(&mut self, item: crate::analysis::db::Item<'db>, name: &str, span: Span) -> Walk<TypeSpec<'db>> {
-        let ast =
-            if item == self.item { self.ast } else { &crate::analysis::db::parse_item(self.db, item).ast };
+        let ast = if item == self.item { self.ast } else { &crate::analysis::db::parse_item(self.db, item).ast };
         match &ast.item.kind {
             ItemKind::Layer(decl) => Ok(TypeSpec::Layer(super::names::layer_ref(item, ast, decl))),
             ItemKind::TypeAlias { ty, .. } => {

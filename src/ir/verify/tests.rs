@@ -133,7 +133,11 @@ fn layers() {
     breaks("repeat i < 3", "repeat dim < 3", "`dim` hides another symbol");
     breaks("method @Part.forward", "method @Net.forward", "is no method of this layer");
     breaks("state mean", "param weight", "two members are called `weight`");
-    breaks("let part = Part(width = 2 * dim, scale = eps)", "let part = Net(dim = 1, heads = 1, eps = 1)", "contains itself");
+    breaks(
+        "let part = Part(width = 2 * dim, scale = eps)",
+        "let part = Net(dim = 1, heads = 1, eps = 1)",
+        "contains itself",
+    );
 }
 
 #[test]
@@ -150,8 +154,16 @@ fn values_and_symbols() {
 
 #[test]
 fn members() {
-    breaks("param \"weight\" : float32[dim, 2]\n  %t", "param \"weigth\" : float32[dim, 2]\n  %t", "no member `weigth`");
-    breaks("param \"weight\" : float32[dim, 2]\n  %t", "param \"weight\" : float32[2, dim]\n  %t", "%w is float32[2, dim]");
+    breaks(
+        "param \"weight\" : float32[dim, 2]\n  %t",
+        "param \"weigth\" : float32[dim, 2]\n  %t",
+        "no member `weigth`",
+    );
+    breaks(
+        "param \"weight\" : float32[dim, 2]\n  %t",
+        "param \"weight\" : float32[2, dim]\n  %t",
+        "%w is float32[2, dim]",
+    );
     breaks("param \"table\"", "param \"part\"", "`part` is no tensor");
     breaks("param \"table\"", "param \"table\" codes", "`table` is not quantised");
     breaks("set_state \"mean\" %m", "set_state \"weight\" %w", "`weight` is no state");
@@ -170,9 +182,17 @@ fn calls() {
     breaks("{n = B, m = dim}", "{n = B}", "`m` must be given one value");
     breaks("{n = B, m = dim}", "{n = B, m = dim, k = 1}", "there is no `k` to give a value");
     breaks("{n = B, m = dim}", "{n = B, m = eps}", "`m` is an int, but `eps` is not");
-    breaks("{n = B, m = dim}", "{n = B, m = 2 * dim}", "%x is float32[B, heads * (dim // heads)], not float32[B, 2 * dim]");
+    breaks(
+        "{n = B, m = dim}",
+        "{n = B, m = 2 * dim}",
+        "%x is float32[B, heads * (dim // heads)], not float32[B, 2 * dim]",
+    );
     breaks("call @twice(%x)", "call @twice(%x, %x)", "there are 2 values where 1 are wanted");
-    breaks("call @widen(%x) {n = n, m = m, k = 2 * m}", "call @twice(%x) {n = n, m = m}", "the function `twice` calls itself");
+    breaks(
+        "call @widen(%x) {n = n, m = m, k = 2 * m}",
+        "call @twice(%x) {n = n, m = m}",
+        "the function `twice` calls itself",
+    );
 }
 
 #[test]
@@ -185,5 +205,9 @@ fn the_rest_of_the_instructions() {
     breaks("for i (%i: int64, %acc: float32[B, dim])", "for i (%i: int64, %acc: float32[B])", "%acc is float32[B]");
     breaks("for i (", "for dim (", "the index `dim` hides another symbol");
     breaks("assert \"holds\" %c", "assert \"holds\" %m", "%m is float32[2], not bool");
-    breaks("while (%a: float32[B, dim]) in %z {\n    yield %c", "while (%a: float32[B, dim]) in %z {\n    yield %n", "%n is int64, not bool");
+    breaks(
+        "while (%a: float32[B, dim]) in %z {\n    yield %c",
+        "while (%a: float32[B, dim]) in %z {\n    yield %n",
+        "%n is int64, not bool",
+    );
 }
