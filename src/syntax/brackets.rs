@@ -39,8 +39,10 @@ impl Layout<'_> {
 
     /// Puts in the closing brackets for all but `keep`; one message, about the innermost.
     fn close_down_to(&mut self, keep: usize, token: &Token, out: &mut Vec<Lexed>) {
-        let Some(innermost) = self.stack.last().copied() else { return };
-        self.report_unclosed(innermost, Some(token));
+        // A block that a `:` opened has no closer that could be missing.
+        if let Some(innermost) = self.stack[keep..].iter().rfind(|open| !open.indented).copied() {
+            self.report_unclosed(innermost, Some(token));
+        }
         while self.stack.len() > keep {
             self.close_virtually(out);
         }

@@ -8,6 +8,8 @@
 //!   continues; `;`, a closing `}` and a statement keyword on the same line make one too. Never two in a
 //!   row, and none after `{`.
 //! - *Virtual bracket*: an empty closing bracket, put in where one is missing.
+//! - *Indented block*: lines below a `:` at the end of a head, as Python has them. The `:` is an error, and
+//!   then stands for the `{`; the indentation puts in the `}`.
 //! - *Guided* mode: braces do not balance, so indentation decides where the missing or surplus one is.
 //!
 //! `if c { a = 1 }` comes out as `If Name LeftBrace Name Assign Int Terminator RightBrace Terminator`.
