@@ -11,17 +11,17 @@ use std::collections::BTreeMap;
 
 /// Finds project modules; the standard library is built in.
 pub trait Loader {
-    /// The text of a module and the name to show for it; `None` if there is no such file. Keys are paths
-    /// from the project root without extension.
-    fn load(&mut self, key: &str) -> Option<Source>;
+    /// The text of a module and the name to show for it; `None` if there is no such file, an error if there
+    /// is one that cannot be used. Keys are paths from the project root without extension.
+    fn load(&mut self, key: &str) -> Result<Option<Source>, Diagnostic>;
 }
 
 /// A loader that finds nothing.
 pub struct NoFiles;
 
 impl Loader for NoFiles {
-    fn load(&mut self, _: &str) -> Option<Source> {
-        None
+    fn load(&mut self, _: &str) -> Result<Option<Source>, Diagnostic> {
+        Ok(None)
     }
 }
 
@@ -74,8 +74,10 @@ impl Project {
         }
     }
 
-    /// Opens a file under a module key, and every module it uses.
-    pub fn open(&mut self, key: &str, source: Source, loader: &mut dyn Loader) -> FileId {
+    /// Opens a file under a module key, and every module it uses. The diagnostics tell of modules that are
+    /// there and cannot be used.
+    pub fn open(&mut self, key: &str, source: Source, loader: &mut dyn Loader) -> (FileId, Vec<Diagnostic>) {
+        let mut refused = vec![];
         let file = self.add(key, source, false);
         let mut waiting = vec![file];
         while let Some(file) = waiting.pop() {
@@ -84,15 +86,24 @@ impl Project {
                     if self.files.contains_key(&key) {
                         break;
                     }
-                    if let Some(source) = loader.load(&key) {
-                        waiting.push(self.add(&key, source, false));
-                        break;
+                    match loader.load(&key) {
+                        Ok(Some(source)) => {
+                            waiting.push(self.add(&key, source, false));
+                            break;
+                        }
+                        Ok(None) => {}
+                        Err(diagnostic) => refused.push(diagnostic),
                     }
                 }
             }
         }
         self.publish();
-        FileId(file.index(&self.db))
+        (FileId(file.index(&self.db)), refused)
+    }
+
+    /// A text that only diagnostics point into.
+    pub fn add_source(&mut self, source: Source) -> FileId {
+        self.sources.add(source)
     }
 
     /// For each `use` of a file, the keys that may be meant.

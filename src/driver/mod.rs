@@ -9,6 +9,7 @@ pub mod bind;
 pub mod draw;
 pub mod inputs;
 pub mod model;
+pub mod modules;
 pub mod options;
 pub mod pipeline;
 pub mod read;
@@ -18,7 +19,8 @@ pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
 use crate::base::render::{self, Format};
-use crate::base::{Diagnostic, FileId, Source, Sources, code};
+use crate::analysis::Project;
+use crate::base::{Diagnostic, FileId, Source, code};
 use crate::ir;
 use crate::types::Tensor;
 use crate::weights::{self, FileError, FileFormat, WeightSet};
@@ -47,10 +49,10 @@ pub struct SessionOptions {
 }
 
 /// One run of the compiler: files, messages, options.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Session {
     pub options: SessionOptions,
-    pub sources: Sources,
+    pub project: Project,
     diagnostics: Vec<Diagnostic>,
     opened: BTreeMap<String, FileId>,
 }
@@ -113,7 +115,7 @@ impl Session {
 
     /// Everything recorded, as text for standard error.
     pub fn render(&self) -> String {
-        render::render(&self.diagnostics, &self.sources, self.options.format, self.options.color)
+        render::render(&self.diagnostics, self.project.sources(), self.options.format, self.options.color)
     }
 
     /// Reads a source file, or standard input for `-`; a second time, gives the same id.
@@ -123,12 +125,14 @@ impl Session {
         }
         match read::read_source(path) {
             Ok(source) => {
-                let file = self.sources.add(source);
+                let (key, mut loader) = modules::of_file(path);
+                let (file, refused) = self.project.open(&key, source, &mut loader);
                 self.opened.insert(path.to_string(), file);
+                self.report_all(refused)?;
                 Ok(file)
             }
             Err(read::ReadError { source, diagnose }) => {
-                let file = source.map(|source| self.sources.add(*source));
+                let file = source.map(|source| self.project.add_source(*source));
                 self.report(diagnose(file.unwrap_or_default()));
                 Err(Failed)
             }
@@ -149,7 +153,7 @@ impl Session {
     /// Checks a text as if it were a file of this name, and says all there is to say about it.
     pub fn check_text(&mut self, name: &str, text: &str) -> Vec<Diagnostic> {
         let before = self.diagnostics.len();
-        let file = self.sources.add(Source::new(name, text));
+        let (file, _) = self.project.open(name, Source::new(name, text), &mut crate::analysis::project::NoFiles);
         // Whether it failed is among the diagnostics.
         let _ = pipeline::check(self, file);
         self.diagnostics[before..].to_vec()

@@ -23,8 +23,10 @@ pub fn targets() -> Vec<TargetInfo> {
 }
 
 /// Parses and checks a file and the modules it uses, recording what there is to say.
-pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
-    Err(not_connected(session, "checking"))
+pub fn check(session: &mut Session, file: FileId) -> Result<(), Failed> {
+    let _ = file;
+    let diagnostics = session.project.check_all();
+    session.report_all(diagnostics)
 }
 
 /// Checks a file, finds the entry and lowers it.

@@ -210,7 +210,8 @@ impl<'db> Elaborator<'_, 'db> {
         if matches!(left, Value::Error) || matches!(right, Value::Error) {
             return Ok(Value::Error);
         }
-        if left.as_tensor().is_some() || right.as_tensor().is_some() {
+        let none = left == Value::None || right == Value::None;
+        if !none && (left.as_tensor().is_some() || right.as_tensor().is_some()) {
             let args = vec![CallArg::positional(left, left_span), CallArg::positional(right, right_span)];
             return self.call_op(ops::builtin(operation(op)), args, span);
         }
