@@ -104,6 +104,8 @@ pub trait World<'db> {
         at: Place<'db>,
     ) -> Vec<ValueRef>;
     fn name(&mut self, value: ValueRef, name: &str);
+    /// A parameter of the function being walked.
+    fn parameter(&mut self, ty: &TensorType, name: &str) -> ValueRef;
     /// A point to go back to.
     fn mark(&mut self) -> usize;
     /// Takes back every instruction and region since the mark.
@@ -173,6 +175,10 @@ impl<'db> World<'db> for Discard {
     }
 
     fn name(&mut self, _: ValueRef, _: &str) {}
+
+    fn parameter(&mut self, _: &TensorType, _: &str) -> ValueRef {
+        self.fresh(1)[0]
+    }
 
     fn mark(&mut self) -> usize {
         0

@@ -3,7 +3,7 @@
 use crate::analysis::elaborate::names::{full_fn, full_layer};
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
-use crate::analysis::value::{Comparison, Cond, FnRef, Instance, TensorValue, Value, ValueRef};
+use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::Walk;
 use crate::ops::{Obligation, ObligationKind};
 use crate::syntax::ast::Param;
@@ -17,7 +17,7 @@ pub struct Callee<'db> {
     pub elems: Vec<(String, Elem)>,
     /// Dim variables and packs, in the order the signature introduces them.
     pub declared: Vec<(Option<String>, Shape)>,
-    /// By parameter; tensors are the function's parameters.
+    /// By parameter; the tensors in them, in order, become the function's parameters.
     pub arguments: Vec<(String, Value<'db>)>,
     /// Dims that are at least 1.
     pub positive: Vec<Symbol>,
@@ -42,15 +42,47 @@ impl<'db> Elaborator<'_, 'db> {
         self.scopes.push(Default::default());
         let given: VecDeque<Shape> = callee.declared.iter().map(|(_, shape)| shape.clone()).collect();
         self.declaring = Some(Declaring::new(DeclareAs::Given(given)));
-        for (param, (_, value)) in full.decl.params.iter().zip(&callee.arguments) {
-            if let Some(ty) = param.ty {
-                self.resolve_type(ty)?;
-            }
-            self.bind(&param.name.name, value.clone());
+        for (param, (name, value)) in full.decl.params.iter().zip(&callee.arguments) {
+            let spec = match param.ty {
+                Some(ty) => self.resolve_type(ty)?,
+                None => TypeSpec::Any,
+            };
+            let value = self.receive(value.clone(), &spec, name);
+            self.bind(name, value);
         }
         self.declaring = None;
         self.assume_wheres(&full.decl.wheres)?;
         self.function_result(full)
+    }
+
+    /// Makes the tensors of an argument parameters of the function. The declared type stands where it
+    /// tells all; its dims are the callee's own names.
+    fn receive(&mut self, value: Value<'db>, spec: &TypeSpec<'db>, name: &str) -> Value<'db> {
+        match (value, spec) {
+            (Value::Tensor(tensor), spec) => {
+                let ty = match spec {
+                    TypeSpec::Tensor(ty) if ty.shape.is_determined() => tensor.ty.with_shape(ty.shape.clone()),
+                    _ => tensor.ty,
+                };
+                let value = self.world.parameter(&ty, name);
+                Value::Tensor(TensorValue { ty, value })
+            }
+            (Value::Tuple(items), TypeSpec::Tuple(specs)) if items.len() == specs.len() => {
+                let items = items.into_iter().zip(specs);
+                Value::Tuple(items.map(|(item, spec)| self.receive(item, spec, name)).collect())
+            }
+            (Value::Tuple(items), _) => {
+                Value::Tuple(items.into_iter().map(|item| self.receive(item, &TypeSpec::Any, name)).collect())
+            }
+            (Value::List(List::Items(items)), spec) => {
+                let inner = match spec {
+                    TypeSpec::List(inner) => inner,
+                    _ => &TypeSpec::Any,
+                };
+                Value::list(items.into_iter().map(|item| self.receive(item, inner, name)).collect())
+            }
+            (other, _) => other,
+        }
     }
 
     /// Takes `where` facts for granted.
@@ -61,6 +93,23 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         Ok(())
+    }
+
+    /// The tensors that a function returns: numbers become run-time scalars.
+    pub fn results(&mut self, value: Value<'db>, span: crate::base::Span) -> Walk<Value<'db>> {
+        match value {
+            Value::Number(_) => self.as_runtime(value, span),
+            Value::Bool(_) => Ok(Value::Tensor(self.to_tensor(value, None, span)?)),
+            Value::Tuple(items) => {
+                let items: Walk<Vec<_>> = items.into_iter().map(|item| self.results(item, span)).collect();
+                Ok(Value::Tuple(items?))
+            }
+            Value::List(List::Items(items)) => {
+                let items: Walk<Vec<_>> = items.into_iter().map(|item| self.results(item, span)).collect();
+                Ok(Value::list(items?))
+            }
+            other => Ok(other),
+        }
     }
 
     /// Walks a function of a definition that is checked on its own: its parameters are whatever the

@@ -460,6 +460,12 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn member_of(&mut self, instance: &Instance<'db>, name: &str, span: Span) -> Walk<Option<Binding<'db>>> {
         let layer = full_layer(self.db, instance.layer);
         let path = instance.path.clone().unwrap_or_default();
+        for step in &path {
+            // A part is named by its path, so a position in it must be known.
+            if let Step::Index(dim) = step {
+                self.known_int(dim)?;
+            }
+        }
         let reports = self.reports.len();
         let own = instance.clone();
         let db = self.db;

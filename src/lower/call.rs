@@ -1,0 +1,505 @@
+//! Functions for callees.
+//!
+//! A callee is seen through its own symbols: the names of its dim variables, its number parameters, and
+//! `d0`, `d1`, ... for the dims that a `...` stands for. Each call of it gives their values.
+
+use crate::analysis::db::{Place, Report, parse_item};
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::call::callee_name;
+use crate::analysis::elaborate::function::Callee;
+use crate::analysis::elaborate::names::full_fn;
+use crate::analysis::value::{FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
+use crate::analysis::world::{Abort, CallRequest, Outcome, visit_tensors};
+use crate::base::{Loc, code};
+use crate::ir::{self, FuncId, HostKind, InstKind, LayerId};
+use crate::lower::frame::Frame;
+use crate::lower::world::path_segments;
+use crate::lower::{Failure, FunctionMemo, Lowering, layer_owner};
+use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
+use crate::syntax::ast::ExprKind;
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
+use std::collections::BTreeMap;
+
+/// What tells two functions for one declaration apart.
+#[derive(Clone, PartialEq)]
+pub struct FunctionKey<'db> {
+    function: FnRef<'db>,
+    layer: Option<LayerId>,
+    elems: Vec<(String, Elem)>,
+    arguments: Vec<(String, Value<'db>)>,
+    declared: Vec<Shape>,
+}
+
+/// Symbols of a callee and what a call gives for them.
+#[derive(Default)]
+struct Bindings {
+    symbols: Vec<(Symbol, HostKind)>,
+    values: Vec<(Symbol, HostExpr)>,
+    /// Names that a new symbol must not take.
+    taken: Vec<String>,
+}
+
+impl Bindings {
+    fn bind(&mut self, symbol: Symbol, kind: HostKind, value: HostExpr) {
+        self.symbols.push((symbol.clone(), kind));
+        self.values.push((symbol, value));
+    }
+
+    /// The symbol that stands for this dim of the caller.
+    fn dim(&mut self, dim: &Dim) -> Dim {
+        let value = HostExpr::Int(dim.clone());
+        if let Some((symbol, _)) = self.values.iter().find(|(s, v)| *v == value && is_generated(s.as_str())) {
+            return Dim::symbol(symbol.as_str());
+        }
+        let count = self.values.iter().filter(|(s, _)| is_generated(s.as_str())).count();
+        let mut name = format!("d{count}");
+        while self.taken.contains(&name) || self.values.iter().any(|(s, _)| s.as_str() == name) {
+            name.push('_');
+        }
+        self.bind(Symbol::new(&name), HostKind::Int, value);
+        Dim::symbol(&name)
+    }
+}
+
+fn is_generated(name: &str) -> bool {
+    let digits = name.trim_end_matches('_').strip_prefix('d');
+    digits.is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_ascii_digit()))
+}
+
+impl<'db> Lowering<'_, 'db> {
+    /// Calls a function: specialised if need be, then one instruction.
+    pub(super) fn call_function(
+        &mut self,
+        request: &CallRequest<'db>,
+        operands: &[ValueRef],
+        at: Place<'db>,
+    ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
+        let layer = match &request.instance {
+            Some(instance) => Some(self.layer(instance)?),
+            None => None,
+        };
+        // A number that the body demands is fixed, and the callee seen anew.
+        loop {
+            let (callee, bindings) = self.view(request, layer)?;
+            match self.function(request, &callee, &bindings, layer, at) {
+                Ok(memo) => return self.emit_call(memo, request, &bindings, operands, at),
+                Err((Abort::Demand(symbols), reports)) if !self.restart && !symbols.is_empty() => {
+                    if !self.fix(request, layer, &symbols) {
+                        return Err((Abort::Demand(symbols), reports));
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Notes demanded symbols of a callee. `false` if none of them is the callee's.
+    fn fix(&mut self, request: &CallRequest<'db>, layer: Option<LayerId>, symbols: &[Symbol]) -> bool {
+        let mut found = false;
+        for symbol in symbols {
+            let of_layer = layer.is_some_and(|id| self.module[id].hypers.iter().any(|h| h.name == *symbol));
+            let owner = match (&request.instance, of_layer) {
+                (Some(instance), true) => {
+                    self.restart = true;
+                    layer_owner(self.db, &instance.layer)
+                }
+                _ => self.function_owner(&request.function),
+            };
+            found |= self.fixed.insert((owner, symbol.clone()));
+        }
+        found && !self.restart
+    }
+
+    fn function_owner(&self, function: &FnRef<'db>) -> String {
+        format!("{}:{}", function.item.file(self.db).module(self.db), callee_name(function))
+    }
+
+    /// The callee over its own symbols, and their values over the caller's.
+    fn view(
+        &mut self,
+        request: &CallRequest<'db>,
+        layer: Option<LayerId>,
+    ) -> Result<(Callee<'db>, Bindings), Failure<'db>> {
+        let owner = self.function_owner(&request.function);
+        let mut bindings = Bindings::default();
+        let instance = match &request.instance {
+            Some(instance) => Some(self.own_view(instance)?),
+            None => None,
+        };
+        if let Some(layer) = layer {
+            bindings.taken.extend(self.module[layer].hypers.iter().map(|h| h.name.as_str().to_string()));
+        }
+        bindings.taken.extend(request.declared.iter().filter_map(|(name, _)| name.clone()));
+        bindings.taken.extend(request.arguments.iter().map(|(name, _)| name.clone()));
+        let mut declared = vec![];
+        for (name, shape) in &request.declared {
+            let own = match (name, shape.known()) {
+                (Some(name), Some([dim])) if !is_pack(request, name) => {
+                    Shape::new(vec![self.own_dim(&owner, name, dim, &mut bindings)?])
+                }
+                (_, Some(dims)) => {
+                    let dims: Result<Vec<Dim>, Failure<'db>> =
+                        dims.iter().map(|dim| self.pack_dim(&owner, dim, &mut bindings)).collect();
+                    Shape::new(dims?)
+                }
+                (_, None) => return Err(self.unknown_rank(request)),
+            };
+            declared.push((name.clone(), own));
+        }
+        let mut arguments = vec![];
+        for (name, value) in &request.arguments {
+            arguments.push((name.clone(), self.own_value(&owner, name, value, &mut bindings)?));
+        }
+        let positive = bindings.symbols.iter().filter(|(s, _)| !arguments.iter().any(|(n, _)| n == s.as_str()));
+        let positive = positive.map(|(symbol, _)| symbol.clone()).collect();
+        let callee = Callee {
+            function: request.function,
+            instance,
+            elems: request.elems.clone(),
+            declared,
+            arguments,
+            positive,
+        };
+        Ok((callee, bindings))
+    }
+
+    /// A dim variable under its own name.
+    fn own_dim(
+        &mut self,
+        owner: &str,
+        name: &str,
+        dim: &Dim,
+        bindings: &mut Bindings,
+    ) -> Result<Dim, Failure<'db>> {
+        let symbol = Symbol::new(name);
+        if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
+            return constant(dim);
+        }
+        bindings.bind(symbol, HostKind::Int, HostExpr::Int(dim.clone()));
+        Ok(Dim::symbol(name))
+    }
+
+    /// A dim that `...` stands for. 1 stays 1, since it broadcasts.
+    fn pack_dim(&mut self, owner: &str, dim: &Dim, bindings: &mut Bindings) -> Result<Dim, Failure<'db>> {
+        if dim.is_const(1) {
+            return Ok(dim.clone());
+        }
+        let own = bindings.dim(dim);
+        let is_fixed = own.as_symbol().is_some_and(|s| self.fixed.contains(&(owner.to_string(), s.clone())));
+        if is_fixed { constant(dim) } else { Ok(own) }
+    }
+
+    /// An argument over the callee's symbols.
+    fn own_value(
+        &mut self,
+        owner: &str,
+        name: &str,
+        value: &Value<'db>,
+        bindings: &mut Bindings,
+    ) -> Result<Value<'db>, Failure<'db>> {
+        Ok(match value {
+            Value::Tensor(tensor) => {
+                let Some(dims) = tensor.ty.shape.known() else {
+                    return Err((Abort::Reported, vec![]));
+                };
+                let dims: Result<Vec<Dim>, Failure<'db>> =
+                    dims.iter().map(|dim| self.pack_dim(owner, dim, bindings)).collect();
+                let ty = tensor.ty.with_shape(Shape::new(dims?));
+                Value::Tensor(TensorValue { ty, value: ValueRef(0) })
+            }
+            Value::Number(number) => {
+                if number.as_const().is_some() {
+                    return Ok(value.clone());
+                }
+                let symbol = Symbol::new(name);
+                if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
+                    return Err((Abort::Demand(number.symbols().into_iter().collect()), vec![]));
+                }
+                match number {
+                    HostExpr::Int(_) => {
+                        bindings.bind(symbol, HostKind::Int, number.clone());
+                        Value::dim(Dim::symbol(name))
+                    }
+                    _ => {
+                        bindings.bind(symbol.clone(), HostKind::Float, number.clone());
+                        Value::Number(HostExpr::FloatSymbol(symbol))
+                    }
+                }
+            }
+            Value::Tuple(items) => Value::Tuple(self.own_values(owner, items, bindings)?),
+            Value::List(List::Items(items)) => Value::list(self.own_values(owner, items, bindings)?),
+            Value::Shape(shape) => {
+                let mut dims = vec![];
+                for dim in &shape.dims {
+                    dims.push(match dim.as_const() {
+                        Some(_) => dim.clone(),
+                        None => self.pack_dim(owner, dim, bindings)?,
+                    });
+                }
+                Value::Shape(Shape { dims, pack: shape.pack.clone() })
+            }
+            other => {
+                let symbols: Vec<Symbol> = other.symbols().into_iter().collect();
+                if !symbols.is_empty() {
+                    return Err((Abort::Demand(symbols), vec![]));
+                }
+                other.clone()
+            }
+        })
+    }
+
+    fn own_values(
+        &mut self,
+        owner: &str,
+        items: &[Value<'db>],
+        bindings: &mut Bindings,
+    ) -> Result<Vec<Value<'db>>, Failure<'db>> {
+        let mut own = vec![];
+        for item in items {
+            own.push(match item {
+                // A number in a list has no name of its own.
+                Value::Number(HostExpr::Int(dim)) if dim.as_const().is_none() => {
+                    Value::dim(self.pack_dim(owner, dim, bindings)?)
+                }
+                item => self.own_value(owner, "", item, bindings)?,
+            });
+        }
+        Ok(own)
+    }
+
+    fn unknown_rank(&self, request: &CallRequest<'db>) -> Failure<'db> {
+        let name = callee_name(&request.function);
+        let full = full_fn(self.db, request.function);
+        let place = Place { item: full.item, span: full.decl.name.span };
+        let report = Report::new(code::E0304, format!("`{name}` is called with a tensor of unknown rank"))
+            .at(place, "its rank must be known to compile it");
+        (Abort::Reported, vec![report])
+    }
+
+    /// The function for a callee, walked if it is new.
+    fn function(
+        &mut self,
+        request: &CallRequest<'db>,
+        callee: &Callee<'db>,
+        bindings: &Bindings,
+        layer: Option<LayerId>,
+        at: Place<'db>,
+    ) -> Result<usize, Failure<'db>> {
+        let key = FunctionKey {
+            function: callee.function,
+            layer,
+            elems: callee.elems.clone(),
+            arguments: callee.arguments.clone(),
+            declared: callee.declared.iter().map(|(_, shape)| shape.clone()).collect(),
+        };
+        if let Some(index) = self.functions.iter().position(|memo| memo.key == key) {
+            return Ok(index);
+        }
+        if self.frames.len() > MAX_FRAMES {
+            let name = callee_name(&request.function);
+            let report = Report::new(code::E0213, format!("`{name}` calls itself"))
+                .at(at, "recursive calls cannot be compiled");
+            return Err((Abort::Reported, vec![report]));
+        }
+        let full = full_fn(self.db, callee.function);
+        let mut function = self.blank(full, layer);
+        function.symbols = bindings.symbols.clone();
+        function.host_args = host_args(&callee.arguments);
+        self.frames.push(Frame::new(function));
+        let db = self.db;
+        let mut elaborator = Elaborator::new(db, self, full.item, full.ast);
+        let result = elaborator.callee(callee);
+        let (reports, obligations) =
+            (std::mem::take(&mut elaborator.reports), std::mem::take(&mut elaborator.obligations));
+        let result = result.and_then(|value| {
+            let span = full.decl.name.span;
+            elaborator.results(value, span).map_err(|abort| abort)
+        });
+        let mut reports = reports;
+        reports.append(&mut elaborator.reports);
+        let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
+        let result = result.map_err(|abort| (abort, reports))?;
+        let mut returns = vec![];
+        visit_tensors(&result, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
+        let loc = self.loc(Place { item: full.item, span: full.decl.name.span });
+        let mut function = frame.finish(returns, loc);
+        function.obligations = obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))).collect();
+        let id = FuncId(self.module.functions.len() as u32);
+        self.module.functions.push(function);
+        if let Some(layer) = layer {
+            let methods = &mut self.module.layers[layer.0 as usize].methods;
+            if full.decl.name.name == "forward" { methods.insert(0, id) } else { methods.push(id) }
+        }
+        self.functions.push(FunctionMemo { key, id, result, obligations });
+        Ok(self.functions.len() - 1)
+    }
+
+    /// A function with its names and documentation, empty otherwise.
+    pub(super) fn blank(&self, full: FnRef<'db>, layer: Option<LayerId>) -> ir::Function {
+        let source_name = full.decl.name.name.clone();
+        let base = match layer {
+            Some(layer) => format!("{}.{source_name}", self.module[layer].name),
+            None => source_name.clone(),
+        };
+        let module = full.item.file(self.db).module(self.db).strip_prefix("std:");
+        let is_free = full.layer.is_none();
+        ir::Function {
+            name: self.unique_function(&base),
+            std_path: module.filter(|_| is_free).map(|module| format!("{module}.{source_name}")),
+            source_name,
+            doc: full.doc.map(String::from),
+            loc: self.loc(Place { item: full.item, span: full.decl.name.span }),
+            maps: native_forms(full),
+            exported: full.attributes.iter().any(|a| a.name.name == "export"),
+            ..empty_function(layer)
+        }
+    }
+
+    fn emit_call(
+        &mut self,
+        memo: usize,
+        request: &CallRequest<'db>,
+        bindings: &Bindings,
+        operands: &[ValueRef],
+        at: Place<'db>,
+    ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
+        let memo = &self.functions[memo];
+        let func = memo.id;
+        // The callee's symbols are its own and its layer's; both are given over the caller's.
+        let mut given: BTreeMap<Symbol, HostExpr> = bindings.values.iter().cloned().collect();
+        if let Some(instance) = &request.instance {
+            for (name, value) in &instance.hypers {
+                if let Value::Number(number) = value {
+                    given.entry(Symbol::new(name)).or_insert_with(|| number.clone());
+                }
+            }
+        }
+        let replace = |symbol: &Symbol| given.get(symbol).cloned();
+        let result = memo.result.substitute(&replace);
+        let obligations =
+            memo.obligations.iter().map(|(obligation, place)| (substitute(obligation, &replace), *place)).collect();
+        let mut types: Vec<TensorType> = vec![];
+        visit_tensors(&result, &mut |tensor| types.push(tensor.ty.clone()));
+        let path = request.instance.as_ref().map(|i| path_segments(i.path.as_deref().unwrap_or(&[])));
+        let kind = InstKind::Call { func, bindings: bindings.values.clone(), path };
+        let values = self.emit(kind, operands, &types, at);
+        Ok((Outcome { result, obligations }, values))
+    }
+
+    /// An instance as its own methods see it: numbers are symbols unless they are fixed.
+    pub(super) fn own_view(&self, instance: &Instance<'db>) -> Result<Instance<'db>, Failure<'db>> {
+        let owner = layer_owner(self.db, &instance.layer);
+        let mut hypers = vec![];
+        for (name, value) in &instance.hypers {
+            let symbol = Symbol::new(name);
+            let fixed = self.fixed.contains(&(owner.clone(), symbol.clone()));
+            let own = match value {
+                Value::Number(HostExpr::Int(_)) if !fixed => Value::dim(Dim::symbol(name)),
+                Value::Number(_) if !fixed => Value::Number(HostExpr::FloatSymbol(symbol)),
+                other => {
+                    let symbols: Vec<Symbol> = other.symbols().into_iter().collect();
+                    if !symbols.is_empty() {
+                        return Err((Abort::Demand(symbols), vec![]));
+                    }
+                    other.clone()
+                }
+            };
+            hypers.push((name.clone(), own));
+        }
+        Ok(Instance { layer: instance.layer, elems: instance.elems.clone(), hypers, path: Some(vec![]) })
+    }
+}
+
+/// Functions call each other this deep at most.
+const MAX_FRAMES: usize = 120;
+
+fn is_pack(request: &CallRequest<'_>, name: &str) -> bool {
+    // A pack of one dim looks like a dim variable: the signature tells.
+    let ast = request.function.ast;
+    ast.types.iter().any(|ty| match &ty.kind {
+        crate::syntax::ast::TypeKind::Tensor { dims, .. } => {
+            dims.iter().any(|dim| matches!(dim, crate::syntax::ast::DimItem::Pack(pack) if pack.name == name))
+        }
+        _ => false,
+    })
+}
+
+fn constant<'db>(dim: &Dim) -> Result<Dim, Failure<'db>> {
+    match dim.as_const() {
+        Some(_) => Ok(dim.clone()),
+        None => Err((Abort::Demand(dim.symbols().into_iter().collect()), vec![])),
+    }
+}
+
+/// Host arguments as attributes, for native forms of composites.
+fn host_args(arguments: &[(String, Value<'_>)]) -> Attrs {
+    let mut attrs = Attrs::new();
+    for (name, value) in arguments {
+        let attr = match value {
+            Value::Number(HostExpr::Int(dim)) => Attr::Int(dim.clone()),
+            Value::Number(number) => Attr::Float(number.clone()),
+            Value::Bool(crate::analysis::value::Cond::Known(b)) => Attr::Bool(*b),
+            Value::Str(text) => Attr::Str(text.clone()),
+            Value::DType(elem) => Attr::DType(elem.clone()),
+            Value::Scheme(scheme) => Attr::Scheme(scheme.clone()),
+            Value::Shape(shape) => Attr::Shape(shape.clone()),
+            Value::None => Attr::None,
+            Value::List(List::Items(items)) => {
+                let dims: Option<Vec<Dim>> = items.iter().map(|item| item.as_dim().cloned()).collect();
+                match dims {
+                    Some(dims) => Attr::Ints(dims),
+                    None => continue,
+                }
+            }
+            Value::Function(Function::User(function)) => Attr::Str(function.decl.name.name.clone()),
+            _ => continue,
+        };
+        attrs.set(name, attr);
+    }
+    attrs
+}
+
+/// `@map(pytorch="F.gelu({x})")`
+fn native_forms(function: FnRef<'_>) -> BTreeMap<String, String> {
+    let mut maps = BTreeMap::new();
+    for attribute in function.attributes.iter().filter(|a| a.name.name == "map") {
+        for arg in &attribute.args {
+            if let (Some(name), ExprKind::Str(text)) = (&arg.name, &function.ast[arg.value].kind) {
+                maps.insert(name.name.clone(), text.clone());
+            }
+        }
+    }
+    maps
+}
+
+fn substitute(obligation: &Obligation, replace: &dyn Fn(&Symbol) -> Option<HostExpr>) -> Obligation {
+    let dim = |d: &Dim| d.substitute_symbols(&|s| replace(s)?.as_dim().cloned());
+    let kind = match &obligation.kind {
+        ObligationKind::Equal(a, b) => ObligationKind::Equal(dim(a), dim(b)),
+        ObligationKind::Broadcast(a, b) => ObligationKind::Broadcast(dim(a), dim(b)),
+        ObligationKind::AtLeast(a, b) => ObligationKind::AtLeast(dim(a), dim(b)),
+    };
+    Obligation { kind, message: obligation.message.clone() }
+}
+
+/// A function with nothing in it.
+pub(super) fn empty_function(layer: Option<LayerId>) -> ir::Function {
+    ir::Function {
+        name: String::new(),
+        source_name: String::new(),
+        doc: None,
+        loc: Loc::default(),
+        layer,
+        symbols: vec![],
+        host_args: Attrs::new(),
+        params: vec![],
+        results: vec![],
+        values: vec![],
+        insts: vec![],
+        body: ir::Region::default(),
+        maps: BTreeMap::new(),
+        std_path: None,
+        exported: false,
+        obligations: vec![],
+    }
+}

@@ -1,0 +1,535 @@
+//! What is lowered: an entry, a script, or the tests of a file.
+
+use crate::analysis::Project;
+use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::function::Callee;
+use crate::analysis::elaborate::names::{full_layer, methods, with_path};
+use crate::analysis::elaborate::types::TypeSpec;
+use crate::analysis::elaborate::{DeclareAs, Declaring};
+use crate::analysis::value::{FnRef, Instance, TensorValue, Value, ValueRef};
+use crate::analysis::world::{Abort, Discard, visit_tensors};
+use crate::base::{Diagnostic, FileId, Source, code};
+use crate::ir::{self, Entry, FuncId, HostKind, LayerId, Module};
+use crate::lower::call::empty_function;
+use crate::lower::frame::Frame;
+use crate::lower::{Failure, Lowering};
+use crate::syntax::ast::{ExprKind, ItemKind, Pattern};
+use crate::syntax::items::RawKind;
+use crate::types::{Dim, HostExpr, HostValue, Shape, Symbol};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which instance, and how.
+#[derive(Clone, Debug, Default)]
+pub struct EntryRequest {
+    /// An instance in Tri, or the name of a top-level `let`; else the only one there is.
+    pub expr: Option<String>,
+    /// Hyperparameters, values in Tri.
+    pub sets: Vec<(String, String)>,
+    pub training: bool,
+    /// Known shapes of inputs: they say what a `...` of the entry's signature stands for.
+    pub shapes: Vec<(String, Vec<usize>)>,
+}
+
+/// A lowered program.
+pub type Lowered = Result<Module, Vec<Diagnostic>>;
+
+/// One `test` block.
+#[derive(Clone, Debug)]
+pub struct LoweredTest {
+    pub name: String,
+    /// The method of the root layer, or why it could not be lowered (an assertion that fails at compile
+    /// time, for one).
+    pub function: Result<FuncId, Vec<Diagnostic>>,
+}
+
+/// Restarts are bounded by the number of hyperparameters in a program.
+const MAX_RESTARTS: usize = 10_000;
+
+/// Runs a lowering until nothing more is demanded.
+fn converge<'db, T>(
+    project: &'db Project,
+    training: bool,
+    lower: impl Fn(&mut Lowering<'_, 'db>) -> Result<T, Failure<'db>>,
+) -> Result<(T, Module), Vec<Diagnostic>> {
+    let db: &'db dyn salsa::Database = project.database();
+    let mut fixed = BTreeSet::new();
+    for _ in 0..MAX_RESTARTS {
+        let mut lowering = Lowering::new(db, project.sources(), training, fixed);
+        match lower(&mut lowering) {
+            Ok(value) if !lowering.restart => return Ok((value, lowering.module)),
+            Ok(_) => {}
+            Err(_) if lowering.restart => {}
+            Err((Abort::Demand(symbols), _)) => return Err(vec![open_demand(&symbols)]),
+            Err((Abort::Reported, reports)) if reports.is_empty() => return Err(vec![unexplained()]),
+            Err((Abort::Reported, reports)) => return Err(reports.iter().map(|r| r.resolve(db)).collect()),
+        }
+        fixed = lowering.fixed;
+    }
+    Err(vec![unexplained()])
+}
+
+fn open_demand(symbols: &[Symbol]) -> Diagnostic {
+    let names: Vec<String> = symbols.iter().map(|s| format!("`{s}`")).collect();
+    let message = format!("the program must know {} at compile time", names.join(", "));
+    Diagnostic::new(code::E0401, message)
+        .note("a branch, an unrolled loop or an axis depends on it, and it is the size of an input")
+}
+
+fn unexplained() -> Diagnostic {
+    Diagnostic::new(code::E0404, "the program cannot be specialised").note("check it with `tritonc check` first")
+}
+
+/// Lowers an instance: its `forward` and its exported methods.
+pub fn entry(project: &mut Project, file: FileId, request: &EntryRequest) -> Lowered {
+    let (text, name) = entry_text(project, file, request).map_err(|d| vec![d])?;
+    let source = Source::new("<entry>", format!("let entry = {text}"));
+    let (entry_file, _) = project.open("entry'", source, &mut crate::analysis::project::NoFiles);
+    let project = &*project;
+    let db: &dyn salsa::Database = project.database();
+    let (Some(entry_file), Some(own)) = (project.file(entry_file), project.file(file)) else {
+        return Err(vec![unexplained()]);
+    };
+    let Some(item) = items(db, entry_file).first().copied() else { return Err(vec![unexplained()]) };
+    let parsed = parse_item(db, item);
+    if let Some(error) = parsed.errors.first() {
+        let message = format!("the entry `{text}` is not an expression: {}", error.message);
+        return Err(vec![Diagnostic::new(code::E0407, message)]);
+    }
+    let (_, module) =
+        converge(project, request.training, |lowering| lowering.entry(item, own, &text, &name, request))?;
+    Ok(module)
+}
+
+impl<'db> Lowering<'_, 'db> {
+    fn entry(
+        &mut self,
+        item: Item<'db>,
+        file: SourceFile,
+        text: &str,
+        name: &str,
+        request: &EntryRequest,
+    ) -> Result<(), Failure<'db>> {
+        let ast = &parse_item(self.db, item).ast;
+        let ItemKind::Let(binding) = &ast.item.kind else { return Err((Abort::Reported, vec![])) };
+        let Some(expr) = binding.init else { return Err((Abort::Reported, vec![])) };
+        let mut discard = Discard::like(true, Some(self.training));
+        let mut walk = Elaborator::new(self.db, &mut discard, item, ast);
+        walk.file = file;
+        walk.makes_layers = true;
+        let value = walk.expr(expr).map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
+        let place = Place { item, span: ast[expr].span };
+        let Value::Instance(mut instance) = value else {
+            let message = format!("the entry `{text}` is {}, not an instance of a layer", value.describe());
+            return Err((Abort::Reported, vec![Report::new(code::E0407, message).at(place, "")]));
+        };
+        let unmet: Vec<_> = std::mem::take(&mut walk.obligations);
+        if let Some((obligation, place)) = unmet.first() {
+            let report = Report::new(code::E0403, obligation.message.clone()).at(*place, "cannot be settled");
+            return Err((Abort::Reported, vec![report]));
+        }
+        instance.path = Some(vec![]);
+        let layer = self.layer(&instance)?;
+        let args = self.module[layer].hypers.iter().filter_map(|hyper| {
+            let Some(Value::Number(number)) = instance.hyper(hyper.name.as_str()) else { return None };
+            Some((hyper.name.clone(), number.eval_value(&|_| None)?))
+        });
+        self.module.entry = Some(Entry { name: name.to_string(), layer, args: args.collect() });
+        let full = full_layer(self.db, instance.layer);
+        let mut any = false;
+        for method in methods(full) {
+            let exported = method.attributes.iter().any(|a| a.name.name == "export");
+            if method.decl.name.name == "forward" || exported {
+                self.entry_method(layer, &instance, method, request)?;
+                any = true;
+            }
+        }
+        if !any {
+            let message = format!("layer `{}` has no `forward`", full.decl.name.name);
+            let place = Place { item: full.item, span: full.decl.name.span };
+            return Err((Abort::Reported, vec![Report::new(code::E0407, message).at(place, "nothing to run")]));
+        }
+        Ok(())
+    }
+
+    /// A method with its parameters open: dims are symbols of its own.
+    fn entry_method(
+        &mut self,
+        layer: LayerId,
+        instance: &Instance<'db>,
+        method: FnRef<'db>,
+        request: &EntryRequest,
+    ) -> Result<(), Failure<'db>> {
+        // What the signature asks for, seen from outside.
+        let own = self.own_view(instance)?;
+        let mut discard = Discard::like(true, Some(self.training));
+        let mut walk = Elaborator::new(self.db, &mut discard, method.item, method.ast);
+        let full = full_layer(self.db, instance.layer);
+        walk.enter_layer(full, own.clone());
+        let members = walk.members(full, &[]);
+        members.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
+        walk.declaring = Some(Declaring::new(DeclareAs::Own));
+        let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
+        for param in &method.decl.params {
+            let spec = match param.ty {
+                Some(ty) => walk.resolve_type(ty),
+                None => Ok(TypeSpec::Any),
+            };
+            let spec = spec.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
+            let default = match param.default {
+                Some(default) => walk.expr(default).unwrap_or(Value::Error),
+                None => Value::Error,
+            };
+            params.push((param.name.name.clone(), spec, default));
+        }
+        let declared = walk.declaring.take().map(|d| d.declared).unwrap_or_default();
+        let mut symbols = vec![];
+        let mut given: BTreeMap<Symbol, Shape> = BTreeMap::new();
+        let mut positive = vec![];
+        for declared in &declared {
+            let shape = match declared.is_pack {
+                false => Shape::new(vec![Dim::symbol(declared.symbol.as_str())]),
+                true => pack_shape(&declared.symbol, &params, request, &mut symbols),
+            };
+            if !declared.is_pack {
+                symbols.push((declared.symbol.clone(), HostKind::Int));
+            }
+            given.insert(declared.symbol.clone(), shape);
+        }
+        positive.extend(symbols.iter().map(|(s, _): &(Symbol, HostKind)| s.clone()));
+        let mut arguments = vec![];
+        for (name, spec, default) in params {
+            let value = self.open_argument(&name, &spec, default, &mut symbols, method)?;
+            arguments.push((name, value));
+        }
+        let callee = Callee {
+            function: method,
+            instance: Some(own),
+            elems: vec![],
+            declared: declared
+                .iter()
+                .map(|d| (d.name.clone(), given.get(&d.symbol).cloned().unwrap_or_default()))
+                .collect(),
+            arguments,
+            positive,
+        };
+        let mut function = self.blank(method, Some(layer));
+        function.symbols = symbols;
+        function.exported = true;
+        let id = self.walk_function(function, &callee, method, layer, instance)?;
+        let methods = &mut self.module.layers[layer.0 as usize].methods;
+        if method.decl.name.name == "forward" { methods.insert(0, id) } else { methods.push(id) }
+        Ok(())
+    }
+
+    fn open_argument(
+        &mut self,
+        name: &str,
+        spec: &TypeSpec<'db>,
+        default: Value<'db>,
+        symbols: &mut Vec<(Symbol, HostKind)>,
+        method: FnRef<'db>,
+    ) -> Result<Value<'db>, Failure<'db>> {
+        let place = Place { item: method.item, span: method.decl.name.span };
+        Ok(match spec {
+            _ if default == Value::None => Value::None,
+            TypeSpec::Tensor(ty) => Value::Tensor(TensorValue { ty: ty.clone(), value: ValueRef(0) }),
+            TypeSpec::Tuple(items) => {
+                let mut values = vec![];
+                for item in items {
+                    values.push(self.open_argument(name, item, Value::Error, symbols, method)?);
+                }
+                Value::Tuple(values)
+            }
+            _ if default != Value::Error => default,
+            TypeSpec::Int => {
+                symbols.push((Symbol::new(name), HostKind::Int));
+                Value::dim(Dim::symbol(name))
+            }
+            _ => {
+                let message = format!("`{name}` of `{}` has no value", method.decl.name.name);
+                let report = Report::new(code::E0407, message)
+                    .at(place, format!("an entry's parameter must be a tensor, not {}", spec.describe()));
+                return Err((Abort::Reported, vec![report]));
+            }
+        })
+    }
+
+    fn walk_function(
+        &mut self,
+        function: ir::Function,
+        callee: &Callee<'db>,
+        method: FnRef<'db>,
+        layer: LayerId,
+        instance: &Instance<'db>,
+    ) -> Result<FuncId, Failure<'db>> {
+        self.frames.push(Frame::new(function));
+        let db = self.db;
+        let mut walk = Elaborator::new(db, self, method.item, method.ast);
+        let result = walk.callee(callee).and_then(|value| walk.results(value, method.decl.name.span));
+        let reports = std::mem::take(&mut walk.reports);
+        let obligations = std::mem::take(&mut walk.obligations);
+        let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
+        let value = match result {
+            Ok(value) => value,
+            Err(Abort::Demand(symbols)) => {
+                // The entry's own hyperparameters have values: fix those that are asked for.
+                let owner = super::layer_owner(self.db, &instance.layer);
+                let hypers: Vec<Symbol> = self.module[layer].hypers.iter().map(|h| h.name.clone()).collect();
+                for symbol in symbols.iter().filter(|symbol| hypers.contains(symbol)) {
+                    self.restart |= self.fixed.insert((owner.clone(), symbol.clone()));
+                }
+                return Err((Abort::Demand(symbols), reports));
+            }
+            Err(abort) => return Err((abort, reports)),
+        };
+        let mut returns = vec![];
+        visit_tensors(&value, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
+        let loc = self.loc(Place { item: method.item, span: method.decl.name.span });
+        let mut function = frame.finish(returns, loc);
+        function.obligations = obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))).collect();
+        self.module.functions.push(function);
+        Ok(FuncId(self.module.functions.len() as u32 - 1))
+    }
+
+    /// A layer to hold what tests and scripts make.
+    fn root_layer(&mut self, name: &str) -> LayerId {
+        let id = LayerId(self.module.layers.len() as u32);
+        self.module.layers.push(ir::Layer {
+            name: name.into(),
+            source_name: name.into(),
+            doc: None,
+            loc: Default::default(),
+            hypers: vec![],
+            choices: vec![],
+            members: vec![],
+            methods: vec![],
+            obligations: vec![],
+        });
+        self.root = Some(id);
+        self.module.entry = Some(Entry { name: name.into(), layer: id, args: vec![] });
+        id
+    }
+
+    /// A method of the root layer, walked by `walk`.
+    fn root_method(
+        &mut self,
+        root: LayerId,
+        name: &str,
+        item: Item<'db>,
+        walk: impl FnOnce(&mut Elaborator<'_, 'db>) -> Result<(), Abort>,
+    ) -> Result<FuncId, Failure<'db>> {
+        let place = Place { item, span: Default::default() };
+        let full_name = format!("{}.{name}", self.module[root].name);
+        let function = ir::Function {
+            name: self.unique_function(&full_name),
+            source_name: name.to_string(),
+            loc: self.loc(place),
+            exported: true,
+            ..empty_function(Some(root))
+        };
+        self.frames.push(Frame::new(function));
+        let db = self.db;
+        let ast = &parse_item(db, item).ast;
+        let mut elaborator = Elaborator::new(db, self, item, ast);
+        elaborator.makes_layers = true;
+        elaborator.adopts = true;
+        let result = walk(&mut elaborator);
+        let reports = std::mem::take(&mut elaborator.reports);
+        let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
+        result.map_err(|abort| (abort, reports))?;
+        let function = frame.finish(vec![], self.loc(place));
+        let id = FuncId(self.module.functions.len() as u32);
+        self.module.functions.push(function);
+        self.module.layers[root.0 as usize].methods.push(id);
+        Ok(id)
+    }
+}
+
+/// The dims of a pack in an entry's signature: from the shape given for the input, else one dim (two
+/// where the pack is the whole shape).
+fn pack_shape(
+    pack: &Symbol,
+    params: &[(String, TypeSpec<'_>, Value<'_>)],
+    request: &EntryRequest,
+    symbols: &mut Vec<(Symbol, HostKind)>,
+) -> Shape {
+    let mut length = 1;
+    for (name, spec, _) in params {
+        let TypeSpec::Tensor(ty) = spec else { continue };
+        let own = matches!(&ty.shape.pack, Some((_, crate::types::Pack::Named(symbol))) if symbol == pack);
+        if !own {
+            continue;
+        }
+        if let Some((_, sizes)) = request.shapes.iter().find(|(input, _)| input == name)
+            && sizes.len() >= ty.shape.dims.len()
+        {
+            let at = ty.shape.head().len();
+            let count = sizes.len() - ty.shape.dims.len();
+            return Shape::of(&sizes[at..at + count]);
+        }
+        if ty.shape.dims.is_empty() {
+            length = 2;
+        }
+    }
+    let dims = (0..length).map(|_| {
+        let symbol = Symbol::new(&format!("d{}", symbols.len()));
+        symbols.push((symbol.clone(), HostKind::Int));
+        Dim::symbol(symbol.as_str())
+    });
+    Shape::new(dims.collect())
+}
+
+/// Lowers the top-level statements of a file: the method `main` of a root layer.
+pub fn script(project: &Project, file: FileId) -> Lowered {
+    let Some(source) = project.file(file) else { return Err(vec![unexplained()]) };
+    let db: &dyn salsa::Database = project.database();
+    let Some(first) = items(db, source).first().copied() else { return Ok(Module::default()) };
+    let (_, module) = converge(project, false, |lowering| {
+        let root = lowering.root_layer("Script");
+        lowering.root_method(root, "main", first, |walk| walk.script(source))
+    })?;
+    Ok(module)
+}
+
+/// Lowers the tests of a file: methods of a root layer.
+pub fn tests(project: &Project, file: FileId) -> Result<(Vec<LoweredTest>, Module), Vec<Diagnostic>> {
+    let Some(source) = project.file(file) else { return Err(vec![unexplained()]) };
+    let db: &dyn salsa::Database = project.database();
+    converge(project, false, |lowering| {
+        let root = lowering.root_layer("Tests");
+        let mut tests = vec![];
+        for item in items(db, source).iter().filter(|item| item.kind(db) == RawKind::Test) {
+            let ItemKind::Test { name, body, .. } = &parse_item(db, *item).ast.item.kind else { continue };
+            let number = tests.len();
+            let method = format!("test_{number}");
+            let function = lowering.root_method(root, &method, *item, |walk| walk.block(body, None).map(|_| ()));
+            let function = match function {
+                Ok(id) => Ok(id),
+                Err(failure) if lowering.restart => return Err(failure),
+                Err((Abort::Demand(symbols), _)) => Err(vec![open_demand(&symbols)]),
+                Err((Abort::Reported, reports)) if reports.is_empty() => Err(vec![unexplained()]),
+                Err((Abort::Reported, reports)) => Err(reports.iter().map(|r| r.resolve(db)).collect()),
+            };
+            tests.push(LoweredTest { name: name.clone(), function });
+        }
+        Ok(tests)
+    })
+}
+
+/// The entry as an expression in Tri, and the name its files get.
+fn entry_text(project: &Project, file: FileId, request: &EntryRequest) -> Result<(String, String), Diagnostic> {
+    let db: &dyn salsa::Database = project.database();
+    let missing = || Diagnostic::new(code::E0405, "the file has no entry");
+    let Some(source) = project.file(file) else { return Err(missing()) };
+    if let Some(expr) = &request.expr {
+        let name = expr.split(['(', '[']).next().unwrap_or("entry").trim().to_string();
+        return Ok((with_sets(expr, &request.sets), name));
+    }
+    let (mut lets, mut layers) = (vec![], vec![]);
+    for item in items(db, source) {
+        match &parse_item(db, *item).ast.item.kind {
+            ItemKind::Let(binding) => {
+                let Pattern::Name(name) = &binding.pattern else { continue };
+                if is_instance(db, *item) {
+                    lets.push(name.name.clone());
+                }
+            }
+            ItemKind::Layer(decl) => {
+                let missing: Vec<String> = decl
+                    .params
+                    .iter()
+                    .filter(|p| p.default.is_none() && !request.sets.iter().any(|(set, _)| *set == p.name.name))
+                    .map(|p| p.name.name.clone())
+                    .collect();
+                layers.push((decl.name.name.clone(), missing));
+            }
+            _ => {}
+        }
+    }
+    if request.sets.is_empty() {
+        match lets.as_slice() {
+            [name] => return Ok((name.clone(), name.clone())),
+            [] => {}
+            _ => {
+                let names: Vec<String> = lets.iter().map(|name| format!("`{name}`")).collect();
+                let message = format!("the file has several entries: {}", names.join(", "));
+                return Err(Diagnostic::new(code::E0406, message)
+                    .note(format!("choose one, for example `--entry {}`", lets[0])));
+            }
+        }
+    }
+    let complete: Vec<&String> = layers.iter().filter(|(_, m)| m.is_empty()).map(|(name, _)| name).collect();
+    match complete.as_slice() {
+        [name] => Ok((with_sets(&format!("{name}()"), &request.sets), (*name).clone())),
+        [] => match layers.as_slice() {
+            [(name, missing)] => {
+                let names: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
+                let message = format!("the entry `{name}` needs {}", names.join(", "));
+                Err(Diagnostic::new(code::E0402, message)
+                    .note(format!("give them, for example `--set {}=8`, or `--entry '{name}(...)'`", missing[0])))
+            }
+            [] => Err(missing().note("an entry is an instance of a layer: write `let model = MyLayer(...)`")),
+            _ => {
+                let names: Vec<String> = layers.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let message = format!("no layer of the file has values for all its hyperparameters: {}", names.join(", "));
+                Err(Diagnostic::new(code::E0405, message)
+                    .note(format!("choose one, for example `--entry '{}(...)'`", layers[0].0)))
+            }
+        },
+        _ => {
+            let names: Vec<String> = complete.iter().map(|name| format!("`{name}`")).collect();
+            let message = format!("the file has several layers that could be the entry: {}", names.join(", "));
+            Err(Diagnostic::new(code::E0406, message)
+                .note(format!("choose one, for example `--entry '{}()'`", complete[0])))
+        }
+    }
+}
+
+fn with_sets(expr: &str, sets: &[(String, String)]) -> String {
+    if sets.is_empty() {
+        return expr.to_string();
+    }
+    let args: Vec<String> = sets.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    match expr.trim_end().strip_suffix(')') {
+        Some(open) if open.trim_end().ends_with('(') => format!("{open}{})", args.join(", ")),
+        Some(open) => format!("{}, {})", open.trim_end().trim_end_matches(','), args.join(", ")),
+        None => format!("{expr}({})", args.join(", ")),
+    }
+}
+
+/// Whether a top-level `let` makes an instance.
+fn is_instance<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> bool {
+    let ast = &parse_item(db, item).ast;
+    let ItemKind::Let(binding) = &ast.item.kind else { return false };
+    let Some(init) = binding.init else { return false };
+    if !matches!(ast[init].kind, ExprKind::Call { .. } | ExprKind::Name(_) | ExprKind::Pipe { .. }) {
+        return false;
+    }
+    let mut discard = Discard::like(true, Some(false));
+    let mut walk = Elaborator::new(db, &mut discard, item, ast);
+    walk.makes_layers = true;
+    matches!(walk.expr(init), Ok(value) if matches!(with_path(value.clone(), &[]), Value::Instance(_)))
+}
+
+/// Whether a file is a script: it has statements, and no entry of its own.
+pub fn is_script(project: &Project, file: FileId) -> bool {
+    let db: &dyn salsa::Database = project.database();
+    let Some(source) = project.file(file) else { return false };
+    items(db, source).iter().any(|item| item.kind(db) == RawKind::Stmt)
+}
+
+/// Values of an entry's hyperparameters, for headers.
+pub fn describe_args(args: &[(Symbol, HostValue)]) -> String {
+    let parts: Vec<String> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    parts.join(", ")
+}
+
+/// A number as an expression without symbols.
+pub fn literal(value: &HostValue) -> Option<HostExpr> {
+    match value {
+        HostValue::Int(value) => Some(HostExpr::int(*value)),
+        HostValue::Float(value) => Some(HostExpr::Float(*value)),
+        HostValue::Bool(_) | HostValue::Str(_) => None,
+    }
+}
