@@ -54,7 +54,9 @@ impl Builder<'_> {
         let mut instance = Instance { layer: id, path, hypers, members: vec![] };
         for member in &layer.members {
             let held = match &member.kind {
-                MemberKind::Storage(storage) => self.storage(&mut instance, &member.name, storage).map(Held::Storage),
+                MemberKind::Storage(storage) => {
+                    self.storage(&mut instance, &member.name, storage).map(|slot| Held::Storage(Box::new(slot)))
+                }
                 MemberKind::Constant { func, .. } => self.evaluate(&mut instance, *func).map(Held::Constant),
                 MemberKind::Sub(sub) => {
                     let env = instance.hypers.clone();
@@ -85,7 +87,8 @@ impl Builder<'_> {
             }
             Sub::Repeat { index, count, element } => {
                 let total = eval_dim(count, &env).filter(|total| (0..=MAX_REPEAT).contains(total));
-                let total = total.ok_or_else(|| RunError::new(E0310, format!("`{path}` cannot have {count} elements")))?;
+                let total =
+                    total.ok_or_else(|| RunError::new(E0310, format!("`{path}` cannot have {count} elements")))?;
                 let node = |position: i64| {
                     let mut env = env.clone();
                     env.insert(index.clone(), HostValue::Int(position));

@@ -132,8 +132,8 @@ impl Format {
         let nonzero = || finite.iter().map(|value| value.abs()).filter(|value| *value != 0.0);
         let largest = nonzero().fold(0.0, f64::max);
         let smallest = nonzero().fold(f64::INFINITY, f64::min);
-        let scientific =
-            largest > 0.0 && (largest >= kind.array_limit() || smallest < kind.small() || kind.ratio_exceeds(largest, smallest));
+        let scientific = largest > 0.0
+            && (largest >= kind.array_limit() || smallest < kind.small() || kind.ratio_exceeds(largest, smallest));
         let (mut left, mut right, mut exponent) = (0, 0, None);
         if scientific {
             let parts: Vec<Scientific> = finite.iter().map(|value| kind.scientific(*value)).collect();

@@ -4,9 +4,7 @@ use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::value::scalar;
 use crate::interp::{Env, Instance, RunError, broken, display, eval_expr, seed};
-use crate::ir::{
-    FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified,
-};
+use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified};
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};
 use std::collections::HashMap;
@@ -327,8 +325,11 @@ impl<'m> Machine<'m> {
             let Some(name) = &frame.function[*result].name else { continue };
             let function = frame.function.source_name.as_str();
             let scope = if function == "forward" { None } else { Some(function) };
-            let parts: Vec<&str> =
-                [Some(frame.path.as_str()), scope, Some(name)].into_iter().flatten().filter(|p| !p.is_empty()).collect();
+            let parts: Vec<&str> = [Some(frame.path.as_str()), scope, Some(name)]
+                .into_iter()
+                .flatten()
+                .filter(|p| !p.is_empty())
+                .collect();
             let mut key = parts.join(".");
             let count = self.record_counts.entry(key.clone()).or_insert(0);
             *count += 1;

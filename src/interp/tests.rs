@@ -11,7 +11,7 @@ fn module(text: &str) -> Verified {
 }
 
 fn func(module: &Verified, name: &str) -> FuncId {
-    FuncId(module.functions.iter().position(|function| function.name == name).unwrap() as u32)
+    module.function_named(name).unwrap()
 }
 
 fn floats(shape: &[usize], values: &[f32]) -> Tensor {
@@ -124,8 +124,7 @@ fn a_network_runs() {
     let wanted = floats(&[2, 4], &[1.0, 4.0, 9.0, 16.0, 5.0, 12.0, 21.0, 32.0]);
     assert_eq!(result, [wanted]);
     let names: Vec<&str> = machine.recorded.iter().map(|(name, _)| name.as_str()).collect();
-    let wanted =
-        ["blocks.0.0.w", "blocks.0.0.y", "h2", "blocks.1.0.w", "blocks.1.0.y", "h2#2", "y", "z"];
+    let wanted = ["blocks.0.0.w", "blocks.0.0.y", "h2", "blocks.1.0.w", "blocks.1.0.y", "h2#2", "y", "z"];
     assert_eq!(names, wanted);
     drop(machine);
     assert_eq!(String::from_utf8(output).unwrap(), "z = [[ 1.  4.  9. 16.]\n [ 5. 12. 21. 32.]]\n");
@@ -170,9 +169,8 @@ fn what_does_not_fit_is_refused() {
 
     let forward = func(&module, "Net.forward");
     let up = Tensor::from_i64(DType::Bool, vec![], vec![1]);
-    let mut run = |inputs: &[Tensor]| {
-        Machine::new(&module, RunOptions::default()).run(&mut net, forward, inputs).unwrap_err()
-    };
+    let mut run =
+        |inputs: &[Tensor]| Machine::new(&module, RunOptions::default()).run(&mut net, forward, inputs).unwrap_err();
     assert_eq!(run(&[]).to_string(), "E0804: `forward` takes 2 inputs, not 0");
     let wrong = run(&[floats(&[2, 3], &[0.0; 6]), up.clone()]);
     assert_eq!(wrong.to_string(), "E0804: `x` is float32[2, 3], but `forward` takes float32[B, dim] (with dim = 4)");
@@ -342,7 +340,8 @@ func @Q.infer() -> float32[2, 5] {
     assert!(other.get("weight", Part::Value).is_err());
     other.set("weight", Part::Scale, scale).unwrap();
     assert_eq!(machine.run(&mut other, FuncId(1), &[]).unwrap(), train);
-    let packed = Tensor::from_i64(DType::UInt8, vec![2, 2], vec![0b10_01_00_10, 0b01_01_01_01, 0b01_01_01_01, 0b01_01_01_01]);
+    let packed =
+        Tensor::from_i64(DType::UInt8, vec![2, 2], vec![0b10_01_00_10, 0b01_01_01_01, 0b01_01_01_01, 0b01_01_01_01]);
     other.set("weight", Part::Codes, packed).unwrap();
     assert_eq!(machine.run(&mut other, FuncId(1), &[]).unwrap(), train);
     let wrong = Tensor::from_i64(DType::Trit, vec![2, 4], vec![0; 8]);

@@ -30,7 +30,9 @@ pub(super) fn concrete_shape(ty: &TensorType, env: &Env) -> Result<Vec<usize>, R
 /// A host number as a scalar tensor.
 pub(super) fn scalar(dtype: DType, value: &HostValue) -> Tensor {
     match value {
-        HostValue::Int(value) if !dtype.is_float() => Tensor::from_i64(dtype, vec![], vec![tensor::wrap(dtype, *value)]),
+        HostValue::Int(value) if !dtype.is_float() => {
+            Tensor::from_i64(dtype, vec![], vec![tensor::wrap(dtype, *value)])
+        }
         value => Tensor::from_f64(dtype, vec![], [value.as_float().unwrap_or(f64::NAN)]),
     }
 }

@@ -264,8 +264,7 @@ impl Printer<'_> {
         if let Some(doc) = &function.doc {
             self.plain(&format!("doc {doc:?}"));
         }
-        let named = |name: &str| self.module.layers.iter().position(|l| l.name == name).map(|i| LayerId(i as u32));
-        match (function.layer, implied_layer(&function.name, named)) {
+        match (function.layer, implied_layer(&function.name, |name| self.module.layer_named(name))) {
             (own, implied) if own == implied => {}
             (Some(own), _) => self.plain(&format!("layer {}", self.layer_name(own))),
             (None, _) => self.plain("free"),
@@ -308,8 +307,11 @@ impl Printer<'_> {
         if !inst.results.is_empty() {
             text = names.list(&inst.results) + " = ";
         }
-        let types: Vec<String> =
-            inst.results.iter().map(|r| function.values.get(r.0 as usize).map_or("?".into(), |v| v.ty.to_string())).collect();
+        let types: Vec<String> = inst
+            .results
+            .iter()
+            .map(|r| function.values.get(r.0 as usize).map_or("?".into(), |v| v.ty.to_string()))
+            .collect();
         let types = if types.is_empty() { String::new() } else { format!(" : {}", types.join(", ")) };
         let operands = names.list(&inst.operands);
         match &inst.kind {
@@ -472,7 +474,9 @@ fn tensor_text(tensor: &Tensor) -> String {
     let elements: Vec<String> = match tensor.data() {
         Data::F32(values) => values.iter().map(|v| format!("{v:?}")).collect(),
         Data::F64(values) => values.iter().map(|v| format!("{v:?}")).collect(),
-        Data::I64(values) if tensor.dtype() == DType::UInt64 => values.iter().map(|v| (*v as u64).to_string()).collect(),
+        Data::I64(values) if tensor.dtype() == DType::UInt64 => {
+            values.iter().map(|v| (*v as u64).to_string()).collect()
+        }
         Data::I64(values) => values.iter().map(i64::to_string).collect(),
     };
     match elements.as_slice() {

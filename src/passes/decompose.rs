@@ -64,7 +64,7 @@ fn is_inlined(kind: &InstKind, inlined: &BTreeSet<FuncId>) -> bool {
 struct Inliner<'m, 'c> {
     module: &'m Module,
     inlined: &'m BTreeSet<FuncId>,
-    /// Symbols of the function and all indices in it.
+    /// Symbols of the function, and indices of the loops that are open.
     used: BTreeSet<Symbol>,
     /// Symbols that mean something at the function's head.
     head: BTreeSet<Symbol>,
@@ -119,14 +119,16 @@ impl<'m, 'c> Inliner<'m, 'c> {
                 then: self.region(copier, target, then),
                 otherwise: self.region(copier, target, otherwise),
             },
-            InstKind::While { cond, body } => InstKind::While {
-                cond: self.region(copier, target, cond),
-                body: self.region(copier, target, body),
-            },
+            InstKind::While { cond, body } => {
+                InstKind::While { cond: self.region(copier, target, cond), body: self.region(copier, target, body) }
+            }
             InstKind::For { index, body } => {
                 let fresh = fresh_symbol(index, &mut self.used);
                 copier.substitution.set(index.clone(), int_symbol(&fresh));
-                InstKind::For { index: fresh, body: self.region(copier, target, body) }
+                let body = self.region(copier, target, body);
+                // Only loops within one another need different names.
+                self.used.remove(&fresh);
+                InstKind::For { index: fresh, body }
             }
             other => other.clone(),
         }

@@ -35,12 +35,13 @@ pub(super) struct Lexed {
 
 /// Longest first.
 const PUNCTUATION: [&str; 26] = [
-    "...", "->", "**", "//", "==", ">=", "(", ")", "[", "]", "{", "}", "<", ",", ":", "=", "+", "-", "*", "/", "%", "~", "?",
-    ".", ";", "|",
+    "...", "->", "**", "//", "==", ">=", "(", ")", "[", "]", "{", "}", "<", ",", ":", "=", "+", "-", "*", "/", "%",
+    "~", "?", ".", ";", "|",
 ];
 
 pub(super) fn lex(text: &str) -> Result<Lexed, ReadError> {
-    let mut lexer = Lexer { chars: text.chars().collect(), at: 0, line: 1, column: 1, tokens: vec![], comments: vec![] };
+    let mut lexer =
+        Lexer { chars: text.chars().collect(), at: 0, line: 1, column: 1, tokens: vec![], comments: vec![] };
     lexer.run()?;
     Ok(Lexed { tokens: lexer.tokens, comments: lexer.comments })
 }

@@ -131,7 +131,8 @@ fn names_of_the_source_are_kept() {
 #[test]
 fn expressions_are_read_with_their_precedence() {
     let host = |expr: &str| {
-        let text = format!("func @f() {{\n  symbols a: int, b: int, e: float\n  %0 = host {expr} : float64\n  return\n}}\n");
+        let text =
+            format!("func @f() {{\n  symbols a: int, b: int, e: float\n  %0 = host {expr} : float64\n  return\n}}\n");
         let module = read(&text).unwrap_or_else(|error| panic!("{error}"));
         let crate::ir::InstKind::Host(expr) = &module.functions[0].insts[0].kind else { panic!() };
         expr.to_string()

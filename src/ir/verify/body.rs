@@ -129,7 +129,11 @@ impl Checker<'_> {
         }
         let invisible = inst.operands.iter().find(|operand| !self.visible[operand.0 as usize]);
         if let Some(operand) = invisible {
-            errors.add(format!("{} uses {}, which is not defined there", self.describe(inst), self.value_name(*operand)));
+            errors.add(format!(
+                "{} uses {}, which is not defined there",
+                self.describe(inst),
+                self.value_name(*operand)
+            ));
         } else {
             let checked = self.regions(inst, errors).and_then(|()| self.kind(inst));
             if let Err(fault) = checked {

@@ -55,11 +55,7 @@ impl Scope {
     }
 
     /// What is wrong with a list that should give each of `wanted` one value.
-    pub(super) fn bindings_fault(
-        &self,
-        wanted: &[(Symbol, HostKind)],
-        given: &[(Symbol, HostExpr)],
-    ) -> Option<String> {
+    pub(super) fn bindings_fault(&self, wanted: &[(Symbol, HostKind)], given: &[(Symbol, HostExpr)]) -> Option<String> {
         for (name, value) in given {
             let Some((_, kind)) = wanted.iter().find(|(symbol, _)| symbol == name) else {
                 return Some(format!("there is no `{name}` to give a value"));
