@@ -4,7 +4,7 @@ use crate::base::code;
 use crate::ops::kernel::element_count;
 use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
 use crate::types::tensor::wrap;
-use crate::types::{DType, Dim, Elem, HostExpr, Shape, Tensor, TensorType};
+use crate::types::{Dim, Elem, HostExpr, Shape, Tensor, TensorType};
 
 pub static OPS: &[Op] = &[
     Op {
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::ops::Attrs;
     use crate::ops::testkit::{eval, eval_one, rule, rule_error, shape};
-    use DType::{BFloat16, Bool, Float32, Float64, Int8, Int64, Trit, UInt8};
+    use crate::types::DType::{self, BFloat16, Bool, Float32, Float64, Int8, Int64, Trit, UInt8};
 
     fn of(dtype: DType) -> Attrs {
         Attrs::new().with("dtype", Attr::DType(dtype.into()))

@@ -32,7 +32,7 @@ pub static OPS: &[Op] = &[
     binary_op(
         "div",
         div_rule,
-        |cx| pair(cx, |a, b| a / b, |_, _| 0),
+        |cx| float_pair(cx, |a, b| a / b),
         "Quotient of two float tensors, `a / b`.\n\nShapes broadcast. Integers are an error: use `//`, or \
          convert them.",
     ),
@@ -78,19 +78,19 @@ pub static OPS: &[Op] = &[
     binary_op(
         "bit_and",
         bits_rule,
-        |cx| pair(cx, |a, _| a, |a, b| a & b),
+        |cx| int_pair(cx, |a, b| a & b),
         "Bitwise and of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_and`.",
     ),
     binary_op(
         "bit_or",
         bits_rule,
-        |cx| pair(cx, |a, _| a, |a, b| a | b),
+        |cx| int_pair(cx, |a, b| a | b),
         "Bitwise or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_or`.",
     ),
     binary_op(
         "bit_xor",
         bits_rule,
-        |cx| pair(cx, |a, _| a, |a, b| a ^ b),
+        |cx| int_pair(cx, |a, b| a ^ b),
         "Bitwise exclusive or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_xor`.",
     ),
     binary_op(
@@ -228,6 +228,19 @@ fn pair(
     Ok(vec![binary(cx.op.name, cx.operand(0), cx.operand(1), float, int)?])
 }
 
+fn float_pair(cx: &EvalCx<'_>, float: impl Fn(f64, f64) -> f64) -> Result<Vec<Tensor>, EvalError> {
+    if cx.operand(0).dtype().is_float() { pair(cx, float, |a, _| a) } else { Err(undefined(cx)) }
+}
+
+fn int_pair(cx: &EvalCx<'_>, int: impl Fn(i64, i64) -> i64) -> Result<Vec<Tensor>, EvalError> {
+    if cx.operand(0).dtype().is_float() { Err(undefined(cx)) } else { pair(cx, |a, _| a, int) }
+}
+
+/// An operand that the rule refuses.
+pub(super) fn undefined(cx: &EvalCx<'_>) -> EvalError {
+    EvalError::new(format!("{}: not defined for {}", cx.op.name, cx.operand(0).dtype()))
+}
+
 pub(super) fn minimum(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
 }
@@ -332,16 +345,16 @@ fn shift_count(count: i64, bits: u32) -> Option<u32> {
 
 fn shift_left_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let bits = cx.operand(0).dtype().bits();
-    pair(cx, |a, _| a, |a, b| shift_count(b, bits).map_or(0, |count| a.wrapping_shl(count)))
+    int_pair(cx, |a, b| shift_count(b, bits).map_or(0, |count| a.wrapping_shl(count)))
 }
 
 fn shift_right_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let dtype = cx.operand(0).dtype();
     let bits = dtype.bits();
     match dtype {
-        DType::UInt64 => pair(cx, |a, _| a, |a, b| shift_count(b, bits).map_or(0, |count| (a as u64 >> count) as i64)),
+        DType::UInt64 => int_pair(cx, |a, b| shift_count(b, bits).map_or(0, |count| (a as u64 >> count) as i64)),
         // What is left of a negative number is its sign.
-        _ => pair(cx, |a, _| a, |a, b| a >> shift_count(b, bits).unwrap_or(63)),
+        _ => int_pair(cx, |a, b| a >> shift_count(b, bits).unwrap_or(63)),
     }
 }
 
@@ -491,6 +504,8 @@ mod tests {
         let by_zero = eval("floor_div", &[vector(Int32, &[1.0, 2.0]), vector(Int32, &[1.0, 0.0])], Attrs::new());
         assert!(by_zero.unwrap_err().0.contains("division by zero, at element 1"));
         assert!(eval("mod", &[vector(Int32, &[]), vector(Int32, &[])], Attrs::new()).is_ok());
+        let whole = eval("div", [vector(Int32, &[1.0]), vector(Int32, &[1.0])], Attrs::new()).unwrap_err();
+        assert_eq!(whole.0, "div: not defined for int32");
         assert!(eval("pow", &[vector(Int32, &[2.0]), vector(Int32, &[-1.0])], Attrs::new()).is_err());
     }
 
@@ -537,9 +552,9 @@ mod tests {
     fn clamps() {
         let x = vector(Float32, &[-2.0, 0.5, 9.0, f64::NAN]);
         let both = Attrs::new().with("min", float(-1.0)).with("max", Attr::int(1));
-        assert!(same(&eval_one("clamp", &[x.clone()], both).to_f64(), &[-1.0, 0.5, 1.0, f64::NAN]));
+        assert!(same(&eval_one("clamp", [x.clone()], both).to_f64(), &[-1.0, 0.5, 1.0, f64::NAN]));
         let low = Attrs::new().with("min", Attr::int(0)).with("max", Attr::None);
-        assert!(same(&eval_one("clamp", &[x.clone()], low).to_f64(), &[0.0, 0.5, 9.0, f64::NAN]));
+        assert!(same(&eval_one("clamp", [x.clone()], low).to_f64(), &[0.0, 0.5, 9.0, f64::NAN]));
         let crossed = Attrs::new().with("min", float(3.0)).with("max", float(2.0));
         assert_eq!(eval_one("clamp", &[vector(Int32, &[7.0, 0.0])], crossed).to_f64(), [2.0, 2.0]);
         let rounded = Attrs::new().with("max", float(0.1));

@@ -153,12 +153,12 @@ fn uniform_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     floats(cx, philox::words(seed_of(cx, 0)?).map(|word| low + (high - low) * philox::uniform(word)))
 }
 
-/// `low + (word * range >> 32)`.
+/// `low + ((word * range) >> 32)`.
 fn int_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let (low, dtype, shape) = (cx.int("low")?, cx.dtype("dtype")?, cx.shape("shape")?);
     let range = range(low, cx.int("high")?)?;
     let count = element_count(cx.op.name, &shape)?;
-    let number = |word: u32| wrap(dtype, low + (i64::from(word) * range >> 32));
+    let number = |word: u32| wrap(dtype, low + ((i64::from(word) * range) >> 32));
     let numbers = philox::words(seed_of(cx, 0)?).take(count).map(number).collect();
     Ok(vec![Tensor::from_i64(dtype, shape, numbers)])
 }
@@ -249,7 +249,7 @@ mod tests {
         // Seed 0 starts with the published words 6627e8d5 e169c58d bc57ac4c 9b00dbd8.
         let step = 1.0 / f64::from(1 << 24);
         let want = [0x6627e8, 0xe169c5, 0xbc57ac, 0x9b00db].map(|word: i32| f64::from(word) * step);
-        assert_eq!(eval_one("random_uniform", &[seed.clone()], uniform(Float32, "2, 2", 0.0, 1.0)).to_f64(), want);
+        assert_eq!(eval_one("random_uniform", [seed.clone()], uniform(Float32, "2, 2", 0.0, 1.0)).to_f64(), want);
         let wide = eval_one("random_uniform", &[seed], uniform(Float64, "4", -1.0, 3.0)).to_f64();
         assert_eq!(wide, want.map(|u| -1.0 + 4.0 * u));
     }

@@ -313,15 +313,15 @@ mod tests {
     #[test]
     fn sums_and_products() {
         let x = tensor(Float32, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        let sum = |attrs| eval_one("sum", &[x.clone()], attrs);
+        let sum = |attrs| eval_one("sum", [x.clone()], attrs);
         assert_eq!(sum(all()).to_f64(), [21.0]);
         assert_eq!(sum(over(&[0])).to_f64(), [5.0, 7.0, 9.0]);
         assert_eq!(sum(over(&[-1])).to_f64(), [6.0, 15.0]);
         assert_eq!((sum(kept(&[1])).shape(), sum(kept(&[0, 1])).shape()), (&[2, 1][..], &[1, 1][..]));
-        assert_eq!(eval_one("prod", &[x.clone()], over(&[1])).to_f64(), [6.0, 120.0]);
+        assert_eq!(eval_one("prod", [x.clone()], over(&[1])).to_f64(), [6.0, 120.0]);
         assert_eq!(eval_one("mean", &[x], over(&[1])).to_f64(), [2.0, 5.0]);
         let cube = tensor(Int32, &[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
-        assert_eq!(eval_one("sum", &[cube.clone()], over(&[0, 2])).to_f64(), [14.0, 22.0]);
+        assert_eq!(eval_one("sum", [cube.clone()], over(&[0, 2])).to_f64(), [14.0, 22.0]);
         assert_eq!(eval_one("sum", &[cube], over(&[1])).to_f64(), [4.0, 6.0, 12.0, 14.0]);
         assert_eq!(eval_one("sum", &[tensor(Float32, &[], &[3.0])], all()).to_f64(), [3.0]);
     }
@@ -338,35 +338,35 @@ mod tests {
     #[test]
     fn empty_reductions() {
         let none = tensor(Float32, &[2, 0], &[]);
-        assert_eq!(eval_one("sum", &[none.clone()], over(&[1])).to_f64(), [0.0, 0.0]);
-        assert_eq!(eval_one("prod", &[none.clone()], all()).to_f64(), [1.0]);
-        assert!(same(&eval_one("mean", &[none.clone()], over(&[1])).to_f64(), &[f64::NAN; 2]));
-        assert!(eval("max", &[none.clone()], over(&[1])).unwrap_err().0.contains("no elements"));
-        assert_eq!(eval_one("max", &[none.clone()], over(&[0])).shape(), [0]);
+        assert_eq!(eval_one("sum", [none.clone()], over(&[1])).to_f64(), [0.0, 0.0]);
+        assert_eq!(eval_one("prod", [none.clone()], all()).to_f64(), [1.0]);
+        assert!(same(&eval_one("mean", [none.clone()], over(&[1])).to_f64(), &[f64::NAN; 2]));
+        assert!(eval("max", [none.clone()], over(&[1])).unwrap_err().0.contains("no elements"));
+        assert_eq!(eval_one("max", [none.clone()], over(&[0])).shape(), [0]);
         assert!(eval("argmax", &[none], all()).is_err());
         let bools = vector(Bool, &[]);
-        assert_eq!(eval_one("any", &[bools.clone()], all()).to_f64(), [0.0]);
+        assert_eq!(eval_one("any", [bools.clone()], all()).to_f64(), [0.0]);
         assert_eq!(eval_one("all", &[bools], all()).to_f64(), [1.0]);
     }
 
     #[test]
     fn extremes() {
         let x = tensor(Float32, &[2, 2], &[1.0, f64::NAN, -5.0, f64::NEG_INFINITY]);
-        assert!(same(&eval_one("max", &[x.clone()], over(&[1])).to_f64(), &[f64::NAN, -5.0]));
+        assert!(same(&eval_one("max", [x.clone()], over(&[1])).to_f64(), &[f64::NAN, -5.0]));
         assert!(same(&eval_one("min", &[x], over(&[1])).to_f64(), &[f64::NAN, f64::NEG_INFINITY]));
         assert_eq!(eval_one("max", &[vector(Int8, &[-3.0, -128.0])], all()).to_f64(), [-3.0]);
         let unsigned = Tensor::from_i64(UInt64, vec![2], vec![1, -1]);
-        assert_eq!(eval_one("max", &[unsigned.clone()], all()).as_i64(), Some(&[-1][..]));
+        assert_eq!(eval_one("max", [unsigned.clone()], all()).as_i64(), Some(&[-1][..]));
         assert_eq!(eval_one("min", &[unsigned], all()).as_i64(), Some(&[1][..]));
     }
 
     #[test]
     fn positions_are_the_first_on_ties() {
         let x = tensor(Float64, &[2, 3], &[1.0, 3.0, 3.0, 2.0, f64::NAN, f64::NAN]);
-        assert_eq!(eval_one("argmax", &[x.clone()], over(&[1])).to_f64(), [1.0, 1.0]);
-        assert_eq!(eval_one("argmin", &[x.clone()], over(&[-1])).to_f64(), [0.0, 1.0]);
-        assert_eq!(eval_one("argmax", &[x.clone()], over(&[0])).to_f64(), [1.0, 1.0, 1.0]);
-        let flat = eval_one("argmax", &[x.clone()], all());
+        assert_eq!(eval_one("argmax", [x.clone()], over(&[1])).to_f64(), [1.0, 1.0]);
+        assert_eq!(eval_one("argmin", [x.clone()], over(&[-1])).to_f64(), [0.0, 1.0]);
+        assert_eq!(eval_one("argmax", [x.clone()], over(&[0])).to_f64(), [1.0, 1.0, 1.0]);
+        let flat = eval_one("argmax", [x.clone()], all());
         assert_eq!((flat.dtype(), flat.shape(), flat.to_f64()), (DType::Int64, &[][..], vec![4.0]));
         assert_eq!(eval_one("argmax", &[x], kept(&[1])).shape(), [2, 1]);
         assert_eq!(eval_one("argmax", &[tensor(Int8, &[], &[3.0])], all()).to_f64(), [0.0]);
@@ -375,8 +375,8 @@ mod tests {
     #[test]
     fn any_and_all() {
         let x = tensor(Bool, &[2, 2], &[1.0, 0.0, 1.0, 1.0]);
-        assert_eq!(eval_one("any", &[x.clone()], over(&[0])).to_f64(), [1.0, 1.0]);
-        assert_eq!(eval_one("all", &[x.clone()], over(&[1])).to_f64(), [0.0, 1.0]);
+        assert_eq!(eval_one("any", [x.clone()], over(&[0])).to_f64(), [1.0, 1.0]);
+        assert_eq!(eval_one("all", [x.clone()], over(&[1])).to_f64(), [0.0, 1.0]);
         assert_eq!(eval_one("all", &[x], all()).dtype(), Bool);
     }
 }

@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn running_totals() {
         let x = tensor(Float32, &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(eval_one("cumsum", &[x.clone()], along(-1)).to_f64(), [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
-        assert_eq!(eval_one("cumsum", &[x.clone()], along(0)).to_f64(), [1.0, 2.0, 3.0, 5.0, 7.0, 9.0]);
+        assert_eq!(eval_one("cumsum", [x.clone()], along(-1)).to_f64(), [1.0, 3.0, 6.0, 4.0, 9.0, 15.0]);
+        assert_eq!(eval_one("cumsum", [x.clone()], along(0)).to_f64(), [1.0, 2.0, 3.0, 5.0, 7.0, 9.0]);
         assert_eq!(eval_one("cumprod", &[x], along(1)).to_f64(), [1.0, 2.0, 6.0, 4.0, 20.0, 120.0]);
         assert_eq!(eval_one("cumsum", &[vector(Int8, &[100.0, 100.0])], along(0)).to_f64(), [100.0, -56.0]);
         // The running total keeps what each rounded element drops.
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn sorting_is_stable_and_puts_nan_last() {
         let x = vector(Float32, &[2.0, f64::NAN, 1.0, 2.0, -0.0, 0.0]);
-        let up = eval("sort", &[x.clone()], sorting(-1, false)).unwrap();
+        let up = eval("sort", [x.clone()], sorting(-1, false)).unwrap();
         assert!(same(&up[0].to_f64(), &[0.0, 0.0, 1.0, 2.0, 2.0, f64::NAN]));
         assert_eq!(up[1].to_f64(), [4.0, 5.0, 2.0, 0.0, 3.0, 1.0]);
         let down = eval("sort", &[x], sorting(0, true)).unwrap();
@@ -266,11 +266,11 @@ mod tests {
     #[test]
     fn top_k() {
         let x = tensor(Float32, &[2, 3], &[1.0, 3.0, 3.0, 5.0, 4.0, 6.0]);
-        let most = eval("topk", &[x.clone()], top(Attr::int(2), -1, true)).unwrap();
+        let most = eval("topk", [x.clone()], top(Attr::int(2), -1, true)).unwrap();
         assert_eq!((most[0].to_f64(), most[1].to_f64()), (vec![3.0, 3.0, 6.0, 5.0], vec![1.0, 2.0, 2.0, 0.0]));
-        let least = eval("topk", &[x.clone()], top(Attr::int(1), 0, false)).unwrap();
+        let least = eval("topk", [x.clone()], top(Attr::int(1), 0, false)).unwrap();
         assert_eq!((least[0].shape(), least[0].to_f64()), (&[1, 3][..], vec![1.0, 3.0, 3.0]));
-        assert_eq!(eval("topk", &[x.clone()], top(Attr::int(0), 1, true)).unwrap()[0].shape(), [2, 0]);
+        assert_eq!(eval("topk", [x.clone()], top(Attr::int(0), 1, true)).unwrap()[0].shape(), [2, 0]);
         assert!(eval("topk", &[x], top(Attr::int(4), 1, true)).is_err());
         let unsigned = Tensor::from_i64(UInt64, vec![2], vec![1, -1]);
         assert_eq!(eval("topk", &[unsigned], top(Attr::int(1), 0, true)).unwrap()[1].to_f64(), [1.0]);

@@ -30,7 +30,7 @@ pub fn shape(text: &str) -> Shape {
 
 /// Runs a rule under facts. Result types joined by `, `; obligations follow as `| a == b`.
 /// What is not known is marked with `~`.
-pub fn rule_under(facts: &Facts, op: &str, operands: &[&str], attrs: Attrs) -> Result<String, OpError> {
+pub fn rule_under(facts: &Facts, op: &str, operands: &[&str], attrs: Attrs) -> Result<String, Box<OpError>> {
     let operands: Vec<TensorType> = operands.iter().map(|text| ty(text)).collect();
     let mut fresh = || Dim::unknown(99);
     let op = find(op).unwrap_or_else(|| panic!("no operation {op}")).get();
@@ -39,7 +39,7 @@ pub fn rule_under(facts: &Facts, op: &str, operands: &[&str], attrs: Attrs) -> R
     let mut result = match (op.rule)(&mut cx) {
         Ok(types) => text(&types),
         Err(Stop::Unknown(types)) => format!("~{}", text(&types)),
-        Err(Stop::Error(error)) => return Err(*error),
+        Err(Stop::Error(error)) => return Err(error),
     };
     for obligation in &cx.obligations {
         result += &match &obligation.kind {
@@ -68,13 +68,13 @@ pub fn rule_error(op: &str, operands: &[&str], attrs: Attrs) -> String {
 }
 
 /// Evaluates an operation.
-pub fn eval(op: &str, operands: &[Tensor], attrs: Attrs) -> Result<Vec<Tensor>, EvalError> {
+pub fn eval(op: &str, operands: impl AsRef<[Tensor]>, attrs: Attrs) -> Result<Vec<Tensor>, EvalError> {
     let op = find(op).unwrap_or_else(|| panic!("no operation {op}")).get();
-    (op.eval)(&EvalCx { op, operands, attrs: &attrs })
+    (op.eval)(&EvalCx { op, operands: operands.as_ref(), attrs: &attrs })
 }
 
 /// The only result of an operation that must succeed.
-pub fn eval_one(op: &str, operands: &[Tensor], attrs: Attrs) -> Tensor {
+pub fn eval_one(op: &str, operands: impl AsRef<[Tensor]>, attrs: Attrs) -> Tensor {
     let mut results = eval(op, operands, attrs).unwrap_or_else(|error| panic!("{}", error.0));
     assert_eq!(results.len(), 1);
     results.remove(0)
@@ -92,4 +92,22 @@ pub fn tensor(dtype: DType, shape: &[usize], values: &[f64]) -> Tensor {
 /// Whether two lists of doubles are the same, NaN being equal to itself and 0.0 to -0.0.
 pub fn same(a: &[f64], b: &[f64]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x == y || x.is_nan() && y.is_nan())
+}
+
+/// What the rest of the compiler relies on, for every operation of every family.
+#[test]
+fn the_registry_is_sound() {
+    use crate::ops::{ParamKind, all};
+    for id in all() {
+        let op = id.get();
+        assert_eq!(find(op.name), Some(id), "{} is registered twice", op.name);
+        let summary = op.doc.lines().next().unwrap_or("");
+        assert!(summary.ends_with('.') && summary.len() < 110, "{}: summary {summary:?}", op.name);
+        let kinds: Vec<ParamKind> = op.params.iter().filter(|p| p.is_operand()).map(|p| p.kind).collect();
+        let open = kinds.iter().position(|kind| *kind != ParamKind::Tensor);
+        assert!(open.is_none_or(|at| at + 1 == kinds.len()), "{}: only the last operand may vary", op.name);
+        for (index, param) in op.params.iter().enumerate() {
+            assert!(op.params[..index].iter().all(|p| p.name != param.name), "{}: {} twice", op.name, param.name);
+        }
+    }
 }

@@ -13,6 +13,9 @@
 //!    scale's type), and its codes and zero point are 0. `absmean` takes at least 1e-5, unless the mean is 0.
 //! 4. Codes: `W / s` divided, rounded (ties to even), shifted and clamped in `float32`. Ratios and
 //!    thresholds are rounded to `float32` before they are used; comparisons are strict.
+//!    Every division is the correctly rounded one. In PyTorch on a GPU a division by a Python number or a CPU
+//!    scalar is a multiplication by its reciprocal, which can be one unit off: divide by a tensor on the
+//!    same device (`m / torch.full_like(m, 127.0)`). In Triton use `tl.div_rn`.
 //! 5. Zero points: `z = clamp(round(low_code - min / s))` in `float32`, where the range `min .. max` was
 //!    widened to contain 0.
 //! 6. Stochastic rounding: `clamp(floor(clamp(W / s, -1, 1) + u), -1, 1)` in `float32`, with `u` the uniform
