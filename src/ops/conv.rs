@@ -93,7 +93,10 @@ fn begin<const N: usize>(cx: &mut RuleCx<'_>, transposed: bool) -> Result<(Tenso
     cx.require_rank(1, N + 2, &format!("a weight of rank {}", N + 2))?;
     let weight = &cx.operand(1).shape.dims;
     let free: Vec<Dim> = (0..N + 2).map(|_| cx.fresh_dim()).collect();
-    let open = Shape::new(free);
+    let mut open = Shape::new(free);
+    if !transposed {
+        open.dims[1] = weight[0].clone();
+    }
     cx.expect(vec![TensorType::new(elem.clone(), open.clone())]);
     cx.require_rank(0, N + 2, &format!("an input of rank {} (batch, channels, {N} axes)", N + 2))?;
     let groups = cx.dim("groups")?;
@@ -227,8 +230,11 @@ fn transposed_eval<const N: usize>(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalE
     let grid = &cx.operand(0).shape()[2..];
     let mut windows = Windows::read(cx, grid, &cx.operand(1).shape()[2..])?;
     let extra = cx.spatial("output_padding", N)?;
+    if grid.contains(&0) {
+        return Err(EvalError(format!("{}: an axis of `x` is empty", cx.op.name)));
+    }
     for axis in 0..N {
-        let spread = (grid[axis].saturating_sub(1)) * windows.stride[axis] + windows.reach(axis) + extra[axis];
+        let spread = (grid[axis] - 1) * windows.stride[axis] + windows.reach(axis) + extra[axis];
         windows.plane[axis] = spread
             .checked_sub(2 * windows.padding[axis])
             .filter(|size| *size > 0)

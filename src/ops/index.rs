@@ -173,7 +173,7 @@ fn scatter_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let reduce = match cx.attrs.get("reduce") {
         Some(crate::ops::Attr::None) | None => Reduce::Replace,
         _ => Reduce::parse(cx.str("reduce")?).ok_or_else(|| {
-            OpError::new(code::E0310, "`scatter` knows the reductions \"add\", \"mul\", \"max\" and \"min\"")
+            OpError::new(code::E0201, "`scatter` knows the reductions \"add\", \"mul\", \"max\" and \"min\"")
         })?,
     };
     if reduce != Reduce::Replace {
@@ -357,7 +357,7 @@ mod tests {
         assert_eq!(call(&["float32[B, V]", "int64[B, 1]", "float16[B, 1]"]), code::E0202);
         assert_eq!(call(&["float32[B, V]", "int64[B, 1]", "float32[B]"]), code::E0304);
         let with = |name: &str| axis(1).with("reduce", Attr::Str(name.into()));
-        assert_eq!(error("scatter", &["float32[B, V]", "int64[B, 1]", "float32[B, 1]"], with("sum")).code, code::E0310);
+        assert_eq!(error("scatter", &["float32[B, V]", "int64[B, 1]", "float32[B, 1]"], with("sum")).code, code::E0201);
         let (x, index) = (floats(&[1, 3], &[1.0, 2.0, 3.0]), ints(&[1, 3], &[0, 0, -1]));
         let updates = floats(&[1, 3], &[5.0, 4.0, -1.0]);
         let operands = [x, index, updates];

@@ -66,7 +66,7 @@ pub static OPS: &[Op] = &[
 /// Checks that there are tensors, all of one element type. Expects a result of any shape.
 fn begin(cx: &mut RuleCx<'_>) -> Result<(), Stop> {
     let Some(first) = cx.operands.first() else {
-        return Err(OpError::new(code::E0310, format!("`{}` needs at least one tensor", cx.op.name)).into());
+        return Err(OpError::new(code::E0203, format!("`{}` needs at least one tensor", cx.op.name)).into());
     };
     cx.expect(vec![first.with_shape(Shape::unknown())]);
     for operand in 1..cx.operands.len() {
@@ -120,8 +120,11 @@ fn concat_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let tensors: Vec<&Tensor> = cx.operands.iter().collect();
     let Some(first) = tensors.first() else { return Err(EvalError::new("concat: no tensors")) };
     let axis = cx.axis("axis", first.rank())?;
-    let fits =
-        |t: &&Tensor| t.rank() == first.rank() && (0..t.rank()).all(|a| a == axis || t.shape()[a] == first.shape()[a]);
+    let fits = |t: &&Tensor| {
+        t.dtype() == first.dtype()
+            && t.rank() == first.rank()
+            && (0..t.rank()).all(|a| a == axis || t.shape()[a] == first.shape()[a])
+    };
     if let Some(other) = tensors.iter().find(|t| !fits(t)) {
         return Err(EvalError(format!("concat: {:?} and {:?} do not fit", first.shape(), other.shape())));
     }
@@ -149,7 +152,7 @@ fn stack_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
 fn stack_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let tensors: Vec<&Tensor> = cx.operands.iter().collect();
     let Some(first) = tensors.first() else { return Err(EvalError::new("stack: no tensors")) };
-    if let Some(other) = tensors.iter().find(|t| t.shape() != first.shape()) {
+    if let Some(other) = tensors.iter().find(|t| t.shape() != first.shape() || t.dtype() != first.dtype()) {
         return Err(EvalError(format!("stack: {:?} and {:?} differ", first.shape(), other.shape())));
     }
     let axis = new_axis(cx, first.rank())?;
@@ -332,7 +335,7 @@ mod tests {
         assert_eq!(code_of(&["float32[B, a]", "float32[B]"], axis(0)), code::E0304);
         assert_eq!(code_of(&["float32[B]", "float16[B]"], axis(0)), code::E0202);
         assert_eq!(code_of(&["float32[B]"], axis(1)), code::E0305);
-        assert_eq!(code_of(&[], axis(0)), code::E0310);
+        assert_eq!(code_of(&[], axis(0)), code::E0203);
     }
 
     #[test]

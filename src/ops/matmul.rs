@@ -2,7 +2,7 @@
 
 use crate::base::code;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype, product_elem};
-use crate::ops::storage::{Element, View, for_each_offset, position, signed_strides};
+use crate::ops::storage::{Element, for_each_offset, position, signed_strides};
 use crate::ops::{EvalCx, EvalError, Hint, Op, OpError, Param, RuleCx, Stop};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType, Verdict};
@@ -326,6 +326,7 @@ fn routed<T: Number>(x: &[T], w: &[T], picks: &[usize], outputs: usize, inner: u
 mod tests {
     use super::*;
     use crate::ops::Attrs;
+    use crate::ops::storage::View;
     use crate::ops::testkit_strict::{error, eval, floats, ints, random, results, rule, try_eval};
 
     fn product(a: &str, b: &str) -> String {
@@ -414,7 +415,8 @@ mod tests {
     #[test]
     fn batches_agree_with_naive_loops() {
         use DType::*;
-        let cases: [(&[usize], &[usize], &[usize], DType, DType); 6] = [
+        type Case<'a> = (&'a [usize], &'a [usize], &'a [usize], DType, DType);
+        let cases: [Case<'_>; 6] = [
             (&[2, 3, 5], &[5, 7], &[2], Float32, Float32),
             (&[3, 5], &[4, 5, 2], &[4], Float32, Trit),
             (&[2, 1, 3, 5], &[4, 5, 2], &[2, 4], Float64, Float64),

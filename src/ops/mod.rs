@@ -32,6 +32,8 @@ mod index;
 mod join;
 mod matmul;
 mod pool;
+#[cfg(test)]
+mod properties;
 mod repeat;
 mod shape;
 mod slice;

@@ -218,7 +218,7 @@ fn elements(windows: &Windows, axis: usize, window: usize, include_padding: bool
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testkit_strict::{error, eval, floats, random, results, rule};
+    use crate::ops::testkit_strict::{error, eval_one, floats, random, results, rule};
     use crate::ops::{Attr, Attrs};
     use crate::types::DType;
 
@@ -257,19 +257,19 @@ mod tests {
     #[test]
     fn by_hand() {
         let x = floats(&[1, 1, 5], &[1.0, -2.0, 3.0, f32::NAN, -1.0]);
-        let out = eval("max_pool1d", &[x], kernel(2).with("stride", Attr::int(1))).to_f64();
+        let out = eval_one("max_pool1d", &x, kernel(2).with("stride", Attr::int(1))).to_f64();
         assert_eq!(out[..2], [1.0, 3.0]);
         assert!(out[2].is_nan() && out[3].is_nan());
         let x = floats(&[1, 1, 5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
         let attrs = || kernel(2).with("padding", Attr::int(1)).with("ceil_mode", Attr::Bool(true));
         // Windows over 0 1 | 2 3 | 4 5 | 0: the last would begin in the padding.
-        assert_eq!(eval("avg_pool1d", &[x.clone()], attrs()).to_f64(), [0.5, 2.5, 4.5]);
+        assert_eq!(eval_one("avg_pool1d", &x, attrs()).to_f64(), [0.5, 2.5, 4.5]);
         let excluded = attrs().with("count_include_pad", Attr::Bool(false));
-        assert_eq!(eval("avg_pool1d", &[x.clone()], excluded).to_f64(), [1.0, 2.5, 4.5]);
+        assert_eq!(eval_one("avg_pool1d", &x, excluded).to_f64(), [1.0, 2.5, 4.5]);
         let ceil = kernel(3).with("ceil_mode", Attr::Bool(true));
-        assert_eq!(eval("avg_pool1d", &[x], ceil).to_f64(), [2.0, 4.5]);
+        assert_eq!(eval_one("avg_pool1d", &x, ceil).to_f64(), [2.0, 4.5]);
         let x = Tensor::from_i64(DType::UInt64, vec![1, 1, 2], vec![-1, 1]);
-        assert_eq!(eval("max_pool1d", &[x], kernel(2)).as_i64(), Some(&[-1][..]));
+        assert_eq!(eval_one("max_pool1d", &x, kernel(2)).as_i64(), Some(&[-1][..]));
     }
 
     /// Maximum and mean (padding counted) of every window of a plane, one after another.
@@ -313,8 +313,8 @@ mod tests {
                 .with("stride", Attr::ints(&case.stride))
                 .with("padding", Attr::ints(&case.padding));
             let dilated = attrs.clone().with("dilation", Attr::ints(&case.dilation));
-            let max = eval("max_pool2d", &[x.clone()], dilated);
-            let mean = (case.dilation == [1, 1]).then(|| eval("avg_pool2d", &[x.clone()], attrs));
+            let max = eval_one("max_pool2d", &x, dilated);
+            let mean = (case.dilation == [1, 1]).then(|| eval_one("avg_pool2d", &x, attrs));
             let size = max.shape()[2] * max.shape()[3];
             for plane in 0..6 {
                 let values = &x.to_f64()[plane * 99..(plane + 1) * 99];

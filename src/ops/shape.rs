@@ -80,11 +80,7 @@ fn reshape_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         let message = format!("only one size of [{target}] can be -1");
         return Err(OpError::new(code::E0310, message).into());
     }
-    for dim in target.dims.iter().filter(|dim| !is_open(dim)) {
-        cx.require_at_least(dim, &Dim::zero(), || {
-            OpError::new(code::E0310, format!("a size cannot be negative, but this one is {dim}"))
-        })?;
-    }
+    refuse_negative(cx, target.dims.iter().filter(|dim| !is_open(dim)))?;
     // A pack on one side only, or a different one, says nothing about the number of elements.
     let same_pack = match (&x.shape.pack, &target.pack) {
         (None, None) => true,
@@ -101,6 +97,18 @@ fn reshape_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         cx.require_equal(&from, &to, || counts_differ(&x.shape, &target, &from, &to))?;
     }
     Ok(vec![x.with_shape(target)])
+}
+
+/// An error for a size that is certainly negative. Others need no check of their own: the sizes of the
+/// operand, which these must fit, are not negative.
+fn refuse_negative<'d>(cx: &RuleCx<'_>, mut dims: impl Iterator<Item = &'d Dim>) -> Result<(), Stop> {
+    match dims.find(|dim| cx.facts.at_least(dim, &Dim::zero()) == Some(false)) {
+        None => Ok(()),
+        Some(dim) => {
+            let message = format!("a size cannot be negative, but this one is {dim}");
+            Err(OpError::new(code::E0310, message).dims(&[dim]).into())
+        }
+    }
 }
 
 fn counts_differ(x: &Shape, target: &Shape, from: &Dim, to: &Dim) -> OpError {
@@ -143,7 +151,7 @@ fn reshape_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let mut sizes = cx.ints("shape")?;
     let wrong = || {
         EvalError(format!(
-            "reshape: {} elements of shape {:?} do not fill {:?}",
+            "reshape: {} elements of shape {:?} do not fill {}",
             x.len(),
             x.shape(),
             cx.attrs.get("shape").map(Attr::to_string).unwrap_or_default()
@@ -154,7 +162,7 @@ fn reshape_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     };
     if let Some(open) = sizes.iter().position(|&size| size == -1) {
         sizes[open] = 1;
-        let rest = checked(&sizes).filter(|rest| *rest > 0 && x.len() % rest == 0).ok_or_else(wrong)?;
+        let rest = checked(&sizes).filter(|rest| *rest > 0 && x.len().is_multiple_of(*rest)).ok_or_else(wrong)?;
         sizes[open] = (x.len() / rest) as i64;
     }
     if checked(&sizes) != Some(x.len()) {
@@ -331,11 +339,7 @@ fn broadcast_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         let message = format!("[{}] does not broadcast to [{target}]", x.shape);
         OpError::new(code::E0302, message).label(0, format!("[{}]", x.shape))
     };
-    for dim in &target.dims {
-        cx.require_at_least(dim, &Dim::zero(), || {
-            OpError::new(code::E0310, format!("a size cannot be negative, but this one is {dim}"))
-        })?;
-    }
+    refuse_negative(cx, target.dims.iter())?;
     let (shape, pairs) = match x.shape.broadcast(&target, cx.facts) {
         Broadcast::Shape(shape) => (shape, vec![]),
         Broadcast::Unproved(shape, pairs) => (shape, pairs),
@@ -363,7 +367,7 @@ fn broadcast_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit_strict::{dim, error, eval, iota, results, rule, rule_under, shape};
+    use crate::ops::testkit_strict::{dim, error, eval_one, iota, results, rule, rule_under, shape};
     use crate::types::Facts;
 
     fn to(text: &str) -> Attrs {
@@ -462,15 +466,15 @@ mod tests {
     #[test]
     fn values() {
         let x = iota(&[2, 3]);
-        assert_eq!(eval("reshape", &[x.clone()], to("3, -1")).shape(), [3, 2]);
-        assert_eq!(eval("permute", &[x.clone()], axes(&[1, 0])).as_i64(), Some(&[0, 3, 1, 4, 2, 5][..]));
+        assert_eq!(eval_one("reshape", &x, to("3, -1")).shape(), [3, 2]);
+        assert_eq!(eval_one("permute", &x, axes(&[1, 0])).as_i64(), Some(&[0, 3, 1, 4, 2, 5][..]));
         let x = iota(&[2, 1, 2]);
         let two = Attrs::new().with("axis0", Attr::int(0)).with("axis1", Attr::int(2));
-        assert_eq!(eval("transpose", &[x.clone()], two).as_i64(), Some(&[0, 2, 1, 3][..]));
-        assert_eq!(eval("squeeze", &[x.clone()], Attrs::new()).shape(), [2, 2]);
-        assert_eq!(eval("squeeze", &[x.clone()], axis(1)).shape(), [2, 2]);
-        assert_eq!(eval("unsqueeze", &[x.clone()], axis(-1)).shape(), [2, 1, 2, 1]);
-        let wide = eval("broadcast_to", &[x], to("2, 2, 2"));
+        assert_eq!(eval_one("transpose", &x, two).as_i64(), Some(&[0, 2, 1, 3][..]));
+        assert_eq!(eval_one("squeeze", &x, Attrs::new()).shape(), [2, 2]);
+        assert_eq!(eval_one("squeeze", &x, axis(1)).shape(), [2, 2]);
+        assert_eq!(eval_one("unsqueeze", &x, axis(-1)).shape(), [2, 1, 2, 1]);
+        let wide = eval_one("broadcast_to", &x, to("2, 2, 2"));
         assert_eq!(wide.as_i64(), Some(&[0, 1, 0, 1, 2, 3, 2, 3][..]));
     }
 }

@@ -141,6 +141,11 @@ pub fn eval(name: &str, operands: &[Tensor], attrs: Attrs) -> Tensor {
     }
 }
 
+/// [`eval`] of one operand.
+pub fn eval_one(name: &str, x: &Tensor, attrs: Attrs) -> Tensor {
+    eval(name, std::slice::from_ref(x), attrs)
+}
+
 pub fn floats(shape: &[usize], values: &[f32]) -> Tensor {
     Tensor::from_f32(shape.to_vec(), values.to_vec())
 }

@@ -84,6 +84,10 @@ pub fn window_count(cx: &mut RuleCx<'_>, size: &Dim, window: &AxisWindow, ceil_m
     Ok(count.minimum(&divided(&size.add(&window.padding), true)?))
 }
 
+/// No kernel, stride, padding or dilation of an evaluation is larger, so that their products fit a `usize`
+/// and no loop over a window runs for ever.
+const MAX_WINDOW: usize = 1 << 24;
+
 /// Windows in an evaluation: sizes of the padded plane's axes and of the grid of windows over them.
 pub struct Windows {
     /// Sizes of the axes that the windows slide over.
@@ -107,6 +111,10 @@ impl Windows {
         let dilated = cx.op.params.iter().any(|p| p.name == "dilation");
         let dilation = if dilated { cx.spatial("dilation", count)? } else { vec![1; count] };
         let padding = cx.spatial("padding", count)?;
+        let huge = |sizes: &[usize]| sizes.iter().any(|size| *size > MAX_WINDOW);
+        if [kernel, &stride, &padding, &dilation].into_iter().any(huge) {
+            return Err(EvalError(format!("{}: a window of more than {MAX_WINDOW} elements", cx.op.name)));
+        }
         if [kernel, &stride, &dilation].iter().any(|sizes| sizes.contains(&0)) {
             return Err(EvalError(format!("{}: kernel, stride and dilation must be at least 1", cx.op.name)));
         }

@@ -59,7 +59,7 @@ fn unknown_attributes_keep_what_is_clear() {
         other => panic!("{other:?}"),
     }
     let (text, _) = rule("conv2d", &["float32[...S]", "float32[O, 3, 3, 3]"], Attrs::new());
-    assert_eq!(text, "unknown float32[?, ?, ?, ?]");
+    assert_eq!(text, "unknown float32[?, O, ?, ?]");
 }
 
 #[test]
