@@ -355,7 +355,25 @@ fn calls_nest_so_deep_and_no_deeper() {
         for index in 0..depth {
             text += &format!("func @f{index}(%x: int64) -> int64 {{\n");
             if index + 1 < depth {
-                text += &format!("  %0 = call @f{}(%x) : int64\n  return %0\n}}\n", index + 1);
+                // Regions around the call need stack as well.
+                let next = index + 1;
+                text += &format!(
+                    "  %c = const bool [1] : bool
+  %y = if %c {{
+    %a = const int64 [0] : int64
+    %b = const int64 [1] : int64
+    %z = for i (%i: int64, %h: int64) in %a, %b, %x {{
+      %0 = call @f{next}(%h) : int64
+      yield %0
+    }} : int64
+    yield %z
+  }} else {{
+    yield %x
+  }} : int64
+  return %y
+}}
+"
+                );
             } else {
                 text += "  return %x\n}\n";
             }
