@@ -54,7 +54,9 @@ impl Builder<'_> {
         let mut instance = Instance { layer: id, path, hypers, members: vec![] };
         for member in &layer.members {
             let held = match &member.kind {
-                MemberKind::Storage(storage) => self.storage(&mut instance, &member.name, storage).map(Held::Storage),
+                MemberKind::Storage(storage) => {
+                    self.storage(&mut instance, &member.name, storage).map(|slot| Held::Storage(Box::new(slot)))
+                }
                 MemberKind::Constant { func, .. } => self.evaluate(&mut instance, *func).map(Held::Constant),
                 MemberKind::Sub(sub) => {
                     let env = instance.hypers.clone();

@@ -20,7 +20,7 @@ pub struct Instance {
 
 #[derive(Clone, Debug)]
 pub(super) enum Held {
-    Storage(Slot),
+    Storage(Box<Slot>),
     Constant(Tensor),
     Sub(Node),
 }

@@ -12,6 +12,8 @@ use std::io::Write;
 
 /// Calls within calls.
 const MAX_DEPTH: usize = 1000;
+/// Room for so many calls, each within a few regions; pages that are not touched cost nothing.
+const STACK_SIZE: usize = 256 << 20;
 
 /// How to run.
 #[derive(Clone, Debug, Default)]
@@ -26,7 +28,7 @@ pub struct RunOptions {
 pub struct Machine<'m> {
     module: &'m Verified,
     options: RunOptions,
-    output: Option<&'m mut dyn Write>,
+    output: Option<&'m mut (dyn Write + Send)>,
     turns: HashMap<(u32, String), u64>,
     depth: usize,
     /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
@@ -85,7 +87,7 @@ impl<'m> Machine<'m> {
     }
 
     /// Where `print` writes.
-    pub fn with_output(mut self, output: &'m mut dyn Write) -> Machine<'m> {
+    pub fn with_output(mut self, output: &'m mut (dyn Write + Send)) -> Machine<'m> {
         self.output = Some(output);
         self
     }
@@ -117,7 +119,13 @@ impl<'m> Machine<'m> {
         bind_shapes(function, &mut env, inputs)?;
         let path = instance.as_ref().map_or(String::new(), |instance| instance.path.clone());
         self.depth = 0;
-        self.call(function, instance, env, path, inputs.to_vec())
+        // Calls recur on the stack, and that of the caller's thread may be small.
+        std::thread::scope(|scope| {
+            let run = || self.call(function, instance, env, path, inputs.to_vec());
+            let thread = std::thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, run);
+            let thread = thread.map_err(|error| RunError::new(E0409, format!("no thread to run on: {error}")))?;
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     fn call(

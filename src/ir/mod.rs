@@ -57,6 +57,22 @@ pub struct Module {
     pub entry: Option<Entry>,
 }
 
+impl Module {
+    /// A function by its unique name.
+    pub fn function_named(&self, name: &str) -> Option<FuncId> {
+        self.functions.iter().position(|function| function.name == name).map(|index| FuncId(index as u32))
+    }
+
+    pub fn layer_named(&self, name: &str) -> Option<LayerId> {
+        self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
+    }
+
+    /// A method by its name in the source: `forward`.
+    pub fn method(&self, layer: LayerId, source_name: &str) -> Option<FuncId> {
+        self[layer].methods.iter().copied().find(|method| self[*method].source_name == source_name)
+    }
+}
+
 impl Index<LayerId> for Module {
     type Output = Layer;
     fn index(&self, id: LayerId) -> &Layer {

@@ -264,8 +264,7 @@ impl Printer<'_> {
         if let Some(doc) = &function.doc {
             self.plain(&format!("doc {doc:?}"));
         }
-        let named = |name: &str| self.module.layers.iter().position(|l| l.name == name).map(|i| LayerId(i as u32));
-        match (function.layer, implied_layer(&function.name, named)) {
+        match (function.layer, implied_layer(&function.name, |name| self.module.layer_named(name))) {
             (own, implied) if own == implied => {}
             (Some(own), _) => self.plain(&format!("layer {}", self.layer_name(own))),
             (None, _) => self.plain("free"),

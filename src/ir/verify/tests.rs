@@ -211,3 +211,82 @@ fn the_rest_of_the_instructions() {
         "%n is int64, not bool",
     );
 }
+
+#[test]
+fn no_module_makes_it_panic() {
+    let chars: Vec<char> = GOOD.chars().collect();
+    let mut refused = 0;
+    for (position, with) in (0..chars.len()).step_by(3).zip("xB2)i0nm.%".chars().cycle()) {
+        let mut changed = chars.clone();
+        changed[position] = with;
+        if let Ok(module) = read(&changed.iter().collect::<String>()) {
+            refused += usize::from(verify(module).is_err());
+        }
+    }
+    assert!(refused > 20, "{refused}");
+    // Ids out of range, and an instruction that contains itself.
+    let mut module = read(GOOD).unwrap();
+    module.functions[2].body.insts.push(crate::ir::InstId(999));
+    module.layers[0].methods.push(crate::ir::FuncId(999));
+    let errors = verify(module).unwrap_err();
+    assert_eq!(errors.len(), 2);
+    let mut module = read(GOOD).unwrap();
+    let function = &mut module.functions[2];
+    let index = function.insts.iter().position(|inst| matches!(inst.kind, crate::ir::InstKind::If { .. })).unwrap();
+    if let crate::ir::InstKind::If { then, .. } = &mut function.insts[index].kind {
+        then.insts.insert(0, crate::ir::InstId(index as u32));
+    }
+    let errors = verify(module).unwrap_err();
+    assert!(errors.iter().any(|error| error.message.contains("stands in two places")));
+}
+
+#[test]
+fn operations_are_checked_again_by_their_rules() {
+    let check = |line: &str| {
+        errors_of(&format!(
+            "func @f(%x: float32[n, 3], %w: float32[3, m], %b: bool) -> float32[n, m] {{
+  symbols n: int, m: int, e: float
+  {line} : float32[n, m]
+  return %y
+}}
+"
+        ))
+    };
+    assert_eq!(check("%y = matmul %x, %w"), "");
+    assert!(check("%y = matmul %w, %x").contains("f: `matmul`: "));
+    assert!(check("%y = matmul %x, %x").contains("f: `matmul`: "));
+    assert!(check("%y = matmul %x").contains("takes 2 operands, not 1"));
+    assert!(check("%y = matmul %x, %w {axis = 1}").contains("there is no attribute `axis`"));
+    assert!(check("%y = matmul %x, %b").contains("f: `matmul`: "));
+    assert!(check("%y = exp %x").contains("is float32[n, m], not float32[n, 3]"));
+    assert!(check("%y = zeros {shape = [n, m]}").contains("the attribute `dtype` is missing"));
+    assert!(check("%y = zeros {shape = [n, k], dtype = float32}").contains("`k` is not declared"));
+    assert!(check("%y = zeros {shape = [n, m], dtype = 3}").contains("the attribute `dtype` cannot be 3"));
+    assert_eq!(check("%y = full {shape = [n, m], value = (e) / (2.0), dtype = float32}"), "");
+    assert!(check("%y = sum %x {axis = n, keepdim = false}").contains("a rank or attribute is not known"));
+}
+
+#[test]
+fn parts_of_quantised_storage_have_the_types_of_its_scheme() {
+    let check = |line: &str| {
+        errors_of(&format!(
+            "layer L(n: int, k: int) {{
+  require k % 64 == 0 : \"groups\"
+  param w : float32[n, k] quantize ternary(axis=0)
+  param g : float32[n, k] quantize int4(group=64, symmetric=false)
+  method @L.f
+}}
+func @L.f() {{
+  {line}
+  return
+}}
+"
+        ))
+    };
+    assert_eq!(check("%0 = param \"w\" codes : trit[n, k]"), "");
+    assert_eq!(check("%0 = param \"w\" scale : float32[n]"), "");
+    assert_eq!(check("%0 = param \"g\" codes : uint8[n, k]"), "");
+    assert_eq!(check("%0 = param \"g\" scale : float32[n, k // 64]"), "");
+    assert!(check("%0 = param \"w\" zero_point : float32[n]").contains("has no such part"));
+    assert!(check("%0 = param \"w\" scale : float32").contains("is float32, not float32[n]"));
+}
