@@ -60,7 +60,7 @@ impl EntryArgs {
             ModeArg::Train => Mode::Train,
             ModeArg::Infer => Mode::Infer,
         };
-        Ok(EntryRequest { expr: self.entry.clone(), sets: options::parse_sets(&self.sets)?, mode })
+        Ok(EntryRequest { expr: self.entry.clone(), sets: options::parse_sets(&self.sets)?, mode, shapes: vec![] })
     }
 }
 

@@ -53,6 +53,8 @@ pub struct SessionOptions {
 pub struct Session {
     pub options: SessionOptions,
     pub project: Project,
+    /// What a script printed before it failed.
+    pub printed: String,
     diagnostics: Vec<Diagnostic>,
     opened: BTreeMap<String, FileId>,
 }
@@ -173,7 +175,8 @@ impl Session {
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }
-        let module = pipeline::lower(self, file, &request.entry)?;
+        let entry = EntryRequest { shapes: request.shapes.clone(), ..request.entry.clone() };
+        let module = pipeline::optimised(self, file, &entry)?;
         let weights = self.bind_weights(&module, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
@@ -192,7 +195,8 @@ impl Session {
         if pipeline::is_script(self, file, &request.entry)? {
             return pipeline::run_script(self, file, request.seed);
         }
-        let module = pipeline::lower(self, file, &request.entry)?;
+        let entry = EntryRequest { shapes: self.input_shapes(request)?, ..request.entry.clone() };
+        let module = pipeline::lower(self, file, &entry)?;
         let signature = model::signature(&module, request.method.as_deref());
         let (specs, dims) = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let wanted =
@@ -205,6 +209,17 @@ impl Session {
     pub fn test(&mut self, path: &str) -> Result<TestReport, Failed> {
         let file = self.open(path)?;
         pipeline::test(self, file)
+    }
+
+    /// Shapes of inputs that are known before lowering.
+    fn input_shapes(&mut self, request: &RunRequest) -> Result<Vec<(String, Vec<usize>)>, Failed> {
+        let mut shapes = request.shapes.clone();
+        for (name, path) in &request.inputs {
+            let set = self.load(path)?;
+            let tensor = set.tensors.get(name).or_else(|| set.tensors.values().next());
+            shapes.extend(tensor.map(|tensor| (name.clone(), tensor.shape().to_vec())));
+        }
+        Ok(shapes)
     }
 
     /// Reads a weights file and fits it to the model; `None` without a file.

@@ -29,6 +29,8 @@ pub struct EntryRequest {
     /// Hyperparameters of the entry's layer, values in Tri.
     pub sets: Vec<(String, String)>,
     pub mode: Mode,
+    /// Known shapes of inputs, for a `...` in the entry's signature.
+    pub shapes: Vec<(String, Vec<usize>)>,
 }
 
 /// `tritonc build`.

@@ -1,12 +1,17 @@
 //! The calls into the compiler's stages, one function each.
 
-use crate::base::code::E0404;
+use crate::base::code::{E0407, E0408, E0409};
 use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
 use crate::driver::inputs::BoundInputs;
-use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, RunRequest, RunResult, Session, TestReport};
-use crate::ir;
+use crate::driver::{
+    Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
+};
+use crate::interp::{Instance, Machine, RunError, RunOptions};
+use crate::ir::{self, Part};
+use crate::{lower, passes, syntax};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// A target that `build` can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,25 +28,201 @@ pub fn targets() -> Vec<TargetInfo> {
 }
 
 /// Parses and checks a file and the modules it uses, recording what there is to say.
-pub fn check(session: &mut Session, file: FileId) -> Result<(), Failed> {
-    let _ = file;
+pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();
     session.report_all(diagnostics)
 }
 
 /// Checks a file, finds the entry and lowers it.
-pub fn lower(session: &mut Session, _file: FileId, _entry: &EntryRequest) -> Result<ir::Verified, Failed> {
-    Err(not_connected(session, "lowering"))
+pub fn lower(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+    check(session, file)?;
+    let request = lower::EntryRequest {
+        expr: entry.expr.clone(),
+        sets: entry.sets.clone(),
+        training: entry.mode == Mode::Train,
+        shapes: entry.shapes.clone(),
+    };
+    let module = lower::entry(&mut session.project, file, &request);
+    verified(session, module)
+}
+
+/// The only way on from lowering.
+fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verified, Failed> {
+    let module = module.map_err(|diagnostics| {
+        let _ = session.report_all(diagnostics);
+        Failed
+    })?;
+    ir::verify(module).map_err(|errors| internal(session, &errors))
+}
+
+/// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
+fn internal(session: &mut Session, errors: &[ir::verify::VerifyError]) -> Failed {
+    let mut diagnostic = Diagnostic::new(E0409, "internal error: the compiler made invalid IR; please report it");
+    for error in errors.iter().take(5) {
+        diagnostic = diagnostic.note(format!("{}: {}", error.function, error.message));
+    }
+    session.report(diagnostic);
+    Failed
 }
 
 /// The text of a stage, as a single artifact. For `Emit::Ir` the entry is lowered.
-pub fn emit_stage(
+pub fn emit_stage(session: &mut Session, file: FileId, stage: Emit, entry: &EntryRequest) -> Result<Artifact, Failed> {
+    let source = session.project.sources().get(file);
+    let stem = Path::new(&source.name).file_stem().map_or("main".into(), |stem| stem.to_string_lossy().into_owned());
+    let (extension, text) = match stage {
+        Emit::Tokens => ("tokens", syntax::print::tokens(&source.text)),
+        Emit::Ast => {
+            let items = syntax::split(&source.text).into_iter();
+            let texts = items.filter_map(|item| source.text.get(item.span.start as usize..item.span.end as usize));
+            let trees: Vec<String> = texts.map(|text| syntax::print::ast(&syntax::parse_item(text).ast)).collect();
+            ("ast", trees.join("\n"))
+        }
+        Emit::Ir => {
+            let module = optimised(session, file, entry)?;
+            ("ir", ir::printer::print(&module))
+        }
+    };
+    Ok(Artifact { path: format!("{stem}.{extension}"), bytes: text.into_bytes() })
+}
+
+/// The entry after the standard passes.
+pub fn optimised(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+    let module = lower(session, file, entry)?;
+    passes::run(module, STANDARD_PASSES).map_err(|error| {
+        session.report(Diagnostic::new(E0409, format!("internal error: {error}; please report it")));
+        Failed
+    })
+}
+
+/// What `build` runs before a target sees the module.
+const STANDARD_PASSES: &[&str] = &["fold", "cse", "dce"];
+
+/// Whether the file has top-level statements and no entry was asked for, so that `run` executes those.
+pub fn is_script(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<bool, Failed> {
+    check(session, file)?;
+    Ok(entry.expr.is_none() && lower::entry::is_script(&session.project, file))
+}
+
+/// Runs top-level statements.
+pub fn run_script(session: &mut Session, file: FileId, seed: u64) -> Result<RunResult, Failed> {
+    let module = lower::script(&session.project, file);
+    let module = verified(session, module)?;
+    let mut result = RunResult::default();
+    let Some(entry) = &module.entry else { return Ok(result) };
+    let Some(main) = module.method(entry.layer, "main") else { return Ok(result) };
+    let mut printed = vec![];
+    let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
+        let options = RunOptions { seed, record: false };
+        Machine::new(&module, options).with_output(&mut printed).run(&mut instance, main, &[])
+    });
+    result.printed = String::from_utf8_lossy(&printed).into_owned();
+    outcome.map_err(|error| {
+        // What was printed before the failure is shown all the same.
+        session.printed.push_str(&result.printed);
+        run_failed(session, &error)
+    })?;
+    Ok(result)
+}
+
+fn run_failed(session: &mut Session, error: &RunError) -> Failed {
+    session.report(run_diagnostic(error));
+    Failed
+}
+
+fn run_diagnostic(error: &RunError) -> Diagnostic {
+    let diagnostic = Diagnostic::new(error.code, error.message.clone());
+    match &error.loc {
+        Some(loc) => diagnostic.primary(loc.file, loc.span, "while running this"),
+        None => diagnostic,
+    }
+}
+
+/// Runs a method of the entry; without weights, with initial values under the request's seed.
+pub fn interpret(
     session: &mut Session,
-    _file: FileId,
-    _stage: Emit,
-    _entry: &EntryRequest,
-) -> Result<Artifact, Failed> {
-    Err(not_connected(session, "printing a stage"))
+    module: &ir::Verified,
+    request: &RunRequest,
+    inputs: &BoundInputs,
+    weights: Option<BTreeMap<String, Bound>>,
+) -> Result<RunResult, Failed> {
+    let name = request.method.as_deref().unwrap_or("forward");
+    let method = module.entry.as_ref().and_then(|entry| module.method(entry.layer, name));
+    let Some(method) = method else {
+        session.report(Diagnostic::new(E0407, format!("the entry has no method `{name}`")));
+        return Err(Failed);
+    };
+    let mut printed = vec![];
+    let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
+    let mut machine = Machine::new(module, options).with_output(&mut printed);
+    let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
+        let mut instance = Instance::entry(module, request.seed)?;
+        for (path, bound) in weights.into_iter().flatten() {
+            load(&mut instance, &path, bound)?;
+        }
+        // The weights as they were before the run changed any state.
+        let kept = if request.keep_weights { saved(&mut instance)? } else { BTreeMap::new() };
+        let outputs = machine.run(&mut instance, method, &inputs.tensors)?;
+        Ok((outputs, kept))
+    };
+    let outcome = run(&mut machine);
+    let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
+    drop(machine);
+    let (outputs, weights) = outcome.map_err(|error| run_failed(session, &error))?;
+    Ok(RunResult { outputs, printed: String::from_utf8_lossy(&printed).into_owned(), intermediates, weights })
+}
+
+/// Puts one parameter of a weights file into an instance.
+fn load(instance: &mut Instance, path: &str, bound: Bound) -> Result<(), RunError> {
+    match bound {
+        Bound::Plain(tensor) => instance.set(path, Part::Value, tensor),
+        Bound::Packed { codes, scale, zero_point } => {
+            instance.set(path, Part::Codes, codes)?;
+            instance.set(path, Part::Scale, scale)?;
+            zero_point.map_or(Ok(()), |zero_point| instance.set(path, Part::ZeroPoint, zero_point))
+        }
+    }
+}
+
+/// Every saved tensor of an instance, by its name in a weights file. Quantised ones are saved as their
+/// float values where the instance has them.
+fn saved(instance: &mut Instance) -> Result<BTreeMap<String, crate::types::Tensor>, RunError> {
+    let paths: Vec<String> = instance
+        .parameters()
+        .into_iter()
+        .filter(|parameter| parameter.storage.role != ir::Role::Transient)
+        .map(|parameter| parameter.path)
+        .collect();
+    paths.into_iter().map(|path| Ok((path.clone(), instance.get(&path, Part::Value)?))).collect()
+}
+
+/// Runs the `test` blocks of a file.
+pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
+    // An assertion that fails while compiling is a failed test, not an error in the file.
+    let diagnostics = session.project.check_all();
+    session.report_all(diagnostics.into_iter().filter(|diagnostic| diagnostic.code != E0408))?;
+    let lowered = lower::tests(&session.project, file);
+    let (tests, module) = lowered.map_err(|diagnostics| {
+        let _ = session.report_all(diagnostics);
+        Failed
+    })?;
+    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
+    let mut report = TestReport::default();
+    for test in tests {
+        let failure = match test.function {
+            Err(diagnostics) => Some(diagnostics.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")),
+            Ok(method) => run_test(&module, method).err().map(|error| {
+                let place = error.loc.map(|loc| format!("line {}: ", loc.line)).unwrap_or_default();
+                format!("{place}{}", error.message)
+            }),
+        };
+        report.tests.push(TestResult { name: test.name, failure });
+    }
+    Ok(report)
+}
+
+fn run_test(module: &ir::Verified, method: ir::FuncId) -> Result<(), RunError> {
+    let mut instance = Instance::entry(module, 0)?;
+    Machine::new(module, RunOptions::default()).run(&mut instance, method, &[]).map(|_| ())
 }
 
 /// The files of one target. With `weights` given, they are written beside the code.
@@ -52,36 +233,6 @@ pub fn emit(
     _request: &BuildRequest,
     _weights: Option<&BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
-    Err(not_connected(session, "emitting"))
-}
-
-/// Whether the file has top-level statements and no entry, so that `run` executes those.
-pub fn is_script(_session: &mut Session, _file: FileId, _entry: &EntryRequest) -> Result<bool, Failed> {
-    Ok(false)
-}
-
-/// Runs top-level statements.
-pub fn run_script(session: &mut Session, _file: FileId, _seed: u64) -> Result<RunResult, Failed> {
-    Err(not_connected(session, "running"))
-}
-
-/// Runs a method of the entry; without weights, with initial values under the request's seed.
-pub fn interpret(
-    session: &mut Session,
-    _module: &ir::Verified,
-    _request: &RunRequest,
-    _inputs: &BoundInputs,
-    _weights: Option<BTreeMap<String, Bound>>,
-) -> Result<RunResult, Failed> {
-    Err(not_connected(session, "running"))
-}
-
-/// Runs the `test` blocks of a file.
-pub fn test(session: &mut Session, _file: FileId) -> Result<TestReport, Failed> {
-    Err(not_connected(session, "testing"))
-}
-
-fn not_connected(session: &mut Session, what: &str) -> Failed {
-    session.report(Diagnostic::new(E0404, format!("{what} is not connected yet")));
-    Failed
+    session.report(Diagnostic::new(E0409, "emitting is not connected yet"));
+    Err(Failed)
 }

@@ -3,7 +3,7 @@
 //! A callee is seen through its own symbols: the names of its dim variables, its number parameters, and
 //! `d0`, `d1`, ... for the dims that a `...` stands for. Each call of it gives their values.
 
-use crate::analysis::db::{Place, Report, parse_item};
+use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::call::callee_name;
 use crate::analysis::elaborate::function::Callee;
@@ -313,7 +313,7 @@ impl<'db> Lowering<'_, 'db> {
             (std::mem::take(&mut elaborator.reports), std::mem::take(&mut elaborator.obligations));
         let result = result.and_then(|value| {
             let span = full.decl.name.span;
-            elaborator.results(value, span).map_err(|abort| abort)
+            elaborator.results(value, span)
         });
         let mut reports = reports;
         reports.append(&mut elaborator.reports);

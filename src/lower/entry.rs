@@ -16,7 +16,7 @@ use crate::lower::frame::Frame;
 use crate::lower::{Failure, Lowering};
 use crate::syntax::ast::{ExprKind, ItemKind, Pattern};
 use crate::syntax::items::RawKind;
-use crate::types::{Dim, HostExpr, HostValue, Shape, Symbol};
+use crate::types::{Dim, Shape, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instance, and how.
@@ -517,19 +517,4 @@ pub fn is_script(project: &Project, file: FileId) -> bool {
     let db: &dyn salsa::Database = project.database();
     let Some(source) = project.file(file) else { return false };
     items(db, source).iter().any(|item| item.kind(db) == RawKind::Stmt)
-}
-
-/// Values of an entry's hyperparameters, for headers.
-pub fn describe_args(args: &[(Symbol, HostValue)]) -> String {
-    let parts: Vec<String> = args.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    parts.join(", ")
-}
-
-/// A number as an expression without symbols.
-pub fn literal(value: &HostValue) -> Option<HostExpr> {
-    match value {
-        HostValue::Int(value) => Some(HostExpr::int(*value)),
-        HostValue::Float(value) => Some(HostExpr::Float(*value)),
-        HostValue::Bool(_) | HostValue::Str(_) => None,
-    }
 }
