@@ -405,6 +405,39 @@ impl Function {
         }
     }
 
+    /// Forgets symbols that nothing in the function uses.
+    pub fn drop_unused_symbols(&mut self) {
+        let used = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let note = |symbol: &Symbol| {
+            used.borrow_mut().insert(symbol.clone());
+            None
+        };
+        let dims = |ty: &TensorType| ty.shape.dims.iter().for_each(|dim| used.borrow_mut().extend(dim.symbols()));
+        self.values.iter().for_each(|value| dims(&value.ty));
+        self.host_args.iter().for_each(|(_, attr)| drop(attr.substitute(&note)));
+        for (obligation, _) in &self.obligations {
+            let (a, b) = obligation.sides();
+            used.borrow_mut().extend(a.symbols().into_iter().chain(b.symbols()));
+        }
+        for inst in &self.insts {
+            match &inst.kind {
+                InstKind::Op { attrs, .. } => attrs.iter().for_each(|(_, attr)| drop(attr.substitute(&note))),
+                InstKind::Host(expr) => used.borrow_mut().extend(expr.symbols()),
+                InstKind::Call { bindings, path, .. } => {
+                    bindings.iter().for_each(|(_, expr)| used.borrow_mut().extend(expr.symbols()));
+                    for segment in path.iter().flatten() {
+                        if let PathSegment::Index(dim) = segment {
+                            used.borrow_mut().extend(dim.symbols());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        let used = used.into_inner();
+        self.symbols.retain(|(symbol, _)| used.contains(symbol));
+    }
+
     /// The element type of a value; IR holds known ones only.
     pub fn dtype(&self, value: ValueId) -> DType {
         self[value].ty.dtype().unwrap_or(DType::Float32)

@@ -37,6 +37,8 @@ struct Bindings {
     values: Vec<(Symbol, HostExpr)>,
     /// Names that a new symbol must not take.
     taken: Vec<String>,
+    /// Dims of packs keep the caller's constants and relations, renamed; otherwise each is a symbol.
+    exact: bool,
 }
 
 impl Bindings {
@@ -45,8 +47,24 @@ impl Bindings {
         self.values.push((symbol, value));
     }
 
-    /// The symbol that stands for this dim of the caller.
+    /// What stands for this dim of the caller.
     fn dim(&mut self, dim: &Dim) -> Dim {
+        if self.exact {
+            for symbol in dim.symbols() {
+                self.symbol(&Dim::symbol(symbol.as_str()));
+            }
+            let known = |symbol: &Symbol| {
+                let value = HostExpr::Int(Dim::symbol(symbol.as_str()));
+                let (own, _) = self.values.iter().find(|(s, v)| *v == value && is_generated(s.as_str()))?;
+                Some(Dim::symbol(own.as_str()))
+            };
+            return dim.substitute_symbols(&known);
+        }
+        self.symbol(dim)
+    }
+
+    /// The symbol for a dim of the caller.
+    fn symbol(&mut self, dim: &Dim) -> Dim {
         let value = HostExpr::Int(dim.clone());
         if let Some((symbol, _)) = self.values.iter().find(|(s, v)| *v == value && is_generated(s.as_str())) {
             return Dim::symbol(symbol.as_str());
@@ -78,11 +96,14 @@ impl<'db> Lowering<'_, 'db> {
             Some(instance) => Some(self.layer(instance)?),
             None => None,
         };
-        // A number that the body demands is fixed, and the callee seen anew.
+        // A number that the body demands is fixed, and the callee seen anew. A body that holds for some
+        // sizes only is walked with those of the call.
+        let mut exact = false;
         loop {
-            let (callee, bindings) = self.view(request, layer)?;
+            let (callee, bindings) = self.view(request, layer, exact)?;
             match self.function(request, &callee, &bindings, layer, at) {
                 Ok(memo) => return self.emit_call(memo, request, &bindings, operands, at),
+                Err((Abort::Reported, _)) if !exact && !self.restart => exact = true,
                 Err((Abort::Demand(symbols), reports)) if !self.restart && !symbols.is_empty() => {
                     if !self.fix(request, layer, &symbols) {
                         return Err((Abort::Demand(symbols), reports));
@@ -119,9 +140,10 @@ impl<'db> Lowering<'_, 'db> {
         &mut self,
         request: &CallRequest<'db>,
         layer: Option<LayerId>,
+        exact: bool,
     ) -> Result<(Callee<'db>, Bindings), Failure<'db>> {
         let owner = self.function_owner(&request.function);
-        let mut bindings = Bindings::default();
+        let mut bindings = Bindings { exact, ..Bindings::default() };
         let instance = match &request.instance {
             Some(instance) => Some(self.own_view(instance)?),
             None => None,
@@ -174,6 +196,9 @@ impl<'db> Lowering<'_, 'db> {
         let symbol = Symbol::new(name);
         if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
             return constant(dim);
+        }
+        if bindings.exact {
+            return Ok(bindings.dim(dim));
         }
         bindings.bind(symbol, HostKind::Int, HostExpr::Int(dim.clone()));
         Ok(Dim::symbol(name))
@@ -309,8 +334,11 @@ impl<'db> Lowering<'_, 'db> {
         let db = self.db;
         let mut elaborator = Elaborator::new(db, self, full.item, full.ast);
         let result = elaborator.callee(callee);
-        let (reports, obligations) =
-            (std::mem::take(&mut elaborator.reports), std::mem::take(&mut elaborator.obligations));
+        let (reports, obligations, assumed) = (
+            std::mem::take(&mut elaborator.reports),
+            std::mem::take(&mut elaborator.obligations),
+            std::mem::take(&mut elaborator.assumed),
+        );
         let result = result.and_then(|value| {
             let span = full.decl.name.span;
             elaborator.results(value, span)
@@ -323,7 +351,10 @@ impl<'db> Lowering<'_, 'db> {
         visit_tensors(&result, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
         let loc = self.loc(Place { item: full.item, span: full.decl.name.span });
         let mut function = frame.finish(returns, loc);
-        function.obligations = obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))).collect();
+        let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
+        function.obligations = assumed.collect();
+        function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
+        function.drop_unused_symbols();
         let id = FuncId(self.module.functions.len() as u32);
         self.module.functions.push(function);
         if let Some(layer) = layer {
@@ -381,7 +412,9 @@ impl<'db> Lowering<'_, 'db> {
         let mut types: Vec<TensorType> = vec![];
         visit_tensors(&result, &mut |tensor| types.push(tensor.ty.clone()));
         let path = request.instance.as_ref().map(|i| path_segments(i.path.as_deref().unwrap_or(&[])));
-        let kind = InstKind::Call { func, bindings: bindings.values.clone(), path };
+        let used = &self.module[func].symbols;
+        let given = bindings.values.iter().filter(|(symbol, _)| used.iter().any(|(s, _)| s == symbol));
+        let kind = InstKind::Call { func, bindings: given.cloned().collect(), path };
         let values = self.emit(kind, operands, &types, at);
         Ok((Outcome { result, obligations }, values))
     }

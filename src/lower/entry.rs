@@ -269,6 +269,7 @@ impl<'db> Lowering<'_, 'db> {
         let result = walk.callee(callee).and_then(|value| walk.results(value, method.decl.name.span));
         let reports = std::mem::take(&mut walk.reports);
         let obligations = std::mem::take(&mut walk.obligations);
+        let assumed = std::mem::take(&mut walk.assumed);
         let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
         let value = match result {
             Ok(value) => value,
@@ -287,7 +288,10 @@ impl<'db> Lowering<'_, 'db> {
         visit_tensors(&value, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
         let loc = self.loc(Place { item: method.item, span: method.decl.name.span });
         let mut function = frame.finish(returns, loc);
-        function.obligations = obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))).collect();
+        let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
+        function.obligations = assumed.collect();
+        function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
+        function.drop_unused_symbols();
         self.module.functions.push(function);
         Ok(FuncId(self.module.functions.len() as u32 - 1))
     }

@@ -90,6 +90,9 @@ impl<'db> Elaborator<'_, 'db> {
         for expr in wheres {
             if let Value::Bool(cond) = self.expr(*expr)? {
                 self.assume(&cond, true);
+                if self.truth(&cond) != Some(true) || matches!(cond, Cond::Compare(..)) {
+                    self.assumed.extend(obligation_of(&cond, format!("{cond} must hold")));
+                }
             }
         }
         Ok(())

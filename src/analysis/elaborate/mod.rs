@@ -139,6 +139,8 @@ pub struct Elaborator<'w, 'db> {
     pub facts: Facts,
     pub reports: Vec<Report<'db>>,
     pub obligations: Vec<(Obligation, Place<'db>)>,
+    /// `where` facts taken for granted.
+    pub assumed: Vec<Obligation>,
     pub decisions: Decisions,
     /// Where a symbol was introduced, for messages.
     pub origins: BTreeMap<Symbol, Place<'db>>,
@@ -181,6 +183,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             facts: Facts::default(),
             reports: vec![],
             obligations: vec![],
+            assumed: vec![],
             decisions: Decisions::default(),
             origins: BTreeMap::new(),
             inferred: vec![],
