@@ -20,6 +20,7 @@ static BUILTIN: &[(&str, &str)] = embedded! {
     "pytorch/ops.toml"
     "pytorch/module.py.jinja"
     "pytorch/layer.py.jinja"
+    "pytorch/model.py.jinja"
     "pytorch/helpers/codes.py"
     "pytorch/helpers/elementwise.py"
     "pytorch/helpers/indexing.py"

@@ -29,6 +29,16 @@ impl Lines {
         self.lines.len()
     }
 
+    /// No lines yet, at the same depth.
+    pub fn clone_empty(&self) -> Lines {
+        Lines::new(self.depth)
+    }
+
+    /// Lines that are not comments.
+    pub fn code_lines(&self) -> usize {
+        self.lines.iter().filter(|line| !line.trim_start().starts_with('#')).count()
+    }
+
     /// Columns left of the text width.
     pub fn width(&self) -> usize {
         LINE_WIDTH.saturating_sub(self.depth * INDENT)

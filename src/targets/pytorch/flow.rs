@@ -212,10 +212,10 @@ impl Flow {
         self.fused.get(&inst).copied()
     }
 
-    /// Whether nothing after `position` needs the value, leaving out what happens in another branch.
-    pub fn is_dead(&self, value: ValueId, position: usize, other_branches: &[RangeInclusive<usize>]) -> bool {
+    /// Whether nothing at `bound` or later needs the value, leaving out what happens in another branch.
+    pub fn is_dead(&self, value: ValueId, bound: usize, other_branches: &[RangeInclusive<usize>]) -> bool {
         let elsewhere = |at: &usize| other_branches.iter().any(|range| range.contains(at));
-        self.uses[value.0 as usize].iter().all(|at| *at <= position || elsewhere(at))
+        self.uses[value.0 as usize].iter().all(|at| *at < bound || elsewhere(at))
     }
 }
 

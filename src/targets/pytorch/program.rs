@@ -245,7 +245,12 @@ impl<'m> Program<'m> {
 fn class_names(class: String, layer: &Layer) -> ClassNames {
     let mut namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
     let attributes = layer.members.iter().map(|m| (m.name.clone(), namer.fresh(&m.name))).collect();
-    let hypers = layer.hypers.iter().map(|h| (h.name.clone(), namer.fresh(h.name.as_str()))).collect();
+    // An argument of the constructor must not hide what the constructor calls.
+    let argument = |name: &Symbol| match IMPORTS.contains(&name.as_str()) {
+        true => format!("{name}_"),
+        false => name.to_string(),
+    };
+    let hypers = layer.hypers.iter().map(|h| (h.name.clone(), namer.fresh(&argument(&h.name)))).collect();
     ClassNames { class, attributes, hypers, namer }
 }
 

@@ -32,8 +32,6 @@ def read_safetensors(path):
 
 def load_weights(model, tensors):
     """Puts tensors in place by name; every misfit is listed in one error."""
-    tensors = dict(tensors)
-    adopt_packed(model, tensors)
     wanted = model.state_dict()
     problems = [f"missing: {name}" for name in wanted if name not in tensors]
     problems += [f"unexpected: {name}" for name in tensors if name not in wanted]

@@ -1,0 +1,72 @@
+//! The PyTorch target: one file of plain modules that need nothing but `torch`.
+//!
+//! | in the IR | in Python |
+//! | --- | --- |
+//! | layer | a subclass of `nn.Module`; hyperparameters are constructor arguments |
+//! | method | a method; `forward` for the layer's own |
+//! | free function | a native form from the table, else a function of the file |
+//! | value | a name from the source, or a part of the expression that uses it |
+//! | symbol of a shape | a local bound from `x.shape`, where it is used |
+//! | `quantize`, `dequantize` of one weight | `quantized(self.weight, Ternary(axis=0))`, straight through |
+//! | codes and scale of a weight (`--mode infer`) | `self.weight.dequantize()` of a `PackedWeight` |
+//!
+//! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
+//! variable, [`expression`] and [`special`] writing operations, [`numbers`] sizes and literals), [`layer`]
+//! writes classes, [`module`] the file.
+
+mod expression;
+mod flow;
+mod function;
+mod layer;
+mod module;
+mod numbers;
+mod program;
+mod region;
+mod special;
+
+use crate::ir::Verified;
+use crate::targets::table::Table;
+use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates};
+use crate::types::DType;
+
+pub struct PyTorch;
+
+/// Element types that PyTorch has arithmetic for; `uint16` and wider unsigned ones it can only hold.
+const DTYPES: &[DType] = &[
+    DType::Bool,
+    DType::Trit,
+    DType::Int4,
+    DType::Int8,
+    DType::Int16,
+    DType::Int32,
+    DType::Int64,
+    DType::UInt8,
+    DType::Float16,
+    DType::BFloat16,
+    DType::Float32,
+    DType::Float64,
+];
+
+impl Target for PyTorch {
+    fn name(&self) -> &'static str {
+        "pytorch"
+    }
+
+    fn description(&self) -> &'static str {
+        "PyTorch modules, one class per layer, in one file that needs nothing but torch"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
+    }
+
+    fn emit(
+        &self,
+        module: &Verified,
+        options: &EmitOptions,
+        templates: &Templates,
+    ) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        let table = Table::load(templates, self.name())?;
+        module::write(module, options, templates, &table).map(|file| vec![file])
+    }
+}
