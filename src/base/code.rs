@@ -122,6 +122,7 @@ codes! {
     E0406 "entry is ambiguous"
     E0407 "invalid entry or setting"
     E0408 "assertion failed"
+    E0409 "operation failed at run time"
     E0501 "invalid quantisation scheme"
     E0502 "value cannot be quantised"
     E0503 "invalid packed weights"

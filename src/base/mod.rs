@@ -3,6 +3,7 @@
 pub mod code;
 pub mod diagnostic;
 pub mod float;
+pub mod philox;
 pub mod render;
 pub mod source;
 pub mod span;

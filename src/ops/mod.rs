@@ -9,9 +9,36 @@
 //! tensors), a [`ParamKind::Tensors`] takes all there are. Everything else is an attribute, by name.
 
 pub mod attr;
+pub mod cast;
+pub mod create;
+mod elem;
+pub mod elementwise;
 pub mod error;
 pub mod eval;
+pub mod kernel;
+pub mod logic;
+pub mod math;
+pub mod quantize;
+pub mod random;
+pub mod reduce;
 pub mod rule;
+pub mod scan;
+#[cfg(test)]
+pub mod testkit;
+
+mod conv;
+pub mod gemm;
+mod index;
+mod join;
+mod matmul;
+mod pool;
+mod repeat;
+mod shape;
+mod slice;
+pub mod storage;
+#[cfg(test)]
+mod testkit_strict;
+mod window;
 
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
@@ -125,7 +152,25 @@ struct Registry {
 }
 
 /// The families, in the order of the documentation.
-static FAMILIES: &[(&str, &[Op])] = &[];
+static FAMILIES: &[(&str, &[Op])] = &[
+    ("Arithmetic", elementwise::OPS),
+    ("Mathematical functions", math::OPS),
+    ("Comparison and logic", logic::OPS),
+    ("Conversion", cast::OPS),
+    ("Reductions", reduce::OPS),
+    ("Scans and sorting", scan::OPS),
+    ("Creation", create::OPS),
+    ("Random numbers", random::OPS),
+    ("Quantisation", quantize::OPS),
+    ("matrix products", matmul::OPS),
+    ("convolution", conv::OPS),
+    ("pooling", pool::OPS),
+    ("shape", shape::OPS),
+    ("joining and splitting", join::OPS),
+    ("slices", slice::OPS),
+    ("indexing", index::OPS),
+    ("repetition", repeat::OPS),
+];
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
     let ops: Vec<&'static Op> = FAMILIES.iter().flat_map(|(_, ops)| ops.iter()).collect();

@@ -1,5 +1,10 @@
 //! Quantisation: schemes, codes and packed storage. The meaning of each scheme is in docs/numerics.md.
 
+pub mod codes;
+pub mod error;
+pub mod pack;
 pub mod scheme;
 
+pub use codes::{Quantized, dequantize, quantize};
+pub use error::QuantError;
 pub use scheme::{Scheme, SchemeKind, Ste, TernaryRule};

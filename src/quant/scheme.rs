@@ -75,6 +75,27 @@ impl Scheme {
         }
     }
 
+    /// Why the options do not go together, if they do not.
+    pub fn problem(&self) -> Option<String> {
+        let scheme = match self.kind {
+            SchemeKind::Ternary { rule: TernaryRule::AbsMean, kept_scale: true, .. } => {
+                Some("`scale=\"kept\"` goes with `rule=\"max\"` or `rule=\"fixed\"`")
+            }
+            SchemeKind::Ternary {
+                rule: TernaryRule::Max { .. } | TernaryRule::Fixed { .. }, stochastic: true, ..
+            } => Some("stochastic rounding goes with the rule `absmean` only"),
+            SchemeKind::Int { bits, .. } if bits != 4 && bits != 8 => Some("integer codes have 4 or 8 bits"),
+            SchemeKind::Ternary { .. } | SchemeKind::Int { .. } => None,
+        };
+        let options = match (self.axis, self.group) {
+            (Some(_), Some(_)) => Some("a scheme has `axis` or `group`, not both"),
+            (_, Some(group)) if group < 1 => Some("a group has at least one element"),
+            _ => None,
+        };
+        let scale = (!self.scale_dtype.is_float()).then_some("`scale_dtype` must be a float type");
+        scheme.or(options).or(scale).map(str::to_string)
+    }
+
     pub fn has_zero_point(&self) -> bool {
         matches!(self.kind, SchemeKind::Int { symmetric: false, .. })
     }

@@ -1,0 +1,286 @@
+//! The tensors of a layer's instance, by path.
+
+use crate::base::code::{E0409, E0701};
+use crate::interp::value::{apply, apply_one};
+use crate::interp::{Env, RunError, eval_dim};
+use crate::ir::{LayerId, Part, PathSegment, Storage};
+use crate::ops::{Attr, Attrs};
+use crate::quant::SchemeKind;
+use crate::types::{DType, Tensor};
+
+/// A layer with concrete hyperparameters and the tensors that it holds.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub layer: LayerId,
+    /// From the root: `blocks.0.attn`; empty for the root itself.
+    pub path: String,
+    pub hypers: Env,
+    pub(super) members: Vec<(String, Held)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Held {
+    Storage(Slot),
+    Constant(Tensor),
+    Sub(Node),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Node {
+    Instance(Box<Instance>),
+    List(Vec<Node>),
+    Function,
+}
+
+/// A `param`, `buffer` or `state` with its values. A quantised one has them as a float master, as codes
+/// with scales, or as both; what is missing is computed from what is there.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    pub storage: Storage,
+    pub shape: Vec<usize>,
+    value: Option<Tensor>,
+    codes: Option<Tensor>,
+    scale: Option<Tensor>,
+    zero_point: Option<Tensor>,
+}
+
+/// A tensor of an instance, as [`Instance::parameters`] lists it.
+#[derive(Clone, Debug)]
+pub struct ParameterRef<'a> {
+    /// `blocks.0.attn.q.weight`
+    pub path: String,
+    pub storage: &'a Storage,
+    /// The sizes of `storage.ty`.
+    pub shape: &'a [usize],
+    pub slot: &'a Slot,
+}
+
+impl Slot {
+    pub(super) fn new(storage: Storage, shape: Vec<usize>, value: Tensor) -> Slot {
+        Slot { storage, shape, value: Some(value), codes: None, scale: None, zero_point: None }
+    }
+
+    fn part_mut(&mut self, part: Part) -> &mut Option<Tensor> {
+        match part {
+            Part::Value => &mut self.value,
+            Part::Codes => &mut self.codes,
+            Part::Scale => &mut self.scale,
+            Part::ZeroPoint => &mut self.zero_point,
+        }
+    }
+
+    /// A part, computed from the others if it is not there.
+    pub fn read(&mut self, part: Part) -> Result<Tensor, RunError> {
+        if let Some(tensor) = self.part_mut(part) {
+            return Ok(tensor.clone());
+        }
+        if part == Part::Value {
+            self.value = Some(self.dequantised()?);
+        } else if let Some(value) = self.value.clone() {
+            self.quantise(value)?;
+        }
+        self.part_mut(part).clone().ok_or_else(|| RunError::new(E0701, format!("{part:?} has no value")))
+    }
+
+    fn scheme_attrs(&self) -> Result<Attrs, RunError> {
+        let scheme = self.storage.scheme.clone().ok_or_else(|| RunError::new(E0701, "it is not quantised"))?;
+        Ok(Attrs::new().with("scheme", Attr::Scheme(scheme)))
+    }
+
+    fn quantise(&mut self, value: Tensor) -> Result<(), RunError> {
+        let mut parts = apply("quantize", &[value], &self.scheme_attrs()?)?.into_iter();
+        (self.codes, self.scale, self.zero_point) = (parts.next(), parts.next(), parts.next());
+        Ok(())
+    }
+
+    fn dequantised(&self) -> Result<Tensor, RunError> {
+        let (Some(codes), Some(scale)) = (self.codes.clone(), self.scale.clone()) else {
+            return Err(RunError::new(E0701, "codes or scales are missing"));
+        };
+        let dtype = self.storage.ty.elem.clone();
+        let attrs = self.scheme_attrs()?.with("dtype", Attr::DType(dtype));
+        let operands: Vec<Tensor> = [codes, scale].into_iter().chain(self.zero_point.clone()).collect();
+        apply_one("dequantize", &operands, &attrs)
+    }
+
+    /// Replaces a part; setting the value drops the codes, and the other way round.
+    fn set(&mut self, part: Part, tensor: Tensor) -> Result<(), String> {
+        match part {
+            Part::Value => {
+                let dtype = self.storage.ty.dtype().unwrap_or(DType::Float32);
+                if tensor.dtype() != dtype || tensor.shape() != self.shape {
+                    let found = describe(&tensor);
+                    return Err(format!("is {found}, not {dtype}{:?}", self.shape));
+                }
+                (self.codes, self.scale, self.zero_point) = (None, None, None);
+                self.value = Some(tensor);
+            }
+            Part::Codes => {
+                self.codes = Some(self.unpacked(tensor)?);
+                self.value = None;
+            }
+            Part::Scale => {
+                self.scale = Some(tensor);
+                self.value = None;
+            }
+            Part::ZeroPoint => {
+                self.zero_point = Some(tensor);
+                self.value = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Codes one by one; they may come packed into bytes, as weights files have them.
+    fn unpacked(&self, codes: Tensor) -> Result<Tensor, String> {
+        let scheme = self.storage.scheme.as_ref().ok_or("is not quantised")?;
+        let dtype = scheme.code_dtype();
+        let codes = match (codes.dtype(), self.shape.last()) {
+            (DType::UInt8, Some(size)) if codes.shape() != self.shape || dtype != DType::UInt8 => {
+                let format = if matches!(scheme.kind, SchemeKind::Ternary { .. }) { "ternary2" } else { "int4" };
+                let attrs = Attrs::new()
+                    .with("format", Attr::Str(format.into()))
+                    .with("size", Attr::int(*size as i64))
+                    .with("dtype", Attr::DType(dtype.into()));
+                apply_one("unpack", &[codes], &attrs).map_err(|error| error.message)?
+            }
+            _ => codes,
+        };
+        if codes.dtype() != dtype || codes.shape() != self.shape {
+            return Err(format!("has codes {}, not {dtype}{:?}", describe(&codes), self.shape));
+        }
+        Ok(codes)
+    }
+}
+
+/// `float32[2, 3]`
+pub(super) fn describe(tensor: &Tensor) -> String {
+    format!("{}{:?}", tensor.dtype(), tensor.shape())
+}
+
+impl Instance {
+    /// Every storage of the instance and of its parts, in order of declaration.
+    pub fn parameters(&self) -> Vec<ParameterRef<'_>> {
+        let mut found = vec![];
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<ParameterRef<'a>>) {
+        for (name, held) in &self.members {
+            match held {
+                Held::Storage(slot) => found.push(ParameterRef {
+                    path: join(&self.path, name),
+                    storage: &slot.storage,
+                    shape: &slot.shape,
+                    slot,
+                }),
+                Held::Sub(node) => node.collect(found),
+                Held::Constant(_) => {}
+            }
+        }
+    }
+
+    fn held_mut(&mut self, name: &str) -> Option<&mut Held> {
+        self.members.iter_mut().find(|(own, _)| own == name).map(|(_, held)| held)
+    }
+
+    /// The storage at a path from this instance.
+    pub fn slot_mut(&mut self, path: &str) -> Option<&mut Slot> {
+        let Some((head, rest)) = path.split_once('.') else {
+            return match self.held_mut(path)? {
+                Held::Storage(slot) => Some(slot),
+                Held::Constant(_) | Held::Sub(_) => None,
+            };
+        };
+        match self.held_mut(head)? {
+            Held::Sub(node) => node.slot_mut(rest),
+            Held::Storage(_) | Held::Constant(_) => None,
+        }
+    }
+
+    /// Gives a storage new values: the value itself, or a part of its quantised form as it is.
+    pub fn set(&mut self, path: &str, part: Part, tensor: Tensor) -> Result<(), RunError> {
+        let no_such = || RunError::new(E0701, format!("the model has no `{path}`"));
+        let slot = self.slot_mut(path).ok_or_else(no_such)?;
+        slot.set(part, tensor).map_err(|fault| RunError::new(E0701, format!("`{path}` {fault}")))
+    }
+
+    /// The value of a storage, or a part of its quantised form.
+    pub fn get(&mut self, path: &str, part: Part) -> Result<Tensor, RunError> {
+        let no_such = || RunError::new(E0701, format!("the model has no `{path}`"));
+        let slot = self.slot_mut(path).ok_or_else(no_such)?;
+        slot.read(part).map_err(|error| RunError { message: format!("`{path}`: {}", error.message), ..error })
+    }
+
+    /// What `param` reads: an own storage or constant.
+    pub(super) fn read_member(&mut self, name: &str, part: Part) -> Result<Tensor, RunError> {
+        let path = join(&self.path, name);
+        match self.held_mut(name) {
+            Some(Held::Storage(slot)) => {
+                slot.read(part).map_err(|error| RunError { message: format!("`{path}`: {}", error.message), ..error })
+            }
+            Some(Held::Constant(tensor)) => Ok(tensor.clone()),
+            Some(Held::Sub(_)) | None => Err(RunError::new(E0409, format!("`{path}` has no value yet"))),
+        }
+    }
+
+    /// What `set_state` does; the verifier has seen to types.
+    pub(super) fn write_member(&mut self, name: &str, tensor: Tensor) {
+        if let Some(Held::Storage(slot)) = self.held_mut(name) {
+            slot.value = Some(tensor);
+        }
+    }
+
+    /// The instance at a path of the IR.
+    pub(super) fn at(&mut self, path: &[PathSegment], env: &Env) -> Result<&mut Instance, RunError> {
+        let mut instance = self;
+        let mut segments = path.iter().peekable();
+        while let Some(segment) = segments.next() {
+            let own = instance.path.clone();
+            let lost = |what: &str| RunError::new(E0409, format!("`{own}` has no part {what}"));
+            let PathSegment::Field(name) = segment else { return Err(lost("by position")) };
+            let Some(Held::Sub(node)) = instance.held_mut(name) else { return Err(lost(name)) };
+            let mut node: &mut Node = node;
+            while let Some(PathSegment::Index(dim)) = segments.peek() {
+                segments.next();
+                let index = eval_dim(dim, env).and_then(|index| usize::try_from(index).ok());
+                let element = match (node, index) {
+                    (Node::List(elements), Some(index)) => elements.get_mut(index),
+                    _ => None,
+                };
+                node = element.ok_or_else(|| lost(&format!("{name}[{dim}]")))?;
+            }
+            instance = match node {
+                Node::Instance(next) => next,
+                Node::List(_) | Node::Function => return Err(lost(name)),
+            };
+        }
+        Ok(instance)
+    }
+}
+
+impl Node {
+    fn collect<'a>(&'a self, found: &mut Vec<ParameterRef<'a>>) {
+        match self {
+            Node::Instance(instance) => instance.collect(found),
+            Node::List(elements) => elements.iter().for_each(|element| element.collect(found)),
+            Node::Function => {}
+        }
+    }
+
+    fn slot_mut(&mut self, path: &str) -> Option<&mut Slot> {
+        match self {
+            Node::Instance(instance) => instance.slot_mut(path),
+            Node::List(elements) => {
+                let (index, rest) = path.split_once('.')?;
+                elements.get_mut(index.parse::<usize>().ok()?)?.slot_mut(rest)
+            }
+            Node::Function => None,
+        }
+    }
+}
+
+pub(super) fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}

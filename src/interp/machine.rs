@@ -1,0 +1,347 @@
+//! Runs functions, instruction by instruction.
+
+use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
+use crate::interp::bind::bind_shapes;
+use crate::interp::value::scalar;
+use crate::interp::{Env, Instance, RunError, broken, display, eval_expr, seed};
+use crate::ir::{
+    FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified,
+};
+use crate::ops::{Attrs, EvalCx, OpId};
+use crate::types::{HostExpr, HostValue, Symbol, Tensor};
+use std::collections::HashMap;
+use std::io::Write;
+
+/// Calls within calls.
+const MAX_DEPTH: usize = 1000;
+
+/// How to run.
+#[derive(Clone, Debug, Default)]
+pub struct RunOptions {
+    /// What `rng` derives its seeds from.
+    pub seed: u64,
+    /// Keep every value that has a name in the source.
+    pub record: bool,
+}
+
+/// Runs functions of a module; counts the turns of its random sites over all runs.
+pub struct Machine<'m> {
+    module: &'m Verified,
+    options: RunOptions,
+    output: Option<&'m mut dyn Write>,
+    turns: HashMap<(u32, String), u64>,
+    depth: usize,
+    /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
+    pub recorded: Vec<(String, Tensor)>,
+    record_counts: HashMap<String, u64>,
+}
+
+/// One call.
+struct Frame<'m> {
+    function: &'m Function,
+    env: Env,
+    values: Vec<Option<Tensor>>,
+    /// Of the instance that runs, also within free functions.
+    path: String,
+}
+
+impl Frame<'_> {
+    fn get(&self, value: ValueId) -> Result<Tensor, RunError> {
+        let tensor = self.values.get(value.0 as usize).cloned().flatten();
+        tensor.ok_or_else(|| RunError::new(E0409, "a value is used before it is computed"))
+    }
+
+    fn all(&self, values: &[ValueId]) -> Result<Vec<Tensor>, RunError> {
+        values.iter().map(|value| self.get(*value)).collect()
+    }
+
+    fn set(&mut self, value: ValueId, tensor: Tensor) {
+        if let Some(slot) = self.values.get_mut(value.0 as usize) {
+            *slot = Some(tensor);
+        }
+    }
+
+    fn set_all(&mut self, values: &[ValueId], tensors: Vec<Tensor>) {
+        values.iter().zip(tensors).for_each(|(value, tensor)| self.set(*value, tensor));
+    }
+
+    fn int(&self, value: ValueId) -> Result<i64, RunError> {
+        let tensor = self.get(value)?;
+        let first = tensor.as_i64().and_then(|values| values.first().copied());
+        first.ok_or_else(|| RunError::new(E0409, "an int scalar is missing"))
+    }
+}
+
+impl<'m> Machine<'m> {
+    /// A machine that writes no output.
+    pub fn new(module: &'m Verified, options: RunOptions) -> Machine<'m> {
+        Machine {
+            module,
+            options,
+            output: None,
+            turns: HashMap::new(),
+            depth: 0,
+            recorded: vec![],
+            record_counts: HashMap::new(),
+        }
+    }
+
+    /// Where `print` writes.
+    pub fn with_output(mut self, output: &'m mut dyn Write) -> Machine<'m> {
+        self.output = Some(output);
+        self
+    }
+
+    /// Runs a method of the instance, or a free function on its behalf.
+    pub fn run(&mut self, instance: &mut Instance, func: FuncId, inputs: &[Tensor]) -> Result<Vec<Tensor>, RunError> {
+        self.run_with(Some(instance), func, &[], inputs)
+    }
+
+    /// The same with values for symbols that shapes do not tell, and without an instance where the
+    /// function is free.
+    pub fn run_with(
+        &mut self,
+        instance: Option<&mut Instance>,
+        func: FuncId,
+        bindings: &[(Symbol, HostValue)],
+        inputs: &[Tensor],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let function: &'m Function = &self.module[func];
+        if function.layer.is_some() && function.layer != instance.as_ref().map(|instance| instance.layer) {
+            return Err(RunError::new(E0409, format!("`{}` is a method of another layer", function.name)));
+        }
+        let mut env = match (&instance, function.layer) {
+            (Some(instance), Some(_)) => instance.hypers.clone(),
+            _ => Env::new(),
+        };
+        let own = bindings.iter().filter(|(name, _)| function.symbols.iter().any(|(symbol, _)| symbol == name));
+        env.extend(own.cloned());
+        bind_shapes(function, &mut env, inputs)?;
+        let path = instance.as_ref().map_or(String::new(), |instance| instance.path.clone());
+        self.depth = 0;
+        self.call(function, instance, env, path, inputs.to_vec())
+    }
+
+    fn call(
+        &mut self,
+        function: &'m Function,
+        instance: Option<&mut Instance>,
+        env: Env,
+        path: String,
+        inputs: Vec<Tensor>,
+    ) -> Result<Vec<Tensor>, RunError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(RunError::new(E0409, format!("calls nest deeper than {MAX_DEPTH}")).or_at(function.loc));
+        }
+        for (obligation, loc) in &function.obligations {
+            if let Some(message) = broken(obligation, &env) {
+                let message = format!("`{}`: {message}", function.source_name);
+                return Err(RunError::new(E0403, message).or_at(*loc).or_at(function.loc));
+            }
+        }
+        let mut frame = Frame { function, env, values: vec![None; function.values.len()], path };
+        frame.set_all(&function.params, inputs);
+        self.depth += 1;
+        let results = self.region(&mut frame, instance, &function.body);
+        self.depth -= 1;
+        results
+    }
+
+    /// Runs a region and gives what its terminator does.
+    fn region(
+        &mut self,
+        frame: &mut Frame<'m>,
+        mut instance: Option<&mut Instance>,
+        region: &'m Region,
+    ) -> Result<Vec<Tensor>, RunError> {
+        for id in &region.insts {
+            let inst = self.inst_of(frame, *id);
+            if matches!(inst.kind, InstKind::Yield | InstKind::Return) {
+                return frame.all(&inst.operands);
+            }
+            let results = self.inst(frame, instance.as_deref_mut(), inst).map_err(|error| error.or_at(inst.loc))?;
+            frame.set_all(&inst.results, results);
+            if self.options.record {
+                self.record(frame, inst)?;
+            }
+        }
+        Ok(vec![])
+    }
+
+    fn inst_of(&self, frame: &Frame<'m>, id: InstId) -> &'m Inst {
+        let function: &'m Function = frame.function;
+        &function[id]
+    }
+
+    fn inst(
+        &mut self,
+        frame: &mut Frame<'m>,
+        instance: Option<&mut Instance>,
+        inst: &'m Inst,
+    ) -> Result<Vec<Tensor>, RunError> {
+        match &inst.kind {
+            InstKind::Op { op, attrs } => self.op(frame, inst, *op, attrs),
+            InstKind::Param { name, part } => Ok(vec![own(instance)?.read_member(name, *part)?]),
+            InstKind::Const(tensor) => Ok(vec![tensor.clone()]),
+            InstKind::Host(expr) => self.host(frame, inst, expr),
+            InstKind::Rng { site } => {
+                let turn = self.turns.entry((*site, frame.path.clone())).or_insert(0);
+                let seed = seed::of_site(self.options.seed, *site, &frame.path, *turn);
+                *turn += 1;
+                Ok(vec![Tensor::scalar_i64(seed as i64)])
+            }
+            InstKind::Call { func, bindings, path } => {
+                self.inner_call(frame, instance, inst, *func, bindings, path.as_deref())
+            }
+            InstKind::If { then, otherwise } => {
+                let [condition] = inst.operands.as_slice() else { return Ok(vec![]) };
+                let region = if frame.int(*condition)? != 0 { then } else { otherwise };
+                self.region(frame, instance, region)
+            }
+            InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
+            InstKind::While { cond, body } => self.while_loop(frame, instance, inst, cond, body),
+            InstKind::SetState { name } => {
+                let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
+                let tensor = frame.get(*value)?;
+                own(instance)?.write_member(name, tensor);
+                Ok(vec![])
+            }
+            InstKind::Assert { message } => {
+                let [condition] = inst.operands.as_slice() else { return Ok(vec![]) };
+                if frame.int(*condition)? == 0 {
+                    return Err(RunError::new(E0408, message.clone()));
+                }
+                Ok(vec![])
+            }
+            InstKind::Print { pieces } => self.print(frame, inst, pieces),
+            InstKind::Yield | InstKind::Return => Ok(vec![]),
+        }
+    }
+
+    fn op(&mut self, frame: &Frame<'m>, inst: &Inst, op: OpId, attrs: &Attrs) -> Result<Vec<Tensor>, RunError> {
+        let operands = frame.all(&inst.operands)?;
+        let attrs = attrs.map(|attr| attr.resolve(&|symbol| frame.env.get(symbol).cloned()));
+        let op = op.get();
+        let cx = EvalCx { op, operands: &operands, attrs: &attrs };
+        (op.eval)(&cx).map_err(|error| RunError::new(E0409, error.0))
+    }
+
+    fn host(&self, frame: &Frame<'m>, inst: &Inst, expr: &HostExpr) -> Result<Vec<Tensor>, RunError> {
+        let [result] = inst.results.as_slice() else { return Ok(vec![]) };
+        let value = eval_expr(expr, &frame.env);
+        let value = value.ok_or_else(|| RunError::new(E0310, format!("`{expr}` has no value")))?;
+        Ok(vec![scalar(frame.function.dtype(*result), &value)])
+    }
+
+    fn inner_call(
+        &mut self,
+        frame: &Frame<'m>,
+        instance: Option<&mut Instance>,
+        inst: &Inst,
+        func: FuncId,
+        bindings: &[(Symbol, HostExpr)],
+        path: Option<&[PathSegment]>,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let function: &'m Function = &self.module[func];
+        let inputs = frame.all(&inst.operands)?;
+        let mut bound = Env::new();
+        for (name, expr) in bindings {
+            let value = eval_expr(expr, &frame.env);
+            let value = value.ok_or_else(|| RunError::new(E0310, format!("`{name} = {expr}` has no value")))?;
+            bound.insert(name.clone(), value);
+        }
+        let Some(path) = path else {
+            // A free function draws its random numbers as the instance that called it.
+            return self.call(function, None, bound, frame.path.clone(), inputs);
+        };
+        let callee = own(instance)?.at(path, &frame.env)?;
+        bound.extend(callee.hypers.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let path = callee.path.clone();
+        self.call(function, Some(callee), bound, path, inputs)
+    }
+
+    fn for_loop(
+        &mut self,
+        frame: &mut Frame<'m>,
+        mut instance: Option<&mut Instance>,
+        inst: &'m Inst,
+        index: &Symbol,
+        body: &'m Region,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let ([start, stop, initial @ ..], [counter, params @ ..]) = (inst.operands.as_slice(), body.params.as_slice())
+        else {
+            return Ok(vec![]);
+        };
+        let (start, stop) = (frame.int(*start)?, frame.int(*stop)?);
+        let mut carried = frame.all(initial)?;
+        for turn in start..stop {
+            frame.env.insert(index.clone(), HostValue::Int(turn));
+            frame.set(*counter, Tensor::scalar_i64(turn));
+            frame.set_all(params, carried);
+            carried = self.region(frame, instance.as_deref_mut(), body)?;
+        }
+        frame.env.remove(index);
+        Ok(carried)
+    }
+
+    fn while_loop(
+        &mut self,
+        frame: &mut Frame<'m>,
+        mut instance: Option<&mut Instance>,
+        inst: &'m Inst,
+        cond: &'m Region,
+        body: &'m Region,
+    ) -> Result<Vec<Tensor>, RunError> {
+        let mut carried = frame.all(&inst.operands)?;
+        loop {
+            frame.set_all(&cond.params, carried.clone());
+            let condition = self.region(frame, instance.as_deref_mut(), cond)?;
+            let goes_on = condition.first().and_then(|tensor| tensor.as_i64()?.first().copied());
+            if goes_on != Some(1) {
+                return Ok(carried);
+            }
+            frame.set_all(&body.params, carried);
+            carried = self.region(frame, instance.as_deref_mut(), body)?;
+        }
+    }
+
+    fn print(&mut self, frame: &Frame<'m>, inst: &Inst, pieces: &[PrintPiece]) -> Result<Vec<Tensor>, RunError> {
+        let mut operands = frame.all(&inst.operands)?.into_iter();
+        let parts: Vec<String> = pieces
+            .iter()
+            .filter_map(|piece| match piece {
+                PrintPiece::Text(text) => Some(text.clone()),
+                PrintPiece::Operand => operands.next().map(|tensor| display::show(&tensor)),
+            })
+            .collect();
+        if let Some(output) = &mut self.output {
+            let written = writeln!(output, "{}", parts.join(" "));
+            written.map_err(|error| RunError::new(E0802, format!("the output cannot be written: {error}")))?;
+        }
+        Ok(vec![])
+    }
+
+    /// Keeps the results that have names. Free functions and methods other than `forward` put theirs in.
+    fn record(&mut self, frame: &Frame<'m>, inst: &Inst) -> Result<(), RunError> {
+        for result in &inst.results {
+            let Some(name) = &frame.function[*result].name else { continue };
+            let function = frame.function.source_name.as_str();
+            let scope = if function == "forward" { None } else { Some(function) };
+            let parts: Vec<&str> =
+                [Some(frame.path.as_str()), scope, Some(name)].into_iter().flatten().filter(|p| !p.is_empty()).collect();
+            let mut key = parts.join(".");
+            let count = self.record_counts.entry(key.clone()).or_insert(0);
+            *count += 1;
+            if *count > 1 {
+                key = format!("{key}#{count}");
+            }
+            self.recorded.push((key, frame.get(*result)?));
+        }
+        Ok(())
+    }
+}
+
+/// The instance of a method that runs.
+fn own(instance: Option<&mut Instance>) -> Result<&mut Instance, RunError> {
+    instance.ok_or_else(|| RunError::new(E0409, "a free function has no members"))
+}

@@ -1,0 +1,53 @@
+//! Sizes, and operations of the registry that the interpreter itself uses.
+
+use crate::base::code::{E0310, E0409};
+use crate::interp::{Env, RunError, eval_dim};
+use crate::ops::{self, Attr, Attrs, EvalCx};
+use crate::types::{DType, HostValue, Tensor, TensorType, tensor};
+
+/// No tensor may have more elements: such a size is a mistake, and memory would not hold it.
+const MAX_ELEMENTS: usize = 1 << 32;
+
+/// The sizes of a type whose symbols have values.
+pub(super) fn concrete_shape(ty: &TensorType, env: &Env) -> Result<Vec<usize>, RunError> {
+    let dims = ty.shape.known().unwrap_or_default();
+    let mut sizes = vec![];
+    let mut count = 1usize;
+    for dim in dims {
+        let size = eval_dim(dim, env).ok_or_else(|| RunError::new(E0310, format!("the size `{dim}` has no value")))?;
+        let Ok(size) = usize::try_from(size) else {
+            return Err(RunError::new(E0310, format!("the size `{dim}` is {size}")));
+        };
+        count = count.saturating_mul(size);
+        sizes.push(size);
+    }
+    if count > MAX_ELEMENTS {
+        return Err(RunError::new(E0310, format!("a tensor {ty} of {sizes:?} is too large")));
+    }
+    Ok(sizes)
+}
+
+/// A host number as a scalar tensor.
+pub(super) fn scalar(dtype: DType, value: &HostValue) -> Tensor {
+    match value {
+        HostValue::Int(value) if !dtype.is_float() => Tensor::from_i64(dtype, vec![], vec![tensor::wrap(dtype, *value)]),
+        value => Tensor::from_f64(dtype, vec![], [value.as_float().unwrap_or(f64::NAN)]),
+    }
+}
+
+/// Runs an operation of the registry.
+pub(super) fn apply(name: &str, operands: &[Tensor], attrs: &Attrs) -> Result<Vec<Tensor>, RunError> {
+    let op = ops::find(name).ok_or_else(|| RunError::new(E0409, format!("there is no operation `{name}`")))?.get();
+    let cx = EvalCx { op, operands, attrs };
+    (op.eval)(&cx).map_err(|error| RunError::new(E0409, error.0))
+}
+
+/// The first result of an operation.
+pub(super) fn apply_one(name: &str, operands: &[Tensor], attrs: &Attrs) -> Result<Tensor, RunError> {
+    let first = apply(name, operands, attrs)?.into_iter().next();
+    first.ok_or_else(|| RunError::new(E0409, format!("`{name}` gave nothing")))
+}
+
+pub(super) fn shape_attr(sizes: &[usize]) -> Attr {
+    Attr::Ints(sizes.iter().map(|size| crate::types::Dim::constant(*size as i64)).collect())
+}

@@ -1,0 +1,548 @@
+//! Arithmetic and bit operations, element by element.
+//!
+//! Operands broadcast and have one element type. Floats are rounded once, integers wrap. `uint64` is
+//! stored by its bits, so only operations that read the sign treat it apart.
+
+use crate::base::code;
+use crate::ops::kernel::{binary, order_key, unary};
+use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::types::tensor::{round_f64, saturate};
+use crate::types::{DType, Tensor, TensorType};
+
+pub static OPS: &[Op] = &[
+    binary_op(
+        "add",
+        arithmetic_rule,
+        |cx| pair(cx, |a, b| a + b, i64::wrapping_add),
+        "Sum of two tensors, `a + b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
+    ),
+    binary_op(
+        "sub",
+        arithmetic_rule,
+        |cx| pair(cx, |a, b| a - b, i64::wrapping_sub),
+        "Difference of two tensors, `a - b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
+    ),
+    binary_op(
+        "mul",
+        arithmetic_rule,
+        |cx| pair(cx, |a, b| a * b, i64::wrapping_mul),
+        "Product of two tensors, element by element, `a * b`.\n\nShapes broadcast; both have one numeric \
+         element type. Integers wrap.",
+    ),
+    binary_op(
+        "div",
+        div_rule,
+        |cx| pair(cx, |a, b| a / b, |_, _| 0),
+        "Quotient of two float tensors, `a / b`.\n\nShapes broadcast. Integers are an error: use `//`, or \
+         convert them.",
+    ),
+    binary_op(
+        "floor_div",
+        arithmetic_rule,
+        floor_div_eval,
+        "Quotient rounded down, `a // b`.\n\nShapes broadcast; both have one numeric element type. An integer \
+         division by zero is an error when it runs. PyTorch: `floor_divide`.",
+    ),
+    binary_op(
+        "mod",
+        arithmetic_rule,
+        mod_eval,
+        "Remainder of the floor division, `a % b`, with the sign of `b`.\n\nShapes broadcast; both have one \
+         numeric element type. An integer remainder by zero is an error when it runs. PyTorch: `remainder`.",
+    ),
+    binary_op(
+        "pow",
+        arithmetic_rule,
+        pow_eval,
+        "Power, `a ** b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap; a negative \
+         integer exponent is an error when it runs.",
+    ),
+    binary_op(
+        "minimum",
+        arithmetic_rule,
+        |cx| {
+            let flip = order_key(cx.operand(0).dtype());
+            pair(cx, minimum, |a, b| (a ^ flip).min(b ^ flip) ^ flip)
+        },
+        "Smaller of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
+    ),
+    binary_op(
+        "maximum",
+        arithmetic_rule,
+        |cx| {
+            let flip = order_key(cx.operand(0).dtype());
+            pair(cx, maximum, |a, b| (a ^ flip).max(b ^ flip) ^ flip)
+        },
+        "Larger of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
+    ),
+    binary_op(
+        "bit_and",
+        bits_rule,
+        |cx| pair(cx, |a, _| a, |a, b| a & b),
+        "Bitwise and of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_and`.",
+    ),
+    binary_op(
+        "bit_or",
+        bits_rule,
+        |cx| pair(cx, |a, _| a, |a, b| a | b),
+        "Bitwise or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_or`.",
+    ),
+    binary_op(
+        "bit_xor",
+        bits_rule,
+        |cx| pair(cx, |a, _| a, |a, b| a ^ b),
+        "Bitwise exclusive or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_xor`.",
+    ),
+    binary_op(
+        "shift_left",
+        shift_rule,
+        shift_left_eval,
+        "Integer `a` shifted left by `b` bits.\n\nShapes broadcast. A count outside 0 to the width less one \
+         shifts everything out. PyTorch: `bitwise_left_shift`.",
+    ),
+    binary_op(
+        "shift_right",
+        shift_rule,
+        shift_right_eval,
+        "Integer `a` shifted right by `b` bits, keeping its sign.\n\nShapes broadcast. A count outside 0 to \
+         the width less one shifts everything out. PyTorch: `bitwise_right_shift`.",
+    ),
+    unary_op(
+        "bitwise_not",
+        |cx| {
+            cx.require_bits(0)?;
+            Ok(vec![cx.operand(0).clone()])
+        },
+        |cx| {
+            let x = cx.operand(0);
+            let is_bool = x.dtype() == DType::Bool;
+            Ok(vec![unary(x, |x| x, |x| if is_bool { 1 - x } else { !x })])
+        },
+        "Bitwise complement of integers; `not` of bools.\n\nKeeps the shape.",
+    ),
+    unary_op(
+        "neg",
+        num_rule,
+        |cx| Ok(vec![unary(cx.operand(0), |x| -x, i64::wrapping_neg)]),
+        "Negation, `-x`.\n\nKeeps the shape. Integers wrap.",
+    ),
+    unary_op(
+        "abs",
+        num_rule,
+        |cx| {
+            let unsigned = cx.operand(0).dtype().is_unsigned();
+            Ok(vec![unary(cx.operand(0), f64::abs, |x| if unsigned { x } else { x.wrapping_abs() })])
+        },
+        "Absolute value.\n\nKeeps the shape. The least integer stays as it is, since integers wrap.",
+    ),
+    unary_op(
+        "sign",
+        num_rule,
+        |cx| {
+            let unsigned = cx.operand(0).dtype().is_unsigned();
+            Ok(vec![unary(cx.operand(0), sign, |x| if unsigned { i64::from(x != 0) } else { x.signum() })])
+        },
+        "-1, 0 or 1 by the sign of each element; 0 for NaN.\n\nKeeps the shape.",
+    ),
+    Op {
+        name: "clamp",
+        params: &[
+            Param::tensor("x"),
+            Param::with("min", ParamKind::Float, Default::None),
+            Param::with("max", ParamKind::Float, Default::None),
+        ],
+        rule: clamp_rule,
+        eval: clamp_eval,
+        doc: "Each element limited to `min` below and `max` above.\n\nKeeps the shape. At least one bound is \
+              needed; where they cross, `max` wins. NaN stays NaN. Bounds of integers must be whole.",
+    },
+];
+
+pub(super) static UNARY: &[Param] = &[Param::tensor("x")];
+pub(super) static BINARY: &[Param] = &[Param::tensor("a"), Param::tensor("b")];
+
+pub(super) const fn unary_op(
+    name: &'static str,
+    rule: crate::ops::Rule,
+    eval: crate::ops::Eval,
+    doc: &'static str,
+) -> Op {
+    Op { name, params: UNARY, rule, eval, doc }
+}
+
+pub(super) const fn binary_op(
+    name: &'static str,
+    rule: crate::ops::Rule,
+    eval: crate::ops::Eval,
+    doc: &'static str,
+) -> Op {
+    Op { name, params: BINARY, rule, eval, doc }
+}
+
+/// The operand's own type, if it has arithmetic.
+pub(super) fn num_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_num(0)?;
+    Ok(vec![cx.operand(0).clone()])
+}
+
+fn arithmetic_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_num(0)?;
+    cx.require_num(1)?;
+    broadcast_rule(cx)
+}
+
+fn bits_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_bits(0)?;
+    cx.require_bits(1)?;
+    broadcast_rule(cx)
+}
+
+fn shift_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_int(0)?;
+    cx.require_int(1)?;
+    broadcast_rule(cx)
+}
+
+fn div_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    let elem = cx.same_elem(0, 1)?;
+    if elem.is_int() {
+        let error = cx.elem_error(0, "float elements");
+        return Err(error.note("use `//` for integer division, or convert both with `.to(float32)`").into());
+    }
+    cx.require_float(0)?;
+    broadcast_rule(cx)
+}
+
+/// The common element type, and the broadcast of the shapes.
+fn broadcast_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    let elem = cx.same_elem(0, 1)?;
+    let shape = cx.broadcast(0, 1)?;
+    Ok(vec![TensorType::new(elem, shape)])
+}
+
+fn pair(
+    cx: &EvalCx<'_>,
+    float: impl Fn(f64, f64) -> f64,
+    int: impl Fn(i64, i64) -> i64,
+) -> Result<Vec<Tensor>, EvalError> {
+    Ok(vec![binary(cx.op.name, cx.operand(0), cx.operand(1), float, int)?])
+}
+
+pub(super) fn minimum(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }
+}
+
+pub(super) fn maximum(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn sign(x: f64) -> f64 {
+    f64::from(i8::from(x > 0.0) - i8::from(x < 0.0))
+}
+
+/// Remainder with the divisor's sign.
+fn float_mod(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) { rest + b } else { rest }
+}
+
+/// By way of the remainder, so that `a // b` and `a % b` belong together where `a / b` rounds up to the
+/// next integer.
+fn float_floor_div(a: f64, b: f64) -> f64 {
+    if b == 0.0 {
+        return a / b;
+    }
+    let rest = a % b;
+    let mut quotient = (a - rest) / b;
+    if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+        quotient -= 1.0;
+    }
+    if quotient == 0.0 {
+        return 0f64.copysign(a / b);
+    }
+    let floor = quotient.floor();
+    if quotient - floor > 0.5 { floor + 1.0 } else { floor }
+}
+
+fn int_floor_div(a: i64, b: i64) -> i64 {
+    let quotient = a.wrapping_div(b);
+    if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) { quotient - 1 } else { quotient }
+}
+
+fn int_mod(a: i64, b: i64) -> i64 {
+    let rest = a.wrapping_rem(b);
+    if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+}
+
+/// Fails if an element of an integer divisor is zero and anything is divided by it.
+fn check_divisor(cx: &EvalCx<'_>) -> Result<(), EvalError> {
+    let zero = cx.operand(1).as_i64().and_then(|values| values.iter().position(|v| *v == 0));
+    match zero {
+        Some(index) if !cx.operand(0).is_empty() => {
+            Err(EvalError::new(format!("{}: integer division by zero, at element {index} of `b`", cx.op.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn floor_div_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    check_divisor(cx)?;
+    match cx.operand(0).dtype() {
+        DType::UInt64 => pair(cx, float_floor_div, |a, b| (a as u64 / b as u64) as i64),
+        _ => pair(cx, float_floor_div, int_floor_div),
+    }
+}
+
+fn mod_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    check_divisor(cx)?;
+    match cx.operand(0).dtype() {
+        DType::UInt64 => pair(cx, float_mod, |a, b| (a as u64 % b as u64) as i64),
+        _ => pair(cx, float_mod, int_mod),
+    }
+}
+
+fn pow_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    let exponent = cx.operand(1);
+    if !exponent.dtype().is_unsigned()
+        && let Some(index) = exponent.as_i64().and_then(|values| values.iter().position(|v| *v < 0))
+    {
+        let message = format!("pow: negative integer exponent, at element {index} of `b`; convert to a float first");
+        return Err(EvalError::new(message));
+    }
+    pair(cx, f64::powf, |a, b| wrapping_pow(a, b as u64))
+}
+
+/// Square and multiply, modulo 2^64: the low bits are right for every integer type.
+fn wrapping_pow(mut base: i64, mut exponent: u64) -> i64 {
+    let mut power = 1i64;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            power = power.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        exponent >>= 1;
+    }
+    power
+}
+
+/// The count of a shift, if it is within the element's width.
+fn shift_count(count: i64, bits: u32) -> Option<u32> {
+    u32::try_from(count).ok().filter(|count| *count < bits)
+}
+
+fn shift_left_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    let bits = cx.operand(0).dtype().bits();
+    pair(cx, |a, _| a, |a, b| shift_count(b, bits).map_or(0, |count| a.wrapping_shl(count)))
+}
+
+fn shift_right_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    let dtype = cx.operand(0).dtype();
+    let bits = dtype.bits();
+    match dtype {
+        DType::UInt64 => pair(cx, |a, _| a, |a, b| shift_count(b, bits).map_or(0, |count| (a as u64 >> count) as i64)),
+        // What is left of a negative number is its sign.
+        _ => pair(cx, |a, _| a, |a, b| a >> shift_count(b, bits).unwrap_or(63)),
+    }
+}
+
+fn clamp_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_num(0)?;
+    let absent = |name: &str| matches!(cx.attrs.get(name), None | Some(Attr::None));
+    if absent("min") && absent("max") {
+        return Err(OpError::new(code::E0205, "`clamp` needs `min`, `max` or both").into());
+    }
+    for name in ["min", "max"] {
+        if let Some(bound) = cx.attrs.const_float(name)
+            && cx.operand(0).elem.is_int()
+            && bound.fract() != 0.0
+        {
+            let message = format!("`{name}` of `clamp` is {bound}, which no {} can be", cx.operand(0).elem);
+            return Err(OpError::new(code::E0212, message).note("give a whole number").into());
+        }
+    }
+    Ok(vec![cx.operand(0).clone()])
+}
+
+fn clamp_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    let x = cx.operand(0);
+    let bound = |name: &str| match cx.attrs.get(name) {
+        None | Some(Attr::None) => Ok(None),
+        _ => cx.float(name).map(Some),
+    };
+    let (low, high) = (bound("min")?, bound("max")?);
+    let dtype = x.dtype();
+    // The bounds take part as elements do, so they are rounded first.
+    let rounded = |bound: f64| if dtype == DType::Float64 { bound } else { f64::from(round_f64(dtype, bound)) };
+    let (float_low, float_high) = (low.map(rounded), high.map(rounded));
+    let flip = order_key(dtype);
+    let int_low = low.map(|bound| saturate(dtype, bound) ^ flip);
+    let int_high = high.map(|bound| saturate(dtype, bound) ^ flip);
+    let float = |x: f64| {
+        let x = float_low.map_or(x, |low| maximum(x, low));
+        float_high.map_or(x, |high| minimum(x, high))
+    };
+    let int = |x: i64| {
+        let x = int_low.map_or(x ^ flip, |low| (x ^ flip).max(low));
+        int_high.map_or(x, |high| x.min(high)) ^ flip
+    };
+    Ok(vec![unary(x, float, int)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Attrs;
+    use crate::ops::testkit::{eval, eval_one, rule, rule_error, same, tensor, vector};
+    use crate::types::HostExpr;
+    use DType::{BFloat16, Bool, Float16, Float32, Float64, Int8, Int32, Int64, UInt8, UInt64};
+
+    fn two(op: &str, dtype: DType, a: &[f64], b: &[f64]) -> Vec<f64> {
+        eval_one(op, &[vector(dtype, a), vector(dtype, b)], Attrs::new()).to_f64()
+    }
+
+    fn ints(op: &str, dtype: DType, a: &[i64], b: &[i64]) -> Vec<i64> {
+        let operand = |v: &[i64]| Tensor::from_i64(dtype, vec![v.len()], v.to_vec());
+        eval_one(op, &[operand(a), operand(b)], Attrs::new()).as_i64().unwrap().to_vec()
+    }
+
+    fn float(value: f64) -> Attr {
+        Attr::Float(HostExpr::float(value))
+    }
+
+    #[test]
+    fn rules_broadcast_and_keep_packs() {
+        let none = Attrs::new;
+        assert_eq!(rule("add", &["float32[B, 1, n]", "float32[T, n]"], none()), "float32[B, T, n]");
+        assert_eq!(rule("mul", &["int8[...S, n]", "int8[n]"], none()), "int8[...S, n]");
+        assert_eq!(rule("sub", &["T[...S]", "T"], none()), "T[...S]");
+        assert_eq!(rule("add", &["float32[?]", "float32[n]"], none()), "float32[n] | ? ~ n");
+        assert_eq!(rule("neg", &["float16[...S]"], none()), "float16[...S]");
+        assert_eq!(rule("bit_or", &["bool[2]", "bool[2]"], none()), "bool[2]");
+        assert_eq!(rule("clamp", &["int32[n]"], Attrs::new().with("max", Attr::int(3))), "int32[n]");
+    }
+
+    #[test]
+    fn rules_name_the_remedy() {
+        let none = Attrs::new;
+        let clash = rule_error("add", &["float32[B, T]", "float32[B]"], none());
+        assert!(clash.starts_with("E0302 shapes [B, T] and [B] do not broadcast: last dims T and B differ"), "{clash}");
+        let mixed = rule_error("add", &["float32", "float16"], none());
+        assert!(mixed.starts_with("E0202 `add` needs one element type, but these are float32 and float16"), "{mixed}");
+        let storage = rule_error("add", &["trit[4]", "trit[4]"], none());
+        assert!(storage.contains("`add` takes numbers, not trit; trit is a storage type") && storage.contains(".to("));
+        let ints = rule_error("div", &["int32[n]", "int32[n]"], none());
+        assert!(ints.starts_with("E0209 `div` takes float elements, not int32; use `//`"), "{ints}");
+        assert!(rule_error("mul", &["bool[n]", "bool[n]"], none()).contains("`and`"));
+        assert!(rule_error("neg", &["A[n]"], none()).contains("bound `any`: declare it as `num`"));
+        assert!(rule_error("shift_left", &["float32", "float32"], none()).contains("takes integers, not float32"));
+        assert!(rule_error("clamp", &["int32[n]"], none()).starts_with("E0205"));
+        let half = rule_error("clamp", &["int32[n]"], none().with("min", float(0.5)));
+        assert!(half.starts_with("E0212 `min` of `clamp` is 0.5"), "{half}");
+    }
+
+    #[test]
+    fn floats_round_once_to_their_type() {
+        assert_eq!(two("add", BFloat16, &[1.0, 256.0], &[0.00390625, 1.0]), [1.0, 256.0]);
+        assert_eq!(two("add", Float16, &[2048.0], &[1.0]), [2048.0]);
+        assert_eq!(two("mul", Float32, &[1e30], &[1e30]), [f64::INFINITY]);
+        assert_eq!(
+            two("div", Float64, &[1.0, 1.0, -1.0], &[3.0, 0.0, 0.0]),
+            [1.0 / 3.0, f64::INFINITY, -f64::INFINITY]
+        );
+        assert_eq!(two("div", Float32, &[1.0], &[3.0]), [f64::from(1f32 / 3f32)]);
+    }
+
+    #[test]
+    fn operands_broadcast() {
+        let column = tensor(Float32, &[2, 1], &[1.0, 2.0]);
+        let row = vector(Float32, &[10.0, 20.0, 30.0]);
+        let sum = eval_one("add", &[column.clone(), row.clone()], Attrs::new());
+        assert_eq!((sum.shape(), sum.to_f64()), (&[2, 3][..], vec![11.0, 21.0, 31.0, 12.0, 22.0, 32.0]));
+        let scalar = tensor(Float32, &[], &[5.0]);
+        assert_eq!(eval_one("sub", &[scalar, row.clone()], Attrs::new()).to_f64(), [-5.0, -15.0, -25.0]);
+        let empty = tensor(Float32, &[0, 1], &[]);
+        assert_eq!(eval_one("mul", &[empty, row.clone()], Attrs::new()).shape(), [0, 3]);
+        assert!(eval("mul", &[vector(Float32, &[1.0, 2.0]), row], Attrs::new()).is_err());
+    }
+
+    #[test]
+    fn integers_wrap() {
+        assert_eq!(ints("add", Int8, &[127, -128], &[1, -1]), [-128, 127]);
+        assert_eq!(ints("sub", UInt8, &[0], &[1]), [255]);
+        assert_eq!(ints("mul", Int32, &[1 << 30], &[4]), [0]);
+        assert_eq!(ints("add", Int64, &[i64::MAX], &[1]), [i64::MIN]);
+        assert_eq!(ints("floor_div", Int8, &[-128], &[-1]), [-128]);
+        assert_eq!(ints("floor_div", Int64, &[i64::MIN], &[-1]), [i64::MIN]);
+        assert_eq!(ints("pow", Int8, &[2, 3, -2, 0], &[7, 4, 3, 0]), [-128, 81, -8, 1]);
+    }
+
+    #[test]
+    fn floor_division_and_remainder_follow_python() {
+        assert_eq!(ints("floor_div", Int32, &[7, -7, 7, -7], &[2, 2, -2, -2]), [3, -4, -4, 3]);
+        assert_eq!(ints("mod", Int32, &[7, -7, 7, -7], &[3, 3, -3, -3]), [1, 2, -2, -1]);
+        assert_eq!(
+            two("floor_div", Float32, &[7.0, -7.0, 1.0, 6.0], &[2.0, 2.0, 0.0, -4.0]),
+            [3.0, -4.0, f64::INFINITY, -2.0]
+        );
+        assert_eq!(two("floor_div", Float64, &[1.0], &[0.1]), [9.0]);
+        assert_eq!(two("mod", Float32, &[7.5, -7.5, 7.5, -6.0], &[2.0, 2.0, -2.0, 2.0]), [1.5, 0.5, -0.5, 0.0]);
+        assert!(two("mod", Float32, &[1.0], &[0.0])[0].is_nan());
+        assert_eq!(two("mod", Float64, &[1.0], &[f64::INFINITY]), [1.0]);
+        let by_zero = eval("floor_div", &[vector(Int32, &[1.0, 2.0]), vector(Int32, &[1.0, 0.0])], Attrs::new());
+        assert!(by_zero.unwrap_err().0.contains("division by zero, at element 1"));
+        assert!(eval("mod", &[vector(Int32, &[]), vector(Int32, &[])], Attrs::new()).is_ok());
+        assert!(eval("pow", &[vector(Int32, &[2.0]), vector(Int32, &[-1.0])], Attrs::new()).is_err());
+    }
+
+    #[test]
+    fn unsigned_64_bit_integers_use_their_bits() {
+        assert_eq!(ints("floor_div", UInt64, &[-1], &[2]), [i64::MAX]);
+        assert_eq!(ints("mod", UInt64, &[-1], &[10]), [5]);
+        assert_eq!(ints("maximum", UInt64, &[-1, 3], &[1, 4]), [-1, 4]);
+        assert_eq!(ints("minimum", UInt64, &[-1], &[1]), [1]);
+        assert_eq!(ints("shift_right", UInt64, &[-1], &[63]), [1]);
+        let x = Tensor::from_i64(UInt64, vec![2], vec![-1, 5]);
+        assert_eq!(eval_one("clamp", &[x], Attrs::new().with("max", Attr::int(9))).as_i64(), Some(&[9, 5][..]));
+    }
+
+    #[test]
+    fn extremes_propagate_nan() {
+        let nan = f64::NAN;
+        assert!(same(&two("maximum", Float32, &[1.0, nan, 2.0], &[3.0, 1.0, nan]), &[3.0, nan, nan]));
+        assert!(same(&two("minimum", Float32, &[1.0, nan], &[-3.0, 1.0]), &[-3.0, nan]));
+    }
+
+    #[test]
+    fn bits_and_shifts() {
+        assert_eq!(ints("bit_and", Int8, &[12, -1], &[10, 7]), [8, 7]);
+        assert_eq!(ints("bit_or", UInt8, &[12], &[3]), [15]);
+        assert_eq!(ints("bit_xor", Bool, &[1, 1], &[1, 0]), [0, 1]);
+        assert_eq!(ints("shift_left", Int8, &[1, 64, 1, 1], &[3, 1, 8, -1]), [8, -128, 0, 0]);
+        assert_eq!(ints("shift_right", Int8, &[-8, 8, -8, 8], &[1, 1, 9, -1]), [-4, 4, -1, 0]);
+        let not = |dtype, value| eval_one("bitwise_not", &[vector(dtype, &[value])], Attrs::new()).to_f64();
+        assert_eq!((not(UInt8, 1.0), not(Bool, 1.0), not(Int32, 0.0)), (vec![254.0], vec![0.0], vec![-1.0]));
+    }
+
+    #[test]
+    fn signs() {
+        let one = |op, dtype, values: &[f64]| eval_one(op, &[vector(dtype, values)], Attrs::new()).to_f64();
+        assert_eq!(one("sign", Float32, &[-2.0, -0.0, 5.0, f64::NAN]), [-1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(one("sign", UInt8, &[200.0, 0.0]), [1.0, 0.0]);
+        assert_eq!(one("abs", Int8, &[-128.0, -3.0]), [-128.0, 3.0]);
+        assert!(one("neg", Float32, &[0.0])[0].is_sign_negative());
+        assert_eq!(one("neg", UInt8, &[1.0]), [255.0]);
+    }
+
+    #[test]
+    fn clamps() {
+        let x = vector(Float32, &[-2.0, 0.5, 9.0, f64::NAN]);
+        let both = Attrs::new().with("min", float(-1.0)).with("max", Attr::int(1));
+        assert!(same(&eval_one("clamp", &[x.clone()], both).to_f64(), &[-1.0, 0.5, 1.0, f64::NAN]));
+        let low = Attrs::new().with("min", Attr::int(0)).with("max", Attr::None);
+        assert!(same(&eval_one("clamp", &[x.clone()], low).to_f64(), &[0.0, 0.5, 9.0, f64::NAN]));
+        let crossed = Attrs::new().with("min", float(3.0)).with("max", float(2.0));
+        assert_eq!(eval_one("clamp", &[vector(Int32, &[7.0, 0.0])], crossed).to_f64(), [2.0, 2.0]);
+        let rounded = Attrs::new().with("max", float(0.1));
+        assert_eq!(eval_one("clamp", &[x], rounded).to_f64()[1], f64::from(0.1f32));
+    }
+}

@@ -1,0 +1,152 @@
+//! Mathematical functions of floats, element by element: computed in double precision, rounded once.
+
+use crate::ops::elementwise::unary_op;
+use crate::ops::kernel::unary;
+use crate::ops::{EvalCx, EvalError, Op, RuleCx, Stop};
+use crate::types::{Tensor, TensorType};
+
+pub static OPS: &[Op] = &[
+    unary_op(
+        "exp",
+        float_rule,
+        |cx| map(cx, f64::exp),
+        "e to the power of each element.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "log",
+        float_rule,
+        |cx| map(cx, f64::ln),
+        "Natural logarithm; NaN below 0, minus infinity at 0.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op("sqrt", float_rule, |cx| map(cx, f64::sqrt), "Square root; NaN below 0.\n\nKeeps the shape; floats only."),
+    unary_op(
+        "rsqrt",
+        float_rule,
+        |cx| map(cx, |x| 1.0 / x.sqrt()),
+        "One over the square root; infinity at 0, NaN below.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op("sin", float_rule, |cx| map(cx, f64::sin), "Sine, in radians.\n\nKeeps the shape; floats only."),
+    unary_op("cos", float_rule, |cx| map(cx, f64::cos), "Cosine, in radians.\n\nKeeps the shape; floats only."),
+    unary_op("tan", float_rule, |cx| map(cx, f64::tan), "Tangent, in radians.\n\nKeeps the shape; floats only."),
+    unary_op(
+        "asin",
+        float_rule,
+        |cx| map(cx, f64::asin),
+        "Inverse sine; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "acos",
+        float_rule,
+        |cx| map(cx, f64::acos),
+        "Inverse cosine; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op("atan", float_rule, |cx| map(cx, f64::atan), "Inverse tangent.\n\nKeeps the shape; floats only."),
+    unary_op("sinh", float_rule, |cx| map(cx, f64::sinh), "Hyperbolic sine.\n\nKeeps the shape; floats only."),
+    unary_op("cosh", float_rule, |cx| map(cx, f64::cosh), "Hyperbolic cosine.\n\nKeeps the shape; floats only."),
+    unary_op("tanh", float_rule, |cx| map(cx, f64::tanh), "Hyperbolic tangent.\n\nKeeps the shape; floats only."),
+    unary_op(
+        "asinh",
+        float_rule,
+        |cx| map(cx, libm::asinh),
+        "Inverse hyperbolic sine.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "acosh",
+        float_rule,
+        |cx| map(cx, libm::acosh),
+        "Inverse hyperbolic cosine; NaN below 1.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "atanh",
+        float_rule,
+        |cx| map(cx, libm::atanh),
+        "Inverse hyperbolic tangent; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "erf",
+        float_rule,
+        |cx| map(cx, libm::erf),
+        "Gauss error function.\n\nKeeps the shape; floats only. PyTorch: `torch.special.erf`.",
+    ),
+    unary_op(
+        "floor",
+        float_rule,
+        |cx| map(cx, f64::floor),
+        "Largest whole number not above each element.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "ceil",
+        float_rule,
+        |cx| map(cx, f64::ceil),
+        "Smallest whole number not below each element.\n\nKeeps the shape; floats only.",
+    ),
+    unary_op(
+        "round",
+        float_rule,
+        |cx| map(cx, f64::round_ties_even),
+        "Nearest whole number, ties to even.\n\nKeeps the shape; floats only.",
+    ),
+];
+
+fn float_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_float(0)?;
+    Ok(vec![cx.operand(0).clone()])
+}
+
+fn map(cx: &EvalCx<'_>, function: impl Fn(f64) -> f64) -> Result<Vec<Tensor>, EvalError> {
+    Ok(vec![unary(cx.operand(0), function, |x| x)])
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::testkit::{eval_one, rule, rule_error, same, vector};
+    use crate::ops::{Attrs, families};
+    use crate::types::DType;
+
+    fn one(op: &str, dtype: DType, values: &[f64]) -> Vec<f64> {
+        eval_one(op, &[vector(dtype, values)], Attrs::new()).to_f64()
+    }
+
+    #[test]
+    fn rules() {
+        assert_eq!(rule("exp", &["float16[...S, n]"], Attrs::new()), "float16[...S, n]");
+        let error = rule_error("exp", &["int32[n]"], Attrs::new());
+        assert_eq!(error, "E0209 `exp` takes float elements, not int32; convert it with `.to(float32)`");
+        assert!(rule_error("sqrt", &["T[n]"], Attrs::new()).contains("declare it as `float`"));
+    }
+
+    #[test]
+    fn values() {
+        let nan = f64::NAN;
+        assert_eq!(one("exp", DType::Float32, &[0.0, 1.0]), [1.0, f64::from(std::f64::consts::E as f32)]);
+        assert!(same(&one("log", DType::Float32, &[1.0, 0.0, -1.0]), &[0.0, f64::NEG_INFINITY, nan]));
+        assert!(same(&one("rsqrt", DType::Float32, &[4.0, 0.0, -1.0]), &[0.5, f64::INFINITY, nan]));
+        assert_eq!(one("sqrt", DType::BFloat16, &[2.0]), [1.4140625]);
+        assert_eq!(one("round", DType::Float32, &[0.5, 1.5, 2.5, -0.5]), [0.0, 2.0, 2.0, 0.0]);
+        assert!(one("round", DType::Float32, &[-0.5])[0].is_sign_negative());
+        assert_eq!(one("floor", DType::Float32, &[-1.5]), [-2.0]);
+        assert_eq!(one("ceil", DType::Float32, &[-1.5]), [-1.0]);
+        assert_eq!(one("erf", DType::Float64, &[0.0, 0.5]), [0.0, 0.5204998778130465]);
+    }
+
+    #[test]
+    fn inverses_undo() {
+        for (function, inverse) in
+            [("sin", "asin"), ("tan", "atan"), ("sinh", "asinh"), ("tanh", "atanh"), ("exp", "log")]
+        {
+            let there = one(function, DType::Float64, &[0.25, 0.5]);
+            let back = one(inverse, DType::Float64, &there);
+            assert!((back[0] - 0.25).abs() < 1e-12 && (back[1] - 0.5).abs() < 1e-12, "{function} {back:?}");
+        }
+        assert!((one("acos", DType::Float64, &one("cos", DType::Float64, &[0.5]))[0] - 0.5).abs() < 1e-12);
+        assert!((one("acosh", DType::Float64, &one("cosh", DType::Float64, &[0.5]))[0] - 0.5).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_operation_is_documented() {
+        for op in families().iter().flat_map(|(_, ops)| ops.iter()) {
+            let summary = op.doc.lines().next().unwrap_or("");
+            assert!(summary.ends_with('.') && summary.len() < 100, "{}: {summary:?}", op.name);
+        }
+    }
+}
