@@ -5,6 +5,7 @@
 
 use crate::base::code;
 use crate::targets::TargetError;
+use minijinja::syntax::SyntaxConfig;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -103,9 +104,8 @@ impl Templates {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
-        environment.set_keep_trailing_newline(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+        environment.set_syntax(syntax.map_err(|error| TargetError::new(code::E0604, error.to_string()))?);
         let broken = |error: minijinja::Error| {
             let line = error.line().unwrap_or(1);
             let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);

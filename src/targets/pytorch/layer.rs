@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap};
 const MAX_POSITIONAL: usize = 3;
 
 /// The parts of a class, as the skeleton puts them together: text without a line break at the end.
-#[derive(Debug, serde::Serialize)]
+#[derive(Debug)]
 pub struct Class {
     pub name: String,
     pub docstring: String,

@@ -32,7 +32,14 @@ pub fn write(
         let methods = functions.iter().filter(|(layer, _)| *layer == Some(id)).map(|(_, text)| text.clone()).collect();
         let class = layer::write(&mut program, id, methods).and_then(|class| {
             program.used.insert("nn".into());
-            templates.render("pytorch/layer.py.jinja", context! { layer => class })
+            let layer = context! {
+                name => class.name,
+                docstring => class.docstring,
+                attributes => class.attributes,
+                constructor => class.constructor,
+                methods => class.methods,
+            };
+            templates.render("pytorch/layer.py.jinja", context! { layer => layer })
         });
         match class {
             Ok(text) => items.push(text.trim_end().to_string()),

@@ -22,7 +22,7 @@ def philox(seed, count, device=None):
 def random_uniform(seed, shape, low, high, dtype, device=None):
     """Numbers from `low` to below `high`."""
     words = philox(seed, math.prod(shape), device) >> 8
-    values = words.double() * 2.0**-24 * (high - low) + low
+    values = low + (high - low) * (words.double() * 2.0**-24)
     return values.to(dtype).reshape(shape)
 
 
@@ -46,7 +46,7 @@ def random_int(seed, shape, low, high, dtype, device=None):
 
 def categorical(logits, seed):
     """A position of the last axis for each row, with probability softmax(logits)."""
-    words = philox(seed, logits[..., 0].numel(), logits.device) >> 8
-    draw = (words.double() * 2.0**-24).reshape(logits.shape[:-1]).unsqueeze(-1)
-    total = logits.double().softmax(-1).cumsum(-1)
-    return (total <= draw).sum(-1).clamp(max=logits.shape[-1] - 1)
+    words = philox(seed, logits.numel(), logits.device) >> 8
+    draws = (words.double() + 0.5) * 2.0**-24
+    scores = logits.double() - (-draws.log()).log().reshape(logits.shape)
+    return scores.argmax(-1)

@@ -30,6 +30,11 @@ class Scheme:
             shared = [axis for axis in shared if axis != self.axis % x.dim()]
         return x, tuple(shared)
 
+    def stored(self, scale):
+        """Scales in their type; that of nothing but zeros is 1."""
+        scale = scale.to(self.scale_dtype)
+        return torch.where(scale == 0, 1.0, scale)
+
     def quantize(self, x):
         """Codes, scale and, where there is one, zero point."""
         slices, shared = self.slices(x.float())
@@ -49,18 +54,19 @@ class Scheme:
 class Ternary(Scheme):
     """Codes -1, 0 and 1: weights over their mean absolute value, rounded."""
 
-    bits, offset, limit, code_dtype = 2, 1, 1, torch.int8
+    bits, offset, code_dtype = 2, 1, torch.int8
 
     def encode(self, slices, shared):
-        mean = slices.abs().double().mean(shared, keepdim=True).float()
-        scale = torch.where(mean > 0, mean.clamp(min=1e-5), 1.0).to(self.scale_dtype)
+        mean = slices.abs().double().mean(shared, keepdim=True)
+        scale = torch.where(mean > 0, mean.float().clamp(min=1e-5), 0.0)
+        scale = self.stored(scale)
         return (slices / scale.float()).round().clamp(-1, 1), scale
 
 
 class TernaryThreshold(Scheme):
     """Codes -1, 0 and 1: the sign where the absolute value is over a threshold."""
 
-    bits, offset, limit, code_dtype = 2, 1, 1, torch.int8
+    bits, offset, code_dtype = 2, 1, torch.int8
 
     def __init__(self, ratio=None, threshold=None, kept_scale=False, **options):
         super().__init__(**options)
@@ -78,8 +84,8 @@ class TernaryThreshold(Scheme):
         if self.kept_scale:
             count = kept.sum(shared, keepdim=True)
             total = torch.where(kept, size, 0.0).double().sum(shared, keepdim=True)
-            scale = torch.where(count > 0, total / count.clamp(min=1), 1.0).float()
-        return torch.where(kept, slices.sign(), 0.0), scale.to(self.scale_dtype)
+            scale = (total / count.clamp(min=1)).float()
+        return torch.where(kept, slices.sign(), 0.0), self.stored(scale)
 
 
 class Int(Scheme):
@@ -93,8 +99,7 @@ class Int(Scheme):
         self.code_dtype = torch.int8
 
     def encode(self, slices, shared):
-        scale = slices.abs().amax(shared, keepdim=True) / self.limit
-        scale = torch.where(scale > 0, scale, 1.0).to(self.scale_dtype)
+        scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
         codes = (slices / scale.float()).round()
         return codes.clamp(-self.limit, self.limit), scale
 
@@ -113,8 +118,7 @@ class AffineInt(Scheme):
         low = slices.amin(shared, keepdim=True).clamp(max=0.0)
         high = slices.amax(shared, keepdim=True).clamp(min=0.0)
         greatest = self.least + 2**self.bits - 1
-        scale = (high - low) / (2**self.bits - 1)
-        scale = torch.where(scale > 0, scale, 1.0).to(self.scale_dtype)
+        scale = self.stored((high - low) / (2**self.bits - 1))
         zero_point = (self.least - low / scale.float()).round()
         zero_point = zero_point.clamp(self.least, greatest)
         codes = (slices / scale.float()).round() + zero_point

@@ -1,0 +1,104 @@
+//! Emitted PyTorch files, executed: numbers, formatting, packing, loading, hostile text.
+//!
+//! Needs a Python with torch: the one that `TRITONC_PYTHON` names, else `python3`. Without one each test
+//! says so and passes.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tritonc::ir;
+use tritonc::targets::{self, EmitOptions, Mode, Templates};
+
+const MLP: &str = include_str!("pytorch/mlp.ir");
+
+fn python() -> Option<PathBuf> {
+    let name = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
+    let found = Command::new(&name).args(["-c", "import torch"]).output().is_ok_and(|o| o.status.success());
+    if !found {
+        eprintln!("skipped: {name} has no torch (set TRITONC_PYTHON)");
+    }
+    found.then(|| PathBuf::from(name))
+}
+
+fn emit(text: &str, mode: Mode) -> String {
+    let module = ir::reader::read(text).unwrap_or_else(|e| panic!("{e}"));
+    let module = ir::verify(module).unwrap_or_else(|e| panic!("{e:?}"));
+    let options = EmitOptions { mode, source_name: "mlp.tri".into(), entry_expr: "MLP(dim=6)".into(), ..EmitOptions::default() };
+    let target = targets::find("pytorch").expect("the target is registered");
+    let files = target.emit(&module, &options, &Templates::builtin()).unwrap_or_else(|e| panic!("{e:?}"));
+    files[0].contents.as_text().expect("Python is text").to_string()
+}
+
+/// Runs a script beside the emitted `model.py`; what it printed.
+fn run(python: &Path, code: &str, script: &str) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("model.py"), code).expect("written");
+    let output = Command::new(python).arg("-c").arg(script).current_dir(folder.path()).output().expect("python runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{error}\n{code}");
+    check_format(python, folder.path(), code);
+    String::from_utf8_lossy(&output.stdout).trim().to_string()
+}
+
+/// `ruff check` and `ruff format --check` with their default settings, where ruff stands beside Python.
+fn check_format(python: &Path, folder: &Path, code: &str) {
+    let ruff = python.with_file_name("ruff");
+    if !ruff.is_file() {
+        eprintln!("skipped the format: no ruff beside {}", python.display());
+        return;
+    }
+    for arguments in [&["check", "--isolated"][..], &["format", "--isolated", "--diff"]] {
+        let output = Command::new(&ruff).args(arguments).arg("model.py").current_dir(folder).output().expect("ruff runs");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "{text}\n{code}");
+    }
+}
+
+#[test]
+fn a_ternary_mlp_computes_what_its_definition_says() {
+    let Some(python) = python() else { return };
+    let script = r#"
+import torch, model
+torch.manual_seed(0)
+m = model.Model()
+assert [n for n, _ in m.named_parameters()] == [
+    "norm.weight",
+    "blocks.0.0.weight", "blocks.0.0.offset", "blocks.0.2.weight", "blocks.0.2.offset",
+    "blocks.1.0.weight", "blocks.1.0.offset", "blocks.1.2.weight", "blocks.1.2.offset",
+]
+x = torch.randn(2, 3, 6)
+def ternary(w):
+    s = w.abs().mean(1).clamp(min=1e-5)[:, None]
+    return (w / s).round().clamp(-1, 1) * s
+y = x
+p = dict(m.named_parameters())
+for i in range(2):
+    n = y * (y.square().mean(-1, keepdim=True) + 1e-6).rsqrt() * p["norm.weight"]
+    h = n @ ternary(p[f"blocks.{i}.0.weight"]).T + p[f"blocks.{i}.0.offset"]
+    y = y + h.relu() @ ternary(p[f"blocks.{i}.2.weight"]).T + p[f"blocks.{i}.2.offset"]
+out = m(x)
+torch.testing.assert_close(out, y)
+out.sum().backward()
+assert m.blocks[0][0].weight.grad.abs().sum() > 0
+packed = m.pack()
+torch.testing.assert_close(packed(x), out, rtol=0, atol=0)
+names = set(packed.state_dict())
+assert "blocks.1.2.weight.codes" in names and "blocks.1.2.weight.scale" in names and "blocks.1.2.weight" not in names
+assert packed.blocks[0][0].weight.codes.shape == (12, 2) and packed.blocks[0][0].weight.codes.dtype == torch.uint8
+assert isinstance(m.blocks[0][0].weight, torch.nn.Parameter)
+try:
+    model.TernaryLinear(3, 4)
+    raise SystemExit("an odd size was taken")
+except ValueError as error:
+    assert str(error) == "in_features must be even"
+print("fine")
+"#;
+    assert_eq!(run(&python, &emit(MLP, Mode::Train), script), "fine");
+}
+
+/// Writes what an IR file becomes: `TRITONC_SHOW=file.ir cargo test show -- --nocapture`.
+#[test]
+fn show() {
+    let Ok(file) = std::env::var("TRITONC_SHOW") else { return };
+    let mode = if std::env::var("TRITONC_MODE").is_ok_and(|m| m == "infer") { Mode::Infer } else { Mode::Train };
+    println!("{}", emit(&std::fs::read_to_string(file).unwrap(), mode));
+}
