@@ -95,6 +95,83 @@ print("fine")
     assert_eq!(run(&python, &emit(MLP, Mode::Train), script), "fine");
 }
 
+#[test]
+fn both_modes_load_float_and_packed_files() {
+    let Some(python) = python() else { return };
+    let script = r#"
+import json, struct, torch, model
+def save(path, tensors):
+    kinds = {torch.float32: "F32", torch.uint8: "U8"}
+    header, data = {}, b""
+    for name, t in tensors.items():
+        raw = t.detach().contiguous().numpy().tobytes()
+        header[name] = {"dtype": kinds[t.dtype], "shape": list(t.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+torch.manual_seed(1)
+m = model.Model()
+torch.manual_seed(1)
+x = torch.randn(1, 2, 6)
+masters = {}
+for i in range(2):
+    masters[f"blocks.{i}.0.weight"] = torch.randn(12, 6)
+    masters[f"blocks.{i}.0.offset"] = torch.randn(12)
+    masters[f"blocks.{i}.2.weight"] = torch.randn(6, 12)
+    masters[f"blocks.{i}.2.offset"] = torch.randn(6)
+masters["norm.weight"] = torch.randn(6)
+save("float.safetensors", masters)
+a = model.load("float.safetensors")
+packed = a.pack() if hasattr(a, "pack") else a
+save("packed.safetensors", packed.state_dict())
+b = model.load("packed.safetensors")
+assert torch.equal(a(x), b(x))
+assert "blocks.0.0.weight.codes" in b.state_dict()
+del masters["norm.weight"]
+masters["extra"] = torch.zeros(1)
+masters["blocks.0.0.offset"] = torch.zeros(3)
+save("bad.safetensors", masters)
+try:
+    model.load("bad.safetensors")
+    raise SystemExit("bad weights were taken")
+except ValueError as error:
+    text = str(error)
+    assert all(s in text for s in ("missing: norm.weight", "unexpected: extra", "blocks.0.0.offset is")), text
+print([round(v, 5) for v in a(x).flatten().tolist()])
+"#;
+    let train = run(&python, &emit(MLP, Mode::Train), script);
+    let codes = "%c = param \"weight\" codes : trit[out_features, in_features]";
+    let scale = "%s = param \"weight\" scale : float32[out_features]";
+    let lines = MLP.lines().map(|line| match line.trim() {
+        l if l.starts_with("%w = param") => codes,
+        l if l.starts_with("%c, %s = quantize") => scale,
+        _ => line,
+    });
+    let code = emit(&lines.collect::<Vec<_>>().join("\n"), Mode::Infer);
+    assert!(code.contains("self.weight.dequantize()"), "{code}");
+    assert_eq!(run(&python, &code, script), train);
+}
+
+#[test]
+fn hostile_text_stays_text() {
+    let Some(python) = python() else { return };
+    let script = r#"
+import torch, model
+m = model.Model()
+y = m(torch.ones(2, 3), torch.ones(3))
+assert torch.equal(y, torch.full((2, 3), 12.0)), y
+assert "{{ 1 / 0 }}" in model.M.__doc__ and '"""' in model.M.__doc__ and "{{ 7 * 7 }}" in model.M.__doc__
+try:
+    model.M(0, 1)
+    raise SystemExit("no check")
+except ValueError as error:
+    assert str(error) == "n \"must\" be\n{n} \\ '''"
+print("harmless")
+"#;
+    let printed = run(&python, &emit(include_str!("pytorch/hostile.ir"), Mode::Train), script);
+    assert!(printed.ends_with("harmless"), "{printed}");
+}
+
 /// Writes what an IR file becomes: `TRITONC_SHOW=file.ir cargo test show -- --nocapture`.
 #[test]
 fn show() {

@@ -3,7 +3,7 @@
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Role, Storage, Sub};
 use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::{self, Written, obligation_broken};
-use crate::targets::pytorch::program::Program;
+use crate::targets::pytorch::program::{Program, unsupported};
 use crate::targets::pytorch::{expression, numbers, special};
 use crate::targets::{Mode, TargetError, names};
 use crate::types::{DType, HostExpr, HostValue, Symbol, TensorType};
@@ -17,7 +17,6 @@ const MAX_POSITIONAL: usize = 3;
 pub struct Class {
     pub name: String,
     pub docstring: String,
-    pub attributes: String,
     pub constructor: String,
     pub methods: Vec<String>,
 }
@@ -30,10 +29,9 @@ pub fn write(program: &mut Program, id: LayerId, methods: Vec<String>) -> Result
     let reset = writer.reset_parameters()?;
     let has_reset = reset.is_some();
     methods.splice(0..0, reset);
-    let attributes = writer.attributes()?;
     let constructor = writer.write(has_reset)?;
     let name = program.classes.get(&id).map_or_else(|| layer.name.clone(), |names| names.class.clone());
-    Ok(Class { name, docstring: docstring(layer), attributes, constructor, methods })
+    Ok(Class { name, docstring: docstring(layer), constructor, methods })
 }
 
 /// A function's text at this depth of indentation.
@@ -116,33 +114,33 @@ impl Constructor<'_, '_> {
         lines.statement(prefix, value, suffix);
     }
 
-    /// `quantized = {"weight": Ternary(axis=0)}`: what to pack, and how.
-    fn attributes(&mut self) -> Result<String, TargetError> {
-        let mut lines = Lines::new(1);
+    /// `self.quantized = {"weight": Ternary(axis=0)}`: what to pack, and how.
+    fn schemes(&mut self, lines: &mut Lines) -> Result<(), TargetError> {
         let mut entries = vec![];
         for member in &self.layer.members {
             if let MemberKind::Storage(Storage { scheme: Some(scheme), .. }) = &member.kind {
-                let value = special::scheme(scheme).map_err(|m| crate::targets::pytorch::program::unsupported(m, member.loc))?;
+                let value = special::scheme(scheme).map_err(|message| unsupported(message, member.loc))?;
                 self.program.note(&value);
                 entries.push((names::python_string(&self.attribute(&member.name)), value));
             }
         }
         if entries.is_empty() {
-            return Ok(String::new());
+            return Ok(());
         }
-        let flat = entries.iter().map(|(key, value)| format!("{key}: {}", value.text())).collect::<Vec<_>>().join(", ");
-        if flat.chars().count() + "quantized = {}".len() <= lines.width() {
-            lines.line(&format!("quantized = {{{flat}}}"));
-        } else {
-            lines.line("quantized = {");
-            lines.indent();
-            for (key, value) in &entries {
-                lines.statement(&format!("{key}: "), value, ",");
-            }
-            lines.dedent();
-            lines.line("}");
+        let text: Vec<String> = entries.iter().map(|(key, value)| format!("{key}: {}", value.text())).collect();
+        let flat = format!("self.quantized = {{{}}}", text.join(", "));
+        if flat.chars().count() <= lines.width() {
+            lines.line(&flat);
+            return Ok(());
         }
-        Ok(lines.text().trim_end().to_string())
+        lines.line("self.quantized = {");
+        lines.indent();
+        for (key, value) in &entries {
+            lines.statement(&format!("{key}: "), value, ",");
+        }
+        lines.dedent();
+        lines.line("}");
+        Ok(())
     }
 
     fn write(&mut self, has_reset: bool) -> Result<String, TargetError> {
@@ -167,6 +165,7 @@ impl Constructor<'_, '_> {
             let name = self.argument(&hyper.name);
             lines.statement(&format!("self.{} = ", name.text()), &name, "");
         }
+        self.schemes(&mut lines)?;
         for member in &self.layer.members {
             for line in member.doc.iter().flat_map(|doc| doc.split('\n')) {
                 lines.line(&names::python_comment(line));
@@ -230,7 +229,7 @@ impl Constructor<'_, '_> {
                 let value = match (&storage.scheme, storage.role) {
                     (Some(scheme), _) if self.program.options.mode == Mode::Infer => {
                         let scheme = special::scheme(scheme)
-                            .map_err(|m| crate::targets::pytorch::program::unsupported(m, member.loc))?;
+                            .map_err(|m| unsupported(m, member.loc))?;
                         Py::name("PackedWeight").call(vec![self.filled("zeros", &storage.ty), scheme])
                     }
                     (_, Role::Param) if is_float(&storage.ty) => {

@@ -35,7 +35,6 @@ pub fn write(
             let layer = context! {
                 name => class.name,
                 docstring => class.docstring,
-                attributes => class.attributes,
                 constructor => class.constructor,
                 methods => class.methods,
             };

@@ -2,7 +2,9 @@ def pack_codes(codes, bits, offset):
     """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
     if bits == 8:
         return codes
-    digits = F.pad(codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset)
+    digits = F.pad(
+        codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
+    )
     shifts = torch.arange(0, 8, bits, device=codes.device)
     digits = digits.unflatten(-1, (-1, 8 // bits)) << shifts
     return digits.sum(-1).to(torch.uint8)

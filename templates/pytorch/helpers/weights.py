@@ -41,7 +41,9 @@ def load_weights(model, tensors):
             have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
             problems.append(f"{name} is {have}, not {want}")
     if problems:
-        raise ValueError("weights do not fit the model:\n  " + "\n  ".join(sorted(problems)))
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
     model.load_state_dict(tensors)
 
 
