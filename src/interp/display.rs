@@ -294,30 +294,36 @@ impl FloatKind {
         }
     }
 
+    /// Whether the decimal reads back as `value`.
+    fn reads_as(self, decimal: &str, value: f64) -> bool {
+        match self {
+            FloatKind::Half => decimal.parse().is_ok_and(|back| half::f16::from_f64(back).to_f64() == value),
+            FloatKind::Single => decimal.parse::<f32>().is_ok_and(|back| f64::from(back) == value),
+            FloatKind::Double => decimal.parse::<f64>().is_ok_and(|back| back == value),
+        }
+    }
+
     /// The fewest digits that read back as the same number of the type.
     fn digits(self, value: f64) -> Scientific {
-        Scientific::parse(&match self {
+        let shortest = match self {
             FloatKind::Double => format!("{value:e}"),
             FloatKind::Single => format!("{:e}", value as f32),
             FloatKind::Half => {
-                let same = |text: &String| text.parse().is_ok_and(|back| half::f16::from_f64(back).to_f64() == value);
-                (0..8).map(|digits| format!("{value:.digits$e}")).find(same).unwrap_or_else(|| format!("{value:e}"))
+                let exact = (0..8).map(|digits| format!("{value:.digits$e}"));
+                exact.into_iter().find(|text| self.reads_as(text, value)).unwrap_or_else(|| format!("{value:e}"))
             }
-        })
+        };
+        // Of two that are equally short and near, NumPy takes the even one.
+        let length = Scientific::parse(&shortest).fraction.len();
+        let even = format!("{value:.length$e}");
+        Scientific::parse(if self.reads_as(&even, value) { &even } else { &shortest })
     }
 
     /// The same without an exponent.
     fn shortest(self, value: f64) -> String {
-        match self {
-            FloatKind::Double => format!("{value}"),
-            FloatKind::Single => format!("{}", value as f32),
-            FloatKind::Half => {
-                let part = self.digits(value);
-                let decimal: f64 =
-                    format!("{}.{}e{}", part.whole, part.fraction, part.exponent).parse().unwrap_or(value);
-                format!("{decimal}")
-            }
-        }
+        let part = self.digits(value);
+        let decimal: f64 = format!("{}.{}e{}", part.whole, part.fraction, part.exponent).parse().unwrap_or(value);
+        format!("{decimal}")
     }
 
     /// At most eight digits after the point, without zeros at the end.

@@ -1,0 +1,195 @@
+//! Removes what nothing uses: instructions, then functions and layers that the entry does not reach.
+//!
+//! Needs: nothing. Keeps: every effect in its order (state, prints, asserts, the count of random sites
+//! that occur more than once), signatures, hyperparameters and members, all methods of the entry's layer,
+//! and all exported methods. A module without entry keeps all functions and layers. What may fail but has
+//! no effect, such as an index out of range, may go.
+//!
+//! ```text
+//! %0 = exp %x : float32[n]                =>      return %x
+//! return %x
+//! ```
+
+use crate::ir::{FuncId, Function, Init, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
+use crate::passes::copy::compact;
+use crate::passes::effects::Effects;
+use std::collections::HashSet;
+
+pub(super) fn dce(module: &mut Module) -> usize {
+    let effects = Effects::of(module);
+    let mut removed = 0;
+    for function in &mut module.functions {
+        let mut sweep = Sweep { effects: &effects, live: HashSet::new(), removed: 0 };
+        let body = std::mem::take(&mut function.body);
+        function.body = sweep.region(function, body);
+        removed += sweep.removed;
+        if sweep.removed > 0 {
+            compact(function);
+        }
+    }
+    removed + remove_unreached(module)
+}
+
+/// One backward sweep: operands refer only to what stands before.
+struct Sweep<'e> {
+    effects: &'e Effects,
+    live: HashSet<ValueId>,
+    removed: usize,
+}
+
+impl Sweep<'_> {
+    fn region(&mut self, function: &mut Function, mut region: Region) -> Region {
+        let mut kept = vec![];
+        while let Some(id) = region.insts.pop() {
+            let inst = &function[id];
+            let used = inst.results.iter().any(|result| self.live.contains(result));
+            if !used && !self.effects.acts(function, &inst.kind) {
+                self.removed += 1;
+                continue;
+            }
+            kept.push(id);
+            self.live.extend(function[id].operands.iter().copied());
+            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            for nested in Function::regions_mut(&mut kind) {
+                *nested = self.region(function, std::mem::take(nested));
+            }
+            function[id].kind = kind;
+        }
+        kept.reverse();
+        Region { params: region.params, insts: kept }
+    }
+}
+
+/// Removes functions and layers that cannot run; returns how many.
+pub(super) fn remove_unreached(module: &mut Module) -> usize {
+    let Some(entry) = &module.entry else { return 0 };
+    let mut reached = Reached { module, functions: HashSet::new(), layers: HashSet::new() };
+    reached.layer(entry.layer);
+    for method in &module[entry.layer].methods {
+        reached.function(*method);
+    }
+    let (functions, layers) = (reached.functions, reached.layers);
+    let removed = module.functions.len() - functions.len() + module.layers.len() - layers.len();
+    if removed > 0 {
+        keep_only(module, &functions, &layers);
+    }
+    removed
+}
+
+struct Reached<'m> {
+    module: &'m Module,
+    functions: HashSet<FuncId>,
+    layers: HashSet<LayerId>,
+}
+
+impl Reached<'_> {
+    fn layer(&mut self, id: LayerId) {
+        if !self.layers.insert(id) {
+            return;
+        }
+        let layer = &self.module[id];
+        for member in &layer.members {
+            match &member.kind {
+                MemberKind::Storage(storage) => {
+                    if let Init::Func(func) = storage.init {
+                        self.function(func);
+                    }
+                }
+                MemberKind::Constant { func, .. } => self.function(*func),
+                MemberKind::Sub(sub) => self.sub(sub),
+            }
+        }
+        for method in layer.methods.iter().filter(|method| self.module[**method].exported) {
+            self.function(*method);
+        }
+    }
+
+    fn sub(&mut self, sub: &Sub) {
+        match sub {
+            Sub::Instance { layer, .. } => self.layer(*layer),
+            Sub::List(elements) => elements.iter().for_each(|element| self.sub(element)),
+            Sub::Repeat { element, .. } => self.sub(element),
+            Sub::Function { .. } => {}
+        }
+    }
+
+    fn function(&mut self, id: FuncId) {
+        if !self.functions.insert(id) {
+            return;
+        }
+        if let Some(layer) = self.module[id].layer {
+            self.layer(layer);
+        }
+        for inst in &self.module[id].insts {
+            if let InstKind::Call { func, .. } = inst.kind {
+                self.function(func);
+            }
+        }
+    }
+}
+
+/// Drops all other functions and layers and gives the rest new ids, in the same order.
+fn keep_only(module: &mut Module, functions: &HashSet<FuncId>, layers: &HashSet<LayerId>) {
+    let function_ids = new_ids(module.functions.len(), |index| functions.contains(&FuncId(index)));
+    let layer_ids = new_ids(module.layers.len(), |index| layers.contains(&LayerId(index)));
+    let new_function = |id: FuncId| FuncId(function_ids.get(id.0 as usize).copied().flatten().unwrap_or(u32::MAX));
+    let new_layer = |id: LayerId| LayerId(layer_ids.get(id.0 as usize).copied().flatten().unwrap_or(u32::MAX));
+    let mut index = 0;
+    module.functions.retain(|_| {
+        index += 1;
+        functions.contains(&FuncId(index - 1))
+    });
+    index = 0;
+    module.layers.retain(|_| {
+        index += 1;
+        layers.contains(&LayerId(index - 1))
+    });
+    for function in &mut module.functions {
+        function.layer = function.layer.map(new_layer);
+        for inst in &mut function.insts {
+            if let InstKind::Call { func, .. } = &mut inst.kind {
+                *func = new_function(*func);
+            }
+        }
+    }
+    for layer in &mut module.layers {
+        layer.methods.retain(|method| functions.contains(method));
+        layer.methods.iter_mut().for_each(|method| *method = new_function(*method));
+        for member in &mut layer.members {
+            match &mut member.kind {
+                MemberKind::Storage(storage) => {
+                    if let Init::Func(func) = &mut storage.init {
+                        *func = new_function(*func);
+                    }
+                }
+                MemberKind::Constant { func, .. } => *func = new_function(*func),
+                MemberKind::Sub(sub) => renumber_sub(sub, &new_layer),
+            }
+        }
+    }
+    if let Some(entry) = &mut module.entry {
+        entry.layer = new_layer(entry.layer);
+    }
+}
+
+/// The new id of each old one that is kept.
+fn new_ids(count: usize, kept: impl Fn(u32) -> bool) -> Vec<Option<u32>> {
+    let mut next = 0;
+    (0..count as u32)
+        .map(|index| {
+            kept(index).then(|| {
+                next += 1;
+                next - 1
+            })
+        })
+        .collect()
+}
+
+fn renumber_sub(sub: &mut Sub, new_layer: &impl Fn(LayerId) -> LayerId) {
+    match sub {
+        Sub::Instance { layer, .. } => *layer = new_layer(*layer),
+        Sub::List(elements) => elements.iter_mut().for_each(|element| renumber_sub(element, new_layer)),
+        Sub::Repeat { element, .. } => renumber_sub(element, new_layer),
+        Sub::Function { .. } => {}
+    }
+}

@@ -1,0 +1,167 @@
+//! Computes what depends on constants only.
+//!
+//! An operation on constants becomes a constant; a host expression without symbols too; an `if` on a
+//! constant becomes the branch that runs.
+//!
+//! Needs: nothing. Keeps: effects, random operations, results of more than 64 Ki elements, and operations
+//! without operands (`zeros`, `arange`), which say more than their values. An operation that fails stays,
+//! to fail when it runs.
+//!
+//! ```text
+//! %0 = const float32 [2.0] : float32
+//! %1 = const float32 [3.0] : float32      =>      %2 = const float32 [6.0] : float32
+//! %2 = mul %0, %1 : float32
+//! ```
+
+use crate::ir::{Function, Inst, InstId, InstKind, Module, Region, ValueId};
+use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
+use crate::passes::copy::compact;
+use crate::types::{HostValue, Tensor, tensor};
+use std::collections::HashMap;
+
+/// Results larger than this are left to the program.
+const MAX_ELEMENTS: usize = 64 * 1024;
+
+pub(super) fn fold(module: &mut Module) -> usize {
+    let mut changes = 0;
+    for function in &mut module.functions {
+        let mut pass = Fold { known: HashMap::new(), replaced: HashMap::new(), changes: 0 };
+        let body = std::mem::take(&mut function.body);
+        function.body = pass.region(function, body);
+        changes += pass.changes;
+        if pass.changes > 0 {
+            compact(function);
+        }
+    }
+    changes
+}
+
+struct Fold {
+    /// Values that are constants.
+    known: HashMap<ValueId, Tensor>,
+    /// Results of an `if` that is gone.
+    replaced: HashMap<ValueId, ValueId>,
+    changes: usize,
+}
+
+impl Fold {
+    fn region(&mut self, function: &mut Function, region: Region) -> Region {
+        let mut kept = vec![];
+        self.insts(function, region.insts, &mut kept);
+        Region { params: region.params, insts: kept }
+    }
+
+    fn insts(&mut self, function: &mut Function, insts: Vec<InstId>, kept: &mut Vec<InstId>) {
+        for id in insts {
+            for operand in &mut function[id].operands {
+                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
+            }
+            if let Some(branch) = self.branch_taken(&function[id]) {
+                self.splice(function, id, branch, kept);
+                continue;
+            }
+            if let Some(tensors) = self.evaluate(function, &function[id]) {
+                self.replace(function, id, tensors, kept);
+                continue;
+            }
+            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            for nested in Function::regions_mut(&mut kind) {
+                *nested = self.region(function, std::mem::take(nested));
+            }
+            function[id].kind = kind;
+            if let (InstKind::Const(tensor), [result]) = (&function[id].kind, function[id].results.as_slice()) {
+                self.known.insert(*result, tensor.clone());
+            }
+            kept.push(id);
+        }
+    }
+
+    fn branch_taken(&self, inst: &Inst) -> Option<Region> {
+        let InstKind::If { then, otherwise } = &inst.kind else { return None };
+        let condition = self.known.get(inst.operands.first()?)?;
+        let holds = *condition.as_i64()?.first()? != 0;
+        Some(if holds { then.clone() } else { otherwise.clone() })
+    }
+
+    /// Puts the branch in the place of the `if`, its yielded values in the place of the results.
+    fn splice(&mut self, function: &mut Function, id: InstId, mut branch: Region, kept: &mut Vec<InstId>) {
+        let last = branch.insts.pop();
+        self.insts(function, branch.insts, kept);
+        let yielded = last.map_or(vec![], |last| function[last].operands.clone());
+        let results = function[id].results.clone();
+        for (result, value) in results.into_iter().zip(yielded) {
+            let value = self.replaced.get(&value).copied().unwrap_or(value);
+            self.replaced.insert(result, value);
+        }
+        self.changes += 1;
+    }
+
+    /// One constant for each result.
+    fn replace(&mut self, function: &mut Function, id: InstId, tensors: Vec<Tensor>, kept: &mut Vec<InstId>) {
+        let (results, loc) = (function[id].results.clone(), function[id].loc);
+        for (result, tensor) in results.into_iter().zip(tensors) {
+            self.known.insert(result, tensor.clone());
+            let inst = Inst { kind: InstKind::Const(tensor), operands: vec![], results: vec![result], loc };
+            function.insts.push(inst);
+            kept.push(InstId(function.insts.len() as u32 - 1));
+        }
+        self.changes += 1;
+    }
+
+    fn evaluate(&self, function: &Function, inst: &Inst) -> Option<Vec<Tensor>> {
+        match &inst.kind {
+            InstKind::Host(expr) => {
+                let value = expr.eval_value(&|_| None)?;
+                let dtype = function.dtype(*inst.results.first()?);
+                Some(vec![match value {
+                    HostValue::Int(value) if !dtype.is_float() => {
+                        Tensor::from_i64(dtype, vec![], vec![tensor::wrap(dtype, value)])
+                    }
+                    value => Tensor::from_f64(dtype, vec![], [value.as_float()?]),
+                }])
+            }
+            InstKind::Op { op, attrs } if !inst.operands.is_empty() => self.evaluate_op(function, inst, *op, attrs),
+            _ => None,
+        }
+    }
+
+    fn evaluate_op(&self, function: &Function, inst: &Inst, op: OpId, attrs: &Attrs) -> Option<Vec<Tensor>> {
+        let op = op.get();
+        if is_random(op, inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
+            return None;
+        }
+        let small = |value: &ValueId| {
+            let size = function[*value].ty.shape.elements().and_then(|size| size.as_const());
+            size.is_some_and(|size| size <= MAX_ELEMENTS as i64)
+        };
+        if !inst.results.iter().all(small) {
+            return None;
+        }
+        let operands: Vec<Tensor> =
+            inst.operands.iter().map(|operand| self.known.get(operand).cloned()).collect::<Option<_>>()?;
+        let attrs = attrs.map(|attr| attr.resolve(&|_| None));
+        let results = (op.eval)(&EvalCx { op, operands: &operands, attrs: &attrs }).ok()?;
+        (results.len() == inst.results.len()).then_some(results)
+    }
+}
+
+/// Random operations take a `seed`; where it is optional, they are random if it is given.
+fn is_random(op: &Op, operands: usize) -> bool {
+    let mut position = 0;
+    op.params.iter().any(|param| {
+        let index = position;
+        position += usize::from(param.is_operand());
+        param.name == "seed" && param.kind != ParamKind::Int && index < operands
+    })
+}
+
+fn is_concrete(attr: &Attr) -> bool {
+    match attr {
+        Attr::Int(dim) => dim.as_const().is_some(),
+        Attr::Ints(dims) => dims.iter().all(|dim| dim.as_const().is_some()),
+        Attr::Shape(shape) => shape.known().is_some_and(|dims| dims.iter().all(|dim| dim.as_const().is_some())),
+        Attr::Float(expr) => expr.as_const().is_some(),
+        Attr::None | Attr::Bool(_) | Attr::Str(_) | Attr::DType(_) | Attr::Scheme(_) => true,
+        Attr::Unknown => false,
+    }
+}
