@@ -207,3 +207,35 @@ pub fn python_comment(text: &str) -> String {
     }
     out.trim_end().to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn taken_words_are_changed_the_same_way_each_time() {
+        let mut namer = Namer::python(["torch".to_string()]);
+        let names: Vec<String> =
+            ["x", "lambda", "x", "torch", "max", "lambda", "2d", "a-b", "x_2", "__init", "é"].map(|n| namer.fresh(n)).into();
+        let want = ["x", "lambda_", "x_2", "torch_", "max_", "lambda_2", "_2d", "a_b", "x_2_2", "_init", "value"];
+        assert_eq!(names, want);
+    }
+
+    #[test]
+    fn files_are_named_in_snake_case() {
+        let cases = [("MLP", "mlp"), ("TernaryLinear", "ternary_linear"), ("LSTMCell", "lstm_cell"), ("model", "model")];
+        for (name, want) in cases {
+            assert_eq!(snake_case(name), want);
+        }
+    }
+
+    #[test]
+    fn text_never_leaves_its_literal() {
+        assert_eq!(python_string("a\"b\\c\nd\u{0}\u{2028}"), "'a\"b\\\\c\\nd\\x00\\u2028'");
+        assert_eq!(python_comment("a\nimport os\r"), "# a\\nimport os");
+        let lines = python_docstring("\"\"\"x\n    \\\n").unwrap();
+        assert_eq!(lines, ["\"\"\"\\\"\\\"\\\"x", "\\\\", "\"\"\""]);
+        assert_eq!(python_docstring("\n \n"), None);
+        assert_eq!(python_docstring("one \"word\" here"), Some(vec!["\"\"\"one \"word\" here\"\"\"".to_string()]));
+    }
+}

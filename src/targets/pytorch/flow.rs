@@ -149,7 +149,8 @@ impl Flow {
                 InstKind::Param { name, part: Part::Value } => {
                     !is_state(name) || users.iter().all(|u| no_effect_before(self.position[u]))
                 }
-                InstKind::Param { part, .. } => matches!(part, Part::Scale | Part::ZeroPoint),
+                // Unpacking codes is work: it is done once.
+                InstKind::Param { part, .. } => *part != Part::Codes || users.len() == 1,
                 InstKind::Host(_) => true,
                 InstKind::Const(tensor) => tensor.rank() == 0,
                 _ => false,

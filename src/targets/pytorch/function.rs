@@ -360,7 +360,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 let expression = self.build_short(inst, width)?;
                 let expression = match &data.kind {
                     // The state may change under the name.
-                    InstKind::Param { .. } => expression.method("clone", vec![]),
+                    InstKind::Param { part: Part::Value, .. } => expression.method("clone", vec![]),
                     _ => expression,
                 };
                 self.comment(data.loc);

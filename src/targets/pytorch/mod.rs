@@ -70,3 +70,44 @@ impl Target for PyTorch {
         module::write(module, options, templates, &table).map(|file| vec![file])
     }
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod table_tests {
+    use super::special;
+    use crate::ops;
+    use crate::targets::Templates;
+    use crate::targets::table::Table;
+
+    #[test]
+    fn every_operation_has_a_form() {
+        let table = Table::load(&Templates::builtin(), "pytorch").unwrap();
+        let missing: Vec<&str> =
+            ops::all().map(|op| op.name()).filter(|op| table.op(op).is_none() && special::find(op).is_none()).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_table_names_operations_and_their_parameters() {
+        let own = Templates::builtin();
+        let text = own.get("pytorch/ops.toml").unwrap().text.clone();
+        let checked = Templates::builtin().with_text("pytorch/ops.toml", "ops.toml", &text);
+        let problems = Table::load(&checked, "pytorch").err().unwrap_or_default();
+        assert_eq!(problems.iter().map(|e| e.message.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_broken_user_table_is_reported_with_its_line() {
+        let error = |text: &str| {
+            let templates = Templates::builtin().with_text("pytorch/ops.toml", "mine/pytorch/ops.toml", text);
+            Table::load(&templates, "pytorch").err().map(|errors| errors[0].message.clone()).unwrap_or_default()
+        };
+        assert_eq!(error("[ops]\nexp = \"torch.exp({x})\"\n"), "");
+        assert!(error("[ops]\n\nexp = \"torch.exp({x}\"\n").starts_with("mine/pytorch/ops.toml:3: `exp`: expected `)`"));
+        assert!(error("[ops]\nexp = \"torch.exp({y})\"\n").ends_with("the operation has no parameter `y`"));
+        assert!(error("[ops]\nexpp = \"{x}\"\n").ends_with("there is no such operation"));
+        assert!(error("[ops\n").starts_with("mine/pytorch/ops.toml:1: "));
+        assert!(error("[opps]\n").contains("unknown field `opps`"));
+    }
+}
