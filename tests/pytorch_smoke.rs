@@ -172,6 +172,35 @@ print("harmless")
     assert!(printed.ends_with("harmless"), "{printed}");
 }
 
+#[test]
+fn branches_loops_and_state() {
+    let Some(python) = python() else { return };
+    let script = r#"
+import torch, model
+m = model.Model()
+x = torch.tensor([[1.0, 2.0, 3.0]])
+want = ((x * x * 1 + 0) * 2 + 1) * 3 + 2
+assert torch.equal(m(x), want * 1.5)
+assert torch.equal(m(x), want * 1.5 + 1) and m.count == 2
+y = -x
+assert torch.equal(m(y), (((y * 1 + 0) * 2 + 1) * 3 + 2) * 1.5 + 2)
+assert m.swap(torch.tensor(10)) == (torch.tensor(55), torch.tensor(89))
+assert m.grow(torch.tensor(3.0)) == 192.0
+assert torch.equal(m.step(x[0], 2), torch.tensor([0.0, 1.0, 2.0]))
+assert torch.equal(m.step(x[0], 2), torch.tensor([3.0, 7.0, 11.0]))
+assert sorted(m.state_dict()) == ["count", "pair.0.weight", "scales.0.weight", "scales.1.weight", "scales.2.weight", "table"]
+assert m.table.tolist() == [1.0, 2.0]
+for call in (lambda: m.step(x[0], 0), lambda: m.step(x[0] * 1e9, 1) is None or m.step(x[0], 1)):
+    try:
+        call()
+        raise SystemExit("no check")
+    except (ValueError, RuntimeError):
+        pass
+print("fine")
+"#;
+    assert_eq!(run(&python, &emit(include_str!("pytorch/control.ir"), Mode::Train), script), "fine");
+}
+
 /// Writes what an IR file becomes: `TRITONC_SHOW=file.ir cargo test show -- --nocapture`.
 #[test]
 fn show() {
