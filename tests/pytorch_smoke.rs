@@ -22,7 +22,8 @@ fn python() -> Option<PathBuf> {
 fn emit(text: &str, mode: Mode) -> String {
     let module = ir::reader::read(text).unwrap_or_else(|e| panic!("{e}"));
     let module = ir::verify(module).unwrap_or_else(|e| panic!("{e:?}"));
-    let options = EmitOptions { mode, source_name: "mlp.tri".into(), entry_expr: "MLP(dim=6)".into(), ..EmitOptions::default() };
+    let options =
+        EmitOptions { mode, source_name: "mlp.tri".into(), entry_expr: "MLP(dim=6)".into(), ..EmitOptions::default() };
     let target = targets::find("pytorch").expect("the target is registered");
     let files = target.emit(&module, &options, &Templates::builtin()).unwrap_or_else(|e| panic!("{e:?}"));
     files[0].contents.as_text().expect("Python is text").to_string()
@@ -47,7 +48,8 @@ fn check_format(python: &Path, folder: &Path, code: &str) {
         return;
     }
     for arguments in [&["check", "--isolated"][..], &["format", "--isolated", "--diff"]] {
-        let output = Command::new(&ruff).args(arguments).arg("model.py").current_dir(folder).output().expect("ruff runs");
+        let output =
+            Command::new(&ruff).args(arguments).arg("model.py").current_dir(folder).output().expect("ruff runs");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{text}\n{code}");
     }
@@ -199,6 +201,24 @@ for call in (lambda: m.step(x[0], 0), lambda: m.step(x[0] * 1e9, 1) is None or m
 print("fine")
 "#;
     assert_eq!(run(&python, &emit(include_str!("pytorch/control.ir"), Mode::Train), script), "fine");
+}
+
+#[test]
+fn functions_of_a_file_are_written_once_and_get_what_shapes_do_not_tell() {
+    let Some(python) = python() else { return };
+    let code = emit(include_str!("pytorch/functions.ir"), Mode::Train);
+    // Two functions of the IR that differ in their dims only are one in Python.
+    assert_eq!(code.matches("def centre").count(), 1, "{code}");
+    let script = r#"
+import torch, model
+m = model.Model()
+x = torch.randn(3, 4)
+c = x - x.mean(-1, keepdim=True)
+want = torch.softmax(c, 0) * 2.5 + torch.arange(6).float()[:4]
+torch.testing.assert_close(m(x), want)
+print("fine")
+"#;
+    assert_eq!(run(&python, &code, script), "fine");
 }
 
 /// Writes what an IR file becomes: `TRITONC_SHOW=file.ir cargo test show -- --nocapture`.

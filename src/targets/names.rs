@@ -17,12 +17,76 @@ const PYTHON_KEYWORDS: &[&str] = &[
 
 /// Built-in functions and types; emitted code calls some of them, and readers know the others.
 const PYTHON_BUILTINS: &[&str] = &[
-    "abs", "all", "any", "ascii", "bin", "bool", "bytearray", "bytes", "callable", "chr", "classmethod", "compile",
-    "complex", "delattr", "dict", "dir", "divmod", "enumerate", "eval", "exec", "filter", "float", "format",
-    "frozenset", "getattr", "globals", "hasattr", "hash", "help", "hex", "id", "input", "int", "isinstance",
-    "issubclass", "iter", "len", "list", "locals", "map", "max", "memoryview", "min", "next", "object", "oct", "open",
-    "ord", "pow", "print", "property", "range", "repr", "reversed", "round", "set", "setattr", "slice", "sorted",
-    "staticmethod", "str", "sum", "super", "tuple", "type", "vars", "zip", "RuntimeError", "ValueError", "Exception",
+    "abs",
+    "all",
+    "any",
+    "ascii",
+    "bin",
+    "bool",
+    "bytearray",
+    "bytes",
+    "callable",
+    "chr",
+    "classmethod",
+    "compile",
+    "complex",
+    "delattr",
+    "dict",
+    "dir",
+    "divmod",
+    "enumerate",
+    "eval",
+    "exec",
+    "filter",
+    "float",
+    "format",
+    "frozenset",
+    "getattr",
+    "globals",
+    "hasattr",
+    "hash",
+    "help",
+    "hex",
+    "id",
+    "input",
+    "int",
+    "isinstance",
+    "issubclass",
+    "iter",
+    "len",
+    "list",
+    "locals",
+    "map",
+    "max",
+    "memoryview",
+    "min",
+    "next",
+    "object",
+    "oct",
+    "open",
+    "ord",
+    "pow",
+    "print",
+    "property",
+    "range",
+    "repr",
+    "reversed",
+    "round",
+    "set",
+    "setattr",
+    "slice",
+    "sorted",
+    "staticmethod",
+    "str",
+    "sum",
+    "super",
+    "tuple",
+    "type",
+    "vars",
+    "zip",
+    "RuntimeError",
+    "ValueError",
+    "Exception",
     "self",
 ];
 
@@ -143,7 +207,8 @@ pub fn python_string(text: &str) -> String {
 
 /// Characters that could hide or break a line are written as escapes.
 fn push_visible(out: &mut String, c: char) {
-    let invisible = c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let invisible = c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
     match c as u32 {
         _ if !invisible => out.push(c),
         code @ 0..=0xff => out.push_str(&format!("\\x{code:02x}")),
@@ -215,15 +280,17 @@ mod tests {
     #[test]
     fn taken_words_are_changed_the_same_way_each_time() {
         let mut namer = Namer::python(["torch".to_string()]);
-        let names: Vec<String> =
-            ["x", "lambda", "x", "torch", "max", "lambda", "2d", "a-b", "x_2", "__init", "é"].map(|n| namer.fresh(n)).into();
+        let names: Vec<String> = ["x", "lambda", "x", "torch", "max", "lambda", "2d", "a-b", "x_2", "__init", "é"]
+            .map(|n| namer.fresh(n))
+            .into();
         let want = ["x", "lambda_", "x_2", "torch_", "max_", "lambda_2", "_2d", "a_b", "x_2_2", "_init", "value"];
         assert_eq!(names, want);
     }
 
     #[test]
     fn files_are_named_in_snake_case() {
-        let cases = [("MLP", "mlp"), ("TernaryLinear", "ternary_linear"), ("LSTMCell", "lstm_cell"), ("model", "model")];
+        let cases =
+            [("MLP", "mlp"), ("TernaryLinear", "ternary_linear"), ("LSTMCell", "lstm_cell"), ("model", "model")];
         for (name, want) in cases {
             assert_eq!(snake_case(name), want);
         }

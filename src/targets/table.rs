@@ -89,7 +89,8 @@ impl Table {
         }
         for (name, text) in read.ops {
             let at = Some(text.span().start);
-            let checked = |entry: Py| if check { check_holes(name.as_ref(), &entry).map(|()| entry) } else { Ok(entry) };
+            let checked =
+                |entry: Py| if check { check_holes(name.as_ref(), &entry).map(|()| entry) } else { Ok(entry) };
             match python::parse(text.as_ref()).and_then(checked) {
                 Ok(entry) => drop(self.ops.insert(name.into_inner(), entry)),
                 Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),

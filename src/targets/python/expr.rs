@@ -149,7 +149,12 @@ impl Py {
     pub fn operations(&self) -> usize {
         let own = matches!(
             self,
-            Py::Call(..) | Py::Index(..) | Py::Unary(..) | Py::Binary(..) | Py::Conditional { .. } | Py::Comprehension { .. }
+            Py::Call(..)
+                | Py::Index(..)
+                | Py::Unary(..)
+                | Py::Binary(..)
+                | Py::Conditional { .. }
+                | Py::Comprehension { .. }
         );
         usize::from(own) + self.children().into_iter().map(Py::operations).sum::<usize>()
     }

@@ -139,7 +139,9 @@ pub fn is_default(op: &Op, param: &Param, attrs: &Attrs) -> bool {
     };
     match (attr, param.default) {
         // `x.sum(keepdim=True)` is no call that PyTorch knows: the axis must be said.
-        (None | Some(Attr::None), _) if param.kind == ParamKind::Axes && op.params.iter().any(|p| p.name == "keepdim") => {
+        (None | Some(Attr::None), _)
+            if param.kind == ParamKind::Axes && op.params.iter().any(|p| p.name == "keepdim") =>
+        {
             attrs.bool("keepdim") != Some(true)
         }
         (None | Some(Attr::None), _) => true,

@@ -74,9 +74,7 @@ impl Survey<'_> {
         let loops: Vec<(usize, usize)> = self
             .ranges
             .iter()
-            .filter(|((inst, _), _)| {
-                matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. })
-            })
+            .filter(|((inst, _), _)| matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. }))
             .map(|(_, range)| (*range.start(), *range.end()))
             .collect();
         for (inst, place) in &mut self.places {
@@ -88,11 +86,7 @@ impl Survey<'_> {
 
 impl Flow {
     /// `has_effect` tells calls that change state; `is_state` the members that may change.
-    pub fn of(
-        function: &Function,
-        has_effect: &dyn Fn(InstId) -> bool,
-        is_state: &dyn Fn(&str) -> bool,
-    ) -> Flow {
+    pub fn of(function: &Function, has_effect: &dyn Fn(InstId) -> bool, is_state: &dyn Fn(&str) -> bool) -> Flow {
         let mut survey = Survey {
             function,
             order: vec![],
@@ -164,7 +158,11 @@ impl Flow {
             let near = survey.places[user].region == survey.places[&inst].region
                 && survey.function[*result].name.is_none()
                 && Function::regions(&data.kind).is_empty()
-                && if effects.contains(&at) { self.position[user] == at + 1 } else { no_effect_before(self.position[user]) };
+                && if effects.contains(&at) {
+                    self.position[user] == at + 1
+                } else {
+                    no_effect_before(self.position[user])
+                };
             if free || near {
                 self.inlined.insert(*result);
             }

@@ -1,9 +1,7 @@
 //! Function bodies: values become variables or parts of expressions, symbols are bound from shapes.
 
 use crate::base::{Loc, code};
-use crate::ir::{
-    FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, Sub, ValueId,
-};
+use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, Sub, ValueId};
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind, Op, ParamKind};
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
@@ -69,6 +67,10 @@ pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written,
     let function = &module[id];
     let mut writer = Writer::new(program, function, depth);
     writer.bind_parameters();
+    // Nothing is anywhere yet while an instance is being built.
+    if writer.program.is_maker(id) {
+        writer.device = None;
+    }
     let body = &function.body;
     writer.region(body)?;
     if let Some(&last) = body.insts.last()
@@ -333,10 +335,25 @@ impl<'p, 'm> Writer<'p, 'm> {
                 self.expressions.insert(data.results[0], numbers::element(tensor, 0));
                 Ok(())
             }
-            InstKind::Op { .. } | InstKind::Param { .. } | InstKind::Const(_) | InstKind::Rng { .. } | InstKind::Call { .. } => {
-                self.value_instruction(inst)
+            InstKind::Op { op, .. } if op.name() == "cast" && self.stays_number(inst) => {
+                let number = self.number_or_tensor(data.operands[0]);
+                self.numbers.insert(data.results[0]);
+                self.expressions.insert(data.results[0], number);
+                Ok(())
             }
+            InstKind::Op { .. }
+            | InstKind::Param { .. }
+            | InstKind::Const(_)
+            | InstKind::Rng { .. }
+            | InstKind::Call { .. } => self.value_instruction(inst),
         }
+    }
+
+    /// A plain int as a float is the same number to Python.
+    fn stays_number(&self, inst: InstId) -> bool {
+        let data = &self.function[inst];
+        let float = |value: ValueId| self.function.dtype(value).is_float();
+        self.numbers.contains(&data.operands[0]) && float(data.results[0]) && !float(data.operands[0])
     }
 
     fn value_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
@@ -433,7 +450,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn build_op(&mut self, inst: InstId, op: &'static Op, attrs: &Attrs) -> Result<Py, TargetError> {
         let data = &self.function[inst];
-        let failed = |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
+        let failed =
+            |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
         self.check_dtypes(inst, op)?;
         if let Some(quantize) = self.flow.fused(inst) {
             let x = self.operand(self.function[quantize].operands[0]);
@@ -468,7 +486,8 @@ impl<'p, 'm> Writer<'p, 'm> {
         let data = &self.function[inst];
         let takes_numbers = self.program.table.takes_numbers(op.name);
         // One operand at least must say that these are tensors; a condition does not say of what type.
-        let all_numbers = data.operands.iter().all(|v| self.numbers.contains(v) || self.function.dtype(*v) == DType::Bool);
+        let all_numbers =
+            data.operands.iter().all(|v| self.numbers.contains(v) || self.function.dtype(*v) == DType::Bool);
         let mut wrapped = !all_numbers;
         let mut operands = vec![];
         for &value in &data.operands {
@@ -496,12 +515,11 @@ impl<'p, 'm> Writer<'p, 'm> {
         if op.name != "dequantize" {
             return None;
         }
-        let mut members = self.function[inst].operands.iter().map(|value| {
-            match &self.function[*self.definitions.get(value)?].kind {
+        let mut members =
+            self.function[inst].operands.iter().map(|value| match &self.function[*self.definitions.get(value)?].kind {
                 InstKind::Param { name, part } if *part != Part::Value => Some(name),
                 _ => None,
-            }
-        });
+            });
         let first = members.next()??;
         let same = members.all(|member| member == Some(first));
         let attribute = self.class_names()?.member(first);
@@ -519,12 +537,15 @@ impl<'p, 'm> Writer<'p, 'm> {
     ) -> Result<Py, TargetError> {
         let data = &self.function[inst];
         let callee = &self.program.module[func];
-        if path.is_none() && let Some(entry) = self.program.native(callee) {
+        if path.is_none()
+            && let Some(entry) = self.program.native(callee)
+        {
             let operands = data.operands.iter().map(|v| self.tensor(*v)).collect();
             let attrs = program::bound_arguments(callee, bindings);
             let mut holes = CallHoles { writer: self, callee, attrs, operands };
             return expression::fill(&entry, &mut holes).map_err(|hole| {
-                let message = format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
+                let message =
+                    format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
                 TargetError::new(code::E0604, message).at(data.loc)
             });
         }
@@ -776,11 +797,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             && bound.insert(pack.clone())
         {
             let stop = shape.tail().len() as i64;
-            let slice = Py::slice(
-                (*at > 0).then(|| Py::int(*at as i64)),
-                (stop > 0).then(|| Py::int(-stop)),
-                None,
-            );
+            let slice = Py::slice((*at > 0).then(|| Py::int(*at as i64)), (stop > 0).then(|| Py::int(-stop)), None);
             let name = self.symbols.get(pack).cloned().unwrap_or_else(|| names::identifier(pack.as_str()));
             self.statement(&format!("{name} = "), &x.clone().attr("shape").index(vec![slice]), "");
         }
@@ -914,4 +931,3 @@ impl Holes for CallHoles<'_, '_, '_> {
         }
     }
 }
-

@@ -153,8 +153,7 @@ impl Constructor<'_, '_> {
         lines.line("super().__init__()");
         self.defaults(&mut lines, values.is_some());
         for obligation in &self.layer.obligations {
-            let condition =
-                obligation_broken(obligation, &mut |dim| numbers::dim(dim, &mut |s| self.argument(s)));
+            let condition = obligation_broken(obligation, &mut |dim| numbers::dim(dim, &mut |s| self.argument(s)));
             self.statement(&mut lines, "if ", &condition, ":");
             lines.indent();
             lines.statement("raise ", &Py::name("ValueError").call(vec![Py::string(&obligation.message)]), "");
@@ -228,8 +227,7 @@ impl Constructor<'_, '_> {
             MemberKind::Storage(storage) => {
                 let value = match (&storage.scheme, storage.role) {
                     (Some(scheme), _) if self.program.options.mode == Mode::Infer => {
-                        let scheme = special::scheme(scheme)
-                            .map_err(|m| unsupported(m, member.loc))?;
+                        let scheme = special::scheme(scheme).map_err(|m| unsupported(m, member.loc))?;
                         Py::name("PackedWeight").call(vec![self.filled("zeros", &storage.ty), scheme])
                     }
                     (_, Role::Param) if is_float(&storage.ty) => {
@@ -358,7 +356,8 @@ impl Constructor<'_, '_> {
                 program.stored.entry(id).or_default().insert(symbol.clone());
                 Py::name("self").attr(&program.classes.get(&id).map_or_else(String::new, |n| n.hyper(symbol)))
             });
-            let empty = Py::name("torch").method("empty", std::iter::once(sizes).chain(dtype_argument(&storage.ty)).collect());
+            let empty =
+                Py::name("torch").method("empty", std::iter::once(sizes).chain(dtype_argument(&storage.ty)).collect());
             self.statement(lines, &format!("{} = ", target.text()), &empty, "");
         }
         self.statement(lines, "", &call, "");
@@ -392,7 +391,10 @@ impl Constructor<'_, '_> {
                 init("constant_", vec![value])
             }
             Init::Normal { mean, std } => {
-                let arguments = vec![Py::keyword("mean", self.kept(&as_float(mean))), Py::keyword("std", self.kept(&as_float(std)))];
+                let arguments = vec![
+                    Py::keyword("mean", self.kept(&as_float(mean))),
+                    Py::keyword("std", self.kept(&as_float(std))),
+                ];
                 init("normal_", arguments)
             }
             Init::Uniform { low, high } => {
@@ -415,7 +417,8 @@ impl Constructor<'_, '_> {
             Init::Func(func) => {
                 let callee = self.program.callees.get(func).cloned();
                 let extra = callee.map_or(vec![], |c| c.extra);
-                let arguments: Vec<Py> = extra.iter().map(|s| self.kept(&HostExpr::Int(crate::types::Dim::symbol(s.as_str())))).collect();
+                let arguments: Vec<Py> =
+                    extra.iter().map(|s| self.kept(&HostExpr::Int(crate::types::Dim::symbol(s.as_str())))).collect();
                 let name = self.program.function_name(*func);
                 copy(match self.program.module[*func].layer {
                     Some(_) => Py::name("self").method(&name, arguments),

@@ -104,7 +104,9 @@ mod table_tests {
             Table::load(&templates, "pytorch").err().map(|errors| errors[0].message.clone()).unwrap_or_default()
         };
         assert_eq!(error("[ops]\nexp = \"torch.exp({x})\"\n"), "");
-        assert!(error("[ops]\n\nexp = \"torch.exp({x}\"\n").starts_with("mine/pytorch/ops.toml:3: `exp`: expected `)`"));
+        assert!(
+            error("[ops]\n\nexp = \"torch.exp({x}\"\n").starts_with("mine/pytorch/ops.toml:3: `exp`: expected `)`")
+        );
         assert!(error("[ops]\nexp = \"torch.exp({y})\"\n").ends_with("the operation has no parameter `y`"));
         assert!(error("[ops]\nexpp = \"{x}\"\n").ends_with("there is no such operation"));
         assert!(error("[ops\n").starts_with("mine/pytorch/ops.toml:1: "));

@@ -83,9 +83,10 @@ impl Program<'_> {
     }
 
     fn has_quantised_weights(&self) -> bool {
-        self.layers.iter().flat_map(|id| &self.module[*id].members).any(|member| {
-            matches!(&member.kind, MemberKind::Storage(storage) if storage.scheme.is_some())
-        })
+        self.layers
+            .iter()
+            .flat_map(|id| &self.module[*id].members)
+            .any(|member| matches!(&member.kind, MemberKind::Storage(storage) if storage.scheme.is_some()))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::targets::python::Py;
 use crate::types::dim::{Atom, Monomial};
-use crate::types::{DType, Dim, HostExpr, Symbol, Tensor};
 use crate::types::host::{HostFn, HostOp};
+use crate::types::{DType, Dim, HostExpr, Symbol, Tensor};
 
 /// How a symbol is reached where the number is written.
 pub type Symbols<'a> = &'a mut dyn FnMut(&Symbol) -> Py;
@@ -19,9 +19,7 @@ pub fn dim(value: &Dim, symbols: Symbols) -> Py {
     for (monomial, coefficient) in terms {
         sum = Some(match sum {
             None => term(monomial, coefficient, symbols),
-            Some(sum) if coefficient < 0 => {
-                Py::binary(sum, "-", term(monomial, coefficient.saturating_neg(), symbols))
-            }
+            Some(sum) if coefficient < 0 => Py::binary(sum, "-", term(monomial, coefficient.saturating_neg(), symbols)),
             Some(sum) => Py::binary(sum, "+", term(monomial, coefficient, symbols)),
         });
     }

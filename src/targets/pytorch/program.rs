@@ -2,7 +2,7 @@
 //! operations, and what the code written so far needs.
 
 use crate::base::{Loc, code};
-use crate::ir::{FuncId, Function, InstId, InstKind, Init, Layer, LayerId, MemberKind, Module, Region, Role, Sub};
+use crate::ir::{FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, Region, Role, Sub};
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{self, Py};
@@ -16,11 +16,42 @@ const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
 
 /// Attributes of `nn.Module` that a member must not replace.
 const MODULE_ATTRIBUTES: &[&str] = &[
-    "add_module", "apply", "bfloat16", "buffers", "children", "compile", "cpu", "cuda", "double", "dump_patches",
-    "eval", "extra_repr", "float", "forward", "half", "load_state_dict", "modules", "named_buffers", "named_children",
-    "named_modules", "named_parameters", "pack", "parameters", "quantized", "register_buffer", "register_module",
-    "register_parameter", "requires_grad_", "reset_parameters", "share_memory", "state_dict", "to", "train",
-    "training", "type", "zero_grad",
+    "add_module",
+    "apply",
+    "bfloat16",
+    "buffers",
+    "children",
+    "compile",
+    "cpu",
+    "cuda",
+    "double",
+    "dump_patches",
+    "eval",
+    "extra_repr",
+    "float",
+    "forward",
+    "half",
+    "load_state_dict",
+    "modules",
+    "named_buffers",
+    "named_children",
+    "named_modules",
+    "named_parameters",
+    "pack",
+    "parameters",
+    "quantized",
+    "register_buffer",
+    "register_module",
+    "register_parameter",
+    "requires_grad_",
+    "reset_parameters",
+    "share_memory",
+    "state_dict",
+    "to",
+    "train",
+    "training",
+    "type",
+    "zero_grad",
 ];
 
 /// How emitted code calls a function.
@@ -61,6 +92,8 @@ pub struct Program<'m> {
     /// Names of the file's top level.
     pub globals: HashSet<String>,
     function_names: HashMap<FuncId, String>,
+    /// Functions that make constants and initial values, and the members that they are for.
+    makers: HashMap<FuncId, String>,
     /// Functions that assign state, themselves or through calls.
     effects: HashSet<FuncId>,
     /// Hyperparameters that methods read, so that the constructor keeps them.
@@ -83,6 +116,7 @@ impl<'m> Program<'m> {
             callees: HashMap::new(),
             globals: IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().cloned()).collect(),
             function_names: HashMap::new(),
+            makers: HashMap::new(),
             effects: HashSet::new(),
             stored: HashMap::new(),
             used: BTreeSet::new(),
@@ -121,12 +155,23 @@ impl<'m> Program<'m> {
                 }
             }
         }
-        self.table.composite(function.std_path.as_deref()?).cloned()
+        self.table_form(function).cloned()
+    }
+
+    /// The table's form of a function, where the call has all that it names.
+    fn table_form(&self, function: &Function) -> Option<&'m Py> {
+        let entry = self.table.composite(function.std_path.as_deref()?)?;
+        let mut complete = true;
+        entry.visit_holes(&mut |hole| {
+            let is_param = function.params.iter().any(|v| function[*v].name.as_ref() == Some(&hole.name));
+            let common = matches!(hole.name.as_str(), "device" | "dtype");
+            complete &= is_param || common || function.host_args.get(&hole.name).is_some();
+        });
+        complete.then_some(entry)
     }
 
     fn is_native(&self, function: &Function) -> bool {
-        function.maps.contains_key("pytorch")
-            || function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some())
+        function.maps.contains_key("pytorch") || self.table_form(function).is_some()
     }
 
     fn reach(&mut self) {
@@ -146,10 +191,10 @@ impl<'m> Program<'m> {
         for member in &layer.members {
             match &member.kind {
                 MemberKind::Sub(sub) => self.reach_sub(sub),
-                MemberKind::Constant { func, .. } => self.reach_function(*func),
+                MemberKind::Constant { func, .. } => self.reach_maker(*func, &member.name),
                 MemberKind::Storage(storage) => {
                     if let Init::Func(func) = &storage.init {
-                        self.reach_function(*func);
+                        self.reach_maker(*func, &member.name);
                     }
                 }
             }
@@ -160,6 +205,16 @@ impl<'m> Program<'m> {
         if !self.layers.contains(&id) {
             self.layers.push(id);
         }
+    }
+
+    fn reach_maker(&mut self, func: FuncId, member: &str) {
+        self.makers.insert(func, member.to_string());
+        self.reach_function(func);
+    }
+
+    /// Whether the function runs while its instance is being built.
+    pub fn is_maker(&self, func: FuncId) -> bool {
+        self.makers.contains_key(&func)
     }
 
     fn reach_sub(&mut self, sub: &Sub) {
@@ -215,7 +270,10 @@ impl<'m> Program<'m> {
             let function = &module[id];
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
                 Some(_) if function.source_name == "forward" && function.name.ends_with("forward") => "forward".into(),
-                Some(class) => class.namer.fresh(&function.source_name),
+                Some(class) => match self.makers.get(&id) {
+                    Some(member) => class.namer.fresh(&format!("make_{member}")),
+                    None => class.namer.fresh(&function.source_name),
+                },
                 None => namer.fresh(&function.source_name),
             };
             self.function_names.insert(id, name);

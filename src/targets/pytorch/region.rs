@@ -4,7 +4,7 @@
 //! is going to be yielded gets the result's variable from the start where that is free, so that most of
 //! these assignments vanish.
 
-use crate::ir::{InstId, InstKind, PathSegment, Region, Sub, MemberKind, ValueId};
+use crate::ir::{InstId, InstKind, MemberKind, PathSegment, Region, Sub, ValueId};
 use crate::targets::TargetError;
 use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::{Element, Writer};
@@ -196,7 +196,11 @@ impl<'m> Writer<'_, 'm> {
             (Some(over), variable) => {
                 let element = self.namer.fresh(&singular(&over.field));
                 let items = self.path(&[PathSegment::Field(over.field.clone())]);
-                self.elements.push(Element { field: over.field.clone(), index: index.clone(), variable: element.clone() });
+                self.elements.push(Element {
+                    field: over.field.clone(),
+                    index: index.clone(),
+                    variable: element.clone(),
+                });
                 match variable {
                     None => (element, items),
                     Some(variable) => (format!("{variable}, {element}"), Py::name("enumerate").call(vec![items])),
@@ -325,9 +329,9 @@ fn mentions(kind: &InstKind, symbol: &Symbol) -> bool {
     let in_dim = |dim: &Dim| dim.symbols().contains(symbol);
     match kind {
         // Replaced by a number, the symbol leaves a trace wherever it stands.
-        InstKind::Op { attrs, .. } => attrs.iter().any(|(_, attr)| {
-            attr.substitute(&|s| (s == symbol).then(|| HostExpr::int(0))) != *attr
-        }),
+        InstKind::Op { attrs, .. } => {
+            attrs.iter().any(|(_, attr)| attr.substitute(&|s| (s == symbol).then(|| HostExpr::int(0))) != *attr)
+        }
         InstKind::Host(value) => value.symbols().contains(symbol),
         InstKind::Call { bindings, path, .. } => {
             let rest = path.as_deref().map_or(&[][..], |p| p.get(2..).unwrap_or(&[]));

@@ -33,7 +33,11 @@ impl Operand {
     }
 
     fn to(&self, dtype: DType) -> Py {
-        if self.dtype() == dtype { self.value.clone() } else { self.value.clone().method("to", vec![numbers::dtype(dtype)]) }
+        if self.dtype() == dtype {
+            self.value.clone()
+        } else {
+            self.value.clone().method("to", vec![numbers::dtype(dtype)])
+        }
     }
 
     fn rank(&self) -> Option<usize> {

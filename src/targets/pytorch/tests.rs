@@ -21,8 +21,12 @@ struct Case {
 /// `%0 = sum %x {axis = 1}` with the types of the operands behind a bar.
 fn function(index: usize, case: &str) -> String {
     let (code, types) = case.split_once('|').unwrap_or((case, ""));
-    let params: Vec<String> = types.split(';').filter(|t| !t.trim().is_empty()).enumerate()
-        .map(|(i, ty)| format!("%{}: {}", ["a", "b", "c", "d"][i], ty.trim())).collect();
+    let params: Vec<String> = types
+        .split(';')
+        .filter(|t| !t.trim().is_empty())
+        .enumerate()
+        .map(|(i, ty)| format!("%{}: {}", ["a", "b", "c", "d"][i], ty.trim()))
+        .collect();
     let results = code.split('=').next().unwrap_or("").trim();
     let count = results.split(',').count();
     let types = vec!["float32"; count].join(", ");
@@ -94,7 +98,13 @@ fn complete(module: &mut Module) -> Vec<Case> {
 fn json(tensor: &Tensor) -> String {
     let text = |v: f64| match v {
         v if v.is_nan() => "NaN".to_string(),
-        v if v.is_infinite() => if v > 0.0 { "Infinity".into() } else { "-Infinity".to_string() },
+        v if v.is_infinite() => {
+            if v > 0.0 {
+                "Infinity".into()
+            } else {
+                "-Infinity".to_string()
+            }
+        }
         v => format!("{v:?}"),
     };
     let values: Vec<String> = match tensor.data() {
@@ -125,10 +135,8 @@ fn operations_agree_with_the_registry() {
     let files = targets::find("pytorch").unwrap().emit(&module, &EmitOptions::default(), &Templates::builtin());
     let files = files.unwrap_or_else(|error| panic!("{error:#?}"));
     let list = |tensors: &[Tensor]| format!("[{}]", tensors.iter().map(json).collect::<Vec<_>>().join(", "));
-    let all: Vec<String> = cases
-        .iter()
-        .map(|c| format!("[{:?}, {}, {}]", c.text, list(&c.inputs), list(&c.outputs)))
-        .collect();
+    let all: Vec<String> =
+        cases.iter().map(|c| format!("[{:?}, {}, {}]", c.text, list(&c.inputs), list(&c.outputs))).collect();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("model.py"), files[0].contents.as_bytes()).unwrap();
     std::fs::write(folder.path().join("cases.json"), format!("[{}]", all.join(",\n"))).unwrap();
@@ -137,10 +145,14 @@ fn operations_agree_with_the_registry() {
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}");
     // What no case exercises is named here, so that a new operation is not forgotten.
-    let covered: Vec<&str> = module.functions.iter().filter_map(|f| match &f[f.body.insts[0]].kind {
-        InstKind::Op { op, .. } => Some(op.name()),
-        _ => None,
-    }).collect();
+    let covered: Vec<&str> = module
+        .functions
+        .iter()
+        .filter_map(|f| match &f[f.body.insts[0]].kind {
+            InstKind::Op { op, .. } => Some(op.name()),
+            _ => None,
+        })
+        .collect();
     let missing: Vec<&str> = ops::all().map(|op| op.name()).filter(|name| !covered.contains(name)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }

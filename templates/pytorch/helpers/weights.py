@@ -1,17 +1,3 @@
-DTYPES = {
-    "BOOL": torch.bool,
-    "U8": torch.uint8,
-    "I8": torch.int8,
-    "I16": torch.int16,
-    "I32": torch.int32,
-    "I64": torch.int64,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "F32": torch.float32,
-    "F64": torch.float64,
-}
-
-
 def read_safetensors(path):
     """The tensors of a safetensors file, by name."""
     with open(path, "rb") as file:
@@ -28,6 +14,20 @@ def read_safetensors(path):
         raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
         tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
     return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
 
 
 def load_weights(model, tensors):
