@@ -1,18 +1,14 @@
-//! Function bodies: values become variables or parts of expressions, symbols are bound from shapes.
+//! Function bodies: each value becomes a variable or a part of the expression that uses it.
 
-use crate::base::{Loc, code};
-use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, Sub, ValueId};
-use crate::ops::{Attr, Attrs, Obligation, ObligationKind, Op, ParamKind};
+use crate::base::Loc;
+use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PrintPiece, ValueId};
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{Lines, Py};
-use crate::targets::pytorch::expression::{self, Filled, Holes};
 use crate::targets::pytorch::flow::Flow;
 use crate::targets::pytorch::numbers;
-use crate::targets::pytorch::program::{self, Callee, ClassNames, Program, unsupported};
-use crate::targets::pytorch::special::{self, Operand, Use};
-use crate::types::dim::Atom;
-use crate::types::{DType, Dim, HostExpr, Pack, Symbol, TensorType};
+use crate::targets::pytorch::program::{self, ClassNames, Program};
+use crate::types::{DType, Dim, HostExpr, Symbol};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -55,9 +51,10 @@ pub(super) struct Writer<'p, 'm> {
     /// Names that values should get: those of the results they become.
     pub wishes: HashMap<ValueId, String>,
     pub definitions: HashMap<ValueId, InstId>,
-    symbols: HashMap<Symbol, String>,
-    used_symbols: HashSet<Symbol>,
-    device: Option<Py>,
+    pub symbols: HashMap<Symbol, String>,
+    pub used_symbols: HashSet<Symbol>,
+    /// Where new tensors should be.
+    pub device: Option<Py>,
     commented: Option<Loc>,
 }
 
@@ -149,7 +146,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         })
     }
 
-    fn class_names(&self) -> Option<&ClassNames> {
+    pub fn class_names(&self) -> Option<&ClassNames> {
         self.program.classes.get(&self.function.layer?)
     }
 
@@ -197,7 +194,7 @@ impl<'p, 'm> Writer<'p, 'm> {
     }
 
     /// Whether a member's values are quantised.
-    fn scheme_of(&self, name: &str) -> bool {
+    pub fn scheme_of(&self, name: &str) -> bool {
         let member = self.layer.and_then(|layer| layer.member(name));
         matches!(member.map(|m| &m.kind), Some(MemberKind::Storage(s)) if s.scheme.is_some())
     }
@@ -441,176 +438,6 @@ impl<'p, 'm> Writer<'p, 'm> {
         }
     }
 
-    fn operand(&mut self, value: ValueId) -> Operand {
-        let is_weight = self.definitions.get(&value).is_some_and(|inst| {
-            matches!(&self.function[*inst].kind, InstKind::Param { name, part: Part::Value } if self.scheme_of(name))
-        });
-        Operand { value: self.tensor(value), ty: self.function[value].ty.clone(), is_weight }
-    }
-
-    fn build_op(&mut self, inst: InstId, op: &'static Op, attrs: &Attrs) -> Result<Py, TargetError> {
-        let data = &self.function[inst];
-        let failed =
-            |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
-        self.check_dtypes(inst, op)?;
-        if let Some(quantize) = self.flow.fused(inst) {
-            let x = self.operand(self.function[quantize].operands[0]);
-            let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
-            return special::fake_quantize(&x, scheme).map_err(failed);
-        }
-        if let Some(weight) = self.packed_weight(inst, op) {
-            return Ok(weight);
-        }
-        if let Some(special) = special::find(op.name) {
-            let operands = data.operands.iter().map(|v| self.operand(*v)).collect();
-            let results = data.results.iter().map(|v| self.function[*v].ty.clone()).collect();
-            let dtype = data.operands.first().map_or(DType::Float32, |v| self.function.dtype(*v));
-            // Both closures reach the writer's symbols, one at a time.
-            let writer = std::cell::RefCell::new(&mut *self);
-            let mut attr =
-                |attr: &Attr| expression::attribute(attr, None, dtype, &mut |s| writer.borrow_mut().symbol(s));
-            let mut dim = |dim: &Dim| numbers::dim(dim, &mut |s| writer.borrow_mut().symbol(s));
-            let mut site = Use { operands, attrs, results, attr: &mut attr, dim: &mut dim };
-            if let Some(expression) = special(&mut site).map_err(failed)? {
-                return Ok(expression);
-            }
-        }
-        let entry = self.program.table.op(op.name).cloned().ok_or_else(|| failed("it is not in the table".into()))?;
-        let operands = self.table_operands(inst, op);
-        let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
-        expression::fill(&entry, &mut holes).map_err(|hole| failed(format!("`{{{hole}}}` has no value")))
-    }
-
-    /// Operands for a table entry: plain numbers where the operation takes them.
-    fn table_operands(&mut self, inst: InstId, op: &Op) -> Vec<Py> {
-        let data = &self.function[inst];
-        let takes_numbers = self.program.table.takes_numbers(op.name);
-        // One operand at least must say that these are tensors; a condition does not say of what type.
-        let all_numbers =
-            data.operands.iter().all(|v| self.numbers.contains(v) || self.function.dtype(*v) == DType::Bool);
-        let mut wrapped = !all_numbers;
-        let mut operands = vec![];
-        for &value in &data.operands {
-            let number = takes_numbers && self.numbers.contains(&value) && wrapped;
-            wrapped |= self.numbers.contains(&value);
-            operands.push(if number { self.number_or_tensor(value) } else { self.tensor(value) });
-        }
-        operands
-    }
-
-    fn check_dtypes(&self, inst: InstId, op: &Op) -> Result<(), TargetError> {
-        let data = &self.function[inst];
-        let wide = |dtype: DType| matches!(dtype, DType::UInt16 | DType::UInt32 | DType::UInt64);
-        match data.results.iter().map(|v| self.function.dtype(*v)).find(|d| wide(*d)) {
-            Some(dtype) => {
-                let message = format!("pytorch has no `{}` for {dtype}", op.name);
-                Err(TargetError::new(code::E0603, message).at(data.loc).note("use int64, or uint8 for small values"))
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// `self.weight.dequantize()`, for the codes and scale of one member.
-    fn packed_weight(&self, inst: InstId, op: &Op) -> Option<Py> {
-        if op.name != "dequantize" {
-            return None;
-        }
-        let mut members =
-            self.function[inst].operands.iter().map(|value| match &self.function[*self.definitions.get(value)?].kind {
-                InstKind::Param { name, part } if *part != Part::Value => Some(name),
-                _ => None,
-            });
-        let first = members.next()??;
-        let same = members.all(|member| member == Some(first));
-        let attribute = self.class_names()?.member(first);
-        same.then(|| Py::name("self").attr(&attribute).method("dequantize", vec![]))
-    }
-
-    // ---- calls
-
-    fn build_call(
-        &mut self,
-        inst: InstId,
-        func: FuncId,
-        bindings: &[(Symbol, HostExpr)],
-        path: Option<&[PathSegment]>,
-    ) -> Result<Py, TargetError> {
-        let data = &self.function[inst];
-        let callee = &self.program.module[func];
-        if path.is_none()
-            && let Some(entry) = self.program.native(callee)
-        {
-            let operands = data.operands.iter().map(|v| self.tensor(*v)).collect();
-            let attrs = program::bound_arguments(callee, bindings);
-            let mut holes = CallHoles { writer: self, callee, attrs, operands };
-            return expression::fill(&entry, &mut holes).map_err(|hole| {
-                let message =
-                    format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
-                TargetError::new(code::E0604, message).at(data.loc)
-            });
-        }
-        let Callee { name, extra } = match self.program.callees.get(&func) {
-            Some(callee) => callee.clone(),
-            None => Callee { name: self.program.function_name(func), extra: vec![] },
-        };
-        let mut arguments: Vec<Py> = data.operands.iter().map(|v| self.tensor(*v)).collect();
-        for symbol in &extra {
-            let bound = bindings.iter().find(|(s, _)| s == symbol).map(|(_, e)| e.clone());
-            arguments.push(match bound {
-                Some(value) => self.host(&value),
-                None => self.symbol(symbol),
-            });
-        }
-        let Some(path) = path else { return Ok(Py::name(name).call(arguments)) };
-        let object = self.path(path);
-        Ok(if name == "forward" { object.call(arguments) } else { object.method(&name, arguments) })
-    }
-
-    /// `self.blocks[i].norm`, or the element that the loop runs over.
-    pub fn path(&mut self, path: &[PathSegment]) -> Py {
-        let mut object = Py::name("self");
-        let mut rest = path;
-        let mut part = None;
-        if let [PathSegment::Field(field), PathSegment::Index(index), tail @ ..] = path
-            && let Some(symbol) = index.as_symbol()
-            && let Some(element) = self.elements.iter().rev().find(|e| e.field == *field && e.index == *symbol)
-        {
-            object = Py::name(&element.variable);
-            rest = tail;
-            part = self.sub_at(&path[..2]);
-        }
-        let mut layer = self.function.layer;
-        for segment in rest {
-            match segment {
-                PathSegment::Field(name) => {
-                    if let Some(Sub::Instance { layer: inner, .. }) = part {
-                        layer = Some(*inner);
-                    }
-                    let attribute = layer.and_then(|id| self.program.classes.get(&id)).map(|names| names.member(name));
-                    object = object.attr(&attribute.unwrap_or_else(|| names::identifier(name)));
-                    let member = layer.and_then(|id| self.program.module[id].member(name));
-                    part = match member.map(|m| &m.kind) {
-                        Some(MemberKind::Sub(sub)) => Some(sub),
-                        _ => None,
-                    };
-                }
-                PathSegment::Index(index) => {
-                    object = object.index(vec![self.dim(index)]);
-                    part = element_of(part, index);
-                }
-            }
-        }
-        object
-    }
-
-    fn sub_at(&self, path: &[PathSegment]) -> Option<&'m Sub> {
-        let [PathSegment::Field(name), PathSegment::Index(index)] = path else { return None };
-        match &self.layer?.member(name)?.kind {
-            MemberKind::Sub(sub) => element_of(Some(sub), index),
-            _ => None,
-        }
-    }
-
     // ---- statements
 
     fn set_state(&mut self, inst: InstId, name: &str) {
@@ -685,249 +512,6 @@ impl<'p, 'm> Writer<'p, 'm> {
                     self.statement("return ", &tuple, "");
                 }
             }
-        }
-    }
-
-    // ---- the head: parameters, bindings, conditions
-
-    fn finish(mut self, id: FuncId, depth: usize) -> Result<Written, TargetError> {
-        let body = std::mem::replace(&mut self.lines, Lines::new(depth));
-        let mut conditions = Lines::new(depth);
-        for (obligation, _) in &self.function.obligations {
-            self.lines = Lines::new(depth);
-            self.obligation(obligation);
-            conditions.append(std::mem::take(&mut self.lines));
-        }
-        self.lines = Lines::new(depth);
-        let bound = self.bind_symbols();
-        let extra: Vec<Symbol> = self
-            .function
-            .symbols
-            .iter()
-            .map(|(symbol, _)| symbol.clone())
-            .filter(|s| !bound.contains(s) && (self.function.exported || self.used_symbols.contains(s)))
-            .filter(|s| !self.is_derivable(s))
-            .collect();
-        let mut parameters: Vec<Py> = vec![];
-        if self.function.layer.is_some() {
-            parameters.push(Py::name("self"));
-        }
-        let named: HashMap<ValueId, String> = self.parameter_names();
-        parameters.extend(self.function.params.iter().filter_map(|v| named.get(v)).map(Py::name));
-        parameters.extend(extra.iter().filter_map(|s| self.symbols.get(s)).map(Py::name));
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.append(conditions);
-        lines.append(body);
-        let docstring = self.function.doc.as_deref().and_then(names::python_docstring);
-        if lines.is_empty() && docstring.is_none() {
-            lines = Lines::new(depth);
-            lines.line("pass");
-        }
-        let name = self.program.function_name(id);
-        self.program.callees.insert(id, Callee { name, extra });
-        Ok(Written { parameters, docstring, body: lines })
-    }
-
-    /// The names that the parameters came in by, whatever the body made of them since.
-    fn parameter_names(&self) -> HashMap<ValueId, String> {
-        let params = self.function.params.iter();
-        params.filter_map(|v| Some((*v, self.expressions.get(v)?.as_atom()?.to_string()))).collect()
-    }
-
-    fn obligation(&mut self, obligation: &Obligation) {
-        let condition = obligation_broken(obligation, &mut |dim| self.dim(dim));
-        self.raise_if(condition, "ValueError", &obligation.message);
-    }
-
-    fn is_derivable(&self, symbol: &Symbol) -> bool {
-        self.sources().iter().any(|(dim, _)| dim.as_symbol() == Some(symbol) || linear(dim, symbol).is_some())
-    }
-
-    /// Each dim of each parameter, and where it is to be read.
-    fn sources(&self) -> Vec<(Dim, Py)> {
-        let mut sources = vec![];
-        for &value in &self.function.params {
-            let Some(x) = self.expressions.get(&value) else { continue };
-            let shape = &self.function[value].ty.shape;
-            let size = |index: i64| x.clone().attr("shape").index(vec![Py::int(index)]);
-            sources.extend(shape.head().iter().enumerate().map(|(i, d)| (d.clone(), size(i as i64))));
-            if shape.pack.is_some() {
-                let tail = shape.tail();
-                sources.extend(tail.iter().enumerate().map(|(i, d)| (d.clone(), size(i as i64 - tail.len() as i64))));
-            }
-        }
-        sources
-    }
-
-    /// Binds the used symbols that shapes give; those that it bound.
-    fn bind_symbols(&mut self) -> HashSet<Symbol> {
-        let mut bound = HashSet::new();
-        for &value in &self.function.params.clone() {
-            self.bind_from(value, &mut bound);
-        }
-        let sources = self.sources();
-        for (symbol, _) in self.function.symbols.clone() {
-            if bound.contains(&symbol) || !self.used_symbols.contains(&symbol) {
-                continue;
-            }
-            let found = sources.iter().find_map(|(dim, source)| Some((linear(dim, &symbol)?, source.clone())));
-            if let Some(((rest, coefficient), source)) = found {
-                let value = match rest.is_const(0) {
-                    true => source,
-                    false => Py::binary(source, "-", self.dim(&rest)),
-                };
-                let value = match coefficient {
-                    1 => value,
-                    _ => Py::binary(value, "//", Py::int(coefficient)),
-                };
-                let name = self.symbols.get(&symbol).cloned().unwrap_or_default();
-                self.statement(&format!("{name} = "), &value, "");
-                bound.insert(symbol);
-            }
-        }
-        bound
-    }
-
-    /// `B, T = x.shape[:2]`: the symbols that are dims of this parameter.
-    fn bind_from(&mut self, value: ValueId, bound: &mut HashSet<Symbol>) {
-        let shape = self.function[value].ty.shape.clone();
-        let Some(x) = self.expressions.get(&value).cloned() else { return };
-        if let Some((at, Pack::Named(pack))) = &shape.pack
-            && self.used_symbols.contains(pack)
-            && bound.insert(pack.clone())
-        {
-            let stop = shape.tail().len() as i64;
-            let slice = Py::slice((*at > 0).then(|| Py::int(*at as i64)), (stop > 0).then(|| Py::int(-stop)), None);
-            let name = self.symbols.get(pack).cloned().unwrap_or_else(|| names::identifier(pack.as_str()));
-            self.statement(&format!("{name} = "), &x.clone().attr("shape").index(vec![slice]), "");
-        }
-        let mut wanted: Vec<(i64, Symbol)> = vec![];
-        let head = shape.head().iter().enumerate().map(|(i, d)| (i as i64, d));
-        let tail_length = shape.tail().len() as i64;
-        let tail = shape.tail().iter().enumerate().map(|(i, d)| (i as i64 - tail_length, d));
-        let tail: Vec<(i64, &Dim)> = if shape.pack.is_some() { tail.collect() } else { vec![] };
-        for (index, dim) in head.chain(tail) {
-            if let Some(symbol) = dim.as_symbol()
-                && self.symbols.contains_key(symbol)
-                && self.used_symbols.contains(symbol)
-                && bound.insert(symbol.clone())
-            {
-                wanted.push((index, symbol.clone()));
-            }
-        }
-        if wanted.is_empty() {
-            return;
-        }
-        let targets: Vec<String> = wanted.iter().filter_map(|(_, s)| self.symbols.get(s).cloned()).collect();
-        let sizes = x.attr("shape");
-        let prefix = wanted.iter().enumerate().all(|(i, (index, _))| i as i64 == *index);
-        let value = match wanted.as_slice() {
-            [(index, _)] => sizes.index(vec![Py::int(*index)]),
-            all if prefix && shape.rank() == Some(all.len()) => sizes,
-            all if prefix => sizes.index(vec![Py::slice(None, Some(Py::int(all.len() as i64)), None)]),
-            all => {
-                let each: Vec<String> =
-                    all.iter().map(|(i, _)| sizes.clone().index(vec![Py::int(*i)]).text()).collect();
-                Py::name(each.join(", "))
-            }
-        };
-        self.statement(&format!("{} = ", targets.join(", ")), &value, "");
-    }
-}
-
-/// `dim` as `coefficient * symbol + rest`, with the rest free of it.
-fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
-    let atom = Atom::Sym(symbol.clone());
-    let wanted = vec![(atom.clone(), 1)];
-    let coefficient = dim.terms().find(|(monomial, _)| **monomial == wanted).map(|(_, c)| c)?;
-    let rest = dim.sub(&Dim::atom(atom.clone()).scale(coefficient));
-    (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
-}
-
-/// The condition under which an obligation is broken.
-pub(super) fn obligation_broken(obligation: &Obligation, dim: &mut dyn FnMut(&Dim) -> Py) -> Py {
-    match &obligation.kind {
-        ObligationKind::Equal(a, b) => Py::binary(dim(a), "!=", dim(b)),
-        ObligationKind::AtLeast(a, b) => Py::binary(dim(a), "<", dim(b)),
-        ObligationKind::Broadcast(a, b) => {
-            let sizes = Py::Tuple(vec![Py::int(1), dim(b)]);
-            Py::binary(Py::binary(dim(a), "not in", sizes), "and", Py::binary(dim(b), "!=", Py::int(1)))
-        }
-    }
-}
-
-fn element_of<'m>(sub: Option<&'m Sub>, index: &Dim) -> Option<&'m Sub> {
-    match sub? {
-        Sub::List(elements) => elements.get(usize::try_from(index.as_const()?).ok()?),
-        Sub::Repeat { element, .. } => Some(element),
-        Sub::Instance { .. } | Sub::Function { .. } => None,
-    }
-}
-
-/// Placeholders of a primitive operation.
-struct OpHoles<'w, 'p, 'm> {
-    writer: &'w mut Writer<'p, 'm>,
-    op: &'static Op,
-    attrs: &'w Attrs,
-    operands: Vec<Py>,
-    inst: InstId,
-}
-
-impl Holes for OpHoles<'_, '_, '_> {
-    fn value(&mut self, name: &str) -> Option<Filled> {
-        let data = &self.writer.function[self.inst];
-        let result = data.results.first().map_or(DType::Float32, |v| self.writer.function.dtype(*v));
-        if let Some(at) = self.op.params.iter().position(|p| p.name == name) {
-            let param = &self.op.params[at];
-            if !param.is_operand() {
-                let attr = self.attrs.get(name).cloned().unwrap_or(Attr::None);
-                let dtype = data.operands.first().map_or(result, |v| self.writer.function.dtype(*v));
-                let writer = &mut *self.writer;
-                let value = expression::attribute(&attr, Some(param.kind), dtype, &mut |s| writer.symbol(s));
-                return Some(Filled { value, is_default: expression::is_default(self.op, param, self.attrs) });
-            }
-            let before = self.op.params[..at].iter().filter(|p| p.is_operand()).count();
-            return Some(match param.kind {
-                ParamKind::Tensors => Filled::of(Py::List(self.operands.clone())),
-                _ => self.operands.get(before).cloned().map_or_else(Filled::omitted, Filled::of),
-            });
-        }
-        match name {
-            "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
-            "dtype" => Some(Filled::of(numbers::dtype(result))),
-            // PyTorch sums narrow integers in int64.
-            "accumulate" if result.is_float() || result == DType::Int64 => Some(Filled::omitted()),
-            "accumulate" => Some(Filled::of(numbers::dtype(result))),
-            _ => None,
-        }
-    }
-}
-
-/// Placeholders of a function with a native form.
-struct CallHoles<'w, 'p, 'm> {
-    writer: &'w mut Writer<'p, 'm>,
-    callee: &'m Function,
-    attrs: Attrs,
-    operands: Vec<Py>,
-}
-
-impl Holes for CallHoles<'_, '_, '_> {
-    fn value(&mut self, name: &str) -> Option<Filled> {
-        let operand = self.callee.params.iter().position(|v| self.callee[*v].name.as_deref() == Some(name));
-        if let Some(at) = operand {
-            return self.operands.get(at).cloned().map(Filled::of);
-        }
-        let result: Option<&TensorType> = self.callee.results.first();
-        let dtype = result.and_then(TensorType::dtype).unwrap_or(DType::Float32);
-        if let Some(attr) = self.attrs.get(name).cloned() {
-            let writer = &mut *self.writer;
-            let value = expression::attribute(&attr, None, DType::Float32, &mut |s| writer.symbol(s));
-            return Some(Filled { is_default: attr == Attr::None, value });
-        }
-        match name {
-            "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
-            "dtype" => Some(Filled::of(numbers::dtype(dtype))),
-            _ => None,
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Role, Storage, Sub};
 use crate::targets::python::{Lines, Py};
-use crate::targets::pytorch::function::{self, Written, obligation_broken};
+use crate::targets::pytorch::function::{self, Written};
+use crate::targets::pytorch::head::obligation_broken;
 use crate::targets::pytorch::program::{Program, unsupported};
 use crate::targets::pytorch::{expression, numbers, special};
 use crate::targets::{Mode, TargetError, names};

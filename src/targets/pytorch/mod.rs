@@ -11,15 +11,18 @@
 //! | codes and scale of a weight (`--mode infer`) | `self.weight.dequantize()` of a `PackedWeight` |
 //!
 //! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
-//! variable, [`expression`] and [`special`] writing operations, [`numbers`] sizes and literals), [`layer`]
+//! variable, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
+//! sizes from shapes, [`numbers`] sizes and literals), [`layer`]
 //! writes classes, [`module`] the file.
 
 mod expression;
 mod flow;
 mod function;
+mod head;
 mod layer;
 mod module;
 mod numbers;
+mod operation;
 mod program;
 mod region;
 mod special;
