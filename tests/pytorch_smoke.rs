@@ -81,6 +81,12 @@ out = m(x)
 torch.testing.assert_close(out, y)
 out.sum().backward()
 assert m.blocks[0][0].weight.grad.abs().sum() > 0
+w = torch.tensor([[0.5, -3.0, 0.1, 0.4]], requires_grad=True)
+model.fake_quantize(w, model.Ternary()).sum().backward()
+assert w.grad.tolist() == [[1.0, 1.0, 1.0, 1.0]]
+w.grad = None
+model.fake_quantize(w, model.Ternary(clipped=True)).sum().backward()
+assert w.grad.tolist() == [[1.0, 0.0, 1.0, 1.0]]
 packed = m.pack()
 torch.testing.assert_close(packed(x), out, rtol=0, atol=0)
 names = set(packed.state_dict())
@@ -129,6 +135,14 @@ save("packed.safetensors", packed.state_dict())
 b = model.load("packed.safetensors")
 assert torch.equal(a(x), b(x))
 assert "blocks.0.0.weight.codes" in b.state_dict()
+broken = dict(packed.state_dict())
+broken["blocks.0.0.weight.codes"] = torch.full_like(broken["blocks.0.0.weight.codes"], 3)
+save("broken.safetensors", broken)
+try:
+    model.load("broken.safetensors")
+    raise SystemExit("an invalid code was taken")
+except ValueError as error:
+    assert "blocks.0.0.weight.codes" in str(error)
 del masters["norm.weight"]
 masters["extra"] = torch.zeros(1)
 masters["blocks.0.0.offset"] = torch.zeros(3)

@@ -92,11 +92,13 @@ impl Writer<'_, '_> {
             if bound.contains(&symbol) || !self.used_symbols.contains(&symbol) {
                 continue;
             }
-            let found = sources.iter().find_map(|(dim, source)| Some((linear(dim, &symbol)?, source.clone())));
-            if let Some(((rest, coefficient), source)) = found {
-                let value = match rest.is_const(0) {
-                    true => source,
-                    false => Py::binary(source, "-", self.dim(&rest)),
+            // The smallest factor needs the least arithmetic.
+            let candidates = sources.iter().filter_map(|(dim, source)| Some((linear(dim, &symbol)?, source.clone())));
+            if let Some(((rest, coefficient), source)) = candidates.min_by_key(|((_, coefficient), _)| *coefficient) {
+                let value = match rest.as_const() {
+                    Some(0) => source,
+                    Some(negative @ ..0) => Py::binary(source, "+", Py::int(negative.saturating_neg())),
+                    _ => Py::binary(source, "-", self.dim(&rest)),
                 };
                 let value = match coefficient {
                     1 => value,

@@ -48,13 +48,19 @@ def load_weights(model, tensors):
 
 
 def adopt_packed(model, tensors):
-    """Makes the form of each quantised weight, float or packed, that of the file and the model agree."""
+    """Brings each quantised weight of the model and the file to one form."""
     for prefix, part in list(model.named_modules()):
-        for name in getattr(part, "quantized", {}):
+        for name, scheme in getattr(part, "quantized", {}).items():
             path = f"{prefix}.{name}" if prefix else name
-            if f"{path}.codes" in tensors:
-                if not isinstance(getattr(part, name), PackedWeight):
+            packed = isinstance(getattr(part, name), PackedWeight)
+            codes = tensors.get(f"{path}.codes")
+            if codes is not None:
+                if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
+                    raise ValueError(f"{path}.codes holds an invalid ternary code")
+                if scheme.bits == 8:
+                    tensors[f"{path}.codes"] = codes.view(torch.int8)
+                if not packed:
                     pack_weight(part, name)
-            elif path in tensors and isinstance(getattr(part, name), PackedWeight):
-                packed = PackedWeight(tensors.pop(path), part.quantized[name])
-                tensors |= {f"{path}.{key}": t for key, t in packed.named_buffers()}
+            elif path in tensors and packed:
+                weight = PackedWeight(tensors.pop(path), scheme)
+                tensors |= {f"{path}.{key}": t for key, t in weight.named_buffers()}
