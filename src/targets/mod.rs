@@ -1,1 +1,148 @@
-//! Being written.
+//! What the compiler writes: one [`Target`] per language or library.
+//!
+//! A target takes a verified module only, and answers with files or with reasons why not. It sees neither
+//! syntax nor checker. What it writes comes from `templates/<target>/`: skeletons of files, helpers, and
+//! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
+
+pub mod names;
+pub mod python;
+pub mod pytorch;
+pub mod table;
+pub mod templates;
+
+pub use templates::Templates;
+
+use crate::base::{Code, Loc};
+use crate::ir::Verified;
+use crate::types::DType;
+
+/// A file that a target wrote, to be put under the output directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// Relative, with `/` between the parts.
+    pub path: String,
+    pub contents: Contents,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl Contents {
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Contents::Text(text) => text.as_bytes(),
+            Contents::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Contents::Text(text) => Some(text),
+            Contents::Bytes(_) => None,
+        }
+    }
+}
+
+/// Whether quantised weights are floats under training or packed codes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    #[default]
+    Train,
+    Infer,
+}
+
+#[derive(Clone, Debug)]
+pub struct EmitOptions {
+    pub mode: Mode,
+    /// The main source file, as the header of each file names it: never absolute.
+    pub source_name: String,
+    /// The entry, as the user wrote it: `MLP(dim=256)`.
+    pub entry_expr: String,
+    /// The compiler's version.
+    pub version: String,
+}
+
+impl Default for EmitOptions {
+    fn default() -> Self {
+        EmitOptions {
+            mode: Mode::Train,
+            source_name: "model.tri".into(),
+            entry_expr: String::new(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+/// What a target can express. Passes rewrite a program toward it.
+#[derive(Clone, Debug)]
+pub struct Capabilities {
+    /// Element types that values may have.
+    pub dtypes: &'static [DType],
+    /// `if`, `for` and `while` on run-time values.
+    pub control_flow: bool,
+    /// Sizes that come with each call.
+    pub dynamic_dims: bool,
+    /// Gradients come with the target's own framework.
+    pub gradients: bool,
+    /// State that methods assign.
+    pub state: bool,
+}
+
+/// Why a target cannot write a program, or how a template is broken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetError {
+    /// E0602, E0603 or E0604.
+    pub code: Code,
+    pub message: String,
+    /// Where in the Tri source; `None` for a template, whose file and line are in the message.
+    pub loc: Option<Loc>,
+    pub notes: Vec<String>,
+}
+
+impl TargetError {
+    pub fn new(code: Code, message: impl Into<String>) -> TargetError {
+        TargetError { code, message: message.into(), loc: None, notes: vec![] }
+    }
+
+    pub fn at(mut self, loc: Loc) -> TargetError {
+        self.loc = Some(loc);
+        self
+    }
+
+    pub fn note(mut self, note: impl Into<String>) -> TargetError {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+pub trait Target: Sync {
+    /// As `--target` takes it.
+    fn name(&self) -> &'static str;
+
+    /// One line for `tritonc targets`.
+    fn description(&self) -> &'static str;
+
+    fn capabilities(&self) -> Capabilities;
+
+    /// Writes the module's files. An error is the program's or a template's, never a broken module's.
+    fn emit(
+        &self,
+        module: &Verified,
+        options: &EmitOptions,
+        templates: &Templates,
+    ) -> Result<Vec<Artifact>, Vec<TargetError>>;
+}
+
+static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch];
+
+/// Every target, in the order of the documentation.
+pub fn all() -> impl Iterator<Item = &'static dyn Target> {
+    TARGETS.iter().copied()
+}
+
+pub fn find(name: &str) -> Option<&'static dyn Target> {
+    all().find(|target| target.name() == name)
+}

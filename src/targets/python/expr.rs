@@ -1,0 +1,301 @@
+//! Python expressions, and their text on one line.
+
+/// An expression. Operators are kept as they are spelt; precedence lives in [`Py::level`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Py {
+    /// A name, number, string or constant: text that never needs parentheses.
+    Atom(String),
+    /// `{name}` of a table entry.
+    Hole(Hole),
+    Attribute(Box<Py>, String),
+    Call(Box<Py>, Vec<Py>),
+    Index(Box<Py>, Vec<Py>),
+    /// `start:stop:step` inside an index.
+    Slice([Option<Box<Py>>; 3]),
+    Unary(&'static str, Box<Py>),
+    Binary(Box<Py>, &'static str, Box<Py>),
+    /// `value if condition else other`.
+    Conditional {
+        value: Box<Py>,
+        condition: Box<Py>,
+        other: Box<Py>,
+    },
+    Tuple(Vec<Py>),
+    List(Vec<Py>),
+    /// `[element for variable in items]`.
+    Comprehension {
+        element: Box<Py>,
+        variable: String,
+        items: Box<Py>,
+    },
+    /// `*items` as an argument.
+    Star(Box<Py>),
+    /// `name=value` as an argument.
+    Keyword(String, Box<Py>),
+}
+
+/// A place for an operand or an attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hole {
+    pub name: String,
+    /// `{name?}`: the argument is left out when the attribute has its default.
+    pub optional: bool,
+    /// `{*name}`: each element of a list is an argument of its own.
+    pub spread: bool,
+}
+
+/// Binding strength of an expression that never needs parentheses.
+const ATOM: u8 = 15;
+
+/// Binary operators by binding strength, loosest first.
+const BINARY: &[(u8, &[&str])] = &[
+    (2, &["or"]),
+    (3, &["and"]),
+    (5, &["==", "!=", "<=", ">=", "<", ">", "is not", "is", "not in", "in"]),
+    (6, &["|"]),
+    (7, &["^"]),
+    (8, &["&"]),
+    (9, &["<<", ">>"]),
+    (10, &["+", "-"]),
+    (11, &["//", "*", "/", "%", "@"]),
+    (13, &["**"]),
+];
+const COMPARISON: u8 = 5;
+const UNARY: u8 = 12;
+const POWER: u8 = 13;
+
+/// The binding strength and the one spelling of a binary operator.
+pub fn binary_operator(text: &str) -> Option<(u8, &'static str)> {
+    BINARY.iter().find_map(|(level, operators)| Some((*level, *operators.iter().find(|o| **o == text)?)))
+}
+
+impl Py {
+    pub fn name(text: impl Into<String>) -> Py {
+        Py::Atom(text.into())
+    }
+
+    /// A negative number is a unary minus, as Python sees it.
+    pub fn int(value: i64) -> Py {
+        match value {
+            0.. => Py::Atom(value.to_string()),
+            _ => Py::Unary("-", Box::new(Py::Atom(value.unsigned_abs().to_string()))),
+        }
+    }
+
+    pub fn none() -> Py {
+        Py::name("None")
+    }
+
+    /// A string literal.
+    pub fn string(text: &str) -> Py {
+        Py::Atom(crate::targets::names::python_string(text))
+    }
+
+    pub fn attr(self, name: &str) -> Py {
+        Py::Attribute(Box::new(self), name.to_string())
+    }
+
+    pub fn call(self, arguments: Vec<Py>) -> Py {
+        Py::Call(Box::new(self), arguments)
+    }
+
+    /// `self.name(arguments)`.
+    pub fn method(self, name: &str, arguments: Vec<Py>) -> Py {
+        self.attr(name).call(arguments)
+    }
+
+    pub fn index(self, items: Vec<Py>) -> Py {
+        Py::Index(Box::new(self), items)
+    }
+
+    pub fn keyword(name: &str, value: Py) -> Py {
+        Py::Keyword(name.to_string(), Box::new(value))
+    }
+
+    /// # Panics
+    /// If `operator` is no binary operator of Python: an error in the compiler.
+    pub fn binary(left: Py, operator: &str, right: Py) -> Py {
+        let (_, operator) = binary_operator(operator).unwrap_or_else(|| panic!("`{operator}` is no operator"));
+        Py::Binary(Box::new(left), operator, Box::new(right))
+    }
+
+    pub fn slice(start: Option<Py>, stop: Option<Py>, step: Option<Py>) -> Py {
+        Py::Slice([start, stop, step].map(|part| part.map(Box::new)))
+    }
+
+    /// `:`
+    pub fn full_slice() -> Py {
+        Py::slice(None, None, None)
+    }
+
+    /// A dotted path: `torch.float32`, `self.norm`.
+    pub fn is_path(&self) -> bool {
+        match self {
+            Py::Atom(_) => true,
+            Py::Attribute(inner, _) => inner.is_path(),
+            _ => false,
+        }
+    }
+
+    /// The text, if the expression is one atom.
+    pub fn as_atom(&self) -> Option<&str> {
+        match self {
+            Py::Atom(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// How many operations the expression does; paths and literals do none.
+    pub fn operations(&self) -> usize {
+        let own = matches!(
+            self,
+            Py::Call(..)
+                | Py::Index(..)
+                | Py::Unary(..)
+                | Py::Binary(..)
+                | Py::Conditional { .. }
+                | Py::Comprehension { .. }
+        );
+        usize::from(own) + self.children().into_iter().map(Py::operations).sum::<usize>()
+    }
+
+    /// The parts, in reading order.
+    pub fn children(&self) -> Vec<&Py> {
+        match self {
+            Py::Atom(_) | Py::Hole(_) => vec![],
+            Py::Attribute(inner, _) | Py::Unary(_, inner) | Py::Star(inner) | Py::Keyword(_, inner) => vec![inner],
+            Py::Call(head, items) | Py::Index(head, items) => std::iter::once(&**head).chain(items).collect(),
+            Py::Slice(parts) => parts.iter().flatten().map(|part| &**part).collect(),
+            Py::Binary(left, _, right) => vec![left, right],
+            Py::Conditional { value, condition, other } => vec![value, condition, other],
+            Py::Tuple(items) | Py::List(items) => items.iter().collect(),
+            Py::Comprehension { element, items, .. } => vec![element, items],
+        }
+    }
+
+    /// Calls `visit` with each atom's text.
+    pub fn visit_atoms(&self, visit: &mut dyn FnMut(&str)) {
+        if let Py::Atom(text) = self {
+            visit(text);
+        }
+        for child in self.children() {
+            child.visit_atoms(visit);
+        }
+    }
+
+    /// Calls `visit` with each placeholder.
+    pub fn visit_holes(&self, visit: &mut dyn FnMut(&Hole)) {
+        if let Py::Hole(hole) = self {
+            visit(hole);
+        }
+        for child in self.children() {
+            child.visit_holes(visit);
+        }
+    }
+
+    /// Binding strength: a part that binds looser than its place needs parentheses.
+    pub(super) fn level(&self) -> u8 {
+        match self {
+            Py::Conditional { .. } => 1,
+            Py::Unary("not", _) => 4,
+            Py::Unary(..) => UNARY,
+            Py::Binary(_, operator, _) => binary_operator(operator).map_or(ATOM, |(level, _)| level),
+            _ => ATOM,
+        }
+    }
+
+    /// The text on one line, in parentheses where it binds looser than `least`.
+    pub(super) fn text_at(&self, least: u8) -> String {
+        let text = self.text();
+        if self.level() < least { format!("({text})") } else { text }
+    }
+
+    /// The text on one line.
+    pub fn text(&self) -> String {
+        match self {
+            Py::Atom(text) => text.clone(),
+            Py::Hole(hole) => format!("{{{}}}", hole.name),
+            // `1.real` would read as a malformed number.
+            Py::Attribute(inner, name) if inner.is_number() => format!("({}).{name}", inner.text()),
+            Py::Attribute(inner, name) => format!("{}.{name}", inner.text_at(ATOM)),
+            Py::Call(function, arguments) => format!("{}({})", function.text_at(ATOM), join(arguments)),
+            Py::Index(inner, items) => format!("{}[{}]", inner.text_at(ATOM), join(items)),
+            Py::Slice(parts) => slice_text(parts),
+            Py::Unary("not", operand) => format!("not {}", operand.text_at(4)),
+            Py::Unary(operator, operand) => format!("{operator}{}", operand.text_at(UNARY)),
+            Py::Binary(left, operator, right) => binary_text(left, operator, right),
+            Py::Conditional { value, condition, other } => {
+                format!("{} if {} else {}", value.text_at(2), condition.text_at(2), other.text_at(1))
+            }
+            Py::Tuple(items) if items.len() == 1 => format!("({},)", items[0].text()),
+            Py::Tuple(items) => format!("({})", join(items)),
+            Py::List(items) => format!("[{}]", join(items)),
+            Py::Comprehension { element, variable, items } => {
+                format!("[{} for {variable} in {}]", element.text(), items.text_at(2))
+            }
+            Py::Star(inner) => format!("*{}", inner.text_at(6)),
+            Py::Keyword(name, value) => format!("{name}={}", value.text()),
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        matches!(self, Py::Atom(text) if text.starts_with(|c: char| c.is_ascii_digit()))
+    }
+
+    /// What `**` hugs: `x**2`, `self.dim**-0.5`.
+    fn is_simple_power_operand(&self) -> bool {
+        match self {
+            Py::Unary(operator, operand) => *operator == "-" && operand.is_number(),
+            Py::Attribute(inner, _) => !inner.is_number() && inner.is_path(),
+            other => matches!(other, Py::Atom(_)),
+        }
+    }
+
+    /// What a slice's colon hugs.
+    fn is_simple_bound(&self) -> bool {
+        match self {
+            Py::Unary(operator, operand) => *operator != "not" && operand.is_simple_bound(),
+            other => matches!(other, Py::Atom(_)),
+        }
+    }
+}
+
+pub(super) fn join(items: &[Py]) -> String {
+    items.iter().map(Py::text).collect::<Vec<_>>().join(", ")
+}
+
+fn binary_text(left: &Py, operator: &str, right: &Py) -> String {
+    let level = binary_operator(operator).map_or(ATOM, |(level, _)| level);
+    if level == POWER {
+        // Right-associative, and its right side may be a negative number.
+        let (a, b) = (left.text_at(POWER + 1), right.text_at(UNARY));
+        let hug = left.is_simple_power_operand() && right.is_simple_power_operand();
+        return if hug { format!("{a}**{b}") } else { format!("{a} ** {b}") };
+    }
+    // A comparison inside a comparison would be a chain.
+    let least_left = if level == COMPARISON { level + 1 } else { level };
+    format!("{} {operator} {}", left.text_at(least_left), right.text_at(level + 1))
+}
+
+fn slice_text(parts: &[Option<Box<Py>>; 3]) -> String {
+    let spaced = parts.iter().flatten().any(|part| !part.is_simple_bound());
+    let text = |part: &Option<Box<Py>>| part.as_ref().map(|p| p.text_at(2));
+    let [start, stop, step] = [text(&parts[0]), text(&parts[1]), text(&parts[2])];
+    let mut out = start.unwrap_or_default();
+    for (index, part) in [stop, step].into_iter().enumerate() {
+        if index == 1 && part.is_none() {
+            break;
+        }
+        if spaced && !out.is_empty() && !out.ends_with(':') {
+            out.push(' ');
+        }
+        out.push(':');
+        if let Some(part) = part {
+            if spaced {
+                out.push(' ');
+            }
+            out.push_str(&part);
+        }
+    }
+    out
+}

@@ -1,0 +1,159 @@
+//! Statements as lines of at most 88 columns, broken as `ruff format` breaks them.
+//!
+//! A statement that does not fit is opened at its last bracket: first with all arguments on one line of
+//! their own, then with one argument a line and a trailing comma. Writers keep statements short enough
+//! that this is all that happens to them; operators are broken only as a last resort.
+
+use crate::targets::python::expr::{Py, binary_operator, join};
+
+pub const LINE_WIDTH: usize = 88;
+const INDENT: usize = 4;
+
+/// Lines of code with their indentation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Lines {
+    lines: Vec<String>,
+    depth: usize,
+}
+
+impl Lines {
+    pub fn new(depth: usize) -> Lines {
+        Lines { lines: vec![], depth }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// No lines yet, at the same depth.
+    pub fn clone_empty(&self) -> Lines {
+        Lines::new(self.depth)
+    }
+
+    /// Lines that are not comments.
+    pub fn code_lines(&self) -> usize {
+        self.lines.iter().filter(|line| !line.trim_start().starts_with('#')).count()
+    }
+
+    /// Columns left of the text width.
+    pub fn width(&self) -> usize {
+        LINE_WIDTH.saturating_sub(self.depth * INDENT)
+    }
+
+    pub fn indent(&mut self) {
+        self.depth += 1;
+    }
+
+    pub fn dedent(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+    }
+
+    /// A line as it is.
+    pub fn line(&mut self, text: &str) {
+        let indent = " ".repeat(self.depth * INDENT);
+        self.lines.push(if text.is_empty() { String::new() } else { format!("{indent}{text}") });
+    }
+
+    /// `prefix` and an expression and `suffix`, over as many lines as it takes.
+    pub fn statement(&mut self, prefix: &str, value: &Py, suffix: &str) {
+        let base = self.depth * INDENT;
+        for (depth, text) in lay_out(prefix, value, suffix, base) {
+            self.lines.push(format!("{}{text}", " ".repeat(depth)));
+        }
+    }
+
+    /// `def name(parameters):`
+    pub fn definition(&mut self, name: &str, parameters: &[Py]) {
+        self.statement("def ", &Py::Call(Box::new(Py::name(name)), parameters.to_vec()), ":");
+    }
+
+    pub fn append(&mut self, other: Lines) {
+        self.lines.extend(other.lines);
+    }
+
+    /// The text, with a line break after each line.
+    pub fn text(&self) -> String {
+        self.lines.iter().map(|line| format!("{line}\n")).collect()
+    }
+}
+
+/// Lines with their indentation in columns.
+type Laid = Vec<(usize, String)>;
+
+fn fits(indent: usize, text: &str) -> bool {
+    indent + text.chars().count() <= LINE_WIDTH
+}
+
+fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
+    let flat = format!("{prefix}{}{suffix}", value.text());
+    if fits(indent, &flat) {
+        return vec![(indent, flat)];
+    }
+    match value {
+        Py::Call(function, arguments) if !arguments.is_empty() => {
+            let head = format!("{prefix}{}(", function.text());
+            open(&head, arguments, &format!("){suffix}"), indent)
+        }
+        Py::Index(inner, items) => {
+            let head = format!("{prefix}{}[", inner.text());
+            open(&head, items, &format!("]{suffix}"), indent)
+        }
+        Py::List(items) if !items.is_empty() => open(&format!("{prefix}["), items, &format!("]{suffix}"), indent),
+        Py::Tuple(items) if !items.is_empty() => open(&format!("{prefix}("), items, &format!("){suffix}"), indent),
+        Py::Keyword(name, inner) => lay_out(&format!("{prefix}{name}="), inner, suffix, indent),
+        Py::Comprehension { element, variable, items } => {
+            let mut lines = vec![(indent, format!("{prefix}["))];
+            lines.extend(lay_out("", element, "", indent + INDENT));
+            lines.extend(lay_out(&format!("for {variable} in "), items, "", indent + INDENT));
+            lines.push((indent, format!("]{suffix}")));
+            lines
+        }
+        Py::Binary(..) | Py::Conditional { .. } => parenthesised(prefix, value, suffix, indent),
+        _ => vec![(indent, flat)],
+    }
+}
+
+/// `head`, the items, `tail`: on one line between them, else one item a line.
+fn open(head: &str, items: &[Py], tail: &str, indent: usize) -> Laid {
+    let inner = indent + INDENT;
+    let mut lines = vec![(indent, head.to_string())];
+    let one_line = join(items);
+    if fits(inner, &one_line) {
+        lines.push((inner, one_line));
+    } else if let [only @ (Py::List(_) | Py::Comprehension { .. })] = items {
+        // A lone list in brackets takes no comma after it.
+        lines.extend(lay_out("", only, "", inner));
+    } else {
+        lines.extend(items.iter().flat_map(|item| lay_out("", item, ",", inner)));
+    }
+    lines.push((indent, tail.to_string()));
+    lines
+}
+
+/// An operator expression in parentheses of its own, broken before its loosest operators.
+fn parenthesised(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
+    let inner = indent + INDENT;
+    let mut lines = vec![(indent, format!("{prefix}("))];
+    let flat = value.text();
+    if fits(inner, &flat) {
+        lines.push((inner, flat));
+    } else {
+        lines.extend(operands(value).into_iter().map(|text| (inner, text)));
+    }
+    lines.push((indent, format!("){suffix}")));
+    lines
+}
+
+/// The operands of a chain of operators of one level, each but the first with its operator in front.
+fn operands(value: &Py) -> Vec<String> {
+    let Py::Binary(left, operator, right) = value else { return vec![value.text()] };
+    let level = binary_operator(operator).map(|(level, _)| level);
+    let chained = left.level() == value.level() && level != Some(5);
+    let mut parts = if chained { operands(left) } else { vec![left.text()] };
+    parts.push(format!("{operator} {}", right.text_at(value.level() + 1)));
+    parts
+}

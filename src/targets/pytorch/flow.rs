@@ -1,0 +1,230 @@
+//! What happens to each value of a function: where it is used, and whether it needs a name.
+//!
+//! Every instruction has a position, in the order of the text. A value that is used once, in the region that
+//! defines it, has no name in the source and meets no effect on the way is *inlined*: it becomes part of the
+//! expression that uses it. Its own operands then live until that expression is written. A use inside a
+//! loop keeps a value from outside alive to the loop's end.
+
+use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
+use crate::ops::Attr;
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+pub struct Flow {
+    /// Of instructions that are in the body.
+    position: HashMap<InstId, usize>,
+    /// The positions of a region of an instruction, by its index among them.
+    ranges: HashMap<(InstId, usize), RangeInclusive<usize>>,
+    /// Where each value is needed last, once for each use.
+    uses: Vec<Vec<usize>>,
+    counts: Vec<usize>,
+    inlined: HashSet<ValueId>,
+    /// `dequantize` of what one `quantize` gave: a fake quantisation.
+    fused: HashMap<InstId, InstId>,
+}
+
+/// Where an instruction stands.
+struct Place {
+    region: usize,
+    /// First and last position of each enclosing loop.
+    loops: Vec<(usize, usize)>,
+}
+
+struct Survey<'f> {
+    function: &'f Function,
+    order: Vec<InstId>,
+    places: HashMap<InstId, Place>,
+    users: Vec<Vec<InstId>>,
+    definition: HashMap<ValueId, InstId>,
+    /// A position inside the region that defines the value; none for the function's parameters.
+    scope: HashMap<ValueId, usize>,
+    ranges: HashMap<(InstId, usize), RangeInclusive<usize>>,
+    regions: usize,
+}
+
+impl Survey<'_> {
+    fn region(&mut self, region: &Region) {
+        self.regions += 1;
+        let id = self.regions;
+        for &inst in &region.insts {
+            let at = self.order.len();
+            self.order.push(inst);
+            self.places.insert(inst, Place { region: id, loops: vec![] });
+            let data = &self.function[inst];
+            for operand in &data.operands {
+                self.users[operand.0 as usize].push(inst);
+            }
+            for result in &data.results {
+                self.definition.insert(*result, inst);
+                self.scope.insert(*result, at);
+            }
+            for (index, region) in Function::regions(&data.kind).into_iter().enumerate() {
+                let start = self.order.len();
+                for parameter in &region.params {
+                    self.scope.insert(*parameter, start);
+                }
+                self.region(region);
+                self.ranges.insert((inst, index), start..=self.order.len().saturating_sub(1).max(start));
+            }
+        }
+    }
+
+    /// Fills in the loops around each instruction, whose ends are known by now.
+    fn enclose(&mut self, position: &HashMap<InstId, usize>) {
+        let loops: Vec<(usize, usize)> = self
+            .ranges
+            .iter()
+            .filter(|((inst, _), _)| matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. }))
+            .map(|(_, range)| (*range.start(), *range.end()))
+            .collect();
+        for (inst, place) in &mut self.places {
+            let at = position[inst];
+            place.loops = loops.iter().copied().filter(|(start, end)| (*start..=*end).contains(&at)).collect();
+        }
+    }
+}
+
+impl Flow {
+    /// `has_effect` tells calls that change state; `is_state` the members that may change.
+    pub fn of(function: &Function, has_effect: &dyn Fn(InstId) -> bool, is_state: &dyn Fn(&str) -> bool) -> Flow {
+        let mut survey = Survey {
+            function,
+            order: vec![],
+            places: HashMap::new(),
+            users: vec![vec![]; function.values.len()],
+            definition: HashMap::new(),
+            scope: HashMap::new(),
+            ranges: HashMap::new(),
+            regions: 0,
+        };
+        survey.region(&function.body);
+        let position: HashMap<InstId, usize> = survey.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        survey.enclose(&position);
+        let effects: Vec<usize> =
+            survey.order.iter().filter(|i| has_effect(**i)).filter_map(|i| position.get(i).copied()).collect();
+        let mut flow = Flow {
+            position,
+            ranges: HashMap::new(),
+            uses: vec![vec![]; function.values.len()],
+            counts: survey.users.iter().map(Vec::len).collect(),
+            inlined: HashSet::new(),
+            fused: HashMap::new(),
+        };
+        flow.fuse_quantisation(&survey);
+        flow.choose_inlined(&survey, &effects, is_state);
+        flow.find_uses(&survey);
+        flow.ranges = survey.ranges;
+        flow
+    }
+
+    fn fuse_quantisation(&mut self, survey: &Survey) {
+        for &inst in &survey.order {
+            let data = &survey.function[inst];
+            let Some(scheme) = quantisation(&data.kind, "dequantize") else { continue };
+            let Some(&source) = data.operands.first().and_then(|v| survey.definition.get(v)) else { continue };
+            let quantize = &survey.function[source];
+            let whole = quantize.results == data.operands && quantisation(&quantize.kind, "quantize") == Some(scheme);
+            let alone = quantize.results.iter().all(|v| survey.users[v.0 as usize] == [inst]);
+            if whole && alone && survey.places[&source].region == survey.places[&inst].region {
+                self.fused.insert(inst, source);
+                self.inlined.extend(&quantize.results);
+            }
+        }
+    }
+
+    fn choose_inlined(&mut self, survey: &Survey, effects: &[usize], is_state: &dyn Fn(&str) -> bool) {
+        for &inst in &survey.order {
+            let data = &survey.function[inst];
+            let [result] = data.results.as_slice() else { continue };
+            let at = self.position[&inst];
+            let users = &survey.users[result.0 as usize];
+            let no_effect_before = |last: usize| !effects.iter().any(|e| (at + 1..last).contains(e));
+            let free = match &data.kind {
+                InstKind::Param { name, part: Part::Value } => {
+                    !is_state(name) || users.iter().all(|u| no_effect_before(self.position[u]))
+                }
+                // Unpacking codes is work: it is done once.
+                InstKind::Param { part, .. } => *part != Part::Codes || users.len() == 1,
+                InstKind::Host(_) => true,
+                InstKind::Const(tensor) => tensor.rank() == 0,
+                _ => false,
+            };
+            let [user] = users.as_slice() else {
+                if free {
+                    self.inlined.insert(*result);
+                }
+                continue;
+            };
+            let near = survey.places[user].region == survey.places[&inst].region
+                && survey.function[*result].name.is_none()
+                && Function::regions(&data.kind).is_empty()
+                && if effects.contains(&at) {
+                    self.position[user] == at + 1
+                } else {
+                    no_effect_before(self.position[user])
+                };
+            if free || near {
+                self.inlined.insert(*result);
+            }
+        }
+    }
+
+    fn find_uses(&mut self, survey: &Survey) {
+        for index in (0..survey.order.len()).rev() {
+            let inst = survey.order[index];
+            let data = &survey.function[inst];
+            let all_inlined = !data.results.is_empty() && data.results.iter().all(|v| self.inlined.contains(v));
+            let own: Vec<usize> = match all_inlined {
+                true => data.results.iter().flat_map(|v| self.uses[v.0 as usize].clone()).collect(),
+                false => vec![index],
+            };
+            let loops = &survey.places[&inst].loops;
+            for operand in &data.operands {
+                let scope = survey.scope.get(operand);
+                let inside = |start: usize, end: usize| scope.is_some_and(|at| (start..=end).contains(at));
+                let mut uses = own.clone();
+                uses.extend(loops.iter().filter(|(start, end)| !inside(*start, *end)).map(|(_, end)| *end));
+                self.uses[operand.0 as usize].extend(uses);
+            }
+        }
+    }
+
+    pub fn position(&self, inst: InstId) -> usize {
+        self.position.get(&inst).copied().unwrap_or(0)
+    }
+
+    /// The positions that the region of an instruction covers.
+    pub fn range(&self, inst: InstId, region: usize) -> RangeInclusive<usize> {
+        self.ranges.get(&(inst, region)).cloned().unwrap_or(0..=0)
+    }
+
+    pub fn is_inlined(&self, value: ValueId) -> bool {
+        self.inlined.contains(&value)
+    }
+
+    pub fn is_used(&self, value: ValueId) -> bool {
+        self.counts[value.0 as usize] > 0
+    }
+
+    /// The `quantize` whose results only this `dequantize` uses.
+    pub fn fused(&self, inst: InstId) -> Option<InstId> {
+        self.fused.get(&inst).copied()
+    }
+
+    /// Whether nothing at `bound` or later needs the value, leaving out what happens in another branch.
+    pub fn is_dead(&self, value: ValueId, bound: usize, other_branches: &[RangeInclusive<usize>]) -> bool {
+        let elsewhere = |at: &usize| other_branches.iter().any(|range| range.contains(at));
+        self.uses[value.0 as usize].iter().all(|at| *at < bound || elsewhere(at))
+    }
+}
+
+/// The scheme of a `quantize` or `dequantize`.
+fn quantisation<'a>(kind: &'a InstKind, name: &str) -> Option<&'a crate::quant::Scheme> {
+    match kind {
+        InstKind::Op { op, attrs } if op.name() == name => match attrs.get("scheme") {
+            Some(Attr::Scheme(scheme)) => Some(scheme),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,517 @@
+//! Function bodies: each value becomes a variable or a part of the expression that uses it.
+
+use crate::base::Loc;
+use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PrintPiece, ValueId};
+use crate::targets::TargetError;
+use crate::targets::names::{self, Namer};
+use crate::targets::python::{Lines, Py};
+use crate::targets::pytorch::flow::Flow;
+use crate::targets::pytorch::numbers;
+use crate::targets::pytorch::program::{self, ClassNames, Program};
+use crate::types::{DType, Dim, HostExpr, Symbol};
+use std::collections::{HashMap, HashSet};
+use std::ops::RangeInclusive;
+
+/// Expressions with more operations than this are taken apart.
+const MAX_OPERATIONS: usize = 6;
+/// Room for an expression that is to become part of another.
+const INLINE_WIDTH: usize = 56;
+
+/// A written function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    pub parameters: Vec<Py>,
+    pub docstring: Option<Vec<String>>,
+    pub body: Lines,
+}
+
+/// The elements of `self.field`, where a loop runs over them.
+pub(super) struct Element {
+    pub field: String,
+    pub index: Symbol,
+    pub variable: String,
+}
+
+pub(super) struct Writer<'p, 'm> {
+    pub program: &'p mut Program<'m>,
+    pub function: &'m Function,
+    pub layer: Option<&'m Layer>,
+    pub flow: Flow,
+    pub expressions: HashMap<ValueId, Py>,
+    /// Values that are plain Python numbers.
+    pub numbers: HashSet<ValueId>,
+    /// The value that each variable holds.
+    pub holders: HashMap<String, ValueId>,
+    pub namer: Namer,
+    pub lines: Lines,
+    pub loop_symbols: HashMap<Symbol, String>,
+    pub elements: Vec<Element>,
+    /// What the branches not taken cover.
+    pub other_branches: Vec<RangeInclusive<usize>>,
+    /// Names that values should get: those of the results they become.
+    pub wishes: HashMap<ValueId, String>,
+    pub definitions: HashMap<ValueId, InstId>,
+    pub symbols: HashMap<Symbol, String>,
+    pub used_symbols: HashSet<Symbol>,
+    /// Where new tensors should be.
+    pub device: Option<Py>,
+    commented: Option<Loc>,
+}
+
+/// Writes a function; `depth` is the indentation of its body.
+pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written, TargetError> {
+    let module = program.module;
+    let function = &module[id];
+    let mut writer = Writer::new(program, function, depth);
+    writer.bind_parameters();
+    // Nothing is anywhere yet while an instance is being built.
+    if writer.program.is_maker(id) {
+        writer.device = None;
+    }
+    let body = &function.body;
+    writer.region(body)?;
+    if let Some(&last) = body.insts.last()
+        && function[last].kind == InstKind::Return
+    {
+        writer.write_return(last);
+    }
+    writer.finish(id, depth)
+}
+
+impl<'p, 'm> Writer<'p, 'm> {
+    fn new(program: &'p mut Program<'m>, function: &'m Function, depth: usize) -> Writer<'p, 'm> {
+        let layer = function.layer.map(|id| &program.module[id]);
+        let effect = |inst: InstId| match &function[inst].kind {
+            InstKind::SetState { .. } => true,
+            InstKind::Call { func, .. } => program.has_effect(*func),
+            _ => false,
+        };
+        let flow = Flow::of(function, &effect, &|name| program::is_state(layer, name));
+        let mut definitions = HashMap::new();
+        program::visit(function, &function.body, &mut |inst| {
+            definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
+        });
+        let namer = Namer::python(program.globals.iter().cloned());
+        Writer {
+            program,
+            function,
+            layer,
+            flow,
+            expressions: HashMap::new(),
+            numbers: HashSet::new(),
+            holders: HashMap::new(),
+            namer,
+            lines: Lines::new(depth),
+            loop_symbols: HashMap::new(),
+            elements: vec![],
+            other_branches: vec![],
+            wishes: HashMap::new(),
+            definitions,
+            symbols: HashMap::new(),
+            used_symbols: HashSet::new(),
+            device: None,
+            commented: None,
+        }
+    }
+
+    fn bind_parameters(&mut self) {
+        for (index, &value) in self.function.params.iter().enumerate() {
+            let wish = self.function[value].name.clone().unwrap_or_else(|| format!("x{index}"));
+            let name = self.free_name(&wish, 0);
+            self.holders.insert(name.clone(), value);
+            self.expressions.insert(value, Py::name(name));
+        }
+        for (symbol, _) in &self.function.symbols {
+            let mut wish = names::identifier(symbol.as_str());
+            while self.holders.contains_key(&wish) {
+                wish.push('_');
+            }
+            let name = self.namer.fresh(&wish);
+            self.symbols.insert(symbol.clone(), name);
+        }
+        self.device = self.device_anchor();
+    }
+
+    /// A tensor that is where new ones should be.
+    fn device_anchor(&self) -> Option<Py> {
+        if let Some(first) = self.function.params.first() {
+            return self.expressions.get(first).map(|x| x.clone().attr("device"));
+        }
+        let names = self.class_names()?;
+        self.layer?.members.iter().find_map(|member| match &member.kind {
+            MemberKind::Storage(storage) if storage.scheme.is_none() => {
+                Some(Py::name("self").attr(&names.member(&member.name)).attr("device"))
+            }
+            _ => None,
+        })
+    }
+
+    pub fn class_names(&self) -> Option<&ClassNames> {
+        self.program.classes.get(&self.function.layer?)
+    }
+
+    // ---- names
+
+    /// A variable for a new value: none that `bound` or later still needs.
+    pub fn free_name(&self, wish: &str, bound: usize) -> String {
+        let base = self.namer.safe(wish);
+        let free = |name: &str| {
+            !self.namer.is_taken(name)
+                && !self.namer.is_reserved(name)
+                && self.holders.get(name).is_none_or(|held| self.flow.is_dead(*held, bound, &self.other_branches))
+        };
+        let numbered = |n: usize| format!("{}_{n}", base.trim_end_matches('_'));
+        if free(&base) {
+            return base;
+        }
+        (2..).map(numbered).find(|name| free(name)).unwrap_or(base)
+    }
+
+    fn wish(&self, value: ValueId) -> String {
+        if let Some(wish) = self.wishes.get(&value) {
+            return wish.clone();
+        }
+        if let Some(name) = &self.function[value].name {
+            return name.clone();
+        }
+        match self.definitions.get(&value).map(|inst| &self.function[*inst].kind) {
+            Some(InstKind::Param { name, .. }) => name.clone(),
+            Some(InstKind::Rng { .. }) => "seed".into(),
+            Some(InstKind::Op { .. }) => self.quantised_member(value).unwrap_or_else(|| "y".into()),
+            _ => "y".into(),
+        }
+    }
+
+    /// The member whose value this is, once quantised.
+    fn quantised_member(&self, value: ValueId) -> Option<String> {
+        let mut inst = *self.definitions.get(&value)?;
+        inst = self.flow.fused(inst).unwrap_or(inst);
+        let first = self.function[inst].operands.first()?;
+        match &self.function[*self.definitions.get(first)?].kind {
+            InstKind::Param { name, .. } if self.scheme_of(name) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether a member's values are quantised.
+    pub fn scheme_of(&self, name: &str) -> bool {
+        let member = self.layer.and_then(|layer| layer.member(name));
+        matches!(member.map(|m| &m.kind), Some(MemberKind::Storage(s)) if s.scheme.is_some())
+    }
+
+    /// A symbol as the body reaches it.
+    pub fn symbol(&mut self, symbol: &Symbol) -> Py {
+        if let Some(variable) = self.loop_symbols.get(symbol) {
+            return Py::name(variable);
+        }
+        let own = self.layer.is_some_and(|layer| layer.hypers.iter().any(|h| h.name == *symbol));
+        if let (true, Some(id)) = (own && !self.symbols.contains_key(symbol), self.function.layer) {
+            self.program.stored.entry(id).or_default().insert(symbol.clone());
+            let name = self.program.classes.get(&id).map_or_else(String::new, |c| c.hyper(symbol));
+            return Py::name("self").attr(&name);
+        }
+        self.used_symbols.insert(symbol.clone());
+        let name = self.symbols.get(symbol).cloned().unwrap_or_else(|| names::identifier(symbol.as_str()));
+        Py::name(name)
+    }
+
+    pub fn dim(&mut self, dim: &Dim) -> Py {
+        numbers::dim(dim, &mut |s| self.symbol(s))
+    }
+
+    pub fn host(&mut self, value: &HostExpr) -> Py {
+        numbers::host(value, &mut |s| self.symbol(s))
+    }
+
+    // ---- values
+
+    /// A value as a tensor.
+    pub fn tensor(&mut self, value: ValueId) -> Py {
+        let expression = self.number_or_tensor(value);
+        if !self.numbers.contains(&value) {
+            return expression;
+        }
+        let mut arguments = vec![expression, Py::keyword("dtype", numbers::dtype(self.function.dtype(value)))];
+        arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
+        Py::name("torch").method("tensor", arguments)
+    }
+
+    /// A value, as a plain number where it is one.
+    pub fn number_or_tensor(&mut self, value: ValueId) -> Py {
+        self.expressions.get(&value).cloned().unwrap_or_else(Py::none)
+    }
+
+    /// Writes the line that the code comes from, where it changed.
+    pub fn comment(&mut self, loc: Loc) {
+        let same = self.commented.is_some_and(|last| last.line == loc.line && last.file == loc.file);
+        if loc.line == 0 || same {
+            return;
+        }
+        self.commented = Some(loc);
+        let file = self.program.module.files.get(loc.file.0 as usize);
+        let file = file.map_or(self.program.options.source_name.as_str(), String::as_str);
+        self.lines.line(&names::python_comment(&format!("{file}:{}", loc.line)));
+    }
+
+    /// Forgets the last comment, where a block begins or ends.
+    pub fn new_block(&mut self) {
+        self.commented = None;
+    }
+
+    pub fn statement(&mut self, prefix: &str, value: &Py, suffix: &str) {
+        self.program.note(value);
+        self.lines.statement(prefix, value, suffix);
+    }
+
+    /// Gives a value a variable of its own; `bound` is the first position whose needs must be kept.
+    pub fn assign(&mut self, value: ValueId, expression: &Py, bound: usize) {
+        let name = self.free_name(&self.wish(value), bound);
+        self.holders.insert(name.clone(), value);
+        if expression.as_atom() != Some(&name) {
+            self.statement(&format!("{name} = "), expression, "");
+        }
+        self.expressions.insert(value, Py::name(name));
+        self.numbers.remove(&value);
+    }
+
+    /// Builds an instruction's expression, first giving names to parts until it is short enough.
+    pub fn build_short(&mut self, inst: InstId, width: usize) -> Result<Py, TargetError> {
+        let mut parts = self.function[inst].operands.clone();
+        if let Some(quantize) = self.flow.fused(inst) {
+            parts = self.function[quantize].operands.clone();
+        }
+        loop {
+            let expression = self.build(inst)?;
+            let fits = expression.text().chars().count() <= width && expression.operations() <= MAX_OPERATIONS;
+            let weight = |value: &ValueId| {
+                let known = self.expressions.get(value)?;
+                let named = self.numbers.contains(value) || known.operations() == 0;
+                (!named).then(|| (known.text().len(), *value))
+            };
+            let Some((_, largest)) = parts.iter().filter_map(weight).max().filter(|_| !fits) else {
+                return Ok(expression);
+            };
+            let part = self.tensor(largest);
+            self.comment(self.function[inst].loc);
+            self.assign(largest, &part, self.flow.position(inst));
+        }
+    }
+
+    // ---- instructions
+
+    pub fn instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
+        let data = &self.function[inst];
+        match &data.kind {
+            InstKind::Yield | InstKind::Return => Ok(()),
+            InstKind::If { then, otherwise } => self.write_if(inst, then, otherwise),
+            InstKind::For { index, body } => self.write_for(inst, index, body),
+            InstKind::While { cond, body } => self.write_while(inst, cond, body),
+            InstKind::SetState { name } => {
+                self.set_state(inst, name);
+                Ok(())
+            }
+            InstKind::Assert { message } => {
+                let condition = self.tensor(data.operands[0]);
+                self.comment(data.loc);
+                self.raise_unless(condition, "RuntimeError", message);
+                Ok(())
+            }
+            InstKind::Print { pieces } => {
+                self.print(inst, pieces);
+                Ok(())
+            }
+            InstKind::Host(_) => {
+                let value = data.results[0];
+                self.numbers.insert(value);
+                let expression = self.build(inst)?;
+                self.expressions.insert(value, expression);
+                Ok(())
+            }
+            InstKind::Const(tensor) if tensor.rank() == 0 && tensor.dtype() != DType::Bool => {
+                self.numbers.insert(data.results[0]);
+                self.expressions.insert(data.results[0], numbers::element(tensor, 0));
+                Ok(())
+            }
+            InstKind::Op { op, .. } if op.name() == "cast" && self.stays_number(inst) => {
+                let number = self.number_or_tensor(data.operands[0]);
+                self.numbers.insert(data.results[0]);
+                self.expressions.insert(data.results[0], number);
+                Ok(())
+            }
+            InstKind::Op { .. }
+            | InstKind::Param { .. }
+            | InstKind::Const(_)
+            | InstKind::Rng { .. }
+            | InstKind::Call { .. } => self.value_instruction(inst),
+        }
+    }
+
+    /// A plain int as a float is the same number to Python.
+    fn stays_number(&self, inst: InstId) -> bool {
+        let data = &self.function[inst];
+        let float = |value: ValueId| self.function.dtype(value).is_float();
+        self.numbers.contains(&data.operands[0]) && float(data.results[0]) && !float(data.operands[0])
+    }
+
+    fn value_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
+        let data = &self.function[inst];
+        let position = self.flow.position(inst);
+        let effect = matches!(&data.kind, InstKind::Call { func, .. } if self.program.has_effect(*func));
+        let used = data.results.iter().any(|v| self.flow.is_used(*v));
+        if !used && !effect {
+            return Ok(());
+        }
+        match data.results.as_slice() {
+            // The `dequantize` that alone uses these will write both.
+            results if results.len() > 1 && results.iter().all(|v| self.flow.is_inlined(*v)) => Ok(()),
+            [value] if self.flow.is_inlined(*value) => {
+                let expression = self.build_short(inst, INLINE_WIDTH)?;
+                self.expressions.insert(*value, expression);
+                Ok(())
+            }
+            [value] if used => {
+                let width = self.lines.width().saturating_sub(self.wish(*value).len() + 3);
+                let expression = self.build_short(inst, width)?;
+                let expression = match &data.kind {
+                    // The state may change under the name.
+                    InstKind::Param { part: Part::Value, .. } => expression.method("clone", vec![]),
+                    _ => expression,
+                };
+                self.comment(data.loc);
+                self.assign(*value, &expression, position + 1);
+                Ok(())
+            }
+            results => {
+                let expression = self.build_short(inst, self.lines.width().saturating_sub(24))?;
+                self.comment(data.loc);
+                let mut targets = vec![];
+                for &value in results.iter().filter(|_| used) {
+                    if self.flow.is_used(value) {
+                        let name = self.free_name(&self.wish(value), position + 1);
+                        self.holders.insert(name.clone(), value);
+                        self.expressions.insert(value, Py::name(&name));
+                        targets.push(name);
+                    } else {
+                        targets.push("_".into());
+                    }
+                }
+                let prefix = match targets.as_slice() {
+                    [] => String::new(),
+                    [only] => format!("({only},) = "),
+                    _ => format!("{} = ", targets.join(", ")),
+                };
+                self.statement(&prefix, &expression, "");
+                Ok(())
+            }
+        }
+    }
+
+    /// The expression of an instruction with results.
+    fn build(&mut self, inst: InstId) -> Result<Py, TargetError> {
+        let data = &self.function[inst];
+        match &data.kind {
+            InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
+            InstKind::Param { name, part } => {
+                let member = Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name)));
+                Ok(match part {
+                    Part::Value => member,
+                    Part::Codes => member.method("unpack", vec![]),
+                    Part::Scale => member.attr("scale"),
+                    Part::ZeroPoint => member.attr("zero_point"),
+                })
+            }
+            InstKind::Const(tensor) => {
+                let mut arguments = match tensor.is_empty() {
+                    true => vec![Py::Tuple(tensor.shape().iter().map(|n| Py::int(*n as i64)).collect())],
+                    false => vec![numbers::nested(tensor)],
+                };
+                if tensor.is_empty() || !matches!(tensor.dtype(), DType::Float32 | DType::Int64 | DType::Bool) {
+                    arguments.push(Py::keyword("dtype", numbers::dtype(tensor.dtype())));
+                }
+                arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
+                Ok(Py::name("torch").method(if tensor.is_empty() { "zeros" } else { "tensor" }, arguments))
+            }
+            InstKind::Host(value) => Ok(self.host(value)),
+            InstKind::Rng { .. } => Ok(Py::name("new_seed").call(vec![])),
+            InstKind::Call { func, bindings, path } => self.build_call(inst, *func, bindings, path.as_deref()),
+            _ => Ok(Py::none()),
+        }
+    }
+
+    // ---- statements
+
+    fn set_state(&mut self, inst: InstId, name: &str) {
+        let data = &self.function[inst];
+        let value = data.operands[0];
+        let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
+        let member = Py::name("self").attr(&attribute);
+        let call = match self.numbers.contains(&value) {
+            true => member.method("fill_", vec![self.number_or_tensor(value)]),
+            // State carries values from call to call, never gradients.
+            false if self.function.dtype(value).is_float() => {
+                member.method("copy_", vec![self.tensor(value).method("detach", vec![])])
+            }
+            false => member.method("copy_", vec![self.tensor(value)]),
+        };
+        self.comment(data.loc);
+        self.statement("", &call, "");
+    }
+
+    pub fn raise_unless(&mut self, condition: Py, error: &str, message: &str) {
+        let negated = match condition {
+            Py::Unary("not" | "~", inner) => *inner,
+            other => Py::Unary("not", Box::new(other)),
+        };
+        self.raise_if(negated, error, message);
+    }
+
+    pub fn raise_if(&mut self, condition: Py, error: &str, message: &str) {
+        self.statement("if ", &condition, ":");
+        self.lines.indent();
+        self.statement("raise ", &Py::name(error).call(vec![Py::string(message)]), "");
+        self.lines.dedent();
+    }
+
+    fn print(&mut self, inst: InstId, pieces: &[PrintPiece]) {
+        let data = &self.function[inst];
+        let mut operands = data.operands.iter();
+        let mut arguments = vec![];
+        for piece in pieces {
+            match piece {
+                PrintPiece::Text(text) => arguments.push(Py::string(text)),
+                PrintPiece::Operand => {
+                    if let Some(&value) = operands.next() {
+                        let number = self.numbers.contains(&value);
+                        let tensor = self.number_or_tensor(value);
+                        let shown = |t: Py| t.method("detach", vec![]).method("cpu", vec![]).method("numpy", vec![]);
+                        arguments.push(if number { tensor } else { shown(tensor) });
+                    }
+                }
+            }
+        }
+        self.comment(data.loc);
+        self.statement("", &Py::name("print").call(arguments), "");
+    }
+
+    fn write_return(&mut self, inst: InstId) {
+        let data = &self.function[inst];
+        let values: Vec<Py> = data.operands.iter().map(|v| self.tensor(*v)).collect();
+        if !values.iter().all(|v| v.operations() == 0) {
+            self.comment(data.loc);
+        }
+        match values.as_slice() {
+            [] => {}
+            [only] => self.statement("return ", only, ""),
+            _ => {
+                let tuple = Py::Tuple(values.clone());
+                let flat = tuple.text();
+                if flat.chars().count() + 5 <= self.lines.width() {
+                    self.program.note(&tuple);
+                    self.lines.line(&format!("return {}", &flat[1..flat.len() - 1]));
+                } else {
+                    self.statement("return ", &tuple, "");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What stands before a body: parameters, sizes bound from shapes, and the conditions on them.
+
+use crate::ir::{FuncId, ValueId};
+use crate::ops::{Obligation, ObligationKind};
+use crate::targets::TargetError;
+use crate::targets::names;
+use crate::targets::python::{Lines, Py};
+use crate::targets::pytorch::function::{Writer, Written};
+use crate::targets::pytorch::program::Callee;
+use crate::types::dim::Atom;
+use crate::types::{Dim, Pack, Symbol};
+use std::collections::{HashMap, HashSet};
+
+impl Writer<'_, '_> {
+    pub(super) fn finish(mut self, id: FuncId, depth: usize) -> Result<Written, TargetError> {
+        let body = std::mem::replace(&mut self.lines, Lines::new(depth));
+        let mut conditions = Lines::new(depth);
+        for (obligation, _) in &self.function.obligations {
+            self.lines = Lines::new(depth);
+            self.obligation(obligation);
+            conditions.append(std::mem::take(&mut self.lines));
+        }
+        self.lines = Lines::new(depth);
+        let bound = self.bind_symbols();
+        let extra: Vec<Symbol> = self
+            .function
+            .symbols
+            .iter()
+            .map(|(symbol, _)| symbol.clone())
+            .filter(|s| !bound.contains(s) && (self.function.exported || self.used_symbols.contains(s)))
+            .filter(|s| !self.is_derivable(s))
+            .collect();
+        let mut parameters: Vec<Py> = vec![];
+        if self.function.layer.is_some() {
+            parameters.push(Py::name("self"));
+        }
+        let named: HashMap<ValueId, String> = self.parameter_names();
+        parameters.extend(self.function.params.iter().filter_map(|v| named.get(v)).map(Py::name));
+        parameters.extend(extra.iter().filter_map(|s| self.symbols.get(s)).map(Py::name));
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.append(conditions);
+        lines.append(body);
+        let docstring = self.function.doc.as_deref().and_then(names::python_docstring);
+        if lines.is_empty() && docstring.is_none() {
+            lines = Lines::new(depth);
+            lines.line("pass");
+        }
+        let name = self.program.function_name(id);
+        self.program.callees.insert(id, Callee { name, extra });
+        Ok(Written { parameters, docstring, body: lines })
+    }
+
+    /// The names that the parameters came in by, whatever the body made of them since.
+    fn parameter_names(&self) -> HashMap<ValueId, String> {
+        let params = self.function.params.iter();
+        params.filter_map(|v| Some((*v, self.expressions.get(v)?.as_atom()?.to_string()))).collect()
+    }
+
+    fn obligation(&mut self, obligation: &Obligation) {
+        let condition = obligation_broken(obligation, &mut |dim| self.dim(dim));
+        self.raise_if(condition, "ValueError", &obligation.message);
+    }
+
+    fn is_derivable(&self, symbol: &Symbol) -> bool {
+        self.sources().iter().any(|(dim, _)| dim.as_symbol() == Some(symbol) || linear(dim, symbol).is_some())
+    }
+
+    /// Each dim of each parameter, and where it is to be read.
+    fn sources(&self) -> Vec<(Dim, Py)> {
+        let mut sources = vec![];
+        for &value in &self.function.params {
+            let Some(x) = self.expressions.get(&value) else { continue };
+            let shape = &self.function[value].ty.shape;
+            let size = |index: i64| x.clone().attr("shape").index(vec![Py::int(index)]);
+            sources.extend(shape.head().iter().enumerate().map(|(i, d)| (d.clone(), size(i as i64))));
+            if shape.pack.is_some() {
+                let tail = shape.tail();
+                sources.extend(tail.iter().enumerate().map(|(i, d)| (d.clone(), size(i as i64 - tail.len() as i64))));
+            }
+        }
+        sources
+    }
+
+    /// Binds the used symbols that shapes give; those that it bound.
+    fn bind_symbols(&mut self) -> HashSet<Symbol> {
+        let mut bound = HashSet::new();
+        for &value in &self.function.params.clone() {
+            self.bind_from(value, &mut bound);
+        }
+        let sources = self.sources();
+        for (symbol, _) in self.function.symbols.clone() {
+            if bound.contains(&symbol) || !self.used_symbols.contains(&symbol) {
+                continue;
+            }
+            // The smallest factor needs the least arithmetic.
+            let candidates = sources.iter().filter_map(|(dim, source)| Some((linear(dim, &symbol)?, source.clone())));
+            if let Some(((rest, coefficient), source)) = candidates.min_by_key(|((_, coefficient), _)| *coefficient) {
+                let value = match rest.as_const() {
+                    Some(0) => source,
+                    Some(negative @ ..0) => Py::binary(source, "+", Py::int(negative.saturating_neg())),
+                    _ => Py::binary(source, "-", self.dim(&rest)),
+                };
+                let value = match coefficient {
+                    1 => value,
+                    _ => Py::binary(value, "//", Py::int(coefficient)),
+                };
+                let name = self.symbols.get(&symbol).cloned().unwrap_or_default();
+                self.statement(&format!("{name} = "), &value, "");
+                bound.insert(symbol);
+            }
+        }
+        bound
+    }
+
+    /// `B, T = x.shape[:2]`: the symbols that are dims of this parameter.
+    fn bind_from(&mut self, value: ValueId, bound: &mut HashSet<Symbol>) {
+        let shape = self.function[value].ty.shape.clone();
+        let Some(x) = self.expressions.get(&value).cloned() else { return };
+        if let Some((at, Pack::Named(pack))) = &shape.pack
+            && self.used_symbols.contains(pack)
+            && bound.insert(pack.clone())
+        {
+            let stop = shape.tail().len() as i64;
+            let slice = Py::slice((*at > 0).then(|| Py::int(*at as i64)), (stop > 0).then(|| Py::int(-stop)), None);
+            let name = self.symbols.get(pack).cloned().unwrap_or_else(|| names::identifier(pack.as_str()));
+            self.statement(&format!("{name} = "), &x.clone().attr("shape").index(vec![slice]), "");
+        }
+        let mut wanted: Vec<(i64, Symbol)> = vec![];
+        let head = shape.head().iter().enumerate().map(|(i, d)| (i as i64, d));
+        let tail_length = shape.tail().len() as i64;
+        let tail = shape.tail().iter().enumerate().map(|(i, d)| (i as i64 - tail_length, d));
+        let tail: Vec<(i64, &Dim)> = if shape.pack.is_some() { tail.collect() } else { vec![] };
+        for (index, dim) in head.chain(tail) {
+            if let Some(symbol) = dim.as_symbol()
+                && self.symbols.contains_key(symbol)
+                && self.used_symbols.contains(symbol)
+                && bound.insert(symbol.clone())
+            {
+                wanted.push((index, symbol.clone()));
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        let targets: Vec<String> = wanted.iter().filter_map(|(_, s)| self.symbols.get(s).cloned()).collect();
+        let sizes = x.attr("shape");
+        let prefix = wanted.iter().enumerate().all(|(i, (index, _))| i as i64 == *index);
+        let value = match wanted.as_slice() {
+            [(index, _)] => sizes.index(vec![Py::int(*index)]),
+            all if prefix && shape.rank() == Some(all.len()) => sizes,
+            all if prefix => sizes.index(vec![Py::slice(None, Some(Py::int(all.len() as i64)), None)]),
+            all => {
+                let each: Vec<String> =
+                    all.iter().map(|(i, _)| sizes.clone().index(vec![Py::int(*i)]).text()).collect();
+                Py::name(each.join(", "))
+            }
+        };
+        self.statement(&format!("{} = ", targets.join(", ")), &value, "");
+    }
+}
+
+/// `dim` as `coefficient * symbol + rest`, with the rest free of it.
+fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
+    let atom = Atom::Sym(symbol.clone());
+    let wanted = vec![(atom.clone(), 1)];
+    let coefficient = dim.terms().find(|(monomial, _)| **monomial == wanted).map(|(_, c)| c)?;
+    let rest = dim.sub(&Dim::atom(atom.clone()).scale(coefficient));
+    (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
+}
+
+/// The condition under which an obligation is broken.
+pub(super) fn obligation_broken(obligation: &Obligation, dim: &mut dyn FnMut(&Dim) -> Py) -> Py {
+    match &obligation.kind {
+        ObligationKind::Equal(a, b) => Py::binary(dim(a), "!=", dim(b)),
+        ObligationKind::AtLeast(a, b) => Py::binary(dim(a), "<", dim(b)),
+        ObligationKind::Broadcast(a, b) => {
+            let sizes = Py::Tuple(vec![Py::int(1), dim(b)]);
+            Py::binary(Py::binary(dim(a), "not in", sizes), "and", Py::binary(dim(b), "!=", Py::int(1)))
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The PyTorch target: one file of plain modules that need nothing but `torch`.
+//!
+//! | in the IR | in Python |
+//! | --- | --- |
+//! | layer | a subclass of `nn.Module`; hyperparameters are constructor arguments |
+//! | method | a method; `forward` for the layer's own |
+//! | free function | a native form from the table, else a function of the file |
+//! | value | a name from the source, or a part of the expression that uses it |
+//! | symbol of a shape | a local bound from `x.shape`, where it is used |
+//! | `quantize`, `dequantize` of one weight | `quantized(self.weight, Ternary(axis=0))`, straight through |
+//! | codes and scale of a weight (`--mode infer`) | `self.weight.dequantize()` of a `PackedWeight` |
+//!
+//! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
+//! variable, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
+//! sizes from shapes, [`numbers`] sizes and literals), [`layer`]
+//! writes classes, [`module`] the file.
+
+mod expression;
+mod flow;
+mod function;
+mod head;
+mod layer;
+mod module;
+mod numbers;
+mod operation;
+mod program;
+mod region;
+mod special;
+
+use crate::ir::Verified;
+use crate::targets::table::Table;
+use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates};
+use crate::types::DType;
+
+pub struct PyTorch;
+
+/// Element types that PyTorch has arithmetic for; `uint16` and wider unsigned ones it can only hold.
+const DTYPES: &[DType] = &[
+    DType::Bool,
+    DType::Trit,
+    DType::Int4,
+    DType::Int8,
+    DType::Int16,
+    DType::Int32,
+    DType::Int64,
+    DType::UInt8,
+    DType::Float16,
+    DType::BFloat16,
+    DType::Float32,
+    DType::Float64,
+];
+
+impl Target for PyTorch {
+    fn name(&self) -> &'static str {
+        "pytorch"
+    }
+
+    fn description(&self) -> &'static str {
+        "PyTorch modules, one class per layer, in one file that needs nothing but torch"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
+    }
+
+    fn emit(
+        &self,
+        module: &Verified,
+        options: &EmitOptions,
+        templates: &Templates,
+    ) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        let table = Table::load(templates, self.name())?;
+        module::write(module, options, templates, &table).map(|file| vec![file])
+    }
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod table_tests {
+    use super::special;
+    use crate::ops;
+    use crate::targets::Templates;
+    use crate::targets::table::Table;
+
+    #[test]
+    fn every_operation_has_a_form() {
+        let table = Table::load(&Templates::builtin(), "pytorch").unwrap();
+        let missing: Vec<&str> =
+            ops::all().map(|op| op.name()).filter(|op| table.op(op).is_none() && special::find(op).is_none()).collect();
+        assert_eq!(missing, Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_table_names_operations_and_their_parameters() {
+        let own = Templates::builtin();
+        let text = own.get("pytorch/ops.toml").unwrap().text.clone();
+        let checked = Templates::builtin().with_text("pytorch/ops.toml", "ops.toml", &text);
+        let problems = Table::load(&checked, "pytorch").err().unwrap_or_default();
+        assert_eq!(problems.iter().map(|e| e.message.as_str()).collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_broken_user_table_is_reported_with_its_line() {
+        let error = |text: &str| {
+            let templates = Templates::builtin().with_text("pytorch/ops.toml", "mine/pytorch/ops.toml", text);
+            Table::load(&templates, "pytorch").err().map(|errors| errors[0].message.clone()).unwrap_or_default()
+        };
+        assert_eq!(error("[ops]\nexp = \"torch.exp({x})\"\n"), "");
+        assert!(
+            error("[ops]\n\nexp = \"torch.exp({x}\"\n").starts_with("mine/pytorch/ops.toml:3: `exp`: expected `)`")
+        );
+        assert!(error("[ops]\nexp = \"torch.exp({y})\"\n").ends_with("the operation has no parameter `y`"));
+        assert!(error("[ops]\nexpp = \"{x}\"\n").ends_with("there is no such operation"));
+        assert!(error("[ops\n").starts_with("mine/pytorch/ops.toml:1: "));
+        assert!(error("[opps]\n").contains("unknown field `opps`"));
+    }
+}

@@ -1,0 +1,179 @@
+//! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
+
+use crate::ir::{LayerId, MemberKind, Module};
+use crate::targets::pytorch::layer;
+use crate::targets::pytorch::program::Program;
+use crate::targets::table::Table;
+use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, Templates, names};
+use minijinja::context;
+use std::collections::BTreeSet;
+
+/// A helper: one top-level definition of `templates/pytorch/helpers/`.
+struct Helper {
+    name: String,
+    text: String,
+    /// Other helpers and modules that its code names.
+    words: BTreeSet<String>,
+}
+
+pub fn write(
+    module: &Module,
+    options: &EmitOptions,
+    templates: &Templates,
+    table: &Table,
+) -> Result<Artifact, Vec<TargetError>> {
+    let helpers = helpers(templates);
+    let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
+    let mut program = Program::new(module, options, table, &helper_names);
+    let functions = layer::functions(&mut program);
+    let mut items: Vec<String> = vec![];
+    items.extend(functions.iter().filter(|(layer, _)| layer.is_none()).map(|(_, text)| text.clone()));
+    for id in program.layers.clone() {
+        let methods = functions.iter().filter(|(layer, _)| *layer == Some(id)).map(|(_, text)| text.clone()).collect();
+        let class = layer::write(&mut program, id, methods).and_then(|class| {
+            program.used.insert("nn".into());
+            let layer = context! {
+                name => class.name,
+                docstring => class.docstring,
+                constructor => class.constructor,
+                methods => class.methods,
+            };
+            templates.render("pytorch/layer.py.jinja", context! { layer => layer })
+        });
+        match class {
+            Ok(text) => items.push(text.trim_end().to_string()),
+            Err(error) => program.error(error),
+        }
+    }
+    if let Some(entry) = &module.entry {
+        match model(&mut program, templates, entry.layer) {
+            Ok(text) if program.is_model(entry.layer) => {
+                let Some(class) = items.last_mut() else { return Err(program.errors) };
+                class.push_str("\n\n");
+                class.push_str(&text);
+            }
+            Ok(text) => items.push(text),
+            Err(error) => program.error(error),
+        }
+    }
+    if !program.errors.is_empty() {
+        return Err(program.errors);
+    }
+    let used = close_over(&helpers, &program.used);
+    let mut all: Vec<String> = helpers.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
+    all.extend(items);
+    let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
+    let context = context! {
+        header => header(options),
+        imports => imports,
+        functional => used.contains("F"),
+        modules => used.contains("nn"),
+        items => all,
+    };
+    let text = templates.render("pytorch/module.py.jinja", context).map_err(|error| vec![error])?;
+    let name = module.entry.as_ref().map_or("model", |entry| &entry.name);
+    let path = format!("{}.py", names::snake_case(name));
+    Ok(Artifact { path, contents: Contents::Text(format!("{}\n", text.trim_end())) })
+}
+
+impl Program<'_> {
+    /// Whether the entry's own class is the one called `Model`.
+    fn is_model(&self, layer: LayerId) -> bool {
+        self.classes.get(&layer).is_some_and(|names| names.class == "Model")
+    }
+
+    fn has_quantised_weights(&self) -> bool {
+        self.layers
+            .iter()
+            .flat_map(|id| &self.module[*id].members)
+            .any(|member| matches!(&member.kind, MemberKind::Storage(storage) if storage.scheme.is_some()))
+    }
+}
+
+fn header(options: &EmitOptions) -> Vec<String> {
+    let of = match options.entry_expr.is_empty() {
+        true => options.source_name.clone(),
+        false => format!("{} of {}", options.entry_expr, options.source_name),
+    };
+    vec![names::python_comment(&format!("{of}, compiled by tritonc {}", options.version))]
+}
+
+/// `Model` and `load`.
+fn model(program: &mut Program, templates: &Templates, id: LayerId) -> Result<String, TargetError> {
+    let module = program.module;
+    let args = module.entry.as_ref().map_or(&[][..], |entry| &entry.args);
+    let quantized = program.has_quantised_weights();
+    let pack = program.options.mode == Mode::Train;
+    let base = program.classes.get(&id).map(|names| names.class.clone()).unwrap_or_default();
+    let subclass = !program.is_model(id);
+    let shown = match program.options.entry_expr.is_empty() {
+        true => base.clone(),
+        false => program.options.entry_expr.clone(),
+    };
+    let docstring = names::python_docstring(&format!("`{shown}`, as it was compiled.")).unwrap_or_default();
+    let docstring: Vec<String> = docstring.iter().map(|line| format!("    {line}")).collect();
+    let constructor = layer::model_constructor(program, id, args);
+    for name in ["read_safetensors", "load_weights"] {
+        program.used.insert(name.into());
+    }
+    if quantized {
+        program.used.insert("adopt_packed".into());
+    }
+    if pack {
+        program.used.insert("copy".into());
+        if quantized {
+            program.used.insert("pack_weights".into());
+        }
+    }
+    let context = context! {
+        subclass => subclass,
+        base => base,
+        docstring => docstring.join("\n"),
+        constructor => constructor,
+        pack => pack,
+        quantized => quantized,
+    };
+    let text = templates.render("pytorch/model.py.jinja", context! { model => context })?;
+    Ok(text.trim_end().trim_start_matches('\n').to_string())
+}
+
+/// The helpers of the template folder, in the order of the files.
+fn helpers(templates: &Templates) -> Vec<Helper> {
+    let mut helpers = vec![];
+    for file in templates.folder("pytorch/helpers/") {
+        for text in file.text.split("\n\n\n").map(str::trim_end).filter(|text| !text.is_empty()) {
+            let text = text.trim_start_matches('\n');
+            let head = text.trim_start_matches("class ").trim_start_matches("def ");
+            let name = head.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
+        }
+    }
+    helpers
+}
+
+/// The words of a text, docstrings and comments left out.
+fn words(text: &str) -> BTreeSet<String> {
+    let code: String = text.split("\"\"\"").step_by(2).collect();
+    let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| !word.is_empty())
+        .map(str::to_string)
+        .collect()
+}
+
+/// Every name used, also by the helpers that are used.
+fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut used = used.clone();
+    loop {
+        let before = used.len();
+        for helper in helpers {
+            if used.contains(&helper.name) {
+                used.extend(helper.words.iter().cloned());
+            }
+        }
+        if used.len() == before {
+            return used;
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Operations and calls as expressions.
+
+use crate::base::code;
+use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId};
+use crate::ops::{Attr, Attrs, Op, ParamKind};
+use crate::targets::TargetError;
+use crate::targets::names;
+use crate::targets::python::Py;
+use crate::targets::pytorch::expression::{self, Filled, Holes};
+use crate::targets::pytorch::function::Writer;
+use crate::targets::pytorch::numbers;
+use crate::targets::pytorch::program::{self, Callee, unsupported};
+use crate::targets::pytorch::special::{self, Operand, Use};
+use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
+
+impl<'m> Writer<'_, 'm> {
+    fn operand(&mut self, value: ValueId) -> Operand {
+        let is_weight = self.definitions.get(&value).is_some_and(|inst| {
+            matches!(&self.function[*inst].kind, InstKind::Param { name, part: Part::Value } if self.scheme_of(name))
+        });
+        Operand { value: self.tensor(value), ty: self.function[value].ty.clone(), is_weight }
+    }
+
+    pub(super) fn build_op(&mut self, inst: InstId, op: &'static Op, attrs: &Attrs) -> Result<Py, TargetError> {
+        let data = &self.function[inst];
+        let failed =
+            |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
+        self.check_dtypes(inst, op)?;
+        if let Some(quantize) = self.flow.fused(inst) {
+            let x = self.operand(self.function[quantize].operands[0]);
+            let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
+            return special::fake_quantize(&x, scheme).map_err(failed);
+        }
+        if let Some(weight) = self.packed_weight(inst, op) {
+            return Ok(weight);
+        }
+        if let Some(special) = special::find(op.name) {
+            let operands = data.operands.iter().map(|v| self.operand(*v)).collect();
+            let results = data.results.iter().map(|v| self.function[*v].ty.clone()).collect();
+            let dtype = data.operands.first().map_or(DType::Float32, |v| self.function.dtype(*v));
+            // Both closures reach the writer's symbols, one at a time.
+            let writer = std::cell::RefCell::new(&mut *self);
+            let mut attr =
+                |attr: &Attr| expression::attribute(attr, None, dtype, &mut |s| writer.borrow_mut().symbol(s));
+            let mut dim = |dim: &Dim| numbers::dim(dim, &mut |s| writer.borrow_mut().symbol(s));
+            let mut site = Use { operands, attrs, results, attr: &mut attr, dim: &mut dim };
+            if let Some(expression) = special(&mut site).map_err(failed)? {
+                return Ok(expression);
+            }
+        }
+        let entry = self.program.table.op(op.name).cloned().ok_or_else(|| failed("it is not in the table".into()))?;
+        let operands = self.table_operands(inst, op);
+        let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
+        expression::fill(&entry, &mut holes).map_err(|hole| failed(format!("`{{{hole}}}` has no value")))
+    }
+
+    /// Operands for a table entry: plain numbers where the operation takes them.
+    fn table_operands(&mut self, inst: InstId, op: &Op) -> Vec<Py> {
+        let data = &self.function[inst];
+        let takes_numbers = self.program.table.takes_numbers(op.name);
+        // One operand at least must say that these are tensors; a condition does not say of what type.
+        let all_numbers =
+            data.operands.iter().all(|v| self.numbers.contains(v) || self.function.dtype(*v) == DType::Bool);
+        let mut wrapped = !all_numbers;
+        let mut operands = vec![];
+        for &value in &data.operands {
+            let number = takes_numbers && self.numbers.contains(&value) && wrapped;
+            wrapped |= self.numbers.contains(&value);
+            operands.push(if number { self.number_or_tensor(value) } else { self.tensor(value) });
+        }
+        operands
+    }
+
+    fn check_dtypes(&self, inst: InstId, op: &Op) -> Result<(), TargetError> {
+        let data = &self.function[inst];
+        let wide = |dtype: DType| matches!(dtype, DType::UInt16 | DType::UInt32 | DType::UInt64);
+        match data.results.iter().map(|v| self.function.dtype(*v)).find(|d| wide(*d)) {
+            Some(dtype) => {
+                let message = format!("pytorch has no `{}` for {dtype}", op.name);
+                Err(TargetError::new(code::E0603, message).at(data.loc).note("use int64, or uint8 for small values"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// `self.weight.dequantize()`, for the codes and scale of one member.
+    fn packed_weight(&self, inst: InstId, op: &Op) -> Option<Py> {
+        if op.name != "dequantize" {
+            return None;
+        }
+        let mut members =
+            self.function[inst].operands.iter().map(|value| match &self.function[*self.definitions.get(value)?].kind {
+                InstKind::Param { name, part } if *part != Part::Value => Some(name),
+                _ => None,
+            });
+        let first = members.next()??;
+        let same = members.all(|member| member == Some(first));
+        let attribute = self.class_names()?.member(first);
+        same.then(|| Py::name("self").attr(&attribute).method("dequantize", vec![]))
+    }
+
+    // ---- calls
+
+    pub(super) fn build_call(
+        &mut self,
+        inst: InstId,
+        func: FuncId,
+        bindings: &[(Symbol, HostExpr)],
+        path: Option<&[PathSegment]>,
+    ) -> Result<Py, TargetError> {
+        let data = &self.function[inst];
+        let callee = &self.program.module[func];
+        if path.is_none()
+            && let Some(entry) = self.program.native(callee)
+        {
+            let operands = data.operands.iter().map(|v| self.tensor(*v)).collect();
+            let attrs = program::bound_arguments(callee, bindings);
+            let mut holes = CallHoles { writer: self, callee, attrs, operands };
+            return expression::fill(&entry, &mut holes).map_err(|hole| {
+                let message =
+                    format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
+                TargetError::new(code::E0604, message).at(data.loc)
+            });
+        }
+        let Callee { name, extra } = match self.program.callees.get(&func) {
+            Some(callee) => callee.clone(),
+            None => Callee { name: self.program.function_name(func), extra: vec![] },
+        };
+        let mut arguments: Vec<Py> = data.operands.iter().map(|v| self.tensor(*v)).collect();
+        for symbol in &extra {
+            let bound = bindings.iter().find(|(s, _)| s == symbol).map(|(_, e)| e.clone());
+            arguments.push(match bound {
+                Some(value) => self.host(&value),
+                None => self.symbol(symbol),
+            });
+        }
+        let Some(path) = path else { return Ok(Py::name(name).call(arguments)) };
+        let object = self.path(path);
+        Ok(if name == "forward" { object.call(arguments) } else { object.method(&name, arguments) })
+    }
+
+    /// `self.blocks[i].norm`, or the element that the loop runs over.
+    pub fn path(&mut self, path: &[PathSegment]) -> Py {
+        let mut object = Py::name("self");
+        let mut rest = path;
+        let mut part = None;
+        if let [PathSegment::Field(field), PathSegment::Index(index), tail @ ..] = path
+            && let Some(symbol) = index.as_symbol()
+            && let Some(element) = self.elements.iter().rev().find(|e| e.field == *field && e.index == *symbol)
+        {
+            object = Py::name(&element.variable);
+            rest = tail;
+            part = self.sub_at(&path[..2]);
+        }
+        let mut layer = self.function.layer;
+        for segment in rest {
+            match segment {
+                PathSegment::Field(name) => {
+                    if let Some(Sub::Instance { layer: inner, .. }) = part {
+                        layer = Some(*inner);
+                    }
+                    let attribute = layer.and_then(|id| self.program.classes.get(&id)).map(|names| names.member(name));
+                    object = object.attr(&attribute.unwrap_or_else(|| names::identifier(name)));
+                    let member = layer.and_then(|id| self.program.module[id].member(name));
+                    part = match member.map(|m| &m.kind) {
+                        Some(MemberKind::Sub(sub)) => Some(sub),
+                        _ => None,
+                    };
+                }
+                PathSegment::Index(index) => {
+                    object = object.index(vec![self.dim(index)]);
+                    part = element_of(part, index);
+                }
+            }
+        }
+        object
+    }
+
+    fn sub_at(&self, path: &[PathSegment]) -> Option<&'m Sub> {
+        let [PathSegment::Field(name), PathSegment::Index(index)] = path else { return None };
+        match &self.layer?.member(name)?.kind {
+            MemberKind::Sub(sub) => element_of(Some(sub), index),
+            _ => None,
+        }
+    }
+}
+
+fn element_of<'m>(sub: Option<&'m Sub>, index: &Dim) -> Option<&'m Sub> {
+    match sub? {
+        Sub::List(elements) => elements.get(usize::try_from(index.as_const()?).ok()?),
+        Sub::Repeat { element, .. } => Some(element),
+        Sub::Instance { .. } | Sub::Function { .. } => None,
+    }
+}
+
+/// Placeholders of a primitive operation.
+struct OpHoles<'w, 'p, 'm> {
+    writer: &'w mut Writer<'p, 'm>,
+    op: &'static Op,
+    attrs: &'w Attrs,
+    operands: Vec<Py>,
+    inst: InstId,
+}
+
+impl Holes for OpHoles<'_, '_, '_> {
+    fn value(&mut self, name: &str) -> Option<Filled> {
+        let data = &self.writer.function[self.inst];
+        let result = data.results.first().map_or(DType::Float32, |v| self.writer.function.dtype(*v));
+        if let Some(at) = self.op.params.iter().position(|p| p.name == name) {
+            let param = &self.op.params[at];
+            if !param.is_operand() {
+                let attr = self.attrs.get(name).cloned().unwrap_or(Attr::None);
+                let dtype = data.operands.first().map_or(result, |v| self.writer.function.dtype(*v));
+                let writer = &mut *self.writer;
+                let value = expression::attribute(&attr, Some(param.kind), dtype, &mut |s| writer.symbol(s));
+                return Some(Filled { value, is_default: expression::is_default(self.op, param, self.attrs) });
+            }
+            let before = self.op.params[..at].iter().filter(|p| p.is_operand()).count();
+            return Some(match param.kind {
+                ParamKind::Tensors => Filled::of(Py::List(self.operands.clone())),
+                _ => self.operands.get(before).cloned().map_or_else(Filled::omitted, Filled::of),
+            });
+        }
+        match name {
+            "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
+            "dtype" => Some(Filled::of(numbers::dtype(result))),
+            // PyTorch sums narrow integers in int64.
+            "accumulate" if result.is_float() || result == DType::Int64 => Some(Filled::omitted()),
+            "accumulate" => Some(Filled::of(numbers::dtype(result))),
+            _ => None,
+        }
+    }
+}
+
+/// Placeholders of a function with a native form.
+struct CallHoles<'w, 'p, 'm> {
+    writer: &'w mut Writer<'p, 'm>,
+    callee: &'m Function,
+    attrs: Attrs,
+    operands: Vec<Py>,
+}
+
+impl Holes for CallHoles<'_, '_, '_> {
+    fn value(&mut self, name: &str) -> Option<Filled> {
+        let operand = self.callee.params.iter().position(|v| self.callee[*v].name.as_deref() == Some(name));
+        if let Some(at) = operand {
+            return self.operands.get(at).cloned().map(Filled::of);
+        }
+        let result: Option<&TensorType> = self.callee.results.first();
+        let dtype = result.and_then(TensorType::dtype).unwrap_or(DType::Float32);
+        if let Some(attr) = self.attrs.get(name).cloned() {
+            let writer = &mut *self.writer;
+            let value = expression::attribute(&attr, None, DType::Float32, &mut |s| writer.symbol(s));
+            return Some(Filled { is_default: attr == Attr::None, value });
+        }
+        match name {
+            "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
+            "dtype" => Some(Filled::of(numbers::dtype(dtype))),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! What all parts of one emitted file share: the names of classes, functions and members, the table of
+//! operations, and what the code written so far needs.
+
+use crate::base::{Loc, code};
+use crate::ir::{FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, Region, Role, Sub};
+use crate::ops::Attrs;
+use crate::targets::names::{self, Namer};
+use crate::targets::python::{self, Py};
+use crate::targets::table::Table;
+use crate::targets::{EmitOptions, TargetError};
+use crate::types::Symbol;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+/// Modules and helpers that locals must not hide.
+const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
+
+/// Attributes of `nn.Module` that a member must not replace.
+const MODULE_ATTRIBUTES: &[&str] = &[
+    "add_module",
+    "apply",
+    "bfloat16",
+    "buffers",
+    "children",
+    "compile",
+    "cpu",
+    "cuda",
+    "double",
+    "dump_patches",
+    "eval",
+    "extra_repr",
+    "float",
+    "forward",
+    "half",
+    "load_state_dict",
+    "modules",
+    "named_buffers",
+    "named_children",
+    "named_modules",
+    "named_parameters",
+    "pack",
+    "parameters",
+    "quantized",
+    "register_buffer",
+    "register_module",
+    "register_parameter",
+    "requires_grad_",
+    "reset_parameters",
+    "share_memory",
+    "state_dict",
+    "to",
+    "train",
+    "training",
+    "type",
+    "zero_grad",
+];
+
+/// How emitted code calls a function.
+#[derive(Clone, Debug)]
+pub struct Callee {
+    pub name: String,
+    /// Symbols that no argument's shape gives: passed after the tensors.
+    pub extra: Vec<Symbol>,
+}
+
+/// The names of a class and of what it holds.
+#[derive(Clone, Debug, Default)]
+pub struct ClassNames {
+    pub class: String,
+    attributes: HashMap<String, String>,
+    hypers: HashMap<Symbol, String>,
+    namer: Namer,
+}
+
+impl ClassNames {
+    /// The attribute that holds a member.
+    pub fn member(&self, name: &str) -> String {
+        self.attributes.get(name).cloned().unwrap_or_else(|| names::identifier(name))
+    }
+
+    /// The attribute, and the constructor's argument, for a hyperparameter.
+    pub fn hyper(&self, name: &Symbol) -> String {
+        self.hypers.get(name).cloned().unwrap_or_else(|| names::identifier(name.as_str()))
+    }
+}
+
+pub struct Program<'m> {
+    pub module: &'m Module,
+    pub options: &'m EmitOptions,
+    pub table: &'m Table,
+    pub classes: HashMap<LayerId, ClassNames>,
+    pub callees: HashMap<FuncId, Callee>,
+    /// Names of the file's top level.
+    pub globals: HashSet<String>,
+    function_names: HashMap<FuncId, String>,
+    /// Functions that make constants and initial values, and the members that they are for.
+    makers: HashMap<FuncId, String>,
+    /// Functions that assign state, themselves or through calls.
+    effects: HashSet<FuncId>,
+    /// Hyperparameters that methods read, so that the constructor keeps them.
+    pub stored: HashMap<LayerId, BTreeSet<Symbol>>,
+    /// Every name that code so far used: imports and helpers are found among them.
+    pub used: BTreeSet<String>,
+    pub errors: Vec<TargetError>,
+    /// Layers and functions that the entry reaches, each after what it uses.
+    pub layers: Vec<LayerId>,
+    pub functions: Vec<FuncId>,
+}
+
+impl<'m> Program<'m> {
+    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &[String]) -> Program<'m> {
+        let mut program = Program {
+            module,
+            options,
+            table,
+            classes: HashMap::new(),
+            callees: HashMap::new(),
+            globals: IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().cloned()).collect(),
+            function_names: HashMap::new(),
+            makers: HashMap::new(),
+            effects: HashSet::new(),
+            stored: HashMap::new(),
+            used: BTreeSet::new(),
+            errors: vec![],
+            layers: vec![],
+            functions: vec![],
+        };
+        program.reach();
+        program.name_everything();
+        program
+    }
+
+    pub fn error(&mut self, error: TargetError) {
+        if !self.errors.contains(&error) {
+            self.errors.push(error);
+        }
+    }
+
+    pub fn is_entry(&self, layer: LayerId) -> bool {
+        self.module.entry.as_ref().is_some_and(|entry| entry.layer == layer)
+    }
+
+    pub fn has_effect(&self, function: FuncId) -> bool {
+        self.effects.contains(&function)
+    }
+
+    /// The native form of a call: the source's `@map`, or the table's.
+    pub fn native(&mut self, function: &Function) -> Option<Py> {
+        if let Some(text) = function.maps.get("pytorch") {
+            match python::parse(text) {
+                Ok(entry) => return Some(entry),
+                Err(message) => {
+                    let message = format!("`@map` of `{}` for pytorch: {message}", function.source_name);
+                    self.error(TargetError::new(code::E0604, message).at(function.loc));
+                    return Some(Py::none());
+                }
+            }
+        }
+        self.table_form(function).cloned()
+    }
+
+    /// The table's form of a function, where the call has all that it names.
+    fn table_form(&self, function: &Function) -> Option<&'m Py> {
+        let entry = self.table.composite(function.std_path.as_deref()?)?;
+        let mut complete = true;
+        entry.visit_holes(&mut |hole| {
+            let is_param = function.params.iter().any(|v| function[*v].name.as_ref() == Some(&hole.name));
+            let common = matches!(hole.name.as_str(), "device" | "dtype");
+            complete &= is_param || common || function.host_args.get(&hole.name).is_some();
+        });
+        complete.then_some(entry)
+    }
+
+    fn is_native(&self, function: &Function) -> bool {
+        function.maps.contains_key("pytorch") || self.table_form(function).is_some()
+    }
+
+    fn reach(&mut self) {
+        let module = self.module;
+        match &module.entry {
+            Some(entry) => self.reach_layer(entry.layer),
+            None => (0..module.layers.len()).for_each(|i| self.reach_layer(LayerId(i as u32))),
+        }
+    }
+
+    fn reach_layer(&mut self, id: LayerId) {
+        if self.layers.contains(&id) {
+            return;
+        }
+        let module = self.module;
+        let layer = &module[id];
+        for member in &layer.members {
+            match &member.kind {
+                MemberKind::Sub(sub) => self.reach_sub(sub),
+                MemberKind::Constant { func, .. } => self.reach_maker(*func, &member.name),
+                MemberKind::Storage(storage) => {
+                    if let Init::Func(func) = &storage.init {
+                        self.reach_maker(*func, &member.name);
+                    }
+                }
+            }
+        }
+        for &method in &layer.methods {
+            self.reach_function(method);
+        }
+        if !self.layers.contains(&id) {
+            self.layers.push(id);
+        }
+    }
+
+    fn reach_maker(&mut self, func: FuncId, member: &str) {
+        self.makers.insert(func, member.to_string());
+        self.reach_function(func);
+    }
+
+    /// Whether the function runs while its instance is being built.
+    pub fn is_maker(&self, func: FuncId) -> bool {
+        self.makers.contains_key(&func)
+    }
+
+    fn reach_sub(&mut self, sub: &Sub) {
+        match sub {
+            Sub::Instance { layer, .. } => self.reach_layer(*layer),
+            Sub::List(elements) => elements.iter().for_each(|element| self.reach_sub(element)),
+            Sub::Repeat { element, .. } => self.reach_sub(element),
+            Sub::Function { .. } => {}
+        }
+    }
+
+    fn reach_function(&mut self, id: FuncId) {
+        if self.functions.contains(&id) {
+            return;
+        }
+        let module = self.module;
+        let function = &module[id];
+        let mut callees = vec![];
+        let mut effect = false;
+        visit(function, &function.body, &mut |inst| match &function[inst].kind {
+            InstKind::Call { func, .. } => callees.push(*func),
+            InstKind::SetState { .. } => effect = true,
+            _ => {}
+        });
+        for callee in callees {
+            let target = &module[callee];
+            if target.layer.is_some() || !self.is_native(target) {
+                self.reach_function(callee);
+            }
+            effect |= self.effects.contains(&callee);
+        }
+        if effect {
+            self.effects.insert(id);
+        }
+        if !self.functions.contains(&id) {
+            self.functions.push(id);
+        }
+    }
+
+    /// Classes first, then functions: a class keeps its name from the source wherever it can.
+    fn name_everything(&mut self) {
+        let module = self.module;
+        let reserved = self.globals.iter().cloned().chain(["Model".to_string(), "load".to_string()]);
+        let mut namer = Namer::python(reserved);
+        for &id in &self.layers {
+            let layer = &module[id];
+            // The entry's own class may be called `Model`: then it needs no second one.
+            let is_model = self.is_entry(id) && layer.name == "Model";
+            let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
+            self.classes.insert(id, class_names(class, layer));
+        }
+        for &id in &self.functions {
+            let function = &module[id];
+            let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
+                Some(_) if function.source_name == "forward" && function.name.ends_with("forward") => "forward".into(),
+                Some(class) => match self.makers.get(&id) {
+                    Some(member) => class.namer.fresh(&format!("make_{member}")),
+                    None => class.namer.fresh(&function.source_name),
+                },
+                None => namer.fresh(&function.source_name),
+            };
+            self.function_names.insert(id, name);
+        }
+        self.globals.extend(self.classes.values().map(|c| c.class.clone()));
+        let free = self.functions.iter().filter(|id| module[**id].layer.is_none());
+        let free: Vec<String> = free.filter_map(|id| self.function_names.get(id).cloned()).collect();
+        self.globals.extend(free);
+        self.globals.extend(["Model".to_string(), "load".to_string()]);
+    }
+
+    pub fn function_name(&self, id: FuncId) -> String {
+        self.function_names.get(&id).cloned().unwrap_or_else(|| names::identifier(&self.module[id].source_name))
+    }
+
+    /// Notes the names that an expression uses.
+    pub fn note(&mut self, value: &Py) {
+        value.visit_atoms(&mut |text| {
+            let starts = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
+            if starts && !self.used.contains(text) {
+                self.used.insert(text.to_string());
+            }
+        });
+    }
+}
+
+fn class_names(class: String, layer: &Layer) -> ClassNames {
+    let mut namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
+    let attributes = layer.members.iter().map(|m| (m.name.clone(), namer.fresh(&m.name))).collect();
+    // An argument of the constructor must not hide what the constructor calls.
+    let argument = |name: &Symbol| match IMPORTS.contains(&name.as_str()) {
+        true => format!("{name}_"),
+        false => name.to_string(),
+    };
+    let hypers = layer.hypers.iter().map(|h| (h.name.clone(), namer.fresh(&argument(&h.name)))).collect();
+    ClassNames { class, attributes, hypers, namer }
+}
+
+/// Calls `f` with each instruction of a region, inner regions included.
+pub fn visit(function: &Function, region: &Region, f: &mut dyn FnMut(InstId)) {
+    for &inst in &region.insts {
+        f(inst);
+        for inner in Function::regions(&function[inst].kind) {
+            visit(function, inner, f);
+        }
+    }
+}
+
+/// Whether the member may change while a method runs.
+pub fn is_state(layer: Option<&Layer>, name: &str) -> bool {
+    let member = layer.and_then(|layer| layer.member(name));
+    matches!(member.map(|m| &m.kind), Some(MemberKind::Storage(s)) if matches!(s.role, Role::State | Role::Transient))
+}
+
+/// Host arguments of a function over the symbols of one call of it.
+pub fn bound_arguments(function: &Function, bindings: &[(Symbol, crate::types::HostExpr)]) -> Attrs {
+    function
+        .host_args
+        .map(|attr| attr.substitute(&|symbol| bindings.iter().find(|(s, _)| s == symbol).map(|(_, e)| e.clone())))
+}
+
+/// An error at a place of the source.
+pub fn unsupported(message: impl Into<String>, loc: Loc) -> TargetError {
+    TargetError::new(code::E0602, message).at(loc)
+}

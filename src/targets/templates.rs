@@ -1,0 +1,117 @@
+//! Template files: those in the binary, overlaid by the ones in a user's directory.
+//!
+//! Files are known by `<target>/<name>`. A user's file takes the place of the built-in one of that name;
+//! only `ops.toml` adds up, entry by entry, later ones first.
+
+use crate::base::code;
+use crate::targets::TargetError;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+macro_rules! embedded {
+    ($($name:literal)*) => {
+        &[$(($name, include_str!(concat!("../../templates/", $name)))),*]
+    };
+}
+
+/// The built-in files.
+static BUILTIN: &[(&str, &str)] = embedded! {
+    "pytorch/ops.toml"
+    "pytorch/module.py.jinja"
+    "pytorch/layer.py.jinja"
+    "pytorch/model.py.jinja"
+    "pytorch/helpers/codes.py"
+    "pytorch/helpers/elementwise.py"
+    "pytorch/helpers/indexing.py"
+    "pytorch/helpers/layers.py"
+    "pytorch/helpers/matmul.py"
+    "pytorch/helpers/packed.py"
+    "pytorch/helpers/random.py"
+    "pytorch/helpers/schemes.py"
+    "pytorch/helpers/weights.py"
+};
+
+/// One file and where it is, for messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFile {
+    pub shown: String,
+    pub text: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Templates {
+    /// Versions of each file, the built-in one first.
+    files: BTreeMap<String, Vec<TemplateFile>>,
+}
+
+impl Default for Templates {
+    fn default() -> Self {
+        Templates::builtin()
+    }
+}
+
+impl Templates {
+    pub fn builtin() -> Templates {
+        let file = |name: &str, text: &str| TemplateFile { shown: format!("templates/{name}"), text: text.into() };
+        Templates { files: BUILTIN.iter().map(|(name, text)| (name.to_string(), vec![file(name, text)])).collect() }
+    }
+
+    /// Lays the files of a directory (`DIR/pytorch/ops.toml`, ...) over these. `read` gives a file's text,
+    /// or `None` where there is no such file.
+    pub fn overlay(mut self, directory: &Path, read: &dyn Fn(&Path) -> Option<String>) -> Templates {
+        for (name, versions) in &mut self.files {
+            let path = directory.join(name);
+            if let Some(text) = read(&path) {
+                versions.push(TemplateFile { shown: path.display().to_string(), text });
+            }
+        }
+        self
+    }
+
+    /// The built-in files under those of a directory on disk.
+    pub fn with_directory(directory: &Path) -> Templates {
+        Templates::builtin().overlay(directory, &|path| std::fs::read_to_string(path).ok())
+    }
+
+    /// Lays one text over the file of that name.
+    pub fn with_text(mut self, name: &str, shown: &str, text: &str) -> Templates {
+        let file = TemplateFile { shown: shown.into(), text: text.into() };
+        self.files.entry(name.to_string()).or_default().push(file);
+        self
+    }
+
+    /// All versions of a file, the built-in one first.
+    pub fn versions(&self, name: &str) -> &[TemplateFile] {
+        self.files.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The version that counts.
+    pub fn get(&self, name: &str) -> Result<&TemplateFile, TargetError> {
+        let file = self.versions(name).last();
+        file.ok_or_else(|| TargetError::new(code::E0604, format!("there is no template `{name}`")))
+    }
+
+    /// The files under a folder, by name.
+    pub fn folder<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a TemplateFile> {
+        self.files.iter().filter(move |(name, _)| name.starts_with(folder)).filter_map(|(_, versions)| versions.last())
+    }
+
+    /// Renders a skeleton. Values are put in as they are: nothing in them is read as template text.
+    pub fn render(&self, name: &str, context: minijinja::Value) -> Result<String, TargetError> {
+        let file = self.get(name)?;
+        let mut environment = Environment::new();
+        environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
+        environment.set_syntax(syntax.map_err(|error| TargetError::new(code::E0604, error.to_string()))?);
+        let broken = |error: minijinja::Error| {
+            let line = error.line().unwrap_or(1);
+            let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
+            TargetError::new(code::E0604, format!("{}:{line}: {what}", file.shown))
+        };
+        environment.add_template(name, &file.text).map_err(broken)?;
+        environment.get_template(name).and_then(|template| template.render(context)).map_err(broken)
+    }
+}

@@ -1,0 +1,155 @@
+class Scheme:
+    """A way to write numbers as small integer codes and a scale.
+
+    One scale serves the whole tensor, one index of `axis`, `group` neighbours in
+    the last axis, or (`dynamic`) one row of the last axis.
+    """
+
+    def __init__(
+        self,
+        axis=None,
+        group=None,
+        dynamic=False,
+        clipped=False,
+        scale_dtype=torch.float32,
+    ):
+        self.axis = axis
+        self.group = group
+        self.dynamic = dynamic
+        self.clipped = clipped
+        self.scale_dtype = scale_dtype
+
+    def slices(self, x):
+        """`x` so that whole axes share a scale, and those axes."""
+        if self.group is not None:
+            x = x.reshape(*x.shape[:-1], -1, self.group)
+        if self.group is not None or self.dynamic:
+            return x, (x.dim() - 1,)
+        shared = range(x.dim())
+        if self.axis is not None:
+            shared = [axis for axis in shared if axis != self.axis % x.dim()]
+        return x, tuple(shared)
+
+    def stored(self, scale):
+        """Scales in their type; that of nothing but zeros is 1."""
+        scale = scale.to(self.scale_dtype)
+        return torch.where(scale == 0, 1.0, scale)
+
+    def quantize(self, x):
+        """Codes, scale and, where there is one, zero point."""
+        slices, shared = self.slices(x.float())
+        codes, *parts = self.encode(slices, shared)
+        codes = codes.to(self.code_dtype).reshape(x.shape)
+        return codes, *(part.squeeze(shared) for part in parts)
+
+    def dequantize(self, codes, scale, zero_point=None, dtype=torch.float32):
+        """The numbers that the codes stand for."""
+        slices, shared = self.slices(codes.float())
+        sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+        if zero_point is not None:
+            slices = slices - zero_point.float().reshape(sizes)
+        return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
+
+
+class Ternary(Scheme):
+    """Codes -1, 0 and 1: weights over their mean absolute value, rounded."""
+
+    bits, offset, code_dtype = 2, 1, torch.int8
+
+    def encode(self, slices, shared):
+        mean = slices.abs().double().mean(shared, keepdim=True)
+        scale = torch.where(mean > 0, mean.float().clamp(min=1e-5), 0.0)
+        scale = self.stored(scale)
+        return (slices / scale.float()).round().clamp(-1, 1), scale
+
+
+class TernaryThreshold(Scheme):
+    """Codes -1, 0 and 1: the sign where the absolute value is over a threshold."""
+
+    bits, offset, code_dtype = 2, 1, torch.int8
+
+    def __init__(self, ratio=None, threshold=None, kept_scale=False, **options):
+        super().__init__(**options)
+        self.ratio = ratio
+        self.threshold = threshold
+        self.kept_scale = kept_scale
+
+    def encode(self, slices, shared):
+        size = slices.abs()
+        threshold = self.threshold
+        if self.ratio is not None:
+            threshold = self.ratio * size.amax(shared, keepdim=True)
+        kept = size > threshold
+        scale = torch.ones_like(size.amax(shared, keepdim=True))
+        if self.kept_scale:
+            count = kept.sum(shared, keepdim=True)
+            total = torch.where(kept, size, 0.0).double().sum(shared, keepdim=True)
+            scale = (total / count.clamp(min=1)).float()
+        return torch.where(kept, slices.sign(), 0.0), self.stored(scale)
+
+
+class Int(Scheme):
+    """Signed codes of 4 or 8 bits, symmetric about 0."""
+
+    def __init__(self, bits, **options):
+        super().__init__(**options)
+        self.bits = bits
+        self.offset = 8 if bits == 4 else 0
+        self.limit = 7 if bits == 4 else 127
+        self.code_dtype = torch.int8
+
+    def encode(self, slices, shared):
+        scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
+        codes = (slices / scale.float()).round()
+        return codes.clamp(-self.limit, self.limit), scale
+
+
+class AffineInt(Scheme):
+    """Codes of 4 or 8 bits that span the range from the least to the greatest value."""
+
+    def __init__(self, bits, **options):
+        super().__init__(**options)
+        self.bits = bits
+        self.offset = 0
+        self.least = 0 if bits == 4 else -128
+        self.code_dtype = torch.uint8 if bits == 4 else torch.int8
+
+    def encode(self, slices, shared):
+        low = slices.amin(shared, keepdim=True).clamp(max=0.0)
+        high = slices.amax(shared, keepdim=True).clamp(min=0.0)
+        greatest = self.least + 2**self.bits - 1
+        scale = self.stored((high - low) / (2**self.bits - 1))
+        zero_point = (self.least - low / scale.float()).round()
+        zero_point = zero_point.clamp(self.least, greatest)
+        codes = (slices / scale.float()).round() + zero_point
+        zero_point = zero_point.to(self.code_dtype)
+        return codes.clamp(self.least, greatest), scale, zero_point
+
+
+class FakeQuantize(torch.autograd.Function):
+    """Quantises and dequantises; the gradient passes straight through.
+
+    With `clipped` it stops where a value was clamped.
+    """
+
+    @staticmethod
+    def forward(ctx, x, scheme):
+        codes, *parts = scheme.quantize(x)
+        ctx.clipped = scheme.clipped
+        if scheme.clipped:
+            # A rounded value is at most half a step away; a clamped one is further.
+            step = scheme.dequantize(torch.ones_like(codes), parts[0])
+            distance = (x - scheme.dequantize(codes, *parts)).abs()
+            ctx.save_for_backward(distance <= 0.5 * step)
+        return scheme.dequantize(codes, *parts, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if ctx.clipped:
+            gradient = gradient * ctx.saved_tensors[0]
+        return gradient, None
+
+
+def fake_quantize(x, scheme):
+    """`x` as its codes give it, with a straight-through gradient."""
+    return FakeQuantize.apply(x, scheme)
