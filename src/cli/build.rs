@@ -91,6 +91,7 @@ impl Args {
             }
         }
         Ok(BuildRequest {
+            source_name: String::new(),
             entry: self.entry.request()?,
             targets,
             weights: self.weights.clone(),

@@ -18,8 +18,8 @@ pub mod show;
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
-use crate::base::render::{self, Format};
 use crate::analysis::Project;
+use crate::base::render::{self, Format};
 use crate::base::{Diagnostic, FileId, Source, code};
 use crate::ir;
 use crate::types::Tensor;
@@ -180,7 +180,9 @@ impl Session {
         let weights = self.bind_weights(&module, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
-            let mut written = pipeline::emit(self, &module, target, request, weights.as_ref())?;
+            let source_name = self.project.sources().get(file).name.clone();
+            let request = BuildRequest { source_name, ..request.clone() };
+            let mut written = pipeline::emit(self, &module, target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }

@@ -46,6 +46,8 @@ pub struct BuildRequest {
     pub emit: Option<Emit>,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
+    /// The source file, as headers of emitted files name it.
+    pub source_name: String,
 }
 
 /// `tritonc run`.

@@ -1,6 +1,6 @@
 //! The calls into the compiler's stages, one function each.
 
-use crate::base::code::{E0407, E0408, E0409};
+use crate::base::code::{E0407, E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
 use crate::driver::inputs::BoundInputs;
@@ -9,7 +9,10 @@ use crate::driver::{
 };
 use crate::interp::{Instance, Machine, RunError, RunOptions};
 use crate::ir::{self, Part};
-use crate::{lower, passes, syntax};
+use crate::quant::pack::{Format, pack};
+use crate::types::Tensor;
+use crate::weights::{WeightSet, encode};
+use crate::{lower, passes, syntax, targets};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,7 +27,12 @@ pub struct TargetInfo {
 
 /// Every target, in the order in which they are listed.
 pub fn targets() -> Vec<TargetInfo> {
-    vec![]
+    let info = |target: &'static dyn targets::Target| TargetInfo {
+        name: target.name(),
+        summary: target.description(),
+        files: target.files(),
+    };
+    targets::all().map(info).collect()
 }
 
 /// Parses and checks a file and the modules it uses, recording what there is to say.
@@ -185,7 +193,7 @@ fn load(instance: &mut Instance, path: &str, bound: Bound) -> Result<(), RunErro
 
 /// Every saved tensor of an instance, by its name in a weights file. Quantised ones are saved as their
 /// float values where the instance has them.
-fn saved(instance: &mut Instance) -> Result<BTreeMap<String, crate::types::Tensor>, RunError> {
+fn saved(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
     let paths: Vec<String> = instance
         .parameters()
         .into_iter()
@@ -228,11 +236,100 @@ fn run_test(module: &ir::Verified, method: ir::FuncId) -> Result<(), RunError> {
 /// The files of one target. With `weights` given, they are written beside the code.
 pub fn emit(
     session: &mut Session,
-    _module: &ir::Verified,
-    _target: &str,
-    _request: &BuildRequest,
-    _weights: Option<&BTreeMap<String, Bound>>,
+    module: &ir::Verified,
+    target: &str,
+    request: &BuildRequest,
+    weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
-    session.report(Diagnostic::new(E0409, "emitting is not connected yet"));
-    Err(Failed)
+    let templates = match &request.templates {
+        None => targets::Templates::builtin(),
+        Some(folder) if folder.is_dir() => targets::Templates::with_directory(folder),
+        Some(folder) => {
+            let message = format!("`{}` is not a folder of templates", folder.display());
+            session.report(Diagnostic::new(E0801, message));
+            return Err(Failed);
+        }
+    };
+    let Some(found) = targets::find(target) else { return Err(Failed) };
+    let options = targets::EmitOptions {
+        mode: match request.entry.mode {
+            Mode::Train => targets::Mode::Train,
+            Mode::Infer => targets::Mode::Infer,
+        },
+        source_name: request.source_name.clone(),
+        entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
+        ..targets::EmitOptions::default()
+    };
+    let written = found.emit(module, &options, &templates).map_err(|errors| target_failed(session, errors))?;
+    let mut artifacts: Vec<Artifact> = written
+        .into_iter()
+        .map(|file| Artifact { path: file.path, bytes: file.contents.as_bytes().to_vec() })
+        .collect();
+    if let Some(weights) = weights {
+        artifacts.push(weights_file(session, module, request.entry.mode, weights)?);
+    }
+    Ok(artifacts)
+}
+
+/// The entry as it would be written: `MLP(dim=256, hidden=1024)`.
+fn entry_expr(module: &ir::Verified, entry: &ir::Entry) -> String {
+    let args: Vec<String> = entry.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    format!("{}({})", module[entry.layer].source_name, args.join(", "))
+}
+
+fn target_failed(session: &mut Session, errors: Vec<targets::TargetError>) -> Failed {
+    let diagnostics = errors.into_iter().map(|error| {
+        let mut diagnostic = Diagnostic::new(error.code, error.message);
+        if let Some(loc) = error.loc.filter(|loc| loc.line > 0) {
+            diagnostic = diagnostic.primary(loc.file, loc.span, "");
+        }
+        error.notes.into_iter().fold(diagnostic, Diagnostic::note)
+    });
+    let _ = session.report_all(diagnostics);
+    Failed
+}
+
+/// The parameters in the form that the emitted code loads: packed for inference.
+fn weights_file(
+    session: &mut Session,
+    module: &ir::Verified,
+    mode: Mode,
+    weights: BTreeMap<String, Bound>,
+) -> Result<Artifact, Failed> {
+    let name = module.entry.as_ref().map_or("model", |entry| entry.name.as_str());
+    let path = format!("{}.safetensors", targets::names::snake_case(name));
+    let collect = || -> Result<BTreeMap<String, Tensor>, RunError> {
+        let mut instance = Instance::entry(module, 0)?;
+        for (path, bound) in weights {
+            load(&mut instance, &path, bound)?;
+        }
+        if mode == Mode::Train { saved(&mut instance) } else { packed(&mut instance) }
+    };
+    let tensors = collect().map_err(|error| run_failed(session, &error))?;
+    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    let set = WeightSet { tensors, metadata };
+    let bytes = encode(Path::new(&path), &set).map_err(|error| session.report_file(&error))?;
+    Ok(Artifact { path, bytes })
+}
+
+/// Every saved tensor, quantised ones as packed codes and scales.
+fn packed(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let parameters = instance.parameters().into_iter().filter(|p| p.storage.role != ir::Role::Transient);
+    let listed: Vec<_> = parameters.map(|p| (p.path, p.storage.scheme.clone())).collect();
+    let mut tensors = BTreeMap::new();
+    for (path, scheme) in listed {
+        let Some(scheme) = scheme else {
+            tensors.insert(path.clone(), instance.get(&path, Part::Value)?);
+            continue;
+        };
+        let codes = instance.get(&path, Part::Codes)?;
+        let codes = pack(&codes, Format::of_scheme(&scheme));
+        let codes = codes.map_err(|error| RunError::new(E0503, format!("`{path}`: {error}")))?;
+        tensors.insert(format!("{path}.codes"), codes);
+        tensors.insert(format!("{path}.scale"), instance.get(&path, Part::Scale)?);
+        if scheme.has_zero_point() {
+            tensors.insert(format!("{path}.zero_point"), instance.get(&path, Part::ZeroPoint)?);
+        }
+    }
+    Ok(tensors)
 }

@@ -186,13 +186,7 @@ impl<'db> Lowering<'_, 'db> {
     }
 
     /// A dim variable under its own name.
-    fn own_dim(
-        &mut self,
-        owner: &str,
-        name: &str,
-        dim: &Dim,
-        bindings: &mut Bindings,
-    ) -> Result<Dim, Failure<'db>> {
+    fn own_dim(&mut self, owner: &str, name: &str, dim: &Dim, bindings: &mut Bindings) -> Result<Dim, Failure<'db>> {
         let symbol = Symbol::new(name);
         if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
             return constant(dim);
@@ -322,8 +316,8 @@ impl<'db> Lowering<'_, 'db> {
         }
         if self.frames.len() > MAX_FRAMES {
             let name = callee_name(&request.function);
-            let report = Report::new(code::E0213, format!("`{name}` calls itself"))
-                .at(at, "recursive calls cannot be compiled");
+            let report =
+                Report::new(code::E0213, format!("`{name}` calls itself")).at(at, "recursive calls cannot be compiled");
             return Err((Abort::Reported, vec![report]));
         }
         let full = full_fn(self.db, callee.function);

@@ -96,8 +96,7 @@ pub fn entry(project: &mut Project, file: FileId, request: &EntryRequest) -> Low
         let message = format!("the entry `{text}` is not an expression: {}", error.message);
         return Err(vec![Diagnostic::new(code::E0407, message)]);
     }
-    let (_, module) =
-        converge(project, request.training, |lowering| lowering.entry(item, own, &text, &name, request))?;
+    let (_, module) = converge(project, request.training, |lowering| lowering.entry(item, own, &text, &name, request))?;
     Ok(module)
 }
 
@@ -218,7 +217,11 @@ impl<'db> Lowering<'_, 'db> {
         function.exported = true;
         let id = self.walk_function(function, &callee, method, layer, instance)?;
         let methods = &mut self.module.layers[layer.0 as usize].methods;
-        if method.decl.name.name == "forward" { methods.insert(0, id) } else { methods.push(id) }
+        if method.decl.name.name == "forward" {
+            methods.insert(0, id)
+        } else {
+            methods.push(id)
+        }
         Ok(())
     }
 
@@ -476,7 +479,8 @@ fn entry_text(project: &Project, file: FileId, request: &EntryRequest) -> Result
             [] => Err(missing().note("an entry is an instance of a layer: write `let model = MyLayer(...)`")),
             _ => {
                 let names: Vec<String> = layers.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let message = format!("no layer of the file has values for all its hyperparameters: {}", names.join(", "));
+                let message =
+                    format!("no layer of the file has values for all its hyperparameters: {}", names.join(", "));
                 Err(Diagnostic::new(code::E0405, message)
                     .note(format!("choose one, for example `--entry '{}(...)'`", layers[0].0)))
             }

@@ -20,9 +20,8 @@ impl<'db> Lowering<'_, 'db> {
     /// The IR layer of an instance, made if it is new.
     pub(super) fn layer(&mut self, instance: &Instance<'db>) -> Result<LayerId, Failure<'db>> {
         let own = self.own_view(instance)?;
-        let known = |memo: &&LayerMemo<'db>| {
-            memo.layer == own.layer && memo.elems == own.elems && memo.hypers == own.hypers
-        };
+        let known =
+            |memo: &&LayerMemo<'db>| memo.layer == own.layer && memo.elems == own.elems && memo.hypers == own.hypers;
         if let Some(memo) = self.layers.iter().find(known) {
             return Ok(memo.id);
         }
@@ -168,9 +167,7 @@ impl<'db> Lowering<'_, 'db> {
                 let func = self.constant_function(id, layer, own, scopes, &info.name, ty, *init)?;
                 Some(MemberKind::Constant { ty: ty.clone(), func })
             }
-            MemberInfoKind::Value(value) => {
-                self.sub(value, &[Step::Field(info.name.clone())])?.map(MemberKind::Sub)
-            }
+            MemberInfoKind::Value(value) => self.sub(value, &[Step::Field(info.name.clone())])?.map(MemberKind::Sub),
         })
     }
 

@@ -125,6 +125,9 @@ pub trait Target: Sync {
     /// One line for `tritonc targets`.
     fn description(&self) -> &'static str;
 
+    /// Names of the files it writes, `NAME` for the entry's.
+    fn files(&self) -> &'static str;
+
     fn capabilities(&self) -> Capabilities;
 
     /// Writes the module's files. An error is the program's or a template's, never a broken module's.

@@ -59,6 +59,10 @@ impl Target for PyTorch {
         "PyTorch modules, one class per layer, in one file that needs nothing but torch"
     }
 
+    fn files(&self) -> &'static str {
+        "NAME.py"
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
     }
