@@ -339,11 +339,12 @@ impl<'db> Lowering<'_, 'db> {
         });
         let mut reports = reports;
         reports.append(&mut elaborator.reports);
+        let returned = elaborator.returned.unwrap_or(full.decl.name.span);
         let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
         let result = result.map_err(|abort| (abort, reports))?;
         let mut returns = vec![];
         visit_tensors(&result, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
-        let loc = self.loc(Place { item: full.item, span: full.decl.name.span });
+        let loc = self.loc(Place { item: full.item, span: returned });
         let mut function = frame.finish(returns, loc);
         let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
         function.obligations = assumed.collect();

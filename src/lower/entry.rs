@@ -273,6 +273,7 @@ impl<'db> Lowering<'_, 'db> {
         let reports = std::mem::take(&mut walk.reports);
         let obligations = std::mem::take(&mut walk.obligations);
         let assumed = std::mem::take(&mut walk.assumed);
+        let returned = walk.returned.unwrap_or(method.decl.name.span);
         let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
         let value = match result {
             Ok(value) => value,
@@ -289,7 +290,7 @@ impl<'db> Lowering<'_, 'db> {
         };
         let mut returns = vec![];
         visit_tensors(&value, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
-        let loc = self.loc(Place { item: method.item, span: method.decl.name.span });
+        let loc = self.loc(Place { item: method.item, span: returned });
         let mut function = frame.finish(returns, loc);
         let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
         function.obligations = assumed.collect();

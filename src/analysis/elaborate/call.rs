@@ -608,6 +608,9 @@ impl<'db> Elaborator<'_, 'db> {
                 Flow::Return(value, span)
             }
         };
+        if let Flow::Return(_, span) = &flow {
+            self.returned = Some(*span);
+        }
         match (flow, result) {
             (Flow::Return(value, span), Some((spec, _))) => self.conform(value, &spec, span),
             (Flow::Return(value, _), None) => Ok(value),

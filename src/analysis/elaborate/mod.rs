@@ -150,6 +150,8 @@ pub struct Elaborator<'w, 'db> {
     pub makes_layers: bool,
     /// Tests and scripts own the instances they make.
     pub adopts: bool,
+    /// Where the function that was walked returned.
+    pub returned: Option<Span>,
     /// The declared result of the function being walked.
     pub result: Option<types::TypeSpec<'db>>,
     /// Names of signature types may introduce dim variables; the ones introduced.
@@ -189,6 +191,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             inferred: vec![],
             makes_layers: false,
             adopts: false,
+            returned: None,
             result: None,
             declaring: None,
             context: None,

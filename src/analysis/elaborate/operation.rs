@@ -408,9 +408,12 @@ impl<'db> Elaborator<'_, 'db> {
             let message = "the rows of this list have different lengths";
             return Err(self.error(code::E0303, message, span, "not a regular array"));
         }
-        let all_ints = numbers.iter().all(HostExpr::is_int);
-        let elem = hint.cloned().or_else(|| self.context.clone());
-        let elem = elem.unwrap_or(Elem::Known(if all_ints { DType::Int64 } else { DType::Float32 }));
+        let natural = match first_leaf(&value) {
+            Some(Value::Bool(_)) => DType::Bool,
+            _ if numbers.iter().all(HostExpr::is_int) => DType::Int64,
+            _ => DType::Float32,
+        };
+        let elem = hint.cloned().or_else(|| self.context.clone()).unwrap_or(Elem::Known(natural));
         let mut values = vec![];
         for number in &numbers {
             self.number_fits(number, &elem, span)?;
@@ -462,6 +465,15 @@ impl<'db> Elaborator<'_, 'db> {
             regular &= self.flatten_numbers(item, depth + 1, shape, numbers, span)?;
         }
         Ok(regular)
+    }
+}
+
+/// The first value in nested lists that is not a list.
+fn first_leaf<'v, 'db>(value: &'v Value<'db>) -> Option<&'v Value<'db>> {
+    match value {
+        Value::List(List::Items(items)) | Value::Tuple(items) => items.first().and_then(first_leaf),
+        Value::List(List::Repeat { element, .. }) => first_leaf(element),
+        other => Some(other),
     }
 }
 
