@@ -70,7 +70,11 @@ impl<'db> Elaborator<'_, 'db> {
         let mut receiver = None;
         let function = match &ast[callee].kind {
             ExprKind::Field { base, name } => {
-                let base_value = self.expr(*base)?;
+                // What is converted keeps its own type.
+                let context = if name.name == "to" { self.context.take() } else { self.context.clone() };
+                let base_value = self.expr(*base);
+                self.context = context;
+                let base_value = base_value?;
                 let base_span = ast[*base].span;
                 match base_value {
                     Value::Error => Value::Error,
@@ -193,7 +197,7 @@ impl<'db> Elaborator<'_, 'db> {
             List::Items(items) => items,
             repeat @ List::Repeat { .. } => {
                 let repeat = Value::List(repeat);
-                let Some(counted) = self.counted(&repeat) else { return Ok(Value::Error) };
+                let Some(counted) = self.counted(&repeat, "i") else { return Ok(Value::Error) };
                 const CARRIED: &str = "x'";
                 self.scopes.push(BTreeMap::from([(CARRIED.to_string(), super::Binding::Value(value.clone()))]));
                 let item = counted.item.clone();
@@ -557,6 +561,8 @@ impl<'db> Elaborator<'_, 'db> {
                 let path = instance.path.clone().unwrap_or_default();
                 inner.enter_layer(layer, instance);
                 inner.members(layer, &path)?;
+                // They were due when the instance was made.
+                inner.obligations.clear();
             }
             for (name, elem) in &applied.elems {
                 inner.elems.insert(name.clone(), elem.clone());

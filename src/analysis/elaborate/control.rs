@@ -348,7 +348,11 @@ impl<'db> Elaborator<'_, 'db> {
         if matches!(iterable, Value::Error) {
             return Err(Abort::Reported);
         }
-        if let Some(counted) = self.counted(&iterable)
+        let hint = match pattern {
+            Pattern::Name(name) if matches!(iterable, Value::Range(..)) => &name.name,
+            _ => "i",
+        };
+        if let Some(counted) = self.counted(&iterable, hint)
             && !returns(body)
         {
             let names = self.carried_names(body);
@@ -514,15 +518,15 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     /// The iterable as a counted loop.
-    pub fn counted(&mut self, iterable: &Value<'db>) -> Option<Counted<'db>> {
+    pub fn counted(&mut self, iterable: &Value<'db>, hint: &str) -> Option<Counted<'db>> {
         match iterable {
             Value::Range(start, stop) => {
-                let index = self.fresh_index("i");
+                let index = self.fresh_index(hint);
                 let item = Value::dim(Dim::symbol(index.as_str()));
                 Some(Counted { index, start: start.clone(), stop: stop.clone(), item })
             }
             Value::List(List::Repeat { index, count, element }) => {
-                let fresh = self.fresh_index("i");
+                let fresh = self.fresh_index(hint);
                 let item = element_at(index, element, &Dim::symbol(fresh.as_str()));
                 Some(Counted { index: fresh, start: Dim::zero(), stop: count.clone(), item })
             }
@@ -532,7 +536,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// The iterable as a list of like elements: index from 0, count, element.
     pub fn repeated(&mut self, iterable: &Value<'db>) -> Option<(Symbol, Dim, Value<'db>)> {
-        let Counted { index, start, stop, item } = self.counted(iterable)?;
+        let Counted { index, start, stop, item } = self.counted(iterable, "i")?;
         let shifted = start.add(&Dim::symbol(index.as_str()));
         let item = if start == Dim::zero() { item } else { element_at(&index, &item, &shifted) };
         Some((index, stop.sub(&start), item))

@@ -35,6 +35,8 @@ impl<'db> Elaborator<'_, 'db> {
             self.enter_layer(layer, instance.clone());
             self.assume_wheres(&layer.decl.wheres)?;
             self.members(layer, &[])?;
+            // What the constructor requires was required there.
+            self.obligations.clear();
         }
         for (name, elem) in &callee.elems {
             self.elems.insert(name.clone(), elem.clone());

@@ -498,8 +498,26 @@ impl<'db> Elaborator<'_, 'db> {
         for (name, value) in &instance.hypers {
             self.bind(name, value.clone());
         }
+        self.assume_sizes(layer);
         self.layer = Some(layer);
         self.instance = Some(instance);
+    }
+
+    /// A hyperparameter that stands as a dim of a type is a size: never negative.
+    fn assume_sizes(&mut self, layer: LayerRef<'db>) {
+        for ty in &layer.ast.types {
+            let ast::TypeKind::Tensor { dims, .. } = &ty.kind else { continue };
+            for dim in dims {
+                let ast::DimItem::Expr(expr) = dim else { continue };
+                if let ast::ExprKind::Name(name) = &layer.ast[*expr].kind
+                    && let Some(Binding::Value(Value::Number(HostExpr::Int(size)))) = self.local(name)
+                    && size.as_symbol().is_some()
+                {
+                    let size = size.clone();
+                    self.facts.assume_at_least(&size, &Dim::zero());
+                }
+            }
+        }
     }
 }
 
