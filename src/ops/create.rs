@@ -45,7 +45,7 @@ pub static OPS: &[Op] = &[
             Param::required("start", ParamKind::Int),
             Param::required("stop", ParamKind::Int),
             Param::with("step", ParamKind::Int, Default::Int(1)),
-            DTYPE,
+            INT64,
         ],
         rule: arange_rule,
         eval: arange_eval,
@@ -70,6 +70,9 @@ pub static OPS: &[Op] = &[
 
 /// The checker fills in the element type where it is left out.
 pub(super) const DTYPE: Param = Param { name: "dtype", kind: ParamKind::DType, default: Default::None };
+
+/// The same, an `int64` unless it is given.
+pub(super) const INT64: Param = Param { name: "dtype", kind: ParamKind::DType, default: Default::Str("int64") };
 
 /// The `dtype[shape]` that the attributes state; no dim may be negative.
 pub(super) fn filled_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {

@@ -4,7 +4,7 @@
 //! computed in double precision and rounded once.
 
 use crate::base::{code, philox};
-use crate::ops::create::{DTYPE, filled_rule};
+use crate::ops::create::{DTYPE, INT64, filled_rule};
 use crate::ops::kernel::element_count;
 use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
 use crate::types::tensor::wrap;
@@ -50,7 +50,7 @@ pub static OPS: &[Op] = &[
             Param::required("shape", ParamKind::Shape),
             Param::required("low", ParamKind::Int),
             Param::required("high", ParamKind::Int),
-            DTYPE,
+            INT64,
         ],
         rule: int_rule,
         eval: int_eval,

@@ -238,8 +238,8 @@ impl<'db> Elaborator<'_, 'db> {
                     Ok(Attr::DType(elem))
                 }
                 (Default::Str(name), ParamKind::DType) => {
-                    let elem = self.context.clone().or(DType::parse(name).map(Elem::Known));
-                    Ok(Attr::DType(elem.unwrap_or(Elem::Known(DType::Float32))))
+                    let dtype = DType::parse(name).unwrap_or(DType::Float32);
+                    Ok(Attr::DType(Elem::Known(dtype)))
                 }
                 (Default::Required, _) => Err(self.missing_argument(op.name(), param.name, span)),
                 (Default::None, _) => Ok(Attr::None),

@@ -1,0 +1,100 @@
+//! Every program in `examples/` is checked, its tests are run, and it is run itself.
+
+use std::path::{Path, PathBuf};
+use tritonc::driver::{EntryRequest, Outcome, RunRequest, Session, SessionOptions};
+use tritonc::types::Tensor;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn example(name: &str) -> String {
+    root().join("examples").join(name).to_string_lossy().into_owned()
+}
+
+fn programs() -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(root().join("examples"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".tri"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 8, "examples are missing: {names:?}");
+    names
+}
+
+fn session() -> Session {
+    Session::new(SessionOptions::default())
+}
+
+#[test]
+fn examples_check_clean() {
+    for name in programs() {
+        let mut session = session();
+        assert_eq!(session.check(&example(&name)), Outcome::Done, "{name}:\n{}", session.render());
+        assert!(session.diagnostics().is_empty(), "{name}:\n{}", session.render());
+    }
+}
+
+#[test]
+fn tests_of_examples_pass() {
+    for name in programs() {
+        let mut session = session();
+        let Ok(report) = session.test(&example(&name)) else { panic!("{name}:\n{}", session.render()) };
+        let failed: Vec<_> = report.tests.iter().filter(|test| test.failure.is_some()).collect();
+        assert!(failed.is_empty(), "{name}: {failed:?}");
+    }
+}
+
+#[test]
+fn examples_run() {
+    // A model whose input may have any shape needs one to be given.
+    let shapes = [("classic_functional.tri", ("x", vec![2, 128]))];
+    for name in programs() {
+        let mut session = session();
+        let shapes = shapes.iter().filter(|(example, _)| *example == name);
+        let shapes = shapes.map(|(_, (input, shape))| (input.to_string(), shape.clone())).collect();
+        let request = RunRequest { shapes, ..RunRequest::default() };
+        let Ok(result) = session.run(&example(&name), &request) else { panic!("{name}:\n{}", session.render()) };
+        assert!(!result.outputs.is_empty() || !result.printed.is_empty(), "{name} shows nothing");
+        for output in &result.outputs {
+            assert!(output.to_f64().iter().all(|x| x.is_finite()), "{name} gives values that are not finite");
+        }
+    }
+}
+
+#[test]
+fn examples_have_at_least_one_entry_that_lowers_in_both_modes() {
+    for name in programs() {
+        for mode in [tritonc::driver::Mode::Train, tritonc::driver::Mode::Infer] {
+            let mut session = session();
+            let shapes = vec![("x".to_string(), vec![2, 128])];
+            let entry = EntryRequest { mode, shapes, ..EntryRequest::default() };
+            let is_script = name == "classic_tensors.tri" || name == "classic_matmul.tri";
+            if !is_script && session.lower(&example(&name), &entry).is_err() {
+                panic!("{name}:\n{}", session.render());
+            }
+        }
+    }
+}
+
+fn read(name: &str) -> Tensor {
+    let set = tritonc::weights::load(&root().join("examples").join(name)).unwrap();
+    set.tensors.into_values().next().unwrap()
+}
+
+/// The newcomer's first command: real digits through trained ternary weights.
+#[test]
+fn digits_are_recognised() {
+    let mut session = session();
+    let request = RunRequest {
+        inputs: vec![("x".into(), PathBuf::from(example("digits.npy")))],
+        weights: Some(PathBuf::from(example("digits.safetensors"))),
+        ..RunRequest::default()
+    };
+    let Ok(result) = session.run(&example("digits.tri"), &request) else { panic!("{}", session.render()) };
+    let (found, labels) = (result.outputs[0].to_f64(), read("digits_labels.npy").to_f64());
+    assert_eq!(found.len(), labels.len());
+    let right = found.iter().zip(&labels).filter(|(a, b)| a == b).count();
+    assert!(right * 100 >= labels.len() * 95, "{right} of {} digits are right", labels.len());
+}
