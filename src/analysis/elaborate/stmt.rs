@@ -183,6 +183,9 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn assign_name(&mut self, name: &str, value: Value<'db>, span: Span, value_span: Span) -> Walk<()> {
+        if self.layer.is_some() && !self.scopes.iter().skip(1).any(|scope| scope.contains_key(name)) {
+            self.refuse_fixed(name, span)?;
+        }
         match self.local(name).cloned() {
             Some(Binding::Value(old)) => {
                 // Numbers assigned to a tensor stay tensors of its type.
@@ -231,6 +234,18 @@ impl<'db> Elaborator<'_, 'db> {
                 Err(self.fail(report))
             }
         }
+    }
+
+    /// Hyperparameters and `let` members keep the values that the instance was made with.
+    fn refuse_fixed(&mut self, name: &str, span: Span) -> Walk<()> {
+        let Some(Binding::Value(_)) = self.local(name) else { return Ok(()) };
+        let is_hyper = self.instance.as_ref().is_some_and(|instance| instance.hyper(name).is_some());
+        let what = if is_hyper { "hyperparameter" } else { "member" };
+        let place = self.place(span);
+        let report = Report::new(code::E0211, format!("`{name}` is a {what} and cannot be assigned"))
+            .at(place, "fixed when the instance is made")
+            .note(format!("declare a variable of another name, as in `let new_{name} = ...`, or a `state` member"));
+        Err(self.fail(report))
     }
 
     /// Rebinds a name in the scope that holds it.
