@@ -18,8 +18,8 @@ pub mod show;
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
-use crate::base::render::{self, Format};
 use crate::analysis::Project;
+use crate::base::render::{self, Format};
 use crate::base::{Diagnostic, FileId, Source, code};
 use crate::ir;
 use crate::types::Tensor;

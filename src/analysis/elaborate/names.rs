@@ -94,7 +94,13 @@ impl<'db> Elaborator<'_, 'db> {
         } else {
             let master = self.read_part(&member.path, Part::Value, &member.ty, span);
             let Value::Tensor(master) = master else { return Ok(Value::Error) };
-            self.emit(quantize, vec![master], attrs, &[span], span)?
+            let mut operands = vec![master];
+            if matches!(scheme.kind, crate::quant::SchemeKind::Ternary { stochastic: true, .. })
+                && let Value::Tensor(seed) = self.rng(span)
+            {
+                operands.push(seed);
+            }
+            self.emit(quantize, operands, attrs, &[span, span], span)?
         };
         let operands: Vec<TensorValue> = parts.iter().filter_map(|v| v.as_tensor().cloned()).collect();
         let spans = vec![span; operands.len()];

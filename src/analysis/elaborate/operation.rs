@@ -7,7 +7,7 @@ use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Span, code, suggest};
 use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
-use crate::types::{DType, Dim, Elem, HostExpr, Tensor, TensorType};
+use crate::types::{Bound, DType, Dim, Elem, HostExpr, Tensor, TensorType};
 
 impl<'db> Elaborator<'_, 'db> {
     /// Runs the rule and hands the instruction to the world.
@@ -117,7 +117,12 @@ impl<'db> Elaborator<'_, 'db> {
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return Ok(Value::Error);
         }
-        let hint = operand_elem(entry.params, &bound);
+        let hint = match entry.name {
+            // Codes do not say what they stand for; the scales are of the type that was quantised to.
+            "dequantize" => bound.get(1).and_then(Option::as_ref).and_then(|scale| first_elem(&scale.value)),
+            "unpack" => packed_elem(&bound),
+            _ => operand_elem(entry.params, &bound),
+        };
         let mut operands = vec![];
         let mut operand_spans = vec![];
         let mut attrs = Attrs::new();
@@ -155,7 +160,12 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         let mut values = self.emit(op, operands, attrs, &operand_spans, span)?;
-        Ok(if values.len() == 1 { values.swap_remove(0) } else { Value::Tuple(values) })
+        Ok(match values.len() {
+            // How many results there are depends on what is not known here.
+            0 => Value::Error,
+            1 => values.swap_remove(0),
+            _ => Value::Tuple(values),
+        })
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
@@ -356,7 +366,8 @@ impl<'db> Elaborator<'_, 'db> {
     /// A literal number must be representable.
     fn number_fits(&mut self, number: &HostExpr, elem: &Elem, span: Span) -> Walk<()> {
         let Some(dtype) = elem.known() else {
-            if !number.is_int() && !elem.is_float() {
+            // `num` and `any` may turn out to be a float type; where they do not, the call is refused.
+            if !number.is_int() && matches!(elem, Elem::Var(_, Bound::Int)) {
                 let message = format!("a float does not fit {elem}, which may be an integer type");
                 return Err(self.error(code::E0202, message, span, "a float"));
             }
@@ -410,7 +421,10 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let all_ints = numbers.iter().all(HostExpr::is_int);
         let elem = hint.cloned().or_else(|| self.context.clone());
-        let elem = elem.unwrap_or(Elem::Known(if all_ints { DType::Int64 } else { DType::Float32 }));
+        let elem = match holds_bools(&value) {
+            true => Elem::Known(DType::Bool),
+            false => elem.unwrap_or(Elem::Known(if all_ints { DType::Int64 } else { DType::Float32 })),
+        };
         let mut values = vec![];
         for number in &numbers {
             self.number_fits(number, &elem, span)?;
@@ -465,6 +479,16 @@ impl<'db> Elaborator<'_, 'db> {
     }
 }
 
+/// Whether the innermost elements of nested lists are bools.
+fn holds_bools(value: &Value<'_>) -> bool {
+    match value {
+        Value::Bool(_) => true,
+        Value::List(List::Items(items)) | Value::Tuple(items) => items.first().is_some_and(holds_bools),
+        Value::List(List::Repeat { element, .. }) => holds_bools(element),
+        _ => false,
+    }
+}
+
 /// A positional argument that more positional ints can join.
 fn grows(value: &Value<'_>) -> bool {
     matches!(value, Value::Number(_) | Value::List(List::Items(_)) | Value::Shape(_))
@@ -485,6 +509,17 @@ fn operand_elem(params: &[Param], args: &[Option<CallArg<'_>>]) -> Option<Elem> 
         found.get_or_insert(elem);
     }
     found.filter(|_| params.iter().all(|p| p.name != "cond"))
+}
+
+/// The element type of the codes in a packed format, `format` being the second parameter.
+fn packed_elem(args: &[Option<CallArg<'_>>]) -> Option<Elem> {
+    let Value::Str(format) = &args.get(1)?.as_ref()?.value else { return None };
+    let dtype = match format.as_str() {
+        "int4" => DType::Int4,
+        "int8" => DType::Int8,
+        _ => DType::Trit,
+    };
+    Some(Elem::Known(dtype))
 }
 
 fn first_elem(value: &Value<'_>) -> Option<Elem> {
