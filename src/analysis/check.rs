@@ -3,11 +3,11 @@
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layers};
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
-use crate::analysis::modules;
+use crate::analysis::{cycles, modules, unused};
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
 use crate::base::{Span, code, suggest};
-use crate::syntax::ast::{Ast, Attribute, ItemKind, MemberKind, Use};
+use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
 use std::collections::BTreeMap;
 
@@ -75,11 +75,15 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         // Statements of a script share their names: they are checked together.
         ItemKind::Stmt(_) | ItemKind::Error => {}
     }
+    // A name may be unused only because what uses it is not understood yet.
+    if checked.reports.is_empty() {
+        checked.reports.extend(unused::unused_variables(item, ast));
+    }
     checked
 }
 
 /// Walks once for each combination of answers to open conditions.
-fn cases<'db>(
+pub fn cases<'db>(
     db: &'db dyn salsa::Database,
     item: Item<'db>,
     ast: &'db Ast,
@@ -119,6 +123,9 @@ fn check_layer<'db>(
     checked: &mut Checked<'db>,
 ) {
     check_duplicates(item, layer, checked);
+    if std::ptr::eq(layer.decl, top_decl(ast).unwrap_or(layer.decl)) {
+        checked.reports.extend(cycles::layer_cycles(db, item, layer));
+    }
     let before = checked.reports.len();
     cases(db, item, ast, checked, |walk| open_layer(walk, layer));
     // With unknown members every method would repeat the same mistakes.
@@ -132,6 +139,13 @@ fn check_layer<'db>(
     }
     for inner in nested_layers(layer) {
         check_layer(db, item, ast, inner, checked);
+    }
+}
+
+fn top_decl(ast: &Ast) -> Option<&LayerDecl> {
+    match &ast.item.kind {
+        ItemKind::Layer(decl) => Some(decl),
+        _ => None,
     }
 }
 
