@@ -3,9 +3,9 @@
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layers};
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
-use crate::analysis::{cycles, modules, unused};
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
+use crate::analysis::{cycles, modules, unused};
 use crate::base::{Span, code, suggest};
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
@@ -214,9 +214,7 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
                 if let Some(best) = suggest::closest(&name.name, exports.keys().map(String::as_str)) {
-                    report = report
-                        .note(format!("did you mean `{best}`?"))
-                        .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+                    report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
                 }
                 checked.reports.push(report);
             }
@@ -250,17 +248,35 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     }
     for attribute in all {
         let name = attribute.name.name.as_str();
+        if name == "map" {
+            check_map(item, attribute, checked);
+        }
         if !ATTRIBUTES.contains(&name) {
             let place = Place { item, span: attribute.name.span };
             let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
             report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
-                Some(best) => report
-                    .note(format!("did you mean `@{best}`?"))
-                    .fix(format!("use `@{best}`"), vec![(place, best.to_string())]),
+                Some(best) => report.fix(format!("did you mean `@{best}`?"), vec![(place, best.to_string())]),
                 None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
             };
             checked.reports.push(report);
         }
+    }
+}
+
+/// Targets for which `@map` may give a native form.
+const TARGETS: &[&str] = &["pytorch", "triton", "c", "ttnn", "numpy", "jax", "ggml", "onnx"];
+
+fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<'db>) {
+    let names = attribute.args.iter().filter_map(|arg| arg.name.as_ref());
+    for name in names.filter(|name| !TARGETS.contains(&name.name.as_str())) {
+        let place = Place { item, span: name.span };
+        let mut report =
+            Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
+        report = match suggest::closest(&name.name, TARGETS.iter().copied()) {
+            Some(best) => report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]),
+            None => report.note(format!("targets are: {}", TARGETS.join(", "))),
+        };
+        checked.reports.push(report);
     }
 }
 

@@ -1,8 +1,8 @@
 //! Cycles: modules that use each other, layers that hold themselves.
 
 use crate::analysis::db::{Item, ModuleMap, Place, Report, SourceFile, interface, items, parse_item};
-use crate::analysis::elaborate::names::nested_layers;
 use crate::analysis::elaborate::names::layer_ref;
+use crate::analysis::elaborate::names::nested_layers;
 use crate::analysis::modules::{self, Named};
 use crate::analysis::value::LayerRef;
 use crate::base::{Span, code};
@@ -150,7 +150,7 @@ fn layer_named<'db>(
             }
             match modules::scope(db, layer.item.file(db)).get(name)? {
                 Named::Item(item) => *item,
-                Named::Module(_) => return None,
+                Named::Module(_) | Named::Missing => return None,
             }
         }
         ExprKind::Field { base, name } => {

@@ -2,10 +2,10 @@
 
 use crate::analysis::check::{check, check_script, duplicates};
 use crate::analysis::cycles::module_cycles;
-use crate::analysis::instantiate::check_instances;
-use crate::analysis::unused::unused_imports;
 use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items};
+use crate::analysis::instantiate::check_instances;
 use crate::analysis::modules;
+use crate::analysis::unused::unused_imports;
 use crate::base::{Diagnostic, FileId, Source, Sources};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
@@ -44,8 +44,7 @@ impl Default for Project {
 impl Project {
     /// A project that knows the standard library.
     pub fn new() -> Project {
-        let mut project =
-            Project { db: Analysis::default(), sources: Sources::default(), files: BTreeMap::new() };
+        let mut project = Project { db: Analysis::default(), sources: Sources::default(), files: BTreeMap::new() };
         for (name, text) in modules::STDLIB {
             let source = Source::new(format!("<std>/{name}.tri"), *text);
             project.add(&modules::std_key(name), source, true);
@@ -152,7 +151,8 @@ impl Project {
         for item in items(db, file) {
             diagnostics.extend(check(db, *item).reports.iter().map(|report| report.resolve(db)));
         }
-        let whole_file = [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];
+        let whole_file =
+            [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];
         diagnostics.extend(whole_file.into_iter().flatten().map(|report| report.resolve(db)));
         let mut unique: Vec<Diagnostic> = vec![];
         for diagnostic in diagnostics {

@@ -100,14 +100,14 @@ impl<'db> Elaborator<'_, 'db> {
         report
     }
 
-    fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
+    pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
         let Some(span) = spans.get(operand) else { return report };
         let text = self.item.text(self.db);
         let source = text.get(span.start as usize..span.end as usize).unwrap_or("");
         let simple = source.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
         let fixed = if simple { format!("{source}{suffix}") } else { format!("({source}){suffix}") };
         let place = self.place(*span);
-        report.note(format!("write `{fixed}`")).fix(format!("write `{fixed}`"), vec![(place, fixed)])
+        report.fix(format!("write `{fixed}`"), vec![(place, fixed)])
     }
 
     /// Calls an operation with evaluated arguments.
@@ -220,7 +220,9 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn unknown_argument(&mut self, callee: &str, name: &str, names: &[&str], span: Span) -> Abort {
         let place = self.place(span);
         let mut report = Report::new(code::E0204, format!("`{callee}` has no parameter `{name}`")).at(place, "");
-        if let Some(best) = suggest::closest(name, names.iter().copied()) {
+        // PyTorch's `dim` is `axis` here.
+        let axis = names.iter().copied().find(|known| matches!(name, "dim" | "dims") && known.starts_with("ax"));
+        if let Some(best) = axis.or_else(|| suggest::closest(name, names.iter().copied())) {
             report = report.note(format!("did you mean `{best}`?"));
         }
         report = report.note(format!("its parameters are: {}", names.join(", ")));

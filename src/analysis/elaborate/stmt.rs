@@ -374,15 +374,18 @@ impl<'db> Elaborator<'_, 'db> {
             _ => found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev()).collect(),
         };
         let clash: Vec<_> = pairs.iter().filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
-        let mut dims = vec![];
-        for (a, b) in &clash {
-            report = report.note(format!("dims {a} and {b} are not provably equal"));
-            dims.extend([(*a).clone(), (*b).clone()]);
-        }
+        let dims: Vec<_> = clash.iter().flat_map(|(a, b)| [(*a).clone(), (*b).clone()]).collect();
         let swapped =
             clash.len() == 2 && self.facts.equal(clash[0].0, clash[1].1) && self.facts.equal(clash[1].0, clash[0].1);
         if swapped {
             report = report.note("the two axes are swapped: a transpose is missing");
+            if found.shape.rank() == Some(2) {
+                report = self.with_suffix(report, &[span], 0, ".T");
+            }
+        } else {
+            for (a, b) in &clash {
+                report = report.note(format!("dims {a} and {b} are not provably equal"));
+            }
         }
         report = self.with_origins(report, &dims);
         self.fail(report)

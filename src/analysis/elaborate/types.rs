@@ -112,6 +112,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         match named {
             Some(Named::Item(item)) => self.item_type(item, name, span),
+            Some(Named::Missing) => Err(Abort::Reported),
             _ => Err(self.unknown_type(name, span)),
         }
     }
@@ -179,9 +180,7 @@ impl<'db> Elaborator<'_, 'db> {
         let place = self.place(span);
         let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
         if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
-            report = report
-                .note(format!("did you mean `{best}`?"))
-                .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
         }
         self.fail(report)
     }
@@ -330,9 +329,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut report = Report::new(code::E0307, format!("unknown dim `{name}`")).at(place, "not found here");
         match suggest::closest(name, candidates.iter().map(String::as_str)) {
             Some(best) => {
-                report = report
-                    .note(format!("did you mean `{best}`?"))
-                    .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+                report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
             }
             None => {
                 report = report.note(
