@@ -81,7 +81,6 @@ fn check(text: &str) -> Vec<Diagnostic> {
 }
 
 #[test]
-#[ignore = "waits for the checker and for the remaining pages"]
 fn every_page_keeps_its_word() {
     let problems: Vec<String> = TABLE.iter().flat_map(|entry| examine(entry.code, entry.page, check)).collect();
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));

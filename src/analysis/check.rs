@@ -3,11 +3,11 @@
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layers};
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
-use crate::analysis::modules;
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
+use crate::analysis::{cycles, modules, unused};
 use crate::base::{Span, code, suggest};
-use crate::syntax::ast::{Ast, Attribute, ItemKind, MemberKind, Use};
+use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
 use std::collections::BTreeMap;
 
@@ -75,11 +75,15 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         // Statements of a script share their names: they are checked together.
         ItemKind::Stmt(_) | ItemKind::Error => {}
     }
+    // A name may be unused only because what uses it is not understood yet.
+    if checked.reports.is_empty() {
+        checked.reports.extend(unused::unused_variables(item, ast));
+    }
     checked
 }
 
 /// Walks once for each combination of answers to open conditions.
-fn cases<'db>(
+pub fn cases<'db>(
     db: &'db dyn salsa::Database,
     item: Item<'db>,
     ast: &'db Ast,
@@ -119,6 +123,9 @@ fn check_layer<'db>(
     checked: &mut Checked<'db>,
 ) {
     check_duplicates(item, layer, checked);
+    if std::ptr::eq(layer.decl, top_decl(ast).unwrap_or(layer.decl)) {
+        checked.reports.extend(cycles::layer_cycles(db, item, layer));
+    }
     let before = checked.reports.len();
     cases(db, item, ast, checked, |walk| open_layer(walk, layer));
     // With unknown members every method would repeat the same mistakes.
@@ -132,6 +139,13 @@ fn check_layer<'db>(
     }
     for inner in nested_layers(layer) {
         check_layer(db, item, ast, inner, checked);
+    }
+}
+
+fn top_decl(ast: &Ast) -> Option<&LayerDecl> {
+    match &ast.item.kind {
+        ItemKind::Layer(decl) => Some(decl),
+        _ => None,
     }
 }
 
@@ -200,9 +214,7 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
                 if let Some(best) = suggest::closest(&name.name, exports.keys().map(String::as_str)) {
-                    report = report
-                        .note(format!("did you mean `{best}`?"))
-                        .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+                    report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
                 }
                 checked.reports.push(report);
             }
@@ -236,17 +248,35 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     }
     for attribute in all {
         let name = attribute.name.name.as_str();
+        if name == "map" {
+            check_map(item, attribute, checked);
+        }
         if !ATTRIBUTES.contains(&name) {
             let place = Place { item, span: attribute.name.span };
             let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
             report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
-                Some(best) => report
-                    .note(format!("did you mean `@{best}`?"))
-                    .fix(format!("use `@{best}`"), vec![(place, best.to_string())]),
+                Some(best) => report.fix(format!("did you mean `@{best}`?"), vec![(place, best.to_string())]),
                 None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
             };
             checked.reports.push(report);
         }
+    }
+}
+
+/// Targets for which `@map` may give a native form.
+const TARGETS: &[&str] = &["pytorch", "triton", "c", "ttnn", "numpy", "jax", "ggml", "onnx"];
+
+fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<'db>) {
+    let names = attribute.args.iter().filter_map(|arg| arg.name.as_ref());
+    for name in names.filter(|name| !TARGETS.contains(&name.name.as_str())) {
+        let place = Place { item, span: name.span };
+        let mut report =
+            Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
+        report = match suggest::closest(&name.name, TARGETS.iter().copied()) {
+            Some(best) => report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]),
+            None => report.note(format!("targets are: {}", TARGETS.join(", "))),
+        };
+        checked.reports.push(report);
     }
 }
 

@@ -13,6 +13,49 @@ use crate::syntax::items::{self as splitter, RawKind};
 use crate::syntax::{SyntaxError, parse};
 use std::collections::BTreeMap;
 
+/// The database. In tests it logs which queries run.
+#[salsa::db]
+#[derive(Clone)]
+pub struct Database {
+    storage: salsa::Storage<Self>,
+    #[cfg(test)]
+    log: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+}
+
+#[salsa::db]
+impl salsa::Database for Database {}
+
+#[cfg(not(test))]
+impl Default for Database {
+    fn default() -> Self {
+        Database { storage: salsa::Storage::new(None) }
+    }
+}
+
+#[cfg(test)]
+impl Default for Database {
+    fn default() -> Self {
+        let log = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        let sink = log.clone();
+        let callback = move |event: salsa::Event| {
+            if let salsa::EventKind::WillExecute { database_key } = event.kind
+                && let Ok(mut log) = sink.lock()
+            {
+                log.push(format!("{database_key:?}"));
+            }
+        };
+        Database { storage: salsa::Storage::new(Some(Box::new(callback))), log }
+    }
+}
+
+#[cfg(test)]
+impl Database {
+    /// The queries run since the last call, as `check(Id(..))`.
+    pub fn take_log(&self) -> Vec<String> {
+        self.log.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
+    }
+}
+
 /// A source file. `name` is what messages show, `module` its dotted module path.
 #[salsa::input(debug)]
 pub struct SourceFile {

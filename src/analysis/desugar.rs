@@ -22,6 +22,10 @@ fn rewrite(types: &[Type], decl: &mut LayerDecl) {
         }
     }
     let Some(result) = decl.result.take() else { return };
+    // Older programs also write a result after the head of a layer with members; it says nothing new.
+    if !is_functional(types, decl) {
+        return;
+    }
     let (mut hypers, mut weights, mut inputs) = (vec![], vec![], vec![]);
     for param in std::mem::take(&mut decl.params) {
         match param.ty.map(|ty| tensor_elem(types, ty)) {
@@ -63,6 +67,16 @@ fn rewrite(types: &[Type], decl: &mut LayerDecl) {
     members.push(Member { attributes: vec![], doc: None, kind: MemberKind::Fn(forward), span });
     decl.params = hypers;
     decl.members = members;
+}
+
+/// Whether the layer is written like a function: it has inputs or weights for parameters, or statements for
+/// a body, and no `forward` of its own.
+fn is_functional(types: &[Type], decl: &LayerDecl) -> bool {
+    let has_forward =
+        decl.members.iter().any(|m| matches!(&m.kind, MemberKind::Fn(function) if function.name.name == "forward"));
+    let takes_tensors = decl.params.iter().any(|p| p.ty.is_some_and(|ty| tensor_elem(types, ty).is_some()));
+    let has_statements = decl.members.iter().any(|m| matches!(m.kind, MemberKind::Stmt(_)));
+    !has_forward && (takes_tensors || has_statements)
 }
 
 /// The element type's name, if the type is a tensor's.

@@ -9,13 +9,19 @@
 //! result type is left to inference). Reports hold places relative to items; [`Project`] makes them absolute.
 
 pub mod check;
+pub mod cycles;
 pub mod db;
 pub mod desugar;
 pub mod elaborate;
+pub mod instantiate;
 pub mod interface;
 pub mod modules;
 pub mod project;
+pub mod unused;
 pub mod value;
 pub mod world;
+
+#[cfg(test)]
+mod tests;
 
 pub use project::{Loader, Project};

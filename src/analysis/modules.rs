@@ -31,6 +31,8 @@ pub fn std_key(name: &str) -> String {
 pub enum Named<'db> {
     Item(Item<'db>),
     Module(SourceFile),
+    /// Imported from where it is not; reported at the import.
+    Missing,
 }
 
 /// Keys to try for a `use` path in a module, in order.
@@ -84,24 +86,29 @@ pub fn scope<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> BTreeMap<St
     names
 }
 
-/// What one `use` brings in; what cannot be found is left out (and reported where it stands).
+/// What one `use` brings in; what cannot be found is kept as missing (and reported where it stands).
 fn imported<'db>(db: &'db dyn salsa::Database, file: SourceFile, import: &Use) -> Vec<(String, Named<'db>)> {
     if let Some(target) = resolve_path(db, file, &import.path) {
         return match (&import.names, import.alias.as_ref().or(import.path.last())) {
             (Some(names), _) => names
                 .iter()
-                .filter_map(|name| Some((name.name.clone(), Named::Item(*exports(db, target).get(&name.name)?))))
+                .map(|name| {
+                    let item = exports(db, target).get(&name.name);
+                    (name.name.clone(), item.map_or(Named::Missing, |item| Named::Item(*item)))
+                })
                 .collect(),
             (None, Some(name)) => vec![(name.name.clone(), Named::Module(target))],
             (None, None) => vec![],
         };
     }
+    if let Some(names) = &import.names {
+        return names.iter().map(|name| (name.name.clone(), Named::Missing)).collect();
+    }
     // `use nn.Linear` names an item of a module.
     let Some((last, folder)) = import.path.split_last() else { return vec![] };
-    let Some(target) = resolve_path(db, file, folder) else { return vec![] };
-    let found = exports(db, target).get(&last.name);
+    let found = resolve_path(db, file, folder).and_then(|target| exports(db, target).get(&last.name));
     let name = import.alias.as_ref().unwrap_or(last);
-    found.map(|item| (name.name.clone(), Named::Item(*item))).into_iter().collect()
+    vec![(name.name.clone(), found.map_or(Named::Missing, |item| Named::Item(*item)))]
 }
 
 /// A name of the implicit modules.

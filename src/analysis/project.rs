@@ -1,8 +1,11 @@
 //! A program under analysis: its database, its files, and how `use` finds more of them.
 
 use crate::analysis::check::{check, check_script, duplicates};
-use crate::analysis::db::{ModuleMap, SourceFile, interface, items};
+use crate::analysis::cycles::module_cycles;
+use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items};
+use crate::analysis::instantiate::check_instances;
 use crate::analysis::modules;
+use crate::analysis::unused::unused_imports;
 use crate::base::{Diagnostic, FileId, Source, Sources};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
@@ -27,7 +30,7 @@ impl Loader for NoFiles {
 
 /// A set of files with a salsa database around it.
 pub struct Project {
-    db: salsa::DatabaseImpl,
+    db: Analysis,
     sources: Sources,
     files: BTreeMap<String, SourceFile>,
 }
@@ -41,8 +44,7 @@ impl Default for Project {
 impl Project {
     /// A project that knows the standard library.
     pub fn new() -> Project {
-        let mut project =
-            Project { db: salsa::DatabaseImpl::new(), sources: Sources::default(), files: BTreeMap::new() };
+        let mut project = Project { db: Analysis::default(), sources: Sources::default(), files: BTreeMap::new() };
         for (name, text) in modules::STDLIB {
             let source = Source::new(format!("<std>/{name}.tri"), *text);
             project.add(&modules::std_key(name), source, true);
@@ -129,7 +131,7 @@ impl Project {
         file.set_text(&mut self.db).to(text);
     }
 
-    pub fn database(&self) -> &salsa::DatabaseImpl {
+    pub fn database(&self) -> &Analysis {
         &self.db
     }
 
@@ -149,7 +151,9 @@ impl Project {
         for item in items(db, file) {
             diagnostics.extend(check(db, *item).reports.iter().map(|report| report.resolve(db)));
         }
-        diagnostics.extend(check_script(db, file).iter().map(|report| report.resolve(db)));
+        let whole_file =
+            [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];
+        diagnostics.extend(whole_file.into_iter().flatten().map(|report| report.resolve(db)));
         let mut unique: Vec<Diagnostic> = vec![];
         for diagnostic in diagnostics {
             if !unique.contains(&diagnostic) {

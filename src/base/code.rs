@@ -138,7 +138,6 @@ codes! {
     E0803 "unreadable array file"
     E0804 "input does not fit the model"
     W0101 "unused name"
-    W0102 "name shadows another"
 }
 
 #[cfg(test)]

@@ -186,8 +186,9 @@ pub(super) fn num_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
 }
 
 fn arithmetic_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    // Two types are one mistake, whatever they are: `x + (x > 0.0)` lacks a conversion.
+    cx.same_elem(0, 1)?;
     cx.require_num(0)?;
-    cx.require_num(1)?;
     broadcast_rule(cx)
 }
 

@@ -445,7 +445,10 @@ impl<'db> Elaborator<'_, 'db> {
                 return Err(self.error(code::E0501, message, arg.span, "no name"));
             };
             if !self.scheme_option(&mut scheme, option, &arg)? {
-                let message = format!("`{name}` has no option `{option}`, or not with this value");
+                let message = match &arg.value {
+                    Value::Str(text) => format!("`{name}` cannot take \"{text}\" for `{option}`"),
+                    _ => format!("`{name}` has no option `{option}`, or not with this value"),
+                };
                 let report = crate::analysis::db::Report::new(code::E0501, message)
                     .at(self.place(arg.span), "")
                     .note(match name {

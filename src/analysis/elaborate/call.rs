@@ -28,7 +28,8 @@ struct Applied<'db> {
     result: Option<TypeSpec<'db>>,
     declared: Vec<Declared>,
     elems: Vec<(String, Elem)>,
-    wheres: Vec<Cond>,
+    /// With their positions among the facts of the signature.
+    wheres: Vec<(usize, Cond)>,
 }
 
 /// The unknowns of a signature, solved.
@@ -201,9 +202,9 @@ impl<'db> Elaborator<'_, 'db> {
                 const CARRIED: &str = "x'";
                 self.scopes.push(BTreeMap::from([(CARRIED.to_string(), super::Binding::Value(value.clone()))]));
                 let item = counted.item.clone();
-                let done = self.rolled(&counted, &[CARRIED.to_string()], span, |walk| {
+                let done = self.rolled(&counted, &[CARRIED.to_string()], span, &mut |walk| {
                     let Some(super::Binding::Value(x)) = walk.local(CARRIED).cloned() else { return Ok(()) };
-                    let next = walk.call_value(item, vec![CallArg::positional(x, arg_span)], span)?;
+                    let next = walk.call_value(item.clone(), vec![CallArg::positional(x, arg_span)], span)?;
                     walk.assign_local(CARRIED, next);
                     Ok(())
                 });
@@ -250,20 +251,28 @@ impl<'db> Elaborator<'_, 'db> {
             .inspect_err(|_| self.blame_call(reports, span))?;
         let solution = self.solve(&applied)?;
         let mut values = vec![];
-        for ((spec, value, arg_span), param) in applied.params.iter().zip(&function.decl.params) {
-            let spec = solution.spec(spec);
+        for ((written, value, arg_span), param) in applied.params.iter().zip(&function.decl.params) {
+            let spec = solution.spec(written);
             let value = value.substitute(&|symbol| solution.dims.get(symbol).cloned().map(HostExpr::Int));
-            values.push((self.pass(&name, &param.name.name, value, &spec, *arg_span)?, *arg_span));
+            // What could not be solved is shown as it is written.
+            let shown = match &spec {
+                TypeSpec::Tensor(ty) if !ty.shape.is_determined() => written.clone(),
+                spec => spec.clone(),
+            };
+            values.push((self.pass((&name, &param.name.name), value, &spec, &shown, *arg_span)?, *arg_span));
         }
         let place = self.place(span);
-        for cond in &applied.wheres {
+        for (index, cond) in &applied.wheres {
             let cond = match Value::Bool(cond.clone())
                 .substitute(&|symbol| solution.dims.get(symbol).cloned().map(HostExpr::Int))
             {
                 Value::Bool(cond) => cond,
                 _ => continue,
             };
-            self.check_where(&name, &cond, place)?;
+            self.check_where(&name, &cond, place, |db| {
+                let full = full_fn(db, function);
+                super::layer::source_of(db, full.item, full.ast, full.decl.wheres.get(*index).copied())
+            })?;
         }
         let given: VecDeque<Shape> = applied
             .declared
@@ -343,9 +352,9 @@ impl<'db> Elaborator<'_, 'db> {
                 None => None,
             };
             let mut wheres = vec![];
-            for expr in &function.decl.wheres {
+            for (index, expr) in function.decl.wheres.iter().enumerate() {
                 if let Value::Bool(cond) = inner.expr(*expr)? {
-                    wheres.push(cond);
+                    wheres.push((index, cond));
                 }
             }
             let elems = function.decl.type_params.iter();
@@ -487,10 +496,10 @@ impl<'db> Elaborator<'_, 'db> {
     /// Checks an argument against its parameter's type.
     fn pass(
         &mut self,
-        callee: &str,
-        param: &str,
+        names: (&str, &str),
         value: Value<'db>,
         spec: &TypeSpec<'db>,
+        shown: &TypeSpec<'db>,
         span: Span,
     ) -> Walk<Value<'db>> {
         if value == Value::None && matches!(spec, TypeSpec::Tensor(_)) {
@@ -500,7 +509,8 @@ impl<'db> Elaborator<'_, 'db> {
             let found = &tensor.ty;
             let shapes = found.shape.compare(&ty.shape, &self.facts);
             if found.elem == ty.elem && shapes == Verdict::Differ {
-                return Err(self.argument_mismatch(callee, param, found, ty, span));
+                let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
+                return Err(self.argument_mismatch(names, found, ty, shown, span));
             }
             return Ok(value);
         }
@@ -509,14 +519,19 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn argument_mismatch(
         &mut self,
-        callee: &str,
-        param: &str,
+        (callee, param): (&str, &str),
         found: &TensorType,
         wanted: &TensorType,
+        shown: &TensorType,
         span: Span,
     ) -> Abort {
         let place = self.place(span);
-        let message = format!("`{param}` of `{callee}` must be {wanted}, but this is {found}");
+        let message = match (found.shape.rank(), wanted.shape.rank()) {
+            (Some(a), Some(b)) if a != b => {
+                format!("`{param}` of `{callee}` must be {shown}, of rank {b}, but this is {found}, of rank {a}")
+            }
+            _ => format!("`{param}` of `{callee}` must be {shown}, but this is {found}"),
+        };
         let code = match (found.shape.rank(), wanted.shape.rank()) {
             (Some(a), Some(b)) if a != b => code::E0304,
             _ => code::E0303,
@@ -528,11 +543,6 @@ impl<'db> Elaborator<'_, 'db> {
         for (a, b) in clash {
             report = report.note(format!("dim {a} is given where {b} is needed"));
             dims.extend([a.clone(), b.clone()]);
-        }
-        if let (Some(a), Some(b)) = (found.shape.rank(), wanted.shape.rank())
-            && a != b
-        {
-            report = report.note(format!("rank {b} is needed, this has rank {a}"));
         }
         report = self.with_origins(report, &dims);
         self.fail(report)
@@ -554,8 +564,10 @@ impl<'db> Elaborator<'_, 'db> {
         let reports = self.reports.len();
         let obligations = self.obligations.len();
         let makes_layers = self.makes_layers && instance.is_none();
+        let compile_time = instance.is_none() && !values.iter().any(|(value, _)| value.has_tensor());
         let result = self.nested(full.item, full.ast, |inner| {
             inner.makes_layers = makes_layers;
+            inner.compile_time = compile_time;
             if let (Some(layer), Some(instance)) = (full.layer, instance) {
                 let layer = full_layer(inner.db, layer);
                 let path = instance.path.clone().unwrap_or_default();

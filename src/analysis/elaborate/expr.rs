@@ -249,7 +249,12 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn undefined(&mut self, op: BinaryOp, left: &Value<'db>, right: &Value<'db>, span: Span) -> Abort {
         let message = format!("`{}` is not defined for {} and {}", symbol(op), left.describe(), right.describe());
-        self.error(code::E0201, message, span, "")
+        let mut report = Report::new(code::E0201, message).at(self.place(span), "");
+        if *left == Value::None || *right == Value::None {
+            report = report
+                .note("a parameter with the default `None` may be left out: use it inside `if x != None { ... }`");
+        }
+        self.fail(report)
     }
 
     fn join_lists(&mut self, left: &Value<'db>, right: &Value<'db>, span: Span) -> Walk<Value<'db>> {
@@ -296,9 +301,7 @@ impl<'db> Elaborator<'_, 'db> {
         let place = self.place(span);
         let mut report = Report::new(code::E0107, format!("{of} has no `{name}`")).at(place, "not found");
         if let Some(best) = best {
-            report = report
-                .note(format!("did you mean `{best}`?"))
-                .fix(format!("use `{best}`"), vec![(place, best.clone())]);
+            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.clone())]);
         }
         self.fail(report)
     }
@@ -422,7 +425,12 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn mismatch(&mut self, value: &Value<'db>, spec: &TypeSpec<'db>, span: Span) -> Abort {
         let message = format!("expected {}, found {}", spec.describe(), value.describe());
-        self.error(code::E0201, message, span, format!("this is {}", value.describe()))
+        let mut report =
+            Report::new(code::E0201, message).at(self.place(span), format!("this is {}", value.describe()));
+        if let (TypeSpec::Int, Value::Number(_)) = (spec, value) {
+            report = report.note("`/` gives a float and `//` an int; `int(...)` cuts off what follows the point");
+        }
+        self.fail(report)
     }
 }
 

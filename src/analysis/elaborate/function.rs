@@ -128,6 +128,12 @@ impl<'db> Elaborator<'_, 'db> {
             self.bind(&param.name.name, value);
         }
         self.declaring = None;
+        let takes_tensors = function.decl.params.iter().any(|param| match self.local(&param.name.name) {
+            Some(super::Binding::Value(value)) => value.has_tensor() || *value == Value::Error,
+            _ => false,
+        });
+        self.compile_time = function.layer.is_none() && !takes_tensors && !function.decl.params.is_empty();
+        self.makes_layers |= self.compile_time;
         self.assume_wheres(&function.decl.wheres)?;
         self.function_result(function)
     }

@@ -141,12 +141,13 @@ impl<'db> Elaborator<'_, 'db> {
             Value::Tuple(items) | Value::List(List::Items(items)) => Some(items.clone()),
             Value::Shape(shape) => Some(shape.known()?.iter().cloned().map(Value::dim).collect()),
             Value::List(List::Repeat { index, count, element }) => {
-                let count = self.facts.normal(count).as_const()?;
+                let count = self.facts.normal(count).as_const().filter(|n| *n <= super::loops::MAX_EXPANDED)?;
                 Some((0..count).map(|i| element_at(index, element, &Dim::constant(i))).collect())
             }
             Value::Range(start, stop) => {
                 let (start, stop) = (self.facts.normal(start).as_const()?, self.facts.normal(stop).as_const()?);
-                Some((start..stop).map(Value::int).collect())
+                let few = stop.saturating_sub(start) <= super::loops::MAX_EXPANDED;
+                few.then(|| (start..stop).map(Value::int).collect())
             }
             _ => None,
         }
@@ -190,6 +191,16 @@ impl<'db> Elaborator<'_, 'db> {
                     shape.dims.push(dim);
                 }
                 Value::Error => return Err(crate::analysis::world::Abort::Reported),
+                Value::Tensor(tensor) if tensor.ty.shape.rank() == Some(0) && tensor.ty.elem.is_int() => {
+                    let source = self.item.text(self.db).get(span.start as usize..span.end as usize).unwrap_or("");
+                    let message = format!("the sizes `{source}` are not known when the program is compiled");
+                    let report = Report::new(code::E0401, message)
+                        .at(self.place(span), format!("holds a tensor {}", tensor.ty))
+                        .note(
+                            "a size is made of hyperparameters, constants and dims; a parameter of type `int` is one",
+                        );
+                    return Err(self.fail(report));
+                }
                 other => {
                     let place = self.place(span);
                     let message = format!("a shape is a list of ints; {} is not one", other.describe());

@@ -10,7 +10,7 @@ use crate::syntax::ast::{ExprId, ExprKind, IndexItem};
 use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
 
 /// A subscript item, evaluated.
-enum Subscript {
+pub enum Subscript {
     /// `:` on this axis.
     All,
     Slice {
@@ -199,7 +199,7 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Value::Shape(Shape::unknown()))
     }
 
-    fn subscripts(&mut self, items: &'db [IndexItem]) -> Walk<Vec<Subscript>> {
+    pub fn subscripts(&mut self, items: &'db [IndexItem]) -> Walk<Vec<Subscript>> {
         let ast = self.ast;
         let mut subscripts = vec![];
         for item in items {
@@ -313,7 +313,7 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Value::Tensor(current))
     }
 
-    fn one(
+    pub fn one(
         &mut self,
         op: &str,
         operands: Vec<TensorValue>,
@@ -328,7 +328,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     /// `start:stop:step` on one axis. Constant negative bounds, and `-e`, count from the end; `::-1` flips.
-    fn slice_axis(
+    pub fn slice_axis(
         &mut self,
         tensor: TensorValue,
         axis: i64,
@@ -363,86 +363,10 @@ impl<'db> Elaborator<'_, 'db> {
             .with("step", Attr::int(step));
         self.one("slice", vec![tensor], attrs, &[span], span)
     }
-
-    /// `x[...] = value`: a functional update. Gives the new tensor.
-    pub fn updated(
-        &mut self,
-        tensor: TensorValue,
-        items: &'db [IndexItem],
-        value: Value<'db>,
-        value_span: Span,
-        span: Span,
-    ) -> Walk<TensorValue> {
-        let subscripts = self.subscripts(items)?;
-        let mut starts = vec![];
-        let mut axis = 0i64;
-        let mut selected = tensor.ty.shape.clone();
-        for subscript in &subscripts {
-            match subscript {
-                Subscript::All => {}
-                Subscript::Slice { start, step: 1, .. } => {
-                    if let Some(start) = start {
-                        starts.push((axis, start.clone()));
-                    }
-                }
-                Subscript::Position(position, _) => starts.push((axis, position.clone())),
-                _ => {
-                    let message = "an update takes positions and slices with step 1";
-                    return Err(self.error(code::E0211, message, span, "not a plain slice"));
-                }
-            }
-            axis += 1;
-        }
-        // The slice's own shape, with positions kept as dims of 1.
-        axis = 0;
-        for subscript in subscripts {
-            let (start, stop, item_span) = match subscript {
-                Subscript::Slice { start, stop, span, .. } => (start, stop, span),
-                Subscript::Position(position, span) => {
-                    let next = position.add(&Dim::constant(1));
-                    let stop = (position.as_const() != Some(-1)).then_some(next);
-                    (Some(position), stop, span)
-                }
-                _ => {
-                    axis += 1;
-                    continue;
-                }
-            };
-            let probe = TensorValue { ty: tensor.ty.with_shape(selected.clone()), value: tensor.value };
-            selected = self.slice_axis(probe, axis, start, stop, 1, item_span)?.ty.shape;
-            axis += 1;
-        }
-        let mut update = self.to_tensor(value, Some(&tensor.ty.elem.clone()), value_span)?;
-        if update.ty.shape != selected {
-            let attrs = Attrs::new().with("shape", Attr::Shape(selected));
-            update = self.broadcast_update(update, attrs, value_span)?;
-        }
-        let mut result = update;
-        if starts.is_empty() {
-            return Ok(result);
-        }
-        // One axis at a time, innermost last: write the slab into the slice of the axes before it.
-        let first = starts.remove(0);
-        if !starts.is_empty() {
-            let message = "an update can select along one axis; use `scatter` for more";
-            return Err(self.error(code::E0211, message, span, "selects along several axes"));
-        }
-        let size = tensor.ty.shape.axis(first.0).ok().map(|index| tensor.ty.shape.dims[index].clone());
-        let start = if is_from_end(&first.1) { size.unwrap_or_default().add(&first.1) } else { first.1 };
-        let elem = Elem::Known(crate::types::DType::Int64);
-        let start = self.to_tensor(Value::dim(start), Some(&elem), span)?;
-        let attrs = Attrs::new().with("axis", Attr::int(first.0));
-        result = self.one("dynamic_update", vec![tensor, result, start], attrs, &[span, value_span, span], span)?;
-        Ok(result)
-    }
-
-    fn broadcast_update(&mut self, update: TensorValue, attrs: Attrs, span: Span) -> Walk<TensorValue> {
-        self.one("broadcast_to", vec![update], attrs, &[span], span)
-    }
 }
 
 /// `-1`, `-n`: a position from the end.
-fn is_from_end(dim: &Dim) -> bool {
+pub fn is_from_end(dim: &Dim) -> bool {
     let mut any = false;
     for (_, coefficient) in dim.terms() {
         if coefficient > 0 {

@@ -94,7 +94,7 @@ impl<'db> Elaborator<'_, 'db> {
                 inner.bind(&param.name.name, value.clone());
                 hypers.push((param.name.name.clone(), value));
             }
-            inner.check_wheres(&layer.decl.name.name, &layer.decl.wheres, caller)?;
+            inner.check_wheres(layer, caller)?;
             Ok(hypers)
         });
         let hypers = result.inspect_err(|_| self.blame_call(reports, span))?;
@@ -191,27 +191,50 @@ impl<'db> Elaborator<'_, 'db> {
         self.conform(arg.value, &spec, arg.span)
     }
 
-    /// `where` facts at a call: proved, refused, or left for when sizes are known.
-    pub fn check_wheres(
-        &mut self,
-        callee: &str,
-        wheres: &[ExprId],
-        caller: (crate::analysis::db::Item<'db>, Span),
-    ) -> Walk<()> {
-        for expr in wheres {
+    /// `where` facts of a layer at a call: proved, refused, or left for when sizes are known.
+    fn check_wheres(&mut self, layer: LayerRef<'db>, caller: (crate::analysis::db::Item<'db>, Span)) -> Walk<()> {
+        for (index, expr) in layer.decl.wheres.iter().enumerate() {
             let Value::Bool(cond) = self.expr(*expr)? else { continue };
             let place = crate::analysis::db::Place { item: caller.0, span: caller.1 };
-            self.check_where(callee, &cond, place)?;
+            let name = &layer.decl.name.name;
+            let reports = self.reports.len();
+            let checked = self.check_where(name, &cond, place, |db| {
+                let full = full_layer(db, layer);
+                source_of(db, full.item, full.ast, full.decl.wheres.get(index).copied())
+            });
+            if checked.is_err() {
+                let values: Vec<String> =
+                    layer.decl.params.iter().filter_map(|p| self.known_value(&p.name.name)).collect();
+                for report in &mut self.reports[reports..] {
+                    report.notes.push(format!("here {}", values.join(", ")));
+                }
+            }
+            checked?;
         }
         Ok(())
     }
 
-    pub fn check_where(&mut self, callee: &str, cond: &Cond, place: crate::analysis::db::Place<'db>) -> Walk<()> {
+    /// `dim = 64`, for a name that stands for a number.
+    fn known_value(&self, name: &str) -> Option<String> {
+        match self.local(name)? {
+            Binding::Value(Value::Number(number)) => Some(format!("{name} = {number}")),
+            _ => None,
+        }
+    }
+
+    /// One `where` fact at a call; `text` gives it as it is written.
+    pub fn check_where(
+        &mut self,
+        callee: &str,
+        cond: &Cond,
+        place: crate::analysis::db::Place<'db>,
+        text: impl FnOnce(&'db dyn salsa::Database) -> String,
+    ) -> Walk<()> {
         match self.truth(cond) {
             Some(true) => Ok(()),
             Some(false) => {
-                let report = Report::new(code::E0403, format!("`{callee}` needs {cond}, which does not hold here"))
-                    .at(place, "required by this call");
+                let message = format!("`{callee}` needs `{}`, which does not hold here", text(self.db));
+                let report = Report::new(code::E0403, message).at(place, "required by this call");
                 Err(self.fail(report))
             }
             None => {
@@ -359,9 +382,7 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let scheme = self.quantize_attribute(&member.attributes)?;
         if let Some(scheme) = &scheme {
-            let span = storage.name.span;
-            let attrs = crate::ops::Attrs::new().with("scheme", crate::ops::Attr::Scheme(scheme.clone()));
-            self.rule(crate::ops::builtin("quantize"), std::slice::from_ref(&ty), &attrs, &[span], span)?;
+            self.check_scheme(scheme, &ty, storage.name.span, &member.attributes)?;
         }
         let assignable = storage.kind == StorageKind::State;
         let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme: scheme.clone(), assignable };
@@ -370,6 +391,22 @@ impl<'db> Elaborator<'_, 'db> {
         let init = storage.init;
         let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, scheme, init };
         Ok(MemberInfo { name, member, kind })
+    }
+
+    /// Reports at the attribute where a scheme does not fit the parameter's type.
+    fn check_scheme(&mut self, scheme: &Scheme, ty: &TensorType, name: Span, attributes: &[Attribute]) -> Walk<()> {
+        let attribute = attributes.iter().find(|a| a.name.name == "quantize").map_or(name, |a| a.span);
+        let attrs = crate::ops::Attrs::new().with("scheme", crate::ops::Attr::Scheme(scheme.clone()));
+        // Stochastic rounding draws when it runs; its seed is supplied then.
+        let seed = TensorType::scalar(DType::Int64);
+        let reports = self.reports.len();
+        self.rule(crate::ops::builtin("quantize"), &[ty.clone(), seed], &attrs, &[name], attribute)
+            .map(|_| ())
+            .inspect_err(|_| {
+                for report in &mut self.reports[reports..] {
+                    report.code = if report.code == code::E0209 { code::E0502 } else { code::E0501 };
+                }
+            })
     }
 
     fn is_present(&mut self, cond: Option<ExprId>, name: &str) -> Walk<bool> {
@@ -519,6 +556,17 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
     }
+}
+
+/// An expression as it is written.
+pub fn source_of<'db>(
+    db: &'db dyn salsa::Database,
+    item: crate::analysis::db::Item<'db>,
+    ast: &ast::Ast,
+    expr: Option<ExprId>,
+) -> String {
+    let span = expr.map(|expr| ast[expr].span).unwrap_or_default();
+    item.text(db).get(span.start as usize..span.end as usize).unwrap_or("").to_string()
 }
 
 /// The type that a default gives to an untyped hyperparameter; `Any` for callables.

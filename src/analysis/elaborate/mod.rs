@@ -15,15 +15,18 @@ pub mod call;
 pub mod control;
 pub mod expr;
 pub mod function;
+pub mod growth;
 pub mod host;
 pub mod index;
 pub mod layer;
+pub mod loops;
 pub mod names;
 pub mod operation;
 pub mod pattern;
 pub mod script;
 pub mod stmt;
 pub mod types;
+pub mod update;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
 use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
@@ -152,6 +155,8 @@ pub struct Elaborator<'w, 'db> {
     pub adopts: bool,
     /// Where the function that was walked returned.
     pub returned: Option<Span>,
+    /// A function on host values is walked: its numbers stay numbers, its loops are expanded.
+    pub compile_time: bool,
     /// The declared result of the function being walked.
     pub result: Option<types::TypeSpec<'db>>,
     /// Names of signature types may introduce dim variables; the ones introduced.
@@ -192,6 +197,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             makes_layers: false,
             adopts: false,
             returned: None,
+            compile_time: false,
             result: None,
             declaring: None,
             context: None,

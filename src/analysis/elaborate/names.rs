@@ -34,6 +34,7 @@ impl<'db> Elaborator<'_, 'db> {
         match modules::scope(db, self.file).get(name) {
             Some(Named::Item(item)) => return self.item_value(*item, name, span),
             Some(Named::Module(file)) => return Ok(Value::Module(*file)),
+            Some(Named::Missing) => return Ok(Value::Error),
             None => {}
         }
         if let Some(item) = modules::implicit(db, name) {
@@ -69,9 +70,7 @@ impl<'db> Elaborator<'_, 'db> {
         let place = self.place(span);
         let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
         if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
-            report = report
-                .note(format!("did you mean `{best}`?"))
-                .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
         } else if let Some(module) = module_that_has(db, name) {
             report = report.note(format!("the standard library has it: `use {module}.{{{name}}}`"));
         }
@@ -94,7 +93,13 @@ impl<'db> Elaborator<'_, 'db> {
         } else {
             let master = self.read_part(&member.path, Part::Value, &member.ty, span);
             let Value::Tensor(master) = master else { return Ok(Value::Error) };
-            self.emit(quantize, vec![master], attrs, &[span], span)?
+            let mut operands = vec![master];
+            if matches!(scheme.kind, crate::quant::SchemeKind::Ternary { stochastic: true, .. })
+                && let Value::Tensor(seed) = self.rng(span)
+            {
+                operands.push(seed);
+            }
+            self.emit(quantize, operands, attrs, &[span, span], span)?
         };
         let operands: Vec<TensorValue> = parts.iter().filter_map(|v| v.as_tensor().cloned()).collect();
         let spans = vec![span; operands.len()];

@@ -7,7 +7,7 @@ use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Span, code, suggest};
 use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
-use crate::types::{DType, Dim, Elem, HostExpr, Tensor, TensorType};
+use crate::types::{Bound, DType, Dim, Elem, HostExpr, Tensor, TensorType};
 
 impl<'db> Elaborator<'_, 'db> {
     /// Runs the rule and hands the instruction to the world.
@@ -100,14 +100,14 @@ impl<'db> Elaborator<'_, 'db> {
         report
     }
 
-    fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
+    pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
         let Some(span) = spans.get(operand) else { return report };
         let text = self.item.text(self.db);
         let source = text.get(span.start as usize..span.end as usize).unwrap_or("");
         let simple = source.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
         let fixed = if simple { format!("{source}{suffix}") } else { format!("({source}){suffix}") };
         let place = self.place(*span);
-        report.note(format!("write `{fixed}`")).fix(format!("write `{fixed}`"), vec![(place, fixed)])
+        report.fix(format!("write `{fixed}`"), vec![(place, fixed)])
     }
 
     /// Calls an operation with evaluated arguments.
@@ -117,7 +117,12 @@ impl<'db> Elaborator<'_, 'db> {
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return Ok(Value::Error);
         }
-        let hint = operand_elem(entry.params, &bound);
+        let hint = match entry.name {
+            // Codes do not say what they stand for; the scales are of the type that was quantised to.
+            "dequantize" => bound.get(1).and_then(Option::as_ref).and_then(|scale| first_elem(&scale.value)),
+            "unpack" => packed_elem(&bound),
+            _ => operand_elem(entry.params, &bound),
+        };
         let mut operands = vec![];
         let mut operand_spans = vec![];
         let mut attrs = Attrs::new();
@@ -155,7 +160,12 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         let mut values = self.emit(op, operands, attrs, &operand_spans, span)?;
-        Ok(if values.len() == 1 { values.swap_remove(0) } else { Value::Tuple(values) })
+        Ok(match values.len() {
+            // How many results there are depends on what is not known here.
+            0 => Value::Error,
+            1 => values.swap_remove(0),
+            _ => Value::Tuple(values),
+        })
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
@@ -210,7 +220,9 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn unknown_argument(&mut self, callee: &str, name: &str, names: &[&str], span: Span) -> Abort {
         let place = self.place(span);
         let mut report = Report::new(code::E0204, format!("`{callee}` has no parameter `{name}`")).at(place, "");
-        if let Some(best) = suggest::closest(name, names.iter().copied()) {
+        // PyTorch's `dim` is `axis` here.
+        let axis = names.iter().copied().find(|known| matches!(name, "dim" | "dims") && known.starts_with("ax"));
+        if let Some(best) = axis.or_else(|| suggest::closest(name, names.iter().copied())) {
             report = report.note(format!("did you mean `{best}`?"));
         }
         report = report.note(format!("its parameters are: {}", names.join(", ")));
@@ -356,7 +368,8 @@ impl<'db> Elaborator<'_, 'db> {
     /// A literal number must be representable.
     fn number_fits(&mut self, number: &HostExpr, elem: &Elem, span: Span) -> Walk<()> {
         let Some(dtype) = elem.known() else {
-            if !number.is_int() && !elem.is_float() {
+            // `num` and `any` may turn out to be a float type; where they do not, the call is refused.
+            if !number.is_int() && matches!(elem, Elem::Var(_, Bound::Int)) {
                 let message = format!("a float does not fit {elem}, which may be an integer type");
                 return Err(self.error(code::E0202, message, span, "a float"));
             }
@@ -408,12 +421,12 @@ impl<'db> Elaborator<'_, 'db> {
             let message = "the rows of this list have different lengths";
             return Err(self.error(code::E0303, message, span, "not a regular array"));
         }
-        let natural = match first_leaf(&value) {
-            Some(Value::Bool(_)) => DType::Bool,
-            _ if numbers.iter().all(HostExpr::is_int) => DType::Int64,
-            _ => DType::Float32,
+        let all_ints = numbers.iter().all(HostExpr::is_int);
+        let elem = hint.cloned().or_else(|| self.context.clone());
+        let elem = match holds_bools(&value) {
+            true => Elem::Known(DType::Bool),
+            false => elem.unwrap_or(Elem::Known(if all_ints { DType::Int64 } else { DType::Float32 })),
         };
-        let elem = hint.cloned().or_else(|| self.context.clone()).unwrap_or(Elem::Known(natural));
         let mut values = vec![];
         for number in &numbers {
             self.number_fits(number, &elem, span)?;
@@ -468,12 +481,13 @@ impl<'db> Elaborator<'_, 'db> {
     }
 }
 
-/// The first value in nested lists that is not a list.
-fn first_leaf<'v, 'db>(value: &'v Value<'db>) -> Option<&'v Value<'db>> {
+/// Whether the innermost elements of nested lists are bools.
+fn holds_bools(value: &Value<'_>) -> bool {
     match value {
-        Value::List(List::Items(items)) | Value::Tuple(items) => items.first().and_then(first_leaf),
-        Value::List(List::Repeat { element, .. }) => first_leaf(element),
-        other => Some(other),
+        Value::Bool(_) => true,
+        Value::List(List::Items(items)) | Value::Tuple(items) => items.first().is_some_and(holds_bools),
+        Value::List(List::Repeat { element, .. }) => holds_bools(element),
+        _ => false,
     }
 }
 
@@ -497,6 +511,17 @@ fn operand_elem(params: &[Param], args: &[Option<CallArg<'_>>]) -> Option<Elem> 
         found.get_or_insert(elem);
     }
     found.filter(|_| params.iter().all(|p| p.name != "cond"))
+}
+
+/// The element type of the codes in a packed format, `format` being the second parameter.
+fn packed_elem(args: &[Option<CallArg<'_>>]) -> Option<Elem> {
+    let Value::Str(format) = &args.get(1)?.as_ref()?.value else { return None };
+    let dtype = match format.as_str() {
+        "int4" => DType::Int4,
+        "int8" => DType::Int8,
+        _ => DType::Trit,
+    };
+    Some(Elem::Known(dtype))
 }
 
 fn first_elem(value: &Value<'_>) -> Option<Elem> {

@@ -183,6 +183,9 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn assign_name(&mut self, name: &str, value: Value<'db>, span: Span, value_span: Span) -> Walk<()> {
+        if self.layer.is_some() && !self.scopes.iter().skip(1).any(|scope| scope.contains_key(name)) {
+            self.refuse_fixed(name, span)?;
+        }
         match self.local(name).cloned() {
             Some(Binding::Value(old)) => {
                 // Numbers assigned to a tensor stay tensors of its type.
@@ -231,6 +234,18 @@ impl<'db> Elaborator<'_, 'db> {
                 Err(self.fail(report))
             }
         }
+    }
+
+    /// Hyperparameters and `let` members keep the values that the instance was made with.
+    fn refuse_fixed(&mut self, name: &str, span: Span) -> Walk<()> {
+        let Some(Binding::Value(_)) = self.local(name) else { return Ok(()) };
+        let is_hyper = self.instance.as_ref().is_some_and(|instance| instance.hyper(name).is_some());
+        let what = if is_hyper { "hyperparameter" } else { "member" };
+        let place = self.place(span);
+        let report = Report::new(code::E0211, format!("`{name}` is a {what} and cannot be assigned"))
+            .at(place, "fixed when the instance is made")
+            .note(format!("declare a variable of another name, as in `let new_{name} = ...`, or a `state` member"));
+        Err(self.fail(report))
     }
 
     /// Rebinds a name in the scope that holds it.
@@ -359,15 +374,18 @@ impl<'db> Elaborator<'_, 'db> {
             _ => found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev()).collect(),
         };
         let clash: Vec<_> = pairs.iter().filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
-        let mut dims = vec![];
-        for (a, b) in &clash {
-            report = report.note(format!("dims {a} and {b} are not provably equal"));
-            dims.extend([(*a).clone(), (*b).clone()]);
-        }
+        let dims: Vec<_> = clash.iter().flat_map(|(a, b)| [(*a).clone(), (*b).clone()]).collect();
         let swapped =
             clash.len() == 2 && self.facts.equal(clash[0].0, clash[1].1) && self.facts.equal(clash[1].0, clash[0].1);
         if swapped {
             report = report.note("the two axes are swapped: a transpose is missing");
+            if found.shape.rank() == Some(2) {
+                report = self.with_suffix(report, &[span], 0, ".T");
+            }
+        } else {
+            for (a, b) in &clash {
+                report = report.note(format!("dims {a} and {b} are not provably equal"));
+            }
         }
         report = self.with_origins(report, &dims);
         self.fail(report)

@@ -6,7 +6,7 @@ use crate::analysis::modules::{self, Named};
 use crate::analysis::value::{LayerRef, Value};
 use crate::analysis::world::{Abort, Walk};
 use crate::base::{Span, code, suggest};
-use crate::syntax::ast::{DimItem, ExprId, ExprKind, Ident, ItemKind, TypeId, TypeKind};
+use crate::syntax::ast::{DimItem, ExprId, ExprKind, Ident, ItemKind, MemberKind, TypeId, TypeKind};
 use crate::types::{Bound, DType, Dim, Elem, Shape, Symbol, TensorType};
 
 /// What a type expression says.
@@ -49,6 +49,9 @@ impl TypeSpec<'_> {
         }
     }
 }
+
+/// Aliases of aliases nest this deep at most.
+const MAX_TYPE_DEPTH: u32 = 100;
 
 const HOST_TYPES: &[&str] = &["int", "float", "str", "dtype", "scheme", "init"];
 
@@ -96,6 +99,9 @@ impl<'db> Elaborator<'_, 'db> {
         if let Some(dtype) = DType::parse(name) {
             return Ok(TypeSpec::Tensor(TensorType::scalar(dtype)));
         }
+        if let Some(spec) = self.own_alias(name) {
+            return spec;
+        }
         let named = modules::scope(self.db, self.file).get(name).copied();
         let named = named.or_else(|| modules::implicit(self.db, name).map(Named::Item));
         if let Some(layer) = self.local(name).and_then(|binding| match binding {
@@ -106,8 +112,28 @@ impl<'db> Elaborator<'_, 'db> {
         }
         match named {
             Some(Named::Item(item)) => self.item_type(item, name, span),
+            Some(Named::Missing) => Err(Abort::Reported),
             _ => Err(self.unknown_type(name, span)),
         }
+    }
+
+    /// A `type` declared in the layer being walked; its dim variables are the user's.
+    fn own_alias(&mut self, name: &str) -> Option<Walk<TypeSpec<'db>>> {
+        let layer = self.layer?;
+        let ty = layer.decl.members.iter().find_map(|member| match &member.kind {
+            MemberKind::TypeAlias { name: own, ty } if own.name == name => Some(*ty),
+            _ => None,
+        })?;
+        if self.depth >= MAX_TYPE_DEPTH {
+            let span = layer.ast[ty].span;
+            return Some(Err(self.error(code::E0404, format!("the type `{name}` has no end"), span, "")));
+        }
+        let outer = std::mem::replace(&mut self.ast, layer.ast);
+        self.depth += 1;
+        let spec = self.resolve_type(ty);
+        self.depth -= 1;
+        self.ast = outer;
+        Some(spec)
     }
 
     fn dotted_type(&mut self, path: &[Ident], span: Span) -> Walk<TypeSpec<'db>> {
@@ -154,9 +180,7 @@ impl<'db> Elaborator<'_, 'db> {
         let place = self.place(span);
         let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
         if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
-            report = report
-                .note(format!("did you mean `{best}`?"))
-                .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
         }
         self.fail(report)
     }
@@ -231,10 +255,7 @@ impl<'db> Elaborator<'_, 'db> {
         let span = self.span(expr);
         let ast = self.ast;
         self.declare_dims(expr)?;
-        if let ExprKind::Name(name) = &ast[expr].kind
-            && self.local(name).is_none()
-            && !self.is_global(name)
-        {
+        if let Some((name, span)) = self.unresolved_dim(ast, expr) {
             return Err(self.unknown_dim(name, span));
         }
         let value = self.expr(expr)?;
@@ -246,6 +267,21 @@ impl<'db> Elaborator<'_, 'db> {
                 let message = format!("a dim must be an int, not {}", other.describe());
                 Err(self.error(code::E0201, message, span, "not an int"))
             }
+        }
+    }
+
+    /// A name in a dim's arithmetic that stands for nothing.
+    fn unresolved_dim(&self, ast: &'db crate::syntax::ast::Ast, expr: ExprId) -> Option<(&'db str, Span)> {
+        match &ast[expr].kind {
+            ExprKind::Name(name) => {
+                let known = self.local(name).is_some() || self.is_global(name);
+                (!known).then_some((name.as_str(), ast[expr].span))
+            }
+            ExprKind::Binary { lhs, rhs, .. } => {
+                self.unresolved_dim(ast, *lhs).or_else(|| self.unresolved_dim(ast, *rhs))
+            }
+            ExprKind::Unary { operand, .. } => self.unresolved_dim(ast, *operand),
+            _ => None,
         }
     }
 
@@ -293,9 +329,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut report = Report::new(code::E0307, format!("unknown dim `{name}`")).at(place, "not found here");
         match suggest::closest(name, candidates.iter().map(String::as_str)) {
             Some(best) => {
-                report = report
-                    .note(format!("did you mean `{best}`?"))
-                    .fix(format!("use `{best}`"), vec![(place, best.to_string())]);
+                report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
             }
             None => {
                 report = report.note(

@@ -1,0 +1,157 @@
+//! Dims that a loop changes, solved as expressions in its index.
+//!
+//! In `for layer in layers { y = concat([y, layer(y)], axis=1) }` the second dim of `y` grows by the same
+//! amount each turn. The body is walked once with `?` for the dims of what it carries, which shows the step;
+//! from it follows `d + i * step` (or `d * factor ** i`), with which the body is walked again as a proof.
+
+use crate::analysis::elaborate::loops::{Counted, Turn};
+use crate::analysis::elaborate::{Binding, Elaborator};
+use crate::analysis::value::{TensorValue, Value};
+use crate::analysis::world::{Abort, Walk};
+use crate::base::Span;
+use crate::types::dim::Atom;
+use crate::types::{Dim, TensorType, Verdict};
+
+/// A dim before the turn with the loop's index.
+enum Growth {
+    Constant,
+    /// Added each turn.
+    Step(Dim),
+    /// Multiplied each turn.
+    Factor(Dim),
+    Unsolved,
+}
+
+impl<'w, 'db> Elaborator<'w, 'db> {
+    /// Walks a loop whose carried tensors change their shape. `false` if nothing could be found out: then
+    /// nothing was changed either.
+    pub fn grown(
+        &mut self,
+        counted: &Counted<'db>,
+        names: &[String],
+        span: Span,
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<bool> {
+        let snapshot = self.snapshot();
+        let before: Vec<TensorType> = self.carried(names, span)?.into_iter().map(|t| t.ty).collect();
+        let open: Vec<TensorType> = before.iter().map(|ty| ty.with_shape(ty.shape.map_dims(|_| Dim::zero()))).collect();
+        let open: Vec<TensorType> = open.into_iter().map(|ty| self.with_fresh_dims(ty)).collect();
+        let after = self.turn(counted, names, &open, span, walk);
+        self.restore(snapshot);
+        let after = match after {
+            Ok(after) => after,
+            Err(Abort::Reported) => return Ok(false),
+            Err(demand) => return Err(demand),
+        };
+        let same_form = |(a, b): (&TensorType, &TensorType)| {
+            a.elem == b.elem && a.shape.dims.len() == b.shape.dims.len() && a.shape.pack == b.shape.pack
+        };
+        if !open.iter().zip(&after).all(same_form) {
+            return Ok(false);
+        }
+        let mut growths: Vec<Vec<Growth>> = vec![];
+        for (open, after) in open.iter().zip(&after) {
+            let pairs = open.shape.dims.iter().zip(&after.shape.dims);
+            growths.push(pairs.map(|(open, after)| self.growth(counted, open, after)).collect());
+        }
+        if growths.iter().flatten().all(|growth| matches!(growth, Growth::Constant)) {
+            return Ok(false);
+        }
+        let index = Dim::symbol(counted.index.as_str());
+        let now = self.types_at(&before, &growths, counted, &index);
+        let next = self.types_at(&before, &growths, counted, &index.add(&Dim::constant(1)));
+        let snapshot = self.snapshot();
+        let after = self.turn(counted, names, &now, span, walk)?;
+        let reports = self.reports.split_off(snapshot.reports);
+        self.restore(snapshot);
+        self.reports.extend(reports);
+        let proved = after.iter().zip(&next).all(|(a, b)| a.shape.compare(&b.shape, &self.facts) != Verdict::Differ);
+        if !proved {
+            return Ok(false);
+        }
+        let last = self.types_at(&before, &growths, counted, &counted.stop);
+        for (name, ty) in names.iter().zip(last) {
+            self.retype(name, ty);
+        }
+        Ok(true)
+    }
+
+    /// One turn with these types before it; gives those after it.
+    fn turn(
+        &mut self,
+        counted: &Counted<'db>,
+        names: &[String],
+        types: &[TensorType],
+        span: Span,
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<Vec<TensorType>> {
+        for (name, ty) in names.iter().zip(types) {
+            self.retype(name, ty.clone());
+        }
+        self.assume_in_range(counted);
+        self.with_index(&counted.index, false, |inner| walk(inner))?;
+        Ok(self.carried(names, span)?.into_iter().map(|t| t.ty).collect())
+    }
+
+    fn retype(&mut self, name: &str, ty: TensorType) {
+        let value = match self.local(name) {
+            Some(Binding::Value(Value::Tensor(tensor))) => tensor.value,
+            _ => crate::analysis::value::ValueRef(u32::MAX),
+        };
+        self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
+    }
+
+    fn with_fresh_dims(&mut self, ty: TensorType) -> TensorType {
+        let mut shape = ty.shape.clone();
+        for dim in &mut shape.dims {
+            *dim = self.fresh_dim();
+        }
+        ty.with_shape(shape)
+    }
+
+    fn growth(&self, counted: &Counted<'db>, open: &Dim, after: &Dim) -> Growth {
+        let step = self.facts.normal(&after.sub(open));
+        if step == Dim::zero() {
+            return Growth::Constant;
+        }
+        let fixed = |dim: &Dim| !dim.has_unknown() && !dim.symbols().contains(&counted.index);
+        if fixed(&step) {
+            return Growth::Step(step);
+        }
+        let at = |value: i64| {
+            after.substitute(&|atom: &Atom| (Dim::atom(atom.clone()) == *open).then(|| Dim::constant(value)))
+        };
+        let factor = at(1);
+        if at(0) == Dim::zero() && fixed(&factor) && factor.mul(open) == *after {
+            return Growth::Factor(factor);
+        }
+        Growth::Unsolved
+    }
+
+    fn types_at(
+        &mut self,
+        before: &[TensorType],
+        growths: &[Vec<Growth>],
+        counted: &Counted<'db>,
+        index: &Dim,
+    ) -> Vec<TensorType> {
+        let turns = index.sub(&counted.start);
+        let mut types = vec![];
+        for (ty, growths) in before.iter().zip(growths) {
+            let mut shape = ty.shape.clone();
+            for (dim, growth) in shape.dims.iter_mut().zip(growths) {
+                *dim = match growth {
+                    Growth::Constant => dim.clone(),
+                    Growth::Step(step) => dim.add(&step.mul(&turns)),
+                    Growth::Factor(factor) => match factor.pow(&turns) {
+                        Some(power) => dim.mul(&power),
+                        None => self.fresh_dim(),
+                    },
+                    Growth::Unsolved => self.fresh_dim(),
+                };
+            }
+            types.push(ty.with_shape(shape));
+        }
+        types
+    }
+}

@@ -1,0 +1,357 @@
+//! Loops: regions where they can be, expanded where something must know the index.
+
+use crate::analysis::elaborate::control::{Condition, assigned_names, returns};
+use crate::analysis::elaborate::host::element_at;
+use crate::analysis::elaborate::stmt::Flow;
+use crate::analysis::elaborate::{Binding, Elaborator};
+use crate::analysis::value::{List, TensorValue, Value};
+use crate::analysis::world::{Abort, Structured, Walk};
+use crate::base::{Span, code};
+use crate::syntax::ast::{Block, ExprId, Pattern};
+use crate::types::{DType, Dim, Symbol, TensorType, Verdict};
+
+/// A loop that need not be expanded: its index, bounds, and the element at the index.
+pub struct Counted<'db> {
+    pub index: Symbol,
+    pub start: Dim,
+    pub stop: Dim,
+    pub item: Value<'db>,
+}
+
+/// One turn of a loop.
+pub type Turn<'t, 'w, 'db> = dyn FnMut(&mut Elaborator<'w, 'db>) -> Walk<()> + 't;
+
+/// Turns of a `for`, or elements of a repeated list, that are looked at one by one.
+pub const MAX_EXPANDED: i64 = 10_000;
+
+/// Turns of a `while` that is resolved at compile time.
+const MAX_STATIC_TURNS: usize = 10_000;
+
+impl<'w, 'db> Elaborator<'w, 'db> {
+    pub fn for_stmt(&mut self, pattern: &'db Pattern, iter: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
+        let iterable = self.expr(iter)?;
+        let iter_span = self.span(iter);
+        if matches!(iterable, Value::Error) {
+            return Err(Abort::Reported);
+        }
+        let hint = match pattern {
+            Pattern::Name(name) if matches!(iterable, Value::Range(..)) => &name.name,
+            _ => "i",
+        };
+        if let Some(counted) = self.counted(&iterable, hint)
+            && !returns(body)
+        {
+            let names = self.carried_names(body);
+            let done = self.rolled(&counted, &names, span, &mut |walk| {
+                walk.scoped(|walk| {
+                    walk.bind_pattern(pattern, counted.item.clone(), iter_span)?;
+                    walk.block(body, None).map(|_| ())
+                })
+            })?;
+            if done {
+                return Ok(Flow::Next);
+            }
+        }
+        let Some(items) = self.iterate(&iterable, iter_span)? else {
+            let names = self.carried_names(body);
+            self.forget(&names);
+            return Ok(Flow::Next);
+        };
+        for item in items {
+            let flow = self.scoped(|walk| {
+                walk.bind_pattern(pattern, item, iter_span)?;
+                walk.block(body, None)
+            })?;
+            if let Flow::Return(..) = flow {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    /// After a loop whose turns are not known: an int is some int, a tensor has some shape, and of
+    /// everything else nothing is known.
+    fn forget(&mut self, names: &[String]) {
+        for name in names {
+            let value = match self.local(name).cloned() {
+                Some(Binding::Value(Value::Number(number))) if number.is_int() => Value::dim(self.fresh_dim()),
+                Some(Binding::Value(Value::Tensor(tensor))) => {
+                    let ty = tensor.ty.with_shape(crate::types::Shape::unknown());
+                    Value::Tensor(TensorValue { ty, value: tensor.value })
+                }
+                _ => Value::Error,
+            };
+            self.assign_local(name, value);
+        }
+    }
+
+    fn carried_names(&self, body: &'db Block) -> Vec<String> {
+        let mut names = assigned_names(self.ast, body);
+        names.sort();
+        names.dedup();
+        names.retain(|name| matches!(self.local(name), Some(Binding::Value(_))));
+        names
+    }
+
+    /// Tries a loop as one region. `false` if it must be expanded: something needs the index, or what it
+    /// carries changes its type.
+    pub fn rolled(
+        &mut self,
+        counted: &Counted<'db>,
+        names: &[String],
+        span: Span,
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<bool> {
+        let can_expand =
+            self.world.specialises() || self.facts.normal(&counted.stop.sub(&counted.start)).as_const().is_some();
+        let is_number = |name: &String| matches!(self.local(name), Some(Binding::Value(Value::Number(_))));
+        if self.compile_time && names.iter().any(is_number) {
+            if !can_expand {
+                self.forget(names);
+            }
+            return Ok(!can_expand);
+        }
+        let snapshot = self.snapshot();
+        let outcome = self.try_rolled(counted, names, can_expand, span, walk);
+        match outcome {
+            Ok(true) => return Ok(true),
+            Err(Abort::Demand(symbols)) if symbols.contains(&counted.index) => {
+                self.restore(snapshot);
+                return Ok(false);
+            }
+            Err(demand @ Abort::Demand(_)) => return Err(demand),
+            Err(Abort::Reported) if names.is_empty() => return Err(Abort::Reported),
+            Ok(false) | Err(Abort::Reported) => {}
+        }
+        // What is carried does not keep its type, or could not be used as it was: see whether expanding the
+        // loop or following its dims helps.
+        let reports = self.reports.split_off(snapshot.reports);
+        self.restore(snapshot);
+        if can_expand {
+            return Ok(false);
+        }
+        if names.iter().all(|name| self.is_carriable(name)) && self.grown(counted, names, span, walk)? {
+            return Ok(true);
+        }
+        if outcome == Err(Abort::Reported) {
+            self.reports.extend(reports);
+            return Err(Abort::Reported);
+        }
+        // A definition on its own: after such a loop the shapes are checked at instantiation.
+        self.forget(names);
+        Ok(true)
+    }
+
+    /// Tensors and numbers go from turn to turn; lists and the like do not.
+    fn is_carriable(&self, name: &str) -> bool {
+        matches!(self.local(name), Some(Binding::Value(Value::Tensor(_) | Value::Number(_) | Value::Error)))
+    }
+
+    /// The index is one of the loop's.
+    pub fn assume_in_range(&mut self, counted: &Counted<'db>) {
+        let index = Dim::symbol(counted.index.as_str());
+        self.facts.assume_at_least(&index, &counted.start);
+        self.facts.assume_at_least(&counted.stop.sub(&Dim::constant(1)), &index);
+    }
+
+    fn try_rolled(
+        &mut self,
+        counted: &Counted<'db>,
+        names: &[String],
+        can_expand: bool,
+        span: Span,
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<bool> {
+        if !names.iter().all(|name| self.is_carriable(name)) {
+            return Ok(false);
+        }
+        let before = self.carried(names, span)?;
+        let start = self.to_tensor(Value::dim(counted.start.clone()), Some(&DType::Int64.into()), span)?;
+        let stop = self.to_tensor(Value::dim(counted.stop.clone()), Some(&DType::Int64.into()), span)?;
+        let mut params = vec![TensorType::scalar(DType::Int64)];
+        params.extend(before.iter().map(|t| t.ty.clone()));
+        let refs = self.world.open(&params);
+        for ((name, tensor), value) in names.iter().zip(&before).zip(&refs[1..]) {
+            self.world.name(*value, name);
+            self.assign_local(name, Value::Tensor(TensorValue { ty: tensor.ty.clone(), value: *value }));
+        }
+        self.assume_in_range(counted);
+        let outcome =
+            self.with_index(&counted.index, can_expand, |inner| walk(inner)).and_then(|()| self.carried(names, span));
+        let place = self.place(span);
+        let after = match outcome {
+            Ok(after) => after,
+            Err(abort) => {
+                self.world.close(&[], place);
+                return Err(abort);
+            }
+        };
+        let values: Vec<_> = after.iter().map(|t| t.value).collect();
+        self.world.close(&values, place);
+        let same = before
+            .iter()
+            .zip(&after)
+            .all(|(a, b)| a.ty.elem == b.ty.elem && a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Equal);
+        if !same {
+            return Ok(false);
+        }
+        let mut operands = vec![start.value, stop.value];
+        operands.extend(before.iter().map(|t| t.value));
+        let types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
+        let kind = Structured::For { index: counted.index.clone() };
+        let results = self.world.structured(kind, &operands, &types, place);
+        for ((name, ty), value) in names.iter().zip(types).zip(results) {
+            self.world.name(value, name);
+            self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
+        }
+        Ok(true)
+    }
+
+    /// Walks with an index in scope that something may ask to expand.
+    pub fn with_index<T>(
+        &mut self,
+        index: &Symbol,
+        expandable: bool,
+        walk: impl FnOnce(&mut Self) -> Walk<T>,
+    ) -> Walk<T> {
+        if expandable {
+            self.expandable.push(index.clone());
+        }
+        let result = walk(self);
+        if expandable {
+            self.expandable.retain(|symbol| symbol != index);
+        }
+        result
+    }
+
+    /// The iterable as a counted loop.
+    pub fn counted(&mut self, iterable: &Value<'db>, hint: &str) -> Option<Counted<'db>> {
+        match iterable {
+            Value::Range(start, stop) => {
+                let index = self.fresh_index(hint);
+                let item = Value::dim(Dim::symbol(index.as_str()));
+                Some(Counted { index, start: start.clone(), stop: stop.clone(), item })
+            }
+            Value::List(List::Repeat { index, count, element }) => {
+                let fresh = self.fresh_index(hint);
+                let item = element_at(index, element, &Dim::symbol(fresh.as_str()));
+                Some(Counted { index: fresh, start: Dim::zero(), stop: count.clone(), item })
+            }
+            _ => None,
+        }
+    }
+
+    /// The iterable as a list of like elements: index from 0, count, element.
+    pub fn repeated(&mut self, iterable: &Value<'db>) -> Option<(Symbol, Dim, Value<'db>)> {
+        let Counted { index, start, stop, item } = self.counted(iterable, "i")?;
+        let shifted = start.add(&Dim::symbol(index.as_str()));
+        let item = if start == Dim::zero() { item } else { element_at(&index, &item, &shifted) };
+        Some((index, stop.sub(&start), item))
+    }
+
+    /// The elements one by one; `None` if their number is not known in this definition.
+    pub fn iterate(&mut self, iterable: &Value<'db>, span: Span) -> Walk<Option<Vec<Value<'db>>>> {
+        let count = match iterable {
+            Value::Range(start, stop) => Some(stop.sub(start)),
+            Value::List(List::Repeat { count, .. }) => Some(count.clone()),
+            _ => None,
+        };
+        if let Some(count) = count {
+            match self.known_int(&count)? {
+                None => return Ok(None),
+                Some(turns) if turns > MAX_EXPANDED => {
+                    let message = format!("{turns} turns are too many to expand at compile time");
+                    let place = self.place(span);
+                    let report = crate::analysis::db::Report::new(code::E0404, message)
+                        .at(place, format!("at most {MAX_EXPANDED} turns can be expanded"))
+                        .note("a loop stays a loop if what it assigns keeps its type and nothing in it needs the index at compile time");
+                    return Err(self.fail(report));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Value::Range(start, _) = iterable {
+            self.known_int(&start.clone())?;
+        }
+        match (self.as_items(iterable), iterable) {
+            (Some(items), _) => Ok(Some(items)),
+            (None, Value::Opaque(_) | Value::Error | Value::Range(..) | Value::Shape(_)) => Ok(None),
+            (None, Value::Tensor(tensor)) => {
+                let message = format!("a tensor {} cannot be iterated", tensor.ty);
+                let place = self.place(span);
+                let report = crate::analysis::db::Report::new(code::E0201, message)
+                    .at(place, "a tensor")
+                    .note("loop over its positions: `for i in 0..x.shape[0]`");
+                Err(self.fail(report))
+            }
+            (None, other) => {
+                let message = format!("{} cannot be iterated", other.describe());
+                Err(self.error(code::E0201, message, span, ""))
+            }
+        }
+    }
+
+    pub fn while_stmt(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
+        for _ in 0..MAX_STATIC_TURNS {
+            let mark = self.world.mark();
+            match self.condition(cond)? {
+                Some(Condition::Static(false)) => return Ok(Flow::Next),
+                Some(Condition::Static(true)) => {
+                    if let flow @ Flow::Return(..) = self.block(body, None)? {
+                        return Ok(flow);
+                    }
+                }
+                Some(Condition::Tensor(_)) => {
+                    self.world.rollback(mark);
+                    return self.tensor_while(cond, body, span);
+                }
+                None => return Err(Abort::Reported),
+            }
+        }
+        Err(self.error(code::E0404, "this loop does not end at compile time", span, "too many turns"))
+    }
+
+    fn tensor_while(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
+        if returns(body) {
+            let message = "a `while` over tensors cannot return from inside";
+            return Err(self.error(code::E0210, message, span, "returns in here"));
+        }
+        let names = self.carried_names(body);
+        let before = self.carried(&names, span)?;
+        let types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
+        let place = self.place(span);
+        let bind = |walk: &mut Self| {
+            let refs = walk.world.open(&types);
+            for ((name, ty), value) in names.iter().zip(&types).zip(refs) {
+                walk.world.name(value, name);
+                walk.assign_local(name, Value::Tensor(TensorValue { ty: ty.clone(), value }));
+            }
+        };
+        bind(self);
+        match self.condition(cond)? {
+            Some(Condition::Tensor(cond)) => self.world.close(&[cond.value], place),
+            _ => {
+                let message = "the condition must depend on what the loop changes";
+                return Err(self.error(code::E0401, message, span, ""));
+            }
+        }
+        bind(self);
+        self.block(body, None)?;
+        let after = self.carried(&names, span)?;
+        let values: Vec<_> = after.iter().map(|t| t.value).collect();
+        self.world.close(&values, place);
+        for ((name, a), b) in names.iter().zip(&before).zip(&after) {
+            if a.ty.elem != b.ty.elem || a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Differ {
+                let message = format!("`{name}` is {} before a turn of this loop and {} after it", a.ty, b.ty);
+                return Err(self.error(code::E0308, message, span, "its type must stay the same"));
+            }
+        }
+        let operands: Vec<_> = before.iter().map(|t| t.value).collect();
+        let results = self.world.structured(Structured::While, &operands, &types, place);
+        for ((name, ty), value) in names.iter().zip(types).zip(results) {
+            self.world.name(value, name);
+            self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
+        }
+        Ok(Flow::Next)
+    }
+}

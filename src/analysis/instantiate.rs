@@ -1,0 +1,130 @@
+//! Top-level instances, checked with the values they were made with.
+//!
+//! A definition is checked with its hyperparameters open, which leaves some questions: whether an `assert`
+//! on them holds, whether a slice ends inside its tensor. `let net = Net(dim=3)` answers them. The layer and
+//! its sublayers are walked again with the values given; what is wrong is shown with the `let`.
+
+use crate::analysis::check::{Checked, cases, check};
+use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::elaborate::layer::MemberInfoKind;
+use crate::analysis::elaborate::names::{full_layer, methods};
+use crate::analysis::elaborate::{Binding, Elaborator};
+use crate::analysis::value::{FnRef, Instance, List, Step, Value};
+use crate::analysis::world::{Discard, Walk};
+use crate::syntax::ast::{ItemKind, Let, Pattern};
+use crate::syntax::items::RawKind;
+
+/// Instances walked for one file at most.
+const MAX_INSTANCES: usize = 200;
+
+/// What is wrong with the instances that the `let`s of a file make.
+#[salsa::tracked]
+pub fn check_instances<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Report<'db>> {
+    let mut pass = Pass { db, seen: vec![], reports: vec![] };
+    for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Let) {
+        let ast = &parse_item(db, *item).ast;
+        let ItemKind::Let(binding) = &ast.item.kind else { continue };
+        if check(db, *item).reports.is_empty() {
+            pass.item(*item, binding);
+        }
+    }
+    pass.reports
+}
+
+struct Pass<'db> {
+    db: &'db dyn salsa::Database,
+    seen: Vec<Instance<'db>>,
+    reports: Vec<Report<'db>>,
+}
+
+impl<'db> Pass<'db> {
+    fn item(&mut self, item: Item<'db>, binding: &'db Let) {
+        let Pattern::Name(name) = &binding.pattern else { return };
+        let mut world = Discard::default();
+        let mut walk = Elaborator::new(self.db, &mut world, item, &parse_item(self.db, item).ast);
+        walk.makes_layers = true;
+        walk.adopts = true;
+        if walk.let_stmt(binding).is_err() {
+            return;
+        }
+        let mut found = vec![];
+        if let Some(Binding::Value(value)) = walk.local(&name.name) {
+            instances(value, &mut found);
+        }
+        for instance in found {
+            self.instance(instance, Place { item, span: name.span });
+        }
+    }
+
+    fn instance(&mut self, mut instance: Instance<'db>, place: Place<'db>) {
+        instance.path = Some(Vec::<Step>::new());
+        let known = instance.hypers.iter().all(|(_, value)| is_known(value));
+        if !known || self.seen.contains(&instance) || self.seen.len() >= MAX_INSTANCES {
+            return;
+        }
+        self.seen.push(instance.clone());
+        let db = self.db;
+        let layer = full_layer(db, instance.layer);
+        // What is wrong with the definition itself is told there.
+        if !check(db, layer.item).reports.is_empty() {
+            return;
+        }
+        let mut checked = Checked { reports: vec![], inferred: vec![] };
+        let mut parts = vec![];
+        cases(db, layer.item, layer.ast, &mut checked, |walk| {
+            for info in enter(walk, &instance)? {
+                if let MemberInfoKind::Value(value) = info {
+                    instances(&value, &mut parts);
+                }
+            }
+            Ok(())
+        });
+        let members_are_fine = checked.reports.is_empty();
+        for method in methods(layer).filter(|_| members_are_fine) {
+            cases(db, layer.item, layer.ast, &mut checked, |walk| run(walk, &instance, method));
+        }
+        for report in checked.reports {
+            let report = report.also(place, "in an instance that is made here");
+            if !self.reports.iter().any(|known| known.code == report.code && known.message == report.message) {
+                self.reports.push(report);
+            }
+        }
+        for part in parts {
+            self.instance(part, place);
+        }
+    }
+}
+
+fn enter<'db>(walk: &mut Elaborator<'_, 'db>, instance: &Instance<'db>) -> Walk<Vec<MemberInfoKind<'db>>> {
+    let layer = full_layer(walk.db, instance.layer);
+    walk.enter_layer(layer, instance.clone());
+    walk.assume_wheres(&layer.decl.wheres)?;
+    Ok(walk.members(layer, &[])?.into_iter().map(|info| info.kind).collect())
+}
+
+fn run<'db>(walk: &mut Elaborator<'_, 'db>, instance: &Instance<'db>, method: FnRef<'db>) -> Walk<()> {
+    enter(walk, instance)?;
+    walk.definition(method).map(|_| ())
+}
+
+/// The instances in a value.
+fn instances<'db>(value: &Value<'db>, found: &mut Vec<Instance<'db>>) {
+    match value {
+        Value::Instance(instance) => found.push((**instance).clone()),
+        Value::Tuple(items) | Value::List(List::Items(items)) => {
+            items.iter().for_each(|item| instances(item, found));
+        }
+        Value::List(List::Repeat { element, .. }) => instances(element, found),
+        _ => {}
+    }
+}
+
+/// Whether nothing in it is open.
+fn is_known(value: &Value<'_>) -> bool {
+    match value {
+        Value::Error | Value::Opaque(_) | Value::Tensor(_) => false,
+        Value::Bool(cond) => matches!(cond, crate::analysis::value::Cond::Known(_)),
+        Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().all(is_known),
+        value => value.symbols().is_empty(),
+    }
+}
