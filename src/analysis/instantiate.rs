@@ -6,6 +6,7 @@
 
 use crate::analysis::check::{Checked, cases, check};
 use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::layer::MemberInfoKind;
 use crate::analysis::elaborate::names::{full_layer, methods};
 use crate::analysis::elaborate::{Binding, Elaborator};
@@ -13,6 +14,7 @@ use crate::analysis::value::{FnRef, Instance, List, Step, Value};
 use crate::analysis::world::{Discard, Walk};
 use crate::syntax::ast::{ItemKind, Let, Pattern};
 use crate::syntax::items::RawKind;
+use crate::types::Dim;
 
 /// Instances walked for one file at most.
 const MAX_INSTANCES: usize = 200;
@@ -114,7 +116,14 @@ fn instances<'db>(value: &Value<'db>, found: &mut Vec<Instance<'db>>) {
         Value::Tuple(items) | Value::List(List::Items(items)) => {
             items.iter().for_each(|item| instances(item, found));
         }
-        Value::List(List::Repeat { element, .. }) => instances(element, found),
+        Value::List(List::Repeat { index, count, element }) => match count.as_const() {
+            Some(count) => {
+                for position in 0..count.min(MAX_INSTANCES as i64) {
+                    instances(&element_at(index, element, &Dim::constant(position)), found);
+                }
+            }
+            None => instances(element, found),
+        },
         _ => {}
     }
 }

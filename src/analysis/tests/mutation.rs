@@ -57,8 +57,16 @@ fn words(text: &str) -> Vec<&str> {
     words
 }
 
+/// As the program does it: a deep text needs a deep stack.
+const STACK: usize = 64 << 20;
+
 #[test]
 fn damaged_programs_end_in_a_handful_of_diagnostics() {
+    let checked = std::thread::Builder::new().stack_size(STACK).spawn(damage_everything).unwrap().join();
+    assert!(checked.is_ok());
+}
+
+fn damage_everything() {
     let rounds = std::env::var("TRITON_MUTATIONS").ok().and_then(|n| n.parse().ok()).unwrap_or(ROUNDS);
     let corpus = corpus();
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
