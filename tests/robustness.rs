@@ -69,7 +69,8 @@ fn codes(name: &str, text: &str) -> Vec<String> {
             let mut session = Session::new(SessionOptions::default());
             let found = session.check_text("hostile.tri", text);
             let rendered = session.render();
-            assert!(rendered.len() < 1 << 20, "{name}: {} bytes of messages", rendered.len());
+            // A message may repeat the line it is about, not more.
+            assert!(rendered.len() < (1 << 20) + 2 * text.len(), "{name}: {} bytes of messages", rendered.len());
             assert_eq!(found.is_empty(), rendered.is_empty(), "{name}");
             found.iter().map(|diagnostic| diagnostic.code.to_string()).collect()
         })
@@ -187,7 +188,7 @@ entry net = Linear(in_features = 4, out_features = 3)
 layer Linear(in_features: int, out_features: int = 4 * in_features doc \"Outputs.\") {   # nn.tri:4
   choice bias = \"true\"
   require in_features % 2 == 0 : \"in_features must be even\"
-  param weight : float32[out_features, in_features] quantize ternary(axis=0) = 0.0
+  param weight : float32[out_features, in_features] quantize ternary(axis=0) = kaiming_uniform()
   method @Linear.forward
 }
 
