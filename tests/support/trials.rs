@@ -1,7 +1,7 @@
 //! The trials that a case expands into.
 //!
 //! `area/name::check` compares diagnostics, `::run` executes the file's `test` blocks, `::ir` compares and
-//! re-reads the IR. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
+//! re-reads the IR, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
 
@@ -12,13 +12,16 @@ use libtest_mimic::{Completion, Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tritonc::driver::{BuildRequest, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
-use tritonc::ir;
-use tritonc::types::DType;
+use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
+use tritonc::interp::{Instance, Machine, RunOptions};
+use tritonc::types::{DType, Tensor};
 use tritonc::weights::{self, WeightSet};
+use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
 const MODULE_FILE: &str = "module.py";
+/// The golden IR after the passes that a case names.
+const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
 const SEED: u64 = 1;
 
@@ -49,6 +52,9 @@ impl Case {
         let mut names = vec![];
         if self.directives.tests.contains(&Stage::Ir) {
             names.push("ir".to_string());
+        }
+        if !self.directives.passes.is_empty() {
+            names.push(PASSES_GOLDEN.to_string());
         }
         for target in &self.directives.targets {
             names.extend((0..self.directives.runs.len()).map(|run| target_golden(target, run)));
@@ -89,7 +95,7 @@ pub fn expand(case: Case) -> Vec<Trial> {
         }
     }
     if !case.directives.passes.is_empty() {
-        add("passes".into(), 0, |_, _| not_yet("the runner cannot choose passes yet"));
+        add("passes".into(), 0, |case, _| check_passes(case));
     }
     for target in &case.directives.targets {
         for run in 0..case.directives.runs.len() {
@@ -168,35 +174,71 @@ fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
     EntryRequest { expr: run.map(|run| run.entry.clone()), mode, ..EntryRequest::default() }
 }
 
+/// The IR as `build --emit ir` prints it.
 fn check_ir(case: &Case) -> Result<(), Trouble> {
-    let mut session = session();
-    let module = session.lower(&case.source(), &entry(case.directives.runs.first(), Mode::Infer));
-    let text = ir::printer::print(&*rendered(&session, module)?);
-    let again = ir::reader::read(&text).map_err(|error| Trouble::Failed(format!("the IR does not read: {error}")))?;
-    let again = ir::verify(again).map_err(|errors| Trouble::Failed(format!("the IR that was read: {errors:?}")))?;
-    if let Some(shown) = golden::first_difference(&text, &ir::printer::print(&again)) {
+    let request = BuildRequest {
+        entry: entry(case.directives.runs.first(), Mode::Infer),
+        emit: Some(Emit::Ir),
+        ..BuildRequest::default()
+    };
+    let text = build(case, &request)?;
+    let module = read_ir(&text)?;
+    if let Some(shown) = golden::first_difference(&text, &ir::printer::print(&module)) {
         return Err(Trouble::Failed(format!("the IR changes when it is read:\n{shown}")));
     }
     golden::check(&case.path, "ir", &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
-/// The only file of a target, as text.
-fn build(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
+fn read_ir(text: &str) -> Result<ir::Verified, Trouble> {
+    let module = ir::reader::read(text).map_err(|error| Trouble::Failed(format!("the IR does not read: {error}")))?;
+    ir::verify(module).map_err(|errors| Trouble::Failed(format!("the IR that was read: {errors:?}")))
+}
+
+/// Runs the passes on the entry of the first run: the IR after them is the golden one, and the results
+/// before and after are equal to the last bit.
+fn check_passes(case: &Case) -> Result<(), Trouble> {
+    let run = case.directives.runs.first();
     let mut session = session();
-    let request = BuildRequest {
-        entry: entry(case.directives.runs.get(run), mode),
-        targets: case.directives.targets.clone(),
-        ..BuildRequest::default()
-    };
-    let artifacts = session.build(&case.source(), &request);
+    let before = session.lower(&case.source(), &entry(run, Mode::Infer));
+    let before = rendered(&session, before)?;
+    let names: Vec<&str> = case.directives.passes.iter().map(String::as_str).collect();
+    let after = passes::run(before.clone(), &names).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let text = ir::printer::print(&after);
+    read_ir(&text)?;
+    if let Some(run) = run {
+        let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().map(|(_, tensor)| tensor).collect();
+        if interpret(&before, &inputs)? != interpret(&after, &inputs)? {
+            return Err(Trouble::Failed("the passes change the results".to_string()));
+        }
+    }
+    golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn interpret(module: &ir::Verified, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
+    let forward = module.entry.as_ref().and_then(|entry| module.method(entry.layer, "forward"));
+    let forward = forward.ok_or_else(|| Trouble::Failed("the entry has no `forward`".to_string()))?;
+    let results = Instance::entry(module, SEED)
+        .and_then(|mut instance| Machine::new(module, RunOptions::default()).run(&mut instance, forward, inputs));
+    results.map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+/// The only file of a build, as text.
+fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
+    let mut session = session();
+    let artifacts = session.build(&case.source(), request);
     match rendered(&session, artifacts)?.as_slice() {
         [artifact] => String::from_utf8(artifact.bytes.clone()).map_err(|error| Trouble::Failed(error.to_string())),
-        several => Err(Trouble::Failed(format!("the target wrote {} files", several.len()))),
+        several => Err(Trouble::Failed(format!("the build has {} files", several.len()))),
     }
 }
 
+fn build_target(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
+    let entry = entry(case.directives.runs.get(run), mode);
+    build(case, &BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() })
+}
+
 fn check_text(case: &Case, run: usize) -> Result<(), Trouble> {
-    let text = build(case, run, Mode::Infer)?;
+    let text = build_target(case, run, Mode::Infer)?;
     golden::check(&case.path, &target_golden("pytorch", run), &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
@@ -204,7 +246,7 @@ fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let path = folder.path().join(MODULE_FILE);
     for mode in [Mode::Infer, Mode::Train] {
-        io(&path, std::fs::write(&path, build(case, run, mode)?))?;
+        io(&path, std::fs::write(&path, build_target(case, run, mode)?))?;
         python::compile(&path)?;
         python::ruff(&path)?;
     }
@@ -231,7 +273,7 @@ fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
     let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
     io(&weights, std::fs::write(&weights, bytes))?;
     let module = folder.path().join(MODULE_FILE);
-    io(&module, std::fs::write(&module, build(case, index, mode)?))?;
+    io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
     let inputs: Vec<(PathBuf, DType)> = inputs.into_iter().map(|input| (input.path, input.dtype)).collect();
     let outputs = python::run(&Execution {
         module: &module,
@@ -257,23 +299,30 @@ struct Input {
     dtype: DType,
 }
 
-/// Draws the inputs of a run, in the order of the entry's parameters and in their element types.
+/// Draws the inputs of a run and puts them on disk.
 fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec<Input>, Trouble> {
     let mut session = session();
     let module = session.lower(&case.source(), &entry(Some(run), mode));
     let module = rendered(&session, module)?;
-    let signature = model::signature(&module, None).map_err(|diagnostic| Trouble::Failed(diagnostic.message))?;
+    let mut inputs = vec![];
+    for (name, tensor) in draw_inputs(run, &module)? {
+        let path = folder.join(format!("input_{}.npy", inputs.len()));
+        io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
+        inputs.push(Input { name, path, dtype: tensor.dtype() });
+    }
+    Ok(inputs)
+}
+
+/// The inputs of a run, in the order of the entry's parameters and in their element types.
+fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Tensor)>, Trouble> {
+    let signature = model::signature(module, None).map_err(|diagnostic| Trouble::Failed(diagnostic.message))?;
     let mut named: BTreeMap<&str, _> = run.inputs.iter().map(|(name, generator)| (name.as_str(), generator)).collect();
     let mut inputs = vec![];
-    for (index, spec) in signature.0.iter().enumerate() {
+    for spec in signature.0 {
         let generator = named.remove(spec.name.as_str());
         let generator = generator.ok_or_else(|| Trouble::Failed(format!("the run gives no `{}`", spec.name)))?;
         let dtype = spec.ty.dtype().unwrap_or(DType::Float32);
-        let path = folder.join(format!("input_{index}.npy"));
-        let set = WeightSet { tensors: [(String::new(), generator.tensor(dtype))].into(), metadata: BTreeMap::new() };
-        let bytes = weights::encode(&path, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
-        io(&path, std::fs::write(&path, bytes))?;
-        inputs.push(Input { name: spec.name.clone(), path, dtype });
+        inputs.push((spec.name, generator.tensor(dtype)));
     }
     match named.keys().next() {
         Some(name) => Err(Trouble::Failed(format!("the entry has no input `{name}`"))),
@@ -291,7 +340,7 @@ pub fn try_worker() -> Result<(), Trouble> {
     io(&module, std::fs::write(&module, code))?;
     let execute = |values: Vec<f32>| {
         let path = folder.path().join("x.npy");
-        let tensor = tritonc::types::Tensor::from_f32(vec![values.len()], values);
+        let tensor = Tensor::from_f32(vec![values.len()], values);
         io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
         let inputs = [(path, DType::Float32)];
         python::run(&Execution {
