@@ -1,0 +1,267 @@
+//! Keeps ARCHITECTURE.md and the tree true to each other, and dependencies pointing downward.
+//!
+//! A *part* is a top-level folder of `src/`. A part may name only the parts that its row of [`MAY_NAME`]
+//! lists; ARCHITECTURE.md shows the same table.
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use support::{files_below, root};
+
+/// Each part, and the parts that it may name, lowest first.
+const MAY_NAME: &[(&str, &[&str])] = &[
+    ("base", &[]),
+    ("types", &["base"]),
+    ("syntax", &["base"]),
+    ("quant", &["base", "types"]),
+    ("weights", &["base", "types"]),
+    ("ops", &["base", "types", "quant"]),
+    ("analysis", &["base", "types", "syntax", "quant", "ops"]),
+    ("ir", &["base", "types", "quant", "ops"]),
+    ("lower", &["base", "types", "syntax", "quant", "ops", "analysis", "ir"]),
+    ("passes", &["base", "types", "quant", "ops", "ir"]),
+    ("interp", &["base", "types", "quant", "ops", "ir"]),
+    ("targets", &["base", "types", "quant", "ops", "ir"]),
+    (
+        "driver",
+        &[
+            "base", "types", "syntax", "quant", "weights", "ops", "analysis", "ir", "lower", "passes", "interp",
+            "targets",
+        ],
+    ),
+    ("cli", &["base", "types", "weights", "driver"]),
+];
+
+/// What only tests may name: passes and targets are tested by executing what they write.
+const TESTS_MAY_NAME: &[(&str, &str)] = &[("passes", "interp"), ("targets", "interp"), ("targets", "passes")];
+
+/// The parts that work on the database of the checker.
+const NAMES_SALSA: &[&str] = &["analysis", "lower"];
+
+const LONG_FILE: usize = 600;
+const TOO_LONG_FILE: usize = 900;
+
+/// A source file below `src/`, without its comments and without what strings contain.
+struct File {
+    /// From the package's root, with `/`.
+    path: String,
+    part: String,
+    code: String,
+    lines: usize,
+    /// Where test code begins.
+    tests_at: usize,
+}
+
+fn files() -> Vec<File> {
+    let paths = files_below(&root().join("src"), ".rs").unwrap();
+    let files = paths.iter().map(|path| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let path = path.strip_prefix(root()).unwrap().to_string_lossy().replace('\\', "/");
+        let part = path.split('/').nth(1).unwrap_or_default().trim_end_matches(".rs").to_string();
+        let code = without_comments(&text);
+        let is_test =
+            path.split('/').any(|name| name == "tests" || name.contains("tests.rs") || name.contains("testkit"));
+        let tests_at = if is_test { 0 } else { code.find("#[cfg(test)]\nmod tests {").unwrap_or(code.len()) };
+        File { path, part, lines: text.lines().count(), code, tests_at }
+    });
+    files.collect()
+}
+
+/// The code with comments and the insides of plain strings blanked out. Good enough for looking up paths:
+/// a raw string with a quote in it may leave a few words standing.
+fn without_comments(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    for line in text.lines() {
+        let mut in_string = false;
+        let mut symbols = line.chars().peekable();
+        while let Some(symbol) = symbols.next() {
+            match symbol {
+                '\\' if in_string => {
+                    symbols.next();
+                }
+                // The character '"' opens nothing.
+                '"' if !code.ends_with('\'') => in_string = !in_string,
+                '/' if !in_string && symbols.peek() == Some(&'/') => break,
+                _ if in_string => {}
+                _ => code.push(symbol),
+            }
+        }
+        code.push('\n');
+    }
+    code
+}
+
+/// The first names of all paths from the crate's root, with where they stand.
+fn named_parts(code: &str) -> Vec<(usize, String)> {
+    let mut found = vec![];
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => found.extend(first_names(group).into_iter().map(|name| (at, name))),
+            None => found.push((at, leading_name(rest))),
+        }
+    }
+    found
+}
+
+fn leading_name(text: &str) -> String {
+    text.chars().take_while(|symbol| symbol.is_alphanumeric() || *symbol == '_').collect()
+}
+
+/// The names at the top of a `{a::b, c::{d, e}}` group, from after its bracket.
+fn first_names(group: &str) -> Vec<String> {
+    let mut names = vec![];
+    let (mut depth, mut begins) = (0, true);
+    for (at, symbol) in group.char_indices() {
+        match symbol {
+            '}' if depth == 0 => break,
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => begins = true,
+            _ if begins && !symbol.is_whitespace() => {
+                names.push(leading_name(&group[at..]));
+                begins = false;
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn parts() -> BTreeSet<String> {
+    let entries = std::fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap().path());
+    let folders = entries.filter(|path| path.is_dir());
+    folders.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+fn page() -> String {
+    std::fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
+}
+
+fn assert_none(what: &str, problems: &[String]) {
+    assert!(problems.is_empty(), "{what}:\n  {}", problems.join("\n  "));
+}
+
+#[test]
+fn dependencies_point_downward() {
+    let table: BTreeMap<&str, &[&str]> = MAY_NAME.iter().copied().collect();
+    let parts = parts();
+    let mut problems = vec![];
+    for file in files().iter().filter(|file| parts.contains(&file.part)) {
+        let Some(allowed) = table.get(file.part.as_str()) else { continue };
+        for (at, name) in named_parts(&file.code) {
+            let test_edge = at >= file.tests_at && TESTS_MAY_NAME.contains(&(file.part.as_str(), name.as_str()));
+            if parts.contains(&name) && name != file.part && !allowed.contains(&name.as_str()) && !test_edge {
+                problems.push(format!("{} names `{name}`", file.path));
+            }
+        }
+        // `super` must not lead around the table.
+        let depth = file.path.trim_end_matches(".rs").trim_end_matches("/mod").split('/').count() - 1;
+        let root = format!("{}{{", "super::".repeat(depth));
+        let up = "super::".repeat(depth);
+        for (at, _) in file.code.match_indices(&up) {
+            let name = leading_name(&file.code[at + up.len()..]);
+            if file.code[at..].starts_with(&root) || (parts.contains(&name) && name != file.part) {
+                problems.push(format!("{} goes up to the crate's root by `super`", file.path));
+            }
+        }
+    }
+    assert_none("edges that go up", &problems);
+}
+
+#[test]
+fn the_table_has_an_order() {
+    let mut seen = BTreeSet::new();
+    for (part, allowed) in MAY_NAME {
+        for name in *allowed {
+            assert!(seen.contains(name), "`{part}` names `{name}`, which does not stand before it");
+        }
+        seen.insert(*part);
+    }
+    let known: BTreeSet<String> = MAY_NAME.iter().map(|(part, _)| part.to_string()).collect();
+    assert_eq!(parts(), known, "the folders of src/ and the rows of the table");
+}
+
+#[test]
+fn salsa_stays_in_its_parts() {
+    let files = files();
+    let names_salsa = |file: &&File| file.code.contains("salsa::");
+    let wrong: Vec<String> = files
+        .iter()
+        .filter(names_salsa)
+        .filter(|file| !NAMES_SALSA.contains(&file.part.as_str()))
+        .map(|file| file.path.clone())
+        .collect();
+    assert_none("salsa is named in", &wrong);
+}
+
+#[test]
+fn the_page_shows_the_table() {
+    let rows: BTreeMap<String, BTreeSet<String>> = page()
+        .lines()
+        .filter_map(|line| line.split_once(" <- "))
+        .map(|(part, names)| {
+            let names = names.split_whitespace().filter(|name| *name != "nothing").map(str::to_string);
+            (part.trim().to_string(), names.collect())
+        })
+        .collect();
+    let table: BTreeMap<String, BTreeSet<String>> = MAY_NAME
+        .iter()
+        .map(|(part, names)| (part.to_string(), names.iter().map(|name| name.to_string()).collect()))
+        .collect();
+    assert_eq!(rows, table, "the table in ARCHITECTURE.md and the one in this test");
+}
+
+#[test]
+fn the_page_describes_the_house() {
+    let page = page();
+    let mut problems = vec![];
+    for part in parts() {
+        if !page.contains(&format!("  {part}/")) {
+            problems.push(format!("src/{part}/ is not described"));
+        }
+    }
+    // Paths are written in backquotes; `<name>` stands for something else, a bare file name for any such file.
+    let quoted = page.split('`').skip(1).step_by(2).filter(|text| !text.contains('\n'));
+    for text in quoted {
+        let is_path = (text.contains('/') || text.ends_with(".md"))
+            && !text.contains([' ', '<', '(', '*', '$', ':', '=', '{', '"', '@'])
+            && !text.starts_with('/')
+            && text.chars().any(char::is_alphabetic);
+        if is_path && !root().join(text).exists() && !root().join("src").join(text).exists() {
+            problems.push(format!("`{text}` is named and does not exist"));
+        }
+    }
+    assert_none("ARCHITECTURE.md", &problems);
+}
+
+#[test]
+fn files_stay_small_and_finished() {
+    let files = files();
+    let mut long: Vec<&File> = files.iter().filter(|file| file.lines > LONG_FILE).collect();
+    long.sort_by_key(|file| std::cmp::Reverse(file.lines));
+    for file in &long {
+        println!("warning: {} has {} lines; split files at {LONG_FILE}", file.path, file.lines);
+    }
+    let too_long = long.iter().filter(|file| file.lines > TOO_LONG_FILE);
+    let mut problems: Vec<String> = too_long.map(|file| format!("{} has {} lines", file.path, file.lines)).collect();
+    for file in &files {
+        for word in ["todo!", "unimplemented!"] {
+            if file.code.contains(word) {
+                problems.push(format!("{} contains `{word}`", file.path));
+            }
+        }
+    }
+    assert_none("src/", &problems);
+}
+
+#[test]
+fn paths_are_found_in_code() {
+    let code = without_comments(
+        "use crate::base::{Span, Code};\nuse crate::{ir, ops::{Attr, OpId}, types};\n\
+         // crate::cli is only told of\nlet text = \"crate::cli \\\" crate::cli\"; let quote = '\"';\n\
+         let x = crate::syntax::split(text);\n",
+    );
+    let names: Vec<String> = named_parts(&code).into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, ["base", "ir", "ops", "types", "syntax"]);
+}

@@ -1,0 +1,337 @@
+# Net(dim=8, hidden=16) of tests/cases/pytorch/ternary_mlp.tri, compiled by tritonc 0.1.0
+
+import json
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def pack_codes(codes, bits, offset):
+    """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
+    if bits == 8:
+        return codes
+    digits = F.pad(
+        codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
+    )
+    shifts = torch.arange(0, 8, bits, device=codes.device)
+    digits = digits.unflatten(-1, (-1, 8 // bits)) << shifts
+    return digits.sum(-1).to(torch.uint8)
+
+
+def unpack_codes(packed, size, bits, offset):
+    """The `size` codes that each row of packed bytes holds."""
+    if bits == 8:
+        return packed
+    shifts = torch.arange(0, 8, bits, device=packed.device)
+    digits = packed.unsqueeze(-1).int() >> shifts & 2**bits - 1
+    return digits.flatten(-2)[..., :size] - offset
+
+
+class Function(nn.Module):
+    """The place of a function in a list of layers; it holds nothing."""
+
+    def __init__(self, name):
+        super().__init__()
+        self.name = name
+
+
+class PackedWeight(nn.Module):
+    """A quantised weight: packed codes, their scale and, where there is one, zero point."""
+
+    def __init__(self, weight, scheme):
+        super().__init__()
+        self.shape = weight.shape
+        self.dtype = weight.dtype
+        self.scheme = scheme
+        codes, *parts = scheme.quantize(weight)
+        self.register_buffer("codes", pack_codes(codes, scheme.bits, scheme.offset))
+        for name, part in zip(("scale", "zero_point"), parts):
+            self.register_buffer(name, part.contiguous())
+
+    def store(self, weight):
+        """Quantises a float weight into this one."""
+        other = PackedWeight(weight.to(self.dtype), self.scheme)
+        for own, part in zip(self.buffers(), other.buffers()):
+            own.copy_(part)
+
+    def unpack(self):
+        """The codes, one to an element."""
+        scheme = self.scheme
+        codes = unpack_codes(self.codes, self.shape[-1], scheme.bits, scheme.offset)
+        return codes.to(scheme.code_dtype)
+
+    def parts(self):
+        """The scale and, where there is one, the zero point."""
+        return [part for name, part in self.named_buffers() if name != "codes"]
+
+    def dequantize(self):
+        """The weight as floats."""
+        return self.scheme.dequantize(self.unpack(), *self.parts(), dtype=self.dtype)
+
+
+def pack_weight(module, name):
+    """Puts packed codes in the place of a module's float weight."""
+    weight = getattr(module, name).detach()
+    delattr(module, name)
+    setattr(module, name, PackedWeight(weight, module.quantized[name]))
+
+
+def quantized(weight, scheme):
+    """The value of a quantised weight, be it a float master or packed."""
+    if isinstance(weight, PackedWeight):
+        return weight.dequantize()
+    return fake_quantize(weight, scheme)
+
+
+class Scheme:
+    """A way to write numbers as small integer codes and a scale.
+
+    One scale serves the whole tensor, one index of `axis`, `group` neighbours in
+    the last axis, or (`dynamic`) one row of the last axis.
+    """
+
+    def __init__(
+        self,
+        axis=None,
+        group=None,
+        dynamic=False,
+        clipped=False,
+        scale_dtype=torch.float32,
+    ):
+        self.axis = axis
+        self.group = group
+        self.dynamic = dynamic
+        self.clipped = clipped
+        self.scale_dtype = scale_dtype
+
+    def slices(self, x):
+        """`x` so that whole axes share a scale, and those axes."""
+        if self.group is not None:
+            x = x.reshape(*x.shape[:-1], -1, self.group)
+        if self.group is not None or self.dynamic:
+            return x, (x.dim() - 1,)
+        shared = range(x.dim())
+        if self.axis is not None:
+            shared = [axis for axis in shared if axis != self.axis % x.dim()]
+        return x, tuple(shared)
+
+    def stored(self, scale):
+        """Scales in their type; that of nothing but zeros is 1."""
+        scale = scale.to(self.scale_dtype)
+        return torch.where(scale == 0, 1.0, scale)
+
+    def quantize(self, x):
+        """Codes, scale and, where there is one, zero point."""
+        slices, shared = self.slices(x.float())
+        codes, *parts = self.encode(slices, shared)
+        codes = codes.to(self.code_dtype).reshape(x.shape)
+        return codes, *(part.squeeze(shared) for part in parts)
+
+    def dequantize(self, codes, scale, zero_point=None, dtype=torch.float32):
+        """The numbers that the codes stand for."""
+        slices, shared = self.slices(codes.float())
+        sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+        if zero_point is not None:
+            slices = slices - zero_point.float().reshape(sizes)
+        return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
+
+
+class Ternary(Scheme):
+    """Codes -1, 0 and 1: weights over their mean absolute value, rounded."""
+
+    bits, offset, code_dtype = 2, 1, torch.int8
+
+    def encode(self, slices, shared):
+        mean = slices.abs().double().mean(shared, keepdim=True)
+        scale = torch.where(mean > 0, mean.float().clamp(min=1e-5), 0.0)
+        scale = self.stored(scale)
+        return (slices / scale.float()).round().clamp(-1, 1), scale
+
+
+class FakeQuantize(torch.autograd.Function):
+    """Quantises and dequantises; the gradient passes straight through.
+
+    With `clipped` it stops where a value was clamped.
+    """
+
+    @staticmethod
+    def forward(ctx, x, scheme):
+        codes, *parts = scheme.quantize(x)
+        ctx.clipped = scheme.clipped
+        if scheme.clipped:
+            # A rounded value is at most half a step away; a clamped one is further.
+            step = scheme.dequantize(torch.ones_like(codes), parts[0])
+            distance = (x - scheme.dequantize(codes, *parts)).abs()
+            ctx.save_for_backward(distance <= 0.5 * step)
+        return scheme.dequantize(codes, *parts, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if ctx.clipped:
+            gradient = gradient * ctx.saved_tensors[0]
+        return gradient, None
+
+
+def fake_quantize(x, scheme):
+    """`x` as its codes give it, with a straight-through gradient."""
+    return FakeQuantize.apply(x, scheme)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+def adopt_packed(model, tensors):
+    """Brings each quantised weight of the model and the file to one form."""
+    for prefix, part in list(model.named_modules()):
+        for name, scheme in getattr(part, "quantized", {}).items():
+            path = f"{prefix}.{name}" if prefix else name
+            packed = isinstance(getattr(part, name), PackedWeight)
+            codes = tensors.get(f"{path}.codes")
+            if codes is not None:
+                if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
+                    raise ValueError(f"{path}.codes holds an invalid ternary code")
+                if scheme.bits == 8:
+                    tensors[f"{path}.codes"] = codes.view(torch.int8)
+                if not packed:
+                    pack_weight(part, name)
+            elif path in tensors and packed:
+                weight = PackedWeight(tensors.pop(path), scheme)
+                tensors |= {f"{path}.{key}": t for key, t in weight.named_buffers()}
+
+
+class TernaryLinear(nn.Module):
+    """`Linear` with ternary weights and one scale for each output (https://arxiv.org/abs/2402.17764).
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.quantized = {"weight": Ternary(axis=0)}
+        self.weight = PackedWeight(
+            torch.zeros(out_features, in_features), Ternary(axis=0)
+        )
+        self.offset = nn.Parameter(torch.empty(out_features))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        weight = torch.empty((self.out_features, self.in_features))
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        self.weight.store(weight)
+        nn.init.zeros_(self.offset)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:36
+        y = x @ self.weight.dequantize().T
+        # <std>/nn.tri:37
+        return y + self.offset
+
+
+class TernaryLinear_2(nn.Module):
+    """`Linear` with ternary weights and one scale for each output (https://arxiv.org/abs/2402.17764).
+
+    Compiled for F = float32, bias = false.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.quantized = {"weight": Ternary(axis=0)}
+        self.weight = PackedWeight(
+            torch.zeros(out_features, in_features), Ternary(axis=0)
+        )
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        weight = torch.empty((self.out_features, self.in_features))
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        self.weight.store(weight)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:36
+        y = x @ self.weight.dequantize().T
+        return y
+
+
+class Net(nn.Module):
+    def __init__(self, dim, hidden=None):
+        super().__init__()
+        if hidden is None:
+            hidden = 2 * dim
+        self.fc1 = TernaryLinear(dim, hidden)
+        self.fc2 = TernaryLinear_2(hidden, dim)
+
+    def forward(self, x):
+        # tests/cases/pytorch/ternary_mlp.tri:12
+        return self.fc2(F.relu(self.fc1(x)))
+
+
+class Model(Net):
+    """`Net(dim=8, hidden=16)`, as it was compiled."""
+
+    def __init__(self, dim=8, hidden=16):
+        super().__init__(dim, hidden)
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    adopt_packed(model, tensors)
+    load_weights(model, tensors)
+    return model

@@ -1,0 +1,61 @@
+//! Whether two tensors agree, by the tolerances that hold for every target:
+//! `|a - b| <= atol + rtol * |b|` against the interpreter's `b`.
+
+use tritonc::types::{DType, Tensor};
+
+/// Relative and absolute tolerance.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Tolerance {
+    pub rtol: f64,
+    pub atol: f64,
+}
+
+/// The row of a whole model with results of this element type. Quantised weights have the same codes on
+/// both sides, so they get no wider row; whole numbers must be equal.
+pub fn tolerance(dtype: DType) -> Tolerance {
+    let (rtol, atol) = match dtype {
+        DType::Float16 => (2e-3, 1e-3),
+        DType::BFloat16 => (2e-2, 1e-2),
+        DType::Float32 | DType::Float64 => (1e-4, 1e-5),
+        _ => (0.0, 0.0),
+    };
+    Tolerance { rtol, atol }
+}
+
+/// Says how the results of a target differ from the interpreter's.
+pub fn compare(name: &str, have: &Tensor, want: &Tensor) -> Result<(), String> {
+    if have.dtype() != want.dtype() || have.shape() != want.shape() {
+        let describe = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
+        return Err(format!("{name} is {}, the interpreter gives {}", describe(have), describe(want)));
+    }
+    let Tolerance { rtol, atol } = tolerance(want.dtype());
+    let mut wrong = 0;
+    let mut worst: Option<(f64, usize)> = None;
+    for index in 0..want.len() {
+        let (a, b) = (have.get_f64(index), want.get_f64(index));
+        if agree(a, b, rtol, atol) {
+            continue;
+        }
+        wrong += 1;
+        // A NaN on one side is worse than any distance.
+        let distance = if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() };
+        if worst.is_none_or(|(most, _)| distance > most) {
+            worst = Some((distance, index));
+        }
+    }
+    match worst {
+        None => Ok(()),
+        Some((_, index)) => Err(format!(
+            "{name}: {wrong} of {} values differ by more than {atol:e} + {rtol:e} * |b|; worst at {index}: {}, \
+             the interpreter gives {}",
+            want.len(),
+            have.get_f64(index),
+            want.get_f64(index),
+        )),
+    }
+}
+
+fn agree(a: f64, b: f64, rtol: f64, atol: f64) -> bool {
+    // Equality covers infinities; two NaNs agree.
+    a == b || (a.is_nan() && b.is_nan()) || (a - b).abs() <= atol + rtol * b.abs() && b.is_finite()
+}

@@ -1,0 +1,198 @@
+//! Directives: what a case asks to be done with it.
+//!
+//! ```text
+//! #@ test: check, run            stages; every case is checked, whatever it asks
+//! #@ target: pytorch             text, validity and execution of what the target writes
+//! #@ mode: infer                 the modes that are executed; both, if this is left out
+//! #@ quantize: ternary(axis=0)   a scheme for the weights
+//! #@ passes: cse, dce            passes that must not change what is computed
+//! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
+//! let y = a @ b     #~ E0301 "inner dimensions"
+//! ```
+//! A directive that is not in this list is an error, so that a misspelt one cannot pass for a test.
+
+use super::generate::{self, Generator};
+
+/// What one case asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Directives {
+    pub tests: Vec<Stage>,
+    pub targets: Vec<String>,
+    /// Empty for both.
+    pub modes: Vec<RunMode>,
+    pub schemes: Vec<String>,
+    pub passes: Vec<String>,
+    pub runs: Vec<Run>,
+    pub announced: Vec<Announced>,
+}
+
+/// A stage of the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The diagnostics are the announced ones.
+    Check,
+    /// The IR of the entry is the golden one and survives being read back.
+    Ir,
+    /// The file's `test` blocks hold.
+    Run,
+    /// The formatter keeps the meaning and changes nothing the second time.
+    Fmt,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunMode {
+    Train,
+    Infer,
+}
+
+/// A `#@ run:` line: an instance and the inputs of its `forward`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub entry: String,
+    pub inputs: Vec<(String, Generator)>,
+}
+
+/// A `#~` remark: a diagnostic that this line must give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// From 1.
+    pub line: usize,
+    pub code: String,
+    /// Part of what the diagnostic says.
+    pub part: String,
+}
+
+/// The targets whose output the runner can examine.
+const TARGETS: &[&str] = &["pytorch"];
+
+/// Reads the directives of a case, or says what is wrong with them, with the line.
+pub fn parse(text: &str) -> Result<Directives, String> {
+    let mut found = Directives::default();
+    for (index, line) in text.lines().enumerate() {
+        let number = index + 1;
+        if let Some(directive) = line.trim_start().strip_prefix("#@") {
+            read_directive(directive, &mut found).map_err(|problem| format!("line {number}: {problem}"))?;
+        }
+        for remark in line.split("#~").skip(1) {
+            let announced = read_announced(number, remark).map_err(|problem| format!("line {number}: {problem}"))?;
+            found.announced.push(announced);
+        }
+    }
+    if found.tests.is_empty() {
+        return Err("a case needs a line `#@ test: ...`".to_string());
+    }
+    if !found.targets.is_empty() && found.runs.is_empty() {
+        return Err("a case with a target needs a line `#@ run: ...`".to_string());
+    }
+    if found.targets.is_empty() && !(found.schemes.is_empty() && found.modes.is_empty()) {
+        return Err("`quantize` and `mode` mean something only beside `target`".to_string());
+    }
+    Ok(found)
+}
+
+fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
+    let (name, rest) = text.split_once(':').ok_or("a directive has the form `#@ NAME: ...`")?;
+    let rest = rest.trim();
+    let words = || split_commas(rest);
+    match name.trim() {
+        "test" => words().iter().try_for_each(|word| {
+            found.tests.push(match word.as_str() {
+                "check" => Stage::Check,
+                "ir" => Stage::Ir,
+                "run" => Stage::Run,
+                "fmt" => Stage::Fmt,
+                _ => return Err(format!("there is no stage `{word}`")),
+            });
+            Ok(())
+        }),
+        "mode" => words().iter().try_for_each(|word| {
+            found.modes.push(match word.as_str() {
+                "train" => RunMode::Train,
+                "infer" => RunMode::Infer,
+                _ => return Err(format!("there is no mode `{word}`")),
+            });
+            Ok(())
+        }),
+        "target" => words().into_iter().try_for_each(|word| {
+            if !TARGETS.contains(&word.as_str()) {
+                return Err(format!("the runner knows no target `{word}`"));
+            }
+            found.targets.push(word);
+            Ok(())
+        }),
+        "quantize" => {
+            found.schemes.push(rest.to_string());
+            Ok(())
+        }
+        "passes" => {
+            found.passes.extend(words());
+            Ok(())
+        }
+        "run" => {
+            found.runs.push(read_run(rest)?);
+            Ok(())
+        }
+        other => Err(format!("there is no directive `{other}`")),
+    }
+}
+
+/// `ENTRY(NAME=GENERATOR, ...) ~= interp`
+fn read_run(text: &str) -> Result<Run, String> {
+    let form = "a run has the form `ENTRY(INPUT=GENERATOR, ...) ~= interp`";
+    let call = text.strip_suffix("~= interp").ok_or(form)?.trim_end();
+    let inner = call.strip_suffix(')').ok_or(form)?;
+    let open = last_open(inner).ok_or(form)?;
+    let entry = inner[..open].trim();
+    if entry.is_empty() {
+        return Err(form.to_string());
+    }
+    let mut inputs = vec![];
+    for argument in split_commas(&inner[open + 1..]) {
+        let (name, generator) = argument.split_once('=').ok_or(form)?;
+        inputs.push((name.trim().to_string(), generate::parse(generator.trim())?));
+    }
+    Ok(Run { entry: entry.to_string(), inputs })
+}
+
+/// The bracket that is still open at the end of a text.
+fn last_open(text: &str) -> Option<usize> {
+    let mut depth = 0usize;
+    for (at, symbol) in text.char_indices().rev() {
+        match symbol {
+            ')' | ']' => depth += 1,
+            '(' | '[' if depth == 0 => return (symbol == '(').then_some(at),
+            '(' | '[' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The parts between commas that stand in no bracket.
+pub fn split_commas(text: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut depth = 0i32;
+    for symbol in text.chars() {
+        match symbol {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth -= 1,
+            _ => {}
+        }
+        match parts.last_mut() {
+            Some(last) if symbol != ',' || depth != 0 => last.push(symbol),
+            _ => parts.push(String::new()),
+        }
+    }
+    parts.into_iter().map(|part| part.trim().to_string()).filter(|part| !part.is_empty()).collect()
+}
+
+/// `CODE "part of the message"`
+fn read_announced(line: usize, text: &str) -> Result<Announced, String> {
+    let form = "a remark has the form `#~ CODE \"part of the message\"`";
+    let (code, rest) = text.trim().split_once(' ').ok_or(form)?;
+    let part = rest.trim().strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or(form)?;
+    if tritonc::base::Code::parse(code).is_none() {
+        return Err(format!("there is no code `{code}`"));
+    }
+    Ok(Announced { line, code: code.to_string(), part: part.to_string() })
+}

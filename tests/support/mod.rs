@@ -1,0 +1,55 @@
+//! The parts of the case runner (`tests/cases.rs`); `tests/harness.rs` tests them.
+//!
+//! A *case* is one `.tri` file under `tests/cases/`, with directives in its comments. It expands into
+//! *trials*, each of which passes, fails, or is ignored with a reason.
+
+// Each of the two programs that include this uses a part of it.
+#![allow(dead_code)]
+
+pub mod announced;
+pub mod compare;
+pub mod directives;
+pub mod generate;
+pub mod golden;
+pub mod python;
+pub mod trials;
+
+use std::path::{Path, PathBuf};
+
+/// The stack of the compiler's own threads (the command line runs on one as large).
+const STACK: usize = 256 << 20;
+
+/// The folder of the package.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a folder whose name ends so, sorted.
+pub fn files_below(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, String> {
+    let mut files = vec![];
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        for entry in entries {
+            let path = entry.map_err(|error| format!("{}: {error}", folder.display()))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(ending) {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Runs the compiler on a thread with room for deep programs. A panic in it goes on here.
+pub fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
+        match thread.expect("a thread can be started").join() {
+            Ok(value) => value,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}

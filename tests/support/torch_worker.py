@@ -1,0 +1,103 @@
+"""Executes emitted PyTorch modules: one request a line on standard input, one answer a line on standard output.
+
+One process serves a whole test run, because importing torch takes seconds. Requests and answers are JSON:
+
+    {"do": "run", "module": "net.py", "weights": "net.safetensors" or null, "train": false,
+     "inputs": [{"path": "x.npy", "dtype": "float32"}], "outputs": "folder"}
+    {"ok": true, "outputs": [{"path": "folder/0.npy", "dtype": "float32"}]}
+    {"do": "compile", "module": "net.py"}
+    {"ok": true}
+    {"ok": false, "error": "..."}
+
+NumPy has no bfloat16, so such tensors travel as float32.
+"""
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+
+import numpy
+import torch
+
+
+def read_tensor(entry):
+    array = numpy.load(entry["path"], allow_pickle=False)
+    tensor = torch.from_numpy(numpy.ascontiguousarray(array).reshape(array.shape))
+    return tensor.to(getattr(torch, entry["dtype"]))
+
+
+def write_tensor(tensor, path):
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    numpy.save(path, tensor.numpy(), allow_pickle=False)
+    return {"path": path, "dtype": dtype}
+
+
+def load_module(path, number):
+    name = f"emitted_{number}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    # Classes look their module up by name while it is still being executed.
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[name]
+    return module
+
+
+def flat(results):
+    if isinstance(results, (tuple, list)):
+        return [tensor for result in results for tensor in flat(result)]
+    return [results]
+
+
+def run(request, number):
+    torch.manual_seed(0)
+    module = load_module(request["module"], number)
+    weights = request["weights"]
+    model = module.load(weights) if weights else module.Model()
+    model.train(request["train"])
+    with torch.no_grad():
+        results = flat(model(*map(read_tensor, request["inputs"])))
+    folder = request["outputs"]
+    return {
+        "ok": True,
+        "outputs": [
+            write_tensor(tensor, os.path.join(folder, f"{index}.npy"))
+            for index, tensor in enumerate(results)
+        ],
+    }
+
+
+def compile_only(request):
+    path = request["module"]
+    with open(path, encoding="utf-8") as file:
+        compile(file.read(), path, "exec", dont_inherit=True)
+    return {"ok": True}
+
+
+def answer(line, number):
+    try:
+        request = json.loads(line)
+        return compile_only(request) if request["do"] == "compile" else run(request, number)
+    except Exception:
+        return {"ok": False, "error": traceback.format_exc()}
+
+
+def main():
+    torch.set_num_threads(1)
+    # What a module prints must not stand between the answers.
+    answers, sys.stdout = sys.stdout, sys.stderr
+    versions = {"python": sys.version.split()[0], "torch": torch.__version__}
+    print(json.dumps({"ok": True, "versions": versions}), file=answers, flush=True)
+    for number, line in enumerate(sys.stdin):
+        print(json.dumps(answer(line, number)), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

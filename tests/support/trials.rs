@@ -1,0 +1,363 @@
+//! The trials that a case expands into.
+//!
+//! `area/name::check` compares diagnostics, `::run` executes the file's `test` blocks, `::ir` compares and
+//! re-reads the IR, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
+//! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
+//! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
+
+use super::directives::{self, Directives, Run, RunMode, Stage};
+use super::python::{self, Execution, Trouble};
+use super::{announced, compare, golden, with_deep_stack};
+use libtest_mimic::{Completion, Failed, Trial};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
+use tritonc::interp::{Instance, Machine, RunOptions};
+use tritonc::types::{DType, Tensor};
+use tritonc::weights::{self, WeightSet};
+use tritonc::{ir, passes};
+
+/// The file of an emitted module while it is examined.
+const MODULE_FILE: &str = "module.py";
+/// The golden IR after the passes that a case names.
+const PASSES_GOLDEN: &str = "passes.ir";
+/// Weights and random inputs of every execution are drawn from this.
+const SEED: u64 = 1;
+
+/// A case file, relative to the package.
+pub struct Case {
+    pub path: PathBuf,
+    /// `area/name`.
+    pub name: String,
+    pub directives: Directives,
+}
+
+/// What a trial needs: the case, and which of its runs.
+type Work = fn(&Case, usize) -> Result<(), Trouble>;
+
+impl Case {
+    /// Reads a case. `cases` is the folder of all cases.
+    pub fn read(cases: &Path, path: &Path) -> Result<Case, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let directives = directives::parse(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
+        let name = path.strip_prefix(cases).unwrap_or(path).with_extension("");
+        let name = name.to_string_lossy().replace('\\', "/");
+        Ok(Case { path: path.to_path_buf(), name, directives })
+    }
+
+    /// The golden files that the directives ask for.
+    pub fn goldens(&self) -> Vec<PathBuf> {
+        let folder = golden::folder(&self.path);
+        let mut names = vec![];
+        if self.directives.tests.contains(&Stage::Ir) {
+            names.push("ir".to_string());
+        }
+        if !self.directives.passes.is_empty() {
+            names.push(PASSES_GOLDEN.to_string());
+        }
+        for target in &self.directives.targets {
+            names.extend((0..self.directives.runs.len()).map(|run| target_golden(target, run)));
+        }
+        names.iter().map(|name| folder.join(name)).collect()
+    }
+
+    fn source(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+}
+
+fn target_golden(target: &str, run: usize) -> String {
+    format!("{target}{}.py", suffix(run))
+}
+
+/// What tells the second and later runs of a case from the first.
+fn suffix(run: usize) -> String {
+    if run == 0 { String::new() } else { format!("_{}", run + 1) }
+}
+
+/// All trials of a case.
+pub fn expand(case: Case) -> Vec<Trial> {
+    let case = Arc::new(case);
+    let mut trials = vec![];
+    let mut add = |name: String, run: usize, work: Work| {
+        let case = case.clone();
+        let name = format!("{}::{name}", case.name);
+        trials.push(Trial::ignorable_test(name, move || finish(with_deep_stack(|| work(&case, run)))));
+    };
+    add("check".into(), 0, |case, _| check(case));
+    for stage in &case.directives.tests {
+        match stage {
+            Stage::Check => {}
+            Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
+            Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
+            Stage::Fmt => add("fmt".into(), 0, |_, _| not_yet("there is no formatter yet")),
+        }
+    }
+    if !case.directives.passes.is_empty() {
+        add("passes".into(), 0, |case, _| check_passes(case));
+    }
+    for target in &case.directives.targets {
+        for run in 0..case.directives.runs.len() {
+            let suffix = suffix(run);
+            if !case.directives.schemes.is_empty() {
+                add(format!("{target}::quantize{suffix}"), run, |_, _| not_yet("`build --quantize` is not there yet"));
+                continue;
+            }
+            add(format!("{target}::text{suffix}"), run, check_text);
+            add(format!("{target}::valid{suffix}"), run, check_validity);
+            for mode in executed_modes(&case.directives) {
+                match mode {
+                    RunMode::Infer => add(format!("{target}::infer{suffix}"), run, |c, r| execute(c, r, Mode::Infer)),
+                    RunMode::Train => add(format!("{target}::train{suffix}"), run, |c, r| execute(c, r, Mode::Train)),
+                }
+            }
+        }
+    }
+    trials
+}
+
+fn executed_modes(directives: &Directives) -> Vec<RunMode> {
+    if directives.modes.is_empty() { vec![RunMode::Infer, RunMode::Train] } else { directives.modes.clone() }
+}
+
+/// The trial's end: what is missing is ignored, unless tools are required.
+pub fn finish(result: Result<(), Trouble>) -> Result<Completion, Failed> {
+    match result {
+        Ok(()) => Ok(Completion::Completed),
+        Err(Trouble::Missing(why)) if python::tools_required() && !why.ends_with(" yet") => Err(why.into()),
+        Err(Trouble::Missing(why)) => Ok(Completion::ignored_with(why)),
+        Err(Trouble::Failed(why)) => Err(why.into()),
+    }
+}
+
+/// For what the compiler itself cannot do yet.
+fn not_yet(why: &str) -> Result<(), Trouble> {
+    Err(Trouble::Missing(why.to_string()))
+}
+
+fn session() -> Session {
+    Session::new(SessionOptions::default())
+}
+
+/// What a session has to say, as the reason of a failure.
+fn rendered<T, E>(session: &Session, result: Result<T, E>) -> Result<T, Trouble> {
+    result.map_err(|_| Trouble::Failed(session.render()))
+}
+
+fn io<T>(path: &Path, result: std::io::Result<T>) -> Result<T, Trouble> {
+    result.map_err(|error| Trouble::Failed(format!("{}: {error}", path.display())))
+}
+
+fn check(case: &Case) -> Result<(), Trouble> {
+    let mut session = session();
+    let source = case.source();
+    session.check(&source);
+    let announced = &case.directives.announced;
+    let problems = announced::misfits(&source, announced, session.diagnostics(), session.project.sources());
+    if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
+}
+
+fn run_tests(case: &Case) -> Result<(), Trouble> {
+    let mut session = session();
+    let report = session.test(&case.source());
+    let report = rendered(&session, report)?;
+    if report.tests.is_empty() {
+        return Err(Trouble::Failed("the file has no `test` block".to_string()));
+    }
+    let failure = |test: &tritonc::driver::TestResult| Some(format!("{}: {}", test.name, test.failure.as_ref()?));
+    let failures: Vec<String> = report.tests.iter().filter_map(failure).collect();
+    if failures.is_empty() { Ok(()) } else { Err(Trouble::Failed(failures.join("\n"))) }
+}
+
+fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
+    EntryRequest { expr: run.map(|run| run.entry.clone()), mode, ..EntryRequest::default() }
+}
+
+/// The IR as `build --emit ir` prints it.
+fn check_ir(case: &Case) -> Result<(), Trouble> {
+    let request = BuildRequest {
+        entry: entry(case.directives.runs.first(), Mode::Infer),
+        emit: Some(Emit::Ir),
+        ..BuildRequest::default()
+    };
+    let text = build(case, &request)?;
+    let module = read_ir(&text)?;
+    if let Some(shown) = golden::first_difference(&text, &ir::printer::print(&module)) {
+        return Err(Trouble::Failed(format!("the IR changes when it is read:\n{shown}")));
+    }
+    golden::check(&case.path, "ir", &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn read_ir(text: &str) -> Result<ir::Verified, Trouble> {
+    let module = ir::reader::read(text).map_err(|error| Trouble::Failed(format!("the IR does not read: {error}")))?;
+    ir::verify(module).map_err(|errors| Trouble::Failed(format!("the IR that was read: {errors:?}")))
+}
+
+/// Runs the passes on the entry of the first run: the IR after them is the golden one, and the results
+/// before and after are equal to the last bit.
+fn check_passes(case: &Case) -> Result<(), Trouble> {
+    let run = case.directives.runs.first();
+    let mut session = session();
+    let before = session.lower(&case.source(), &entry(run, Mode::Infer));
+    let before = rendered(&session, before)?;
+    let names: Vec<&str> = case.directives.passes.iter().map(String::as_str).collect();
+    let after = passes::run(before.clone(), &names).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let text = ir::printer::print(&after);
+    read_ir(&text)?;
+    if let Some(run) = run {
+        let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().map(|(_, tensor)| tensor).collect();
+        if interpret(&before, &inputs)? != interpret(&after, &inputs)? {
+            return Err(Trouble::Failed("the passes change the results".to_string()));
+        }
+    }
+    golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn interpret(module: &ir::Verified, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
+    let forward = module.entry.as_ref().and_then(|entry| module.method(entry.layer, "forward"));
+    let forward = forward.ok_or_else(|| Trouble::Failed("the entry has no `forward`".to_string()))?;
+    let results = Instance::entry(module, SEED)
+        .and_then(|mut instance| Machine::new(module, RunOptions::default()).run(&mut instance, forward, inputs));
+    results.map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+/// The only file of a build, as text.
+fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
+    let mut session = session();
+    let artifacts = session.build(&case.source(), request);
+    match rendered(&session, artifacts)?.as_slice() {
+        [artifact] => String::from_utf8(artifact.bytes.clone()).map_err(|error| Trouble::Failed(error.to_string())),
+        several => Err(Trouble::Failed(format!("the build has {} files", several.len()))),
+    }
+}
+
+fn build_target(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
+    let entry = entry(case.directives.runs.get(run), mode);
+    build(case, &BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() })
+}
+
+fn check_text(case: &Case, run: usize) -> Result<(), Trouble> {
+    let text = build_target(case, run, Mode::Infer)?;
+    golden::check(&case.path, &target_golden("pytorch", run), &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let path = folder.path().join(MODULE_FILE);
+    for mode in [Mode::Infer, Mode::Train] {
+        io(&path, std::fs::write(&path, build_target(case, run, mode)?))?;
+        python::compile(&path)?;
+        python::ruff(&path)?;
+    }
+    Ok(())
+}
+
+/// Runs the interpreter and the emitted module on the same inputs and weights.
+fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
+    let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let inputs = write_inputs(case, run, mode, folder.path())?;
+    let mut session = session();
+    let request = RunRequest {
+        entry: entry(Some(run), mode),
+        inputs: inputs.iter().map(|input| (input.name.clone(), input.path.clone())).collect(),
+        seed: SEED,
+        keep_weights: true,
+        ..RunRequest::default()
+    };
+    let wanted = session.run(&case.source(), &request);
+    let wanted = rendered(&session, wanted)?;
+    let weights = folder.path().join("weights.safetensors");
+    let set = WeightSet { tensors: wanted.weights, metadata: BTreeMap::new() };
+    let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
+    io(&weights, std::fs::write(&weights, bytes))?;
+    let module = folder.path().join(MODULE_FILE);
+    io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
+    let inputs: Vec<(PathBuf, DType)> = inputs.into_iter().map(|input| (input.path, input.dtype)).collect();
+    let outputs = python::run(&Execution {
+        module: &module,
+        weights: Some(&weights),
+        train: mode == Mode::Train,
+        inputs: &inputs,
+        outputs: folder.path(),
+    })?;
+    if outputs.len() != wanted.outputs.len() {
+        let message = format!("{} results, the interpreter gives {}", outputs.len(), wanted.outputs.len());
+        return Err(Trouble::Failed(message));
+    }
+    for (index, (have, want)) in outputs.iter().zip(&wanted.outputs).enumerate() {
+        compare::compare(&format!("result {index}"), have, want).map_err(Trouble::Failed)?;
+    }
+    Ok(())
+}
+
+/// An input on disk.
+struct Input {
+    name: String,
+    path: PathBuf,
+    dtype: DType,
+}
+
+/// Draws the inputs of a run and puts them on disk.
+fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec<Input>, Trouble> {
+    let mut session = session();
+    let module = session.lower(&case.source(), &entry(Some(run), mode));
+    let module = rendered(&session, module)?;
+    let mut inputs = vec![];
+    for (name, tensor) in draw_inputs(run, &module)? {
+        let path = folder.join(format!("input_{}.npy", inputs.len()));
+        io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
+        inputs.push(Input { name, path, dtype: tensor.dtype() });
+    }
+    Ok(inputs)
+}
+
+/// The inputs of a run, in the order of the entry's parameters and in their element types.
+fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Tensor)>, Trouble> {
+    let signature = model::signature(module, None).map_err(|diagnostic| Trouble::Failed(diagnostic.message))?;
+    let mut named: BTreeMap<&str, _> = run.inputs.iter().map(|(name, generator)| (name.as_str(), generator)).collect();
+    let mut inputs = vec![];
+    for spec in signature.0 {
+        let generator = named.remove(spec.name.as_str());
+        let generator = generator.ok_or_else(|| Trouble::Failed(format!("the run gives no `{}`", spec.name)))?;
+        let dtype = spec.ty.dtype().unwrap_or(DType::Float32);
+        inputs.push((spec.name, generator.tensor(dtype)));
+    }
+    match named.keys().next() {
+        Some(name) => Err(Trouble::Failed(format!("the entry has no input `{name}`"))),
+        None => Ok(inputs),
+    }
+}
+
+/// Drives the worker on a module written by hand: results, weights, and errors come back as they should.
+pub fn try_worker() -> Result<(), Trouble> {
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let module = folder.path().join(MODULE_FILE);
+    let code = "import torch\n\n\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        \
+                print('noise')\n        if x.numel() == 1:\n            raise ValueError('too small')\n        \
+                return x.to(torch.bfloat16) * 2, (x.sum(), x > 0)\n";
+    io(&module, std::fs::write(&module, code))?;
+    let execute = |values: Vec<f32>| {
+        let path = folder.path().join("x.npy");
+        let tensor = Tensor::from_f32(vec![values.len()], values);
+        io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
+        let inputs = [(path, DType::Float32)];
+        python::run(&Execution {
+            module: &module,
+            weights: None,
+            train: false,
+            inputs: &inputs,
+            outputs: folder.path(),
+        })
+    };
+    let outputs = execute(vec![1.0, -2.0])?;
+    let shown: Vec<String> = outputs.iter().map(|t| format!("{}{:?} {:?}", t.dtype(), t.shape(), t.to_f64())).collect();
+    if shown != ["bfloat16[2] [2.0, -4.0]", "float32[] [-1.0]", "bool[2] [1.0, 0.0]"] {
+        return Err(Trouble::Failed(format!("results: {shown:?}")));
+    }
+    match execute(vec![1.0]) {
+        Err(Trouble::Failed(why)) if why.ends_with("ValueError: too small") => Ok(()),
+        other => Err(Trouble::Failed(format!("an error in the module gives {other:?}"))),
+    }
+}
