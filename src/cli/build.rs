@@ -2,7 +2,7 @@
 
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
-use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact, options};
+use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -24,12 +24,9 @@ pub struct Args {
     /// Weights that are checked against the model and written beside the code
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
-    /// Fix the shape of an input; may be repeated
+    /// The shape of an input, which says what a `...` in its type stands for; may be repeated
     #[arg(long = "shape", value_name = "NAME=SIZES")]
     shapes: Vec<String>,
-    /// Fix the element type of an input; may be repeated
-    #[arg(long = "dtype", value_name = "NAME=TYPE")]
-    dtypes: Vec<String>,
     /// Print a stage of the compiler instead of a target's code
     #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "target")]
     emit: Option<EmitArg>,
@@ -92,11 +89,9 @@ impl Args {
         }
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: self.entry.request()?,
+            entry: self.entry.request(&self.shapes)?,
             targets,
             weights: self.weights.clone(),
-            shapes: options::parse_shapes(&self.shapes)?,
-            dtypes: options::parse_dtypes(&self.dtypes)?,
             emit: self.emit.map(|stage| match stage {
                 EmitArg::Tokens => Emit::Tokens,
                 EmitArg::Ast => Emit::Ast,

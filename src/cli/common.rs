@@ -55,12 +55,17 @@ enum ModeArg {
 }
 
 impl EntryArgs {
-    pub fn request(&self) -> Result<EntryRequest, Diagnostic> {
+    pub fn request(&self, shapes: &[String]) -> Result<EntryRequest, Diagnostic> {
         let mode = match self.mode {
             ModeArg::Train => Mode::Train,
             ModeArg::Infer => Mode::Infer,
         };
-        Ok(EntryRequest { expr: self.entry.clone(), sets: options::parse_sets(&self.sets)?, mode, shapes: vec![] })
+        Ok(EntryRequest {
+            expr: self.entry.clone(),
+            sets: options::parse_sets(&self.sets)?,
+            mode,
+            shapes: options::parse_shapes(shapes)?,
+        })
     }
 }
 

@@ -23,6 +23,19 @@ pub fn try_write(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Standard output as a program's `print` sees it: each line is out before the next is computed.
+pub struct Stdout;
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        try_write(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes to standard error; there is nobody left to tell if that fails.
 pub fn error_text(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());

@@ -2,7 +2,8 @@
 
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
-use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options, show};
+use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
+use crate::interp::display;
 use crate::types::Tensor;
 use crate::weights::{Tensors, WeightSet, encode};
 use std::collections::BTreeMap;
@@ -35,7 +36,7 @@ pub struct Args {
     /// Determines all random values
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
-    /// Write results to a .npz file; without it, they are printed
+    /// Write results to a .npz (or .npy, .safetensors) file; without it, they are printed
     #[arg(short, long, value_name = "OUT.npz")]
     output: Option<PathBuf>,
     /// Save every named intermediate value as a .npy file in this folder
@@ -56,8 +57,7 @@ impl Args {
 
     fn try_execute(&self, session: &mut Session) -> Result<(), Failed> {
         let request = reported(session, self.request())?;
-        let result = session.run(&self.file, &request)?;
-        output::write(session, result.printed.as_bytes())?;
+        let result = session.run(&self.file, &request, &mut output::Stdout)?;
         if let Some(path) = &self.save_weights {
             // Loaders of the format's own ecosystem refuse files that do not say this.
             let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
@@ -71,25 +71,20 @@ impl Args {
             Some(path) => {
                 save(session, path, WeightSet { tensors: outputs.into_iter().collect(), metadata: BTreeMap::new() })
             }
-            None => {
-                let text = outputs
-                    .iter()
-                    .map(|(name, tensor)| format!("{name}: {}\n{}\n", show::type_of(tensor), show::values(tensor)));
-                output::write(session, text.collect::<String>().as_bytes())
-            }
+            None => output::write(session, shown(&outputs).as_bytes()),
         }
     }
 
     fn request(&self) -> Result<RunRequest, crate::base::Diagnostic> {
         Ok(RunRequest {
-            entry: self.entry.request()?,
+            entry: self.entry.request(&self.shapes)?,
             method: self.method.clone(),
             inputs: options::parse_inputs(&self.inputs)?,
-            shapes: options::parse_shapes(&self.shapes)?,
             weights: self.weights.clone(),
             seed: self.seed,
             keep_intermediates: self.save_intermediates.is_some(),
             keep_weights: self.save_weights.is_some(),
+            keep_outputs: self.output.is_some(),
         })
     }
 }
@@ -100,6 +95,23 @@ fn named_outputs(result: &RunResult) -> Vec<(String, Tensor)> {
         [single] => vec![("output".to_string(), single.clone())],
         several => several.iter().enumerate().map(|(i, tensor)| (format!("output.{i}"), tensor.clone())).collect(),
     }
+}
+
+/// What `print` shows in NumPy: one array alone, several with their names and types.
+fn shown(outputs: &[(String, Tensor)]) -> String {
+    match outputs {
+        [(_, single)] => format!("{}\n", display::show(single)),
+        several => several
+            .iter()
+            .map(|(name, tensor)| format!("{name}: {}\n{}\n", tensor_type(tensor), display::show(tensor)))
+            .collect(),
+    }
+}
+
+/// `float32[2, 3]`, or the element type alone for a scalar.
+fn tensor_type(tensor: &Tensor) -> String {
+    let dims: Vec<String> = tensor.shape().iter().map(usize::to_string).collect();
+    if dims.is_empty() { tensor.dtype().to_string() } else { format!("{}[{}]", tensor.dtype(), dims.join(", ")) }
 }
 
 fn save(session: &mut Session, path: &Path, set: WeightSet) -> Result<(), Failed> {

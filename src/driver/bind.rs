@@ -6,6 +6,7 @@
 
 use crate::base::code::E0701;
 use crate::base::{Diagnostic, closest};
+use crate::driver::Mode;
 use crate::quant::{Scheme, SchemeKind};
 use crate::types::tensor::wrap;
 use crate::types::{DType, Tensor};
@@ -49,10 +50,12 @@ pub fn bind(
     format: FileFormat,
     mut set: WeightSet,
     expected: &[Expected],
+    mode: Mode,
 ) -> Result<BTreeMap<String, Bound>, Diagnostic> {
     let mut bound = BTreeMap::new();
     let mut mismatch = Mismatch::default();
     let mut missing: Vec<(String, String)> = vec![];
+    refuse_packed(file, &set, expected, mode)?;
     for want in expected {
         let codes = format!("{}.codes", want.name);
         match (&want.scheme, set.tensors.remove(&want.name)) {
@@ -83,6 +86,23 @@ pub fn bind(
     }
     let prefix = common_prefix(&missing, &extra);
     Err(report(file, &mismatch, prefix))
+}
+
+/// Packed codes are all that inference needs; training goes on from the float values they were made of.
+fn refuse_packed(file: &str, set: &WeightSet, expected: &[Expected], mode: Mode) -> Result<(), Diagnostic> {
+    let packed = |want: &&Expected| {
+        let codes = format!("{}.codes", want.name);
+        want.scheme.is_some() && !set.tensors.contains_key(&want.name) && set.tensors.contains_key(&codes)
+    };
+    match expected.iter().find(packed) {
+        Some(want) if mode == Mode::Train => {
+            let message = format!("weights of `{file}` are packed, and training needs their float values");
+            Err(Diagnostic::new(E0701, message)
+                .note(format!("`{}` is there as codes and scales only", want.name))
+                .note("help: give the file that it was packed from, or leave out `--mode train`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A tensor of the declared type, or a line on what is wrong with it.
@@ -239,7 +259,7 @@ mod tests {
     fn fit_all(tensors: &[(&str, Tensor)], expected: &[Expected]) -> Result<BTreeMap<String, Bound>, String> {
         let tensors = tensors.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
         let set = WeightSet { tensors, metadata: BTreeMap::new() };
-        bind("w.safetensors", FileFormat::Safetensors, set, expected)
+        bind("w.safetensors", FileFormat::Safetensors, set, expected, Mode::Infer)
             .map_err(|d| std::iter::once(d.message).chain(d.notes).collect::<Vec<_>>().join("\n") + "\n")
     }
 

@@ -13,18 +13,21 @@ pub mod modules;
 pub mod options;
 pub mod pipeline;
 pub mod read;
-pub mod show;
+mod report;
 
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
 use crate::analysis::Project;
-use crate::base::render::{self, Format};
+use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
 use crate::ir;
 use crate::types::Tensor;
 use crate::weights::{self, FileError, FileFormat, WeightSet};
+use inputs::InputRequest;
+use report::Report;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 /// Errors were recorded in the session.
@@ -53,9 +56,9 @@ pub struct SessionOptions {
 pub struct Session {
     pub options: SessionOptions,
     pub project: Project,
-    /// What a script printed before it failed.
-    pub printed: String,
     diagnostics: Vec<Diagnostic>,
+    /// What was said about programs before this one.
+    earlier: Report,
     opened: BTreeMap<String, FileId>,
 }
 
@@ -64,8 +67,6 @@ pub struct Session {
 pub struct RunResult {
     /// The results of the method, in order; none for a script.
     pub outputs: Vec<Tensor>,
-    /// What `print` wrote.
-    pub printed: String,
     /// Named values of the run, for `--save-intermediates`.
     pub intermediates: weights::Tensors,
     /// The parameters that were used, for `--save-weights`.
@@ -112,12 +113,24 @@ impl Session {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.diagnostics.iter().any(Diagnostic::is_error)
+        self.diagnostics.iter().chain(self.earlier.diagnostics()).any(Diagnostic::is_error)
+    }
+
+    /// Begins a program of its own: what is open is forgotten, what was said about it is not.
+    pub fn begin(&mut self) {
+        if self.opened.is_empty() {
+            return;
+        }
+        self.earlier.add(self.project.sources(), &std::mem::take(&mut self.diagnostics));
+        self.project = Project::new();
+        self.opened.clear();
     }
 
     /// Everything recorded, as text for standard error.
     pub fn render(&self) -> String {
-        render::render(&self.diagnostics, self.project.sources(), self.options.format, self.options.color)
+        let mut report = self.earlier.clone();
+        report.add(self.project.sources(), &self.diagnostics);
+        report.render(self.options.format, self.options.color)
     }
 
     /// Reads a source file, or standard input for `-`; a second time, gives the same id.
@@ -147,7 +160,9 @@ impl Session {
         found.map(|(path, _)| Path::new(path))
     }
 
+    /// Checks a file as a program of its own.
     pub fn check(&mut self, path: &str) -> Outcome {
+        self.begin();
         let checked = self.open(path).and_then(|file| pipeline::check(self, file));
         if checked.is_err() { Outcome::Errors } else { Outcome::Done }
     }
@@ -175,9 +190,11 @@ impl Session {
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }
-        let entry = EntryRequest { shapes: request.shapes.clone(), ..request.entry.clone() };
-        let module = pipeline::optimised(self, file, &entry)?;
-        let weights = self.bind_weights(&module, request.weights.as_deref())?;
+        let module = pipeline::optimised(self, file, &request.entry)?;
+        let (specs, dims) = model::signature(&module, None).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        let shapes = InputRequest { files: &[], shapes: &request.entry.shapes, seed: 0, known: &dims };
+        inputs::check(&specs, &shapes).map_err(|errors| self.fail(errors))?;
+        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
             let source_name = self.project.sources().get(file).name.clone();
@@ -192,30 +209,62 @@ impl Session {
     }
 
     /// Runs the entry on the interpreter; a file without one, as a script.
-    pub fn run(&mut self, path: &str, request: &RunRequest) -> Result<RunResult, Failed> {
+    /// `print` writes to `output`.
+    pub fn run(
+        &mut self,
+        path: &str,
+        request: &RunRequest,
+        output: &mut (dyn Write + Send),
+    ) -> Result<RunResult, Failed> {
         let file = self.open(path)?;
         if pipeline::is_script(self, file, &request.entry)? {
-            return pipeline::run_script(self, file, request.seed);
+            self.refuse_options(request)?;
+            pipeline::run_script(self, file, request.seed, output)?;
+            return Ok(RunResult::default());
         }
         let entry = EntryRequest { shapes: self.input_shapes(request)?, ..request.entry.clone() };
         let module = pipeline::lower(self, file, &entry)?;
         let signature = model::signature(&module, request.method.as_deref());
         let (specs, dims) = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let wanted =
-            inputs::InputRequest { files: &request.inputs, shapes: &request.shapes, seed: request.seed, known: &dims };
+            InputRequest { files: &request.inputs, shapes: &request.entry.shapes, seed: request.seed, known: &dims };
         let inputs = inputs::bind(&specs, &wanted).map_err(|errors| self.fail(errors))?;
-        let weights = self.bind_weights(&module, request.weights.as_deref())?;
-        pipeline::interpret(self, &module, request, &inputs, weights)
+        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
+        pipeline::interpret(self, &module, request, &inputs, weights, output)
     }
 
+    /// Runs the tests of a file, as a program of its own.
     pub fn test(&mut self, path: &str) -> Result<TestReport, Failed> {
+        self.begin();
         let file = self.open(path)?;
         pipeline::test(self, file)
     }
 
+    /// A script has no entry, so most options would silently do nothing.
+    fn refuse_options(&mut self, request: &RunRequest) -> Result<(), Failed> {
+        let given = [
+            ("--set", !request.entry.sets.is_empty()),
+            ("--mode", request.entry.mode != Mode::default()),
+            ("--input", !request.inputs.is_empty()),
+            ("--shape", !request.entry.shapes.is_empty()),
+            ("--method", request.method.is_some()),
+            ("--weights", request.weights.is_some()),
+            ("--save-weights", request.keep_weights),
+            ("--save-intermediates", request.keep_intermediates),
+            ("--output", request.keep_outputs),
+        ];
+        let options: Vec<&str> = given.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        if options.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the file runs as a script, where {} means nothing", options.join(", "));
+        let help = "help: choose an instance with `--entry`, or leave the option out";
+        Err(self.fail(vec![Diagnostic::new(code::E0405, message).note(help)]))
+    }
+
     /// Shapes of inputs that are known before lowering.
     fn input_shapes(&mut self, request: &RunRequest) -> Result<Vec<(String, Vec<usize>)>, Failed> {
-        let mut shapes = request.shapes.clone();
+        let mut shapes = request.entry.shapes.clone();
         for (name, path) in &request.inputs {
             let set = self.load(path)?;
             let tensor = set.tensors.get(name).or_else(|| set.tensors.values().next());
@@ -228,13 +277,14 @@ impl Session {
     fn bind_weights(
         &mut self,
         module: &ir::Verified,
+        mode: Mode,
         path: Option<&Path>,
     ) -> Result<Option<BTreeMap<String, bind::Bound>>, Failed> {
         let Some(path) = path else { return Ok(None) };
         let set = self.load(path)?;
         let expected = model::storage(module).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let format = FileFormat::of(path).unwrap_or(FileFormat::Safetensors);
-        let bound = bind::bind(&path.display().to_string(), format, set, &expected);
+        let bound = bind::bind(&path.display().to_string(), format, set, &expected, mode);
         bound.map(Some).map_err(|diagnostic| self.fail(vec![diagnostic]))
     }
 

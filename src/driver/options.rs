@@ -1,8 +1,7 @@
 //! What the user asked for, as data, and the reading of `name=value` options.
 
+use crate::base::Diagnostic;
 use crate::base::code::{Code, E0407, E0804};
-use crate::base::{Diagnostic, closest};
-use crate::types::DType;
 use std::path::PathBuf;
 
 /// What code is generated for. `training` is true in Tri when compiling for `Train`.
@@ -29,7 +28,7 @@ pub struct EntryRequest {
     /// Hyperparameters of the entry's layer, values in Tri.
     pub sets: Vec<(String, String)>,
     pub mode: Mode,
-    /// Known shapes of inputs, for a `...` in the entry's signature.
+    /// Known shapes of inputs: what a `...` in the entry's signature stands for.
     pub shapes: Vec<(String, Vec<usize>)>,
 }
 
@@ -39,10 +38,6 @@ pub struct BuildRequest {
     pub entry: EntryRequest,
     pub targets: Vec<String>,
     pub weights: Option<PathBuf>,
-    /// Fixed shapes of inputs.
-    pub shapes: Vec<(String, Vec<usize>)>,
-    /// Element types of inputs.
-    pub dtypes: Vec<(String, DType)>,
     pub emit: Option<Emit>,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
@@ -57,13 +52,14 @@ pub struct RunRequest {
     /// The method to run; `forward` if `None`.
     pub method: Option<String>,
     pub inputs: Vec<(String, PathBuf)>,
-    pub shapes: Vec<(String, Vec<usize>)>,
     pub weights: Option<PathBuf>,
     pub seed: u64,
     /// Named intermediate values are to be kept.
     pub keep_intermediates: bool,
     /// Parameters are to be kept.
     pub keep_weights: bool,
+    /// Results are to be kept, not shown.
+    pub keep_outputs: bool,
 }
 
 /// `--set name=value`: E0407.
@@ -88,16 +84,6 @@ pub fn parse_shapes(texts: &[String]) -> Result<Vec<(String, Vec<usize>)>, Diagn
         }
         let value = value.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(value);
         value.split(',').map(str::trim).map(parse_size).collect()
-    })
-}
-
-/// `--dtype name=type`: E0804.
-pub fn parse_dtypes(texts: &[String]) -> Result<Vec<(String, DType)>, Diagnostic> {
-    parse_all("--dtype", E0804, "x=float16", texts, |value| {
-        DType::parse(value).ok_or_else(|| match closest(value, DType::ALL.iter().map(|dtype| dtype.name())) {
-            Some(near) => format!("`{value}` is no element type; did you mean `{near}`?"),
-            None => format!("`{value}` is no element type"),
-        })
     })
 }
 
@@ -152,7 +138,6 @@ mod tests {
         assert_eq!(sets[2].1, "\"a=b\"");
         let shapes = parse_shapes(&texts(&["x=1, 784", "s=", "y=[2,3]"])).unwrap();
         assert_eq!(shapes, [("x".into(), vec![1, 784]), ("s".into(), vec![]), ("y".into(), vec![2, 3])]);
-        assert_eq!(parse_dtypes(&texts(&["x=bfloat16"])).unwrap(), [("x".to_string(), DType::BFloat16)]);
     }
 
     #[test]
@@ -167,9 +152,8 @@ mod tests {
         );
         assert_eq!(message(parse_shapes(&texts(&["x=1", "x=2"]))), "`--shape x=2`: `x` is given twice");
         assert_eq!(message(parse_shapes(&texts(&["1=1"]))), "`--shape 1=1`: `1` is not a name");
-        let error = parse_dtypes(&texts(&["x=flaot16"])).unwrap_err();
-        assert_eq!(error.message, "`--dtype x=flaot16`: `flaot16` is no element type; did you mean `float16`?");
-        assert_eq!(error.notes, ["help: write it like `--dtype x=float16`"]);
-        assert_eq!(parse_sets(&texts(&["dim="])).unwrap_err().code, E0407);
+        let error = parse_sets(&texts(&["dim="])).unwrap_err();
+        assert_eq!(error.message, "`--set dim=`: the value is missing");
+        assert_eq!((error.code, error.notes[0].as_str()), (E0407, "help: write it like `--set dim=256`"));
     }
 }

@@ -14,6 +14,7 @@ use crate::types::Tensor;
 use crate::weights::{WeightSet, encode};
 use crate::{lower, passes, syntax, targets};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::Path;
 
 /// A target that `build` can write.
@@ -112,24 +113,21 @@ pub fn is_script(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
 }
 
 /// Runs top-level statements.
-pub fn run_script(session: &mut Session, file: FileId, seed: u64) -> Result<RunResult, Failed> {
+pub fn run_script(
+    session: &mut Session,
+    file: FileId,
+    seed: u64,
+    output: &mut (dyn Write + Send),
+) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
-    let mut result = RunResult::default();
-    let Some(entry) = &module.entry else { return Ok(result) };
-    let Some(main) = module.method(entry.layer, "main") else { return Ok(result) };
-    let mut printed = vec![];
+    let Some(entry) = &module.entry else { return Ok(()) };
+    let Some(main) = module.method(entry.layer, "main") else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
         let options = RunOptions { seed, record: false };
-        Machine::new(&module, options).with_output(&mut printed).run(&mut instance, main, &[])
+        Machine::new(&module, options).with_output(output).run(&mut instance, main, &[])
     });
-    result.printed = String::from_utf8_lossy(&printed).into_owned();
-    outcome.map_err(|error| {
-        // What was printed before the failure is shown all the same.
-        session.printed.push_str(&result.printed);
-        run_failed(session, &error)
-    })?;
-    Ok(result)
+    outcome.map(|_| ()).map_err(|error| run_failed(session, &error))
 }
 
 fn run_failed(session: &mut Session, error: &RunError) -> Failed {
@@ -152,6 +150,7 @@ pub fn interpret(
     request: &RunRequest,
     inputs: &BoundInputs,
     weights: Option<BTreeMap<String, Bound>>,
+    output: &mut (dyn Write + Send),
 ) -> Result<RunResult, Failed> {
     let name = request.method.as_deref().unwrap_or("forward");
     let method = module.entry.as_ref().and_then(|entry| module.method(entry.layer, name));
@@ -159,16 +158,15 @@ pub fn interpret(
         session.report(Diagnostic::new(E0407, format!("the entry has no method `{name}`")));
         return Err(Failed);
     };
-    let mut printed = vec![];
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
-    let mut machine = Machine::new(module, options).with_output(&mut printed);
+    let mut machine = Machine::new(module, options).with_output(output);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
         let mut instance = Instance::entry(module, request.seed)?;
         for (path, bound) in weights.into_iter().flatten() {
             load(&mut instance, &path, bound)?;
         }
         // The weights as they were before the run changed any state.
-        let kept = if request.keep_weights { saved(&mut instance)? } else { BTreeMap::new() };
+        let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
         let outputs = machine.run(&mut instance, method, &inputs.tensors)?;
         Ok((outputs, kept))
     };
@@ -176,7 +174,7 @@ pub fn interpret(
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
     let (outputs, weights) = outcome.map_err(|error| run_failed(session, &error))?;
-    Ok(RunResult { outputs, printed: String::from_utf8_lossy(&printed).into_owned(), intermediates, weights })
+    Ok(RunResult { outputs, intermediates, weights })
 }
 
 /// Puts one parameter of a weights file into an instance.
@@ -191,16 +189,28 @@ fn load(instance: &mut Instance, path: &str, bound: Bound) -> Result<(), RunErro
     }
 }
 
-/// Every saved tensor of an instance, by its name in a weights file. Quantised ones are saved as their
-/// float values where the instance has them.
-fn saved(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
-    let paths: Vec<String> = instance
-        .parameters()
-        .into_iter()
-        .filter(|parameter| parameter.storage.role != ir::Role::Transient)
-        .map(|parameter| parameter.path)
-        .collect();
-    paths.into_iter().map(|path| Ok((path.clone(), instance.get(&path, Part::Value)?))).collect()
+/// Every saved tensor of an instance, by its name in a weights file: the float values of quantised ones,
+/// but codes and scales where there never were float values, or where `all_packed` asks for them.
+fn saved(instance: &mut Instance, all_packed: bool) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let parameters = instance.parameters().into_iter().filter(|p| p.storage.role != ir::Role::Transient);
+    let listed: Vec<_> =
+        parameters.map(|p| (p.path, p.storage.scheme.clone().filter(|_| all_packed || !p.slot.has_master()))).collect();
+    let mut tensors = BTreeMap::new();
+    for (path, scheme) in listed {
+        let Some(scheme) = scheme else {
+            tensors.insert(path.clone(), instance.get(&path, Part::Value)?);
+            continue;
+        };
+        let codes = instance.get(&path, Part::Codes)?;
+        let codes = pack(&codes, Format::of_scheme(&scheme));
+        let codes = codes.map_err(|error| RunError::new(E0503, format!("`{path}`: {error}")))?;
+        tensors.insert(format!("{path}.codes"), codes);
+        tensors.insert(format!("{path}.scale"), instance.get(&path, Part::Scale)?);
+        if scheme.has_zero_point() {
+            tensors.insert(format!("{path}.zero_point"), instance.get(&path, Part::ZeroPoint)?);
+        }
+    }
+    Ok(tensors)
 }
 
 /// Runs the `test` blocks of a file.
@@ -303,33 +313,11 @@ fn weights_file(
         for (path, bound) in weights {
             load(&mut instance, &path, bound)?;
         }
-        if mode == Mode::Train { saved(&mut instance) } else { packed(&mut instance) }
+        saved(&mut instance, mode == Mode::Infer)
     };
     let tensors = collect().map_err(|error| run_failed(session, &error))?;
     let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
     let set = WeightSet { tensors, metadata };
     let bytes = encode(Path::new(&path), &set).map_err(|error| session.report_file(&error))?;
     Ok(Artifact { path, bytes })
-}
-
-/// Every saved tensor, quantised ones as packed codes and scales.
-fn packed(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
-    let parameters = instance.parameters().into_iter().filter(|p| p.storage.role != ir::Role::Transient);
-    let listed: Vec<_> = parameters.map(|p| (p.path, p.storage.scheme.clone())).collect();
-    let mut tensors = BTreeMap::new();
-    for (path, scheme) in listed {
-        let Some(scheme) = scheme else {
-            tensors.insert(path.clone(), instance.get(&path, Part::Value)?);
-            continue;
-        };
-        let codes = instance.get(&path, Part::Codes)?;
-        let codes = pack(&codes, Format::of_scheme(&scheme));
-        let codes = codes.map_err(|error| RunError::new(E0503, format!("`{path}`: {error}")))?;
-        tensors.insert(format!("{path}.codes"), codes);
-        tensors.insert(format!("{path}.scale"), instance.get(&path, Part::Scale)?);
-        if scheme.has_zero_point() {
-            tensors.insert(format!("{path}.zero_point"), instance.get(&path, Part::ZeroPoint)?);
-        }
-    }
-    Ok(tensors)
 }

@@ -42,6 +42,8 @@ pub struct Slot {
     codes: Option<Tensor>,
     scale: Option<Tensor>,
     zero_point: Option<Tensor>,
+    /// Whether the value is the source of the codes, not computed from them.
+    has_master: bool,
 }
 
 /// A tensor of an instance, as [`Instance::parameters`] lists it.
@@ -57,7 +59,12 @@ pub struct ParameterRef<'a> {
 
 impl Slot {
     pub(super) fn new(storage: Storage, shape: Vec<usize>, value: Tensor) -> Slot {
-        Slot { storage, shape, value: Some(value), codes: None, scale: None, zero_point: None }
+        Slot { storage, shape, value: Some(value), codes: None, scale: None, zero_point: None, has_master: true }
+    }
+
+    /// Whether there are float values that the codes, if any, come from.
+    pub fn has_master(&self) -> bool {
+        self.has_master
     }
 
     fn part_mut(&mut self, part: Part) -> &mut Option<Tensor> {
@@ -105,6 +112,7 @@ impl Slot {
 
     /// Replaces a part; setting the value drops the codes, and the other way round.
     fn set(&mut self, part: Part, tensor: Tensor) -> Result<(), String> {
+        self.has_master = part == Part::Value;
         match part {
             Part::Value => {
                 let dtype = self.storage.ty.dtype().unwrap_or(DType::Float32);

@@ -9,7 +9,7 @@ use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declaring};
 use crate::analysis::value::{FnRef, Instance, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, Discard, visit_tensors};
-use crate::base::{Diagnostic, FileId, Source, code};
+use crate::base::{Diagnostic, FileId, Source, Span, closest, code};
 use crate::ir::{self, Entry, FuncId, HostKind, LayerId, Module};
 use crate::lower::call::empty_function;
 use crate::lower::frame::Frame;
@@ -31,6 +31,11 @@ pub struct EntryRequest {
     pub shapes: Vec<(String, Vec<usize>)>,
 }
 
+/// What messages call the text of `--entry`.
+pub const ENTRY_NAME: &str = "<entry>";
+/// What stands before it, so that it is a declaration. Messages leave it out.
+pub const ENTRY_PREFIX: &str = "let entry = ";
+
 /// A lowered program.
 pub type Lowered = Result<Module, Vec<Diagnostic>>;
 
@@ -45,6 +50,10 @@ pub struct LoweredTest {
 
 /// Restarts are bounded by the number of hyperparameters in a program.
 const MAX_RESTARTS: usize = 10_000;
+
+fn source_end(text: &str) -> u32 {
+    (ENTRY_PREFIX.len() + text.len()) as u32
+}
 
 /// Runs a lowering until nothing more is demanded.
 fn converge<'db, T>(
@@ -83,18 +92,24 @@ fn unexplained() -> Diagnostic {
 /// Lowers an instance: its `forward` and its exported methods.
 pub fn entry(project: &mut Project, file: FileId, request: &EntryRequest) -> Lowered {
     let (text, name) = entry_text(project, file, request).map_err(|d| vec![d])?;
-    let source = Source::new("<entry>", format!("let entry = {text}"));
-    let (entry_file, _) = project.open("entry'", source, &mut crate::analysis::project::NoFiles);
+    let source = Source::new(ENTRY_NAME, format!("{ENTRY_PREFIX}{text}"));
+    let (entry_id, _) = project.open("entry'", source, &mut crate::analysis::project::NoFiles);
     let project = &*project;
     let db: &dyn salsa::Database = project.database();
-    let (Some(entry_file), Some(own)) = (project.file(entry_file), project.file(file)) else {
+    let (Some(entry_file), Some(own)) = (project.file(entry_id), project.file(file)) else {
         return Err(vec![unexplained()]);
     };
     let Some(item) = items(db, entry_file).first().copied() else { return Err(vec![unexplained()]) };
     let parsed = parse_item(db, item);
     if let Some(error) = parsed.errors.first() {
-        let message = format!("the entry `{text}` is not an expression: {}", error.message);
-        return Err(vec![Diagnostic::new(code::E0407, message)]);
+        let message = format!("the entry is not an expression: {}", error.message);
+        return Err(vec![Diagnostic::new(code::E0407, message).primary(entry_id, error.span, "")]);
+    }
+    if let Some(next) = items(db, entry_file).get(1) {
+        let start = next.base(db);
+        let message = "the entry is more than one expression";
+        let diagnostic = Diagnostic::new(code::E0407, message);
+        return Err(vec![diagnostic.primary(entry_id, Span::new(start, source_end(&text)), "this is too much")]);
     }
     let (_, module) = converge(project, request.training, |lowering| lowering.entry(item, own, &text, &name, request))?;
     Ok(module)
@@ -119,8 +134,13 @@ impl<'db> Lowering<'_, 'db> {
         let value = walk.expr(expr).map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
         let place = Place { item, span: ast[expr].span };
         let Value::Instance(mut instance) = value else {
-            let message = format!("the entry `{text}` is {}, not an instance of a layer", value.describe());
-            return Err((Abort::Reported, vec![Report::new(code::E0407, message).at(place, "")]));
+            let message = format!("the entry is {}, not an instance of a layer", value.describe());
+            let report = Report::new(code::E0407, message).at(place, "");
+            let report = match value {
+                Value::Layer(..) => report.note(format!("help: make an instance: `{text}(...)`")),
+                _ => report,
+            };
+            return Err((Abort::Reported, vec![report]));
         };
         let unmet: Vec<_> = std::mem::take(&mut walk.obligations);
         if let Some((obligation, place)) = unmet.first() {
@@ -427,71 +447,124 @@ pub fn tests(project: &Project, file: FileId) -> Result<(Vec<LoweredTest>, Modul
 
 /// The entry as an expression in Tri, and the name its files get.
 fn entry_text(project: &Project, file: FileId, request: &EntryRequest) -> Result<(String, String), Diagnostic> {
-    let db: &dyn salsa::Database = project.database();
     let missing = || Diagnostic::new(code::E0405, "the file has no entry");
     let Some(source) = project.file(file) else { return Err(missing()) };
+    let candidates = Candidates::of(project.database(), source, &request.sets);
     if let Some(expr) = &request.expr {
-        let name = expr.split(['(', '[']).next().unwrap_or("entry").trim().to_string();
-        return Ok((with_sets(expr, &request.sets), name));
-    }
-    let (mut lets, mut layers) = (vec![], vec![]);
-    for item in items(db, source) {
-        match &parse_item(db, *item).ast.item.kind {
-            ItemKind::Let(binding) => {
-                let Pattern::Name(name) = &binding.pattern else { continue };
-                if is_instance(db, *item) {
-                    lets.push(name.name.clone());
-                }
-            }
-            ItemKind::Layer(decl) => {
-                let missing: Vec<String> = decl
-                    .params
-                    .iter()
-                    .filter(|p| p.default.is_none() && !request.sets.iter().any(|(set, _)| *set == p.name.name))
-                    .map(|p| p.name.name.clone())
-                    .collect();
-                layers.push((decl.name.name.clone(), missing));
-            }
-            _ => {}
-        }
+        return candidates.named(expr, &request.sets);
     }
     if request.sets.is_empty() {
-        match lets.as_slice() {
+        match candidates.lets.as_slice() {
             [name] => return Ok((name.clone(), name.clone())),
             [] => {}
-            _ => {
-                let names: Vec<String> = lets.iter().map(|name| format!("`{name}`")).collect();
-                let message = format!("the file has several entries: {}", names.join(", "));
+            names => {
+                let message = format!("the file has several entries: {}", quoted(names));
                 return Err(Diagnostic::new(code::E0406, message)
-                    .note(format!("choose one, for example `--entry {}`", lets[0])));
+                    .note(format!("choose one, for example `--entry {}`", names[0])));
             }
         }
     }
-    let complete: Vec<&String> = layers.iter().filter(|(_, m)| m.is_empty()).map(|(name, _)| name).collect();
-    match complete.as_slice() {
-        [name] => Ok((with_sets(&format!("{name}()"), &request.sets), (*name).clone())),
-        [] => match layers.as_slice() {
-            [(name, missing)] => {
-                let names: Vec<String> = missing.iter().map(|m| format!("`{m}`")).collect();
-                let message = format!("the entry `{name}` needs {}", names.join(", "));
-                Err(Diagnostic::new(code::E0402, message)
-                    .note(format!("give them, for example `--set {}=8`, or `--entry '{name}(...)'`", missing[0])))
-            }
-            [] => Err(missing().note("an entry is an instance of a layer: write `let model = MyLayer(...)`")),
-            _ => {
-                let names: Vec<String> = layers.iter().map(|(name, _)| format!("`{name}`")).collect();
-                let message =
-                    format!("no layer of the file has values for all its hyperparameters: {}", names.join(", "));
-                Err(Diagnostic::new(code::E0405, message)
-                    .note(format!("choose one, for example `--entry '{}(...)'`", layers[0].0)))
-            }
-        },
-        _ => {
-            let names: Vec<String> = complete.iter().map(|name| format!("`{name}`")).collect();
-            let message = format!("the file has several layers that could be the entry: {}", names.join(", "));
-            Err(Diagnostic::new(code::E0406, message)
-                .note(format!("choose one, for example `--entry '{}()'`", complete[0])))
+    let layers = candidates.layers_with_sets(&request.sets)?;
+    let complete: Vec<String> = layers.iter().filter(|l| l.missing.is_empty()).map(|l| l.name.clone()).collect();
+    match (complete.as_slice(), layers.as_slice()) {
+        ([name], _) => Ok((with_sets(&format!("{name}()"), &request.sets), name.clone())),
+        ([], []) => Err(missing().note("an entry is an instance of a layer: write `let model = MyLayer(...)`")),
+        ([], [Candidate { name, missing, .. }]) => {
+            let message = format!("the entry `{name}` needs {}", quoted(missing));
+            Err(Diagnostic::new(code::E0402, message)
+                .note(format!("give them, for example `--set {}=8`, or `--entry '{name}(...)'`", missing[0])))
         }
+        ([], [first, ..]) => {
+            let names: Vec<String> = layers.iter().map(|layer| layer.name.clone()).collect();
+            let message = format!("no layer of the file has values for all its hyperparameters: {}", quoted(&names));
+            Err(Diagnostic::new(code::E0405, message)
+                .note(format!("choose one, for example `--entry '{}(...)'`", first.name)))
+        }
+        (names, _) => {
+            let message = format!("the file has several layers that could be the entry: {}", quoted(names));
+            Err(Diagnostic::new(code::E0406, message)
+                .note(format!("choose one, for example `--entry '{}()'`", names[0])))
+        }
+    }
+}
+
+fn quoted(names: &[String]) -> String {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
+/// What of a file can be an entry.
+struct Candidates {
+    /// Names of top-level instances.
+    lets: Vec<String>,
+    layers: Vec<Candidate>,
+}
+
+/// A layer with its hyperparameters.
+struct Candidate {
+    name: String,
+    params: Vec<String>,
+    /// Those without a value.
+    missing: Vec<String>,
+}
+
+impl Candidates {
+    fn of(db: &dyn salsa::Database, source: SourceFile, sets: &[(String, String)]) -> Candidates {
+        let mut found = Candidates { lets: vec![], layers: vec![] };
+        for item in items(db, source) {
+            match &parse_item(db, *item).ast.item.kind {
+                ItemKind::Let(binding) => {
+                    let Pattern::Name(name) = &binding.pattern else { continue };
+                    if is_instance(db, *item) {
+                        found.lets.push(name.name.clone());
+                    }
+                }
+                ItemKind::Layer(decl) => {
+                    let open = decl.params.iter().filter(|p| p.default.is_none());
+                    let open = open.filter(|p| !sets.iter().any(|(set, _)| *set == p.name.name));
+                    found.layers.push(Candidate {
+                        name: decl.name.name.clone(),
+                        params: decl.params.iter().map(|p| p.name.name.clone()).collect(),
+                        missing: open.map(|p| p.name.name.clone()).collect(),
+                    });
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// What `--entry` says, with the values of `--set`. A layer's name alone is an instance of it.
+    fn named(&self, expr: &str, sets: &[(String, String)]) -> Result<(String, String), Diagnostic> {
+        let expr = expr.trim();
+        if expr.is_empty() {
+            return Err(Diagnostic::new(code::E0407, "the entry is empty")
+                .note("help: give an instance, as in `--entry 'MLP(dim=256)'`"));
+        }
+        let name = expr.split(['(', '[']).next().unwrap_or("entry").trim().to_string();
+        if let ([(set, _), ..], true) = (sets, self.lets.iter().any(|name| name == expr)) {
+            let message = format!("`{expr}` has all its hyperparameters, so `--set {set}` changes nothing");
+            return Err(Diagnostic::new(code::E0407, message)
+                .note(format!("help: give an instance instead, as in `--entry 'MyLayer({set}=...)'`")));
+        }
+        let is_layer = self.layers.iter().any(|layer| layer.name == expr && layer.missing.is_empty());
+        let text = if is_layer && sets.is_empty() { format!("{expr}()") } else { with_sets(expr, sets) };
+        Ok((text, name))
+    }
+
+    /// The layers that have all hyperparameters which got a value.
+    fn layers_with_sets(&self, sets: &[(String, String)]) -> Result<Vec<&Candidate>, Diagnostic> {
+        let all = self.layers.iter().flat_map(|layer| layer.params.iter().map(String::as_str));
+        if let Some((unknown, _)) = sets.iter().find(|(set, _)| all.clone().all(|param| param != set)) {
+            let diagnostic =
+                Diagnostic::new(code::E0407, format!("no layer of the file has a hyperparameter `{unknown}`"));
+            return Err(match closest(unknown, all) {
+                Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
+                None => diagnostic,
+            });
+        }
+        let has_all = |layer: &&Candidate| sets.iter().all(|(set, _)| layer.params.contains(set));
+        Ok(self.layers.iter().filter(has_all).collect())
     }
 }
 

@@ -46,6 +46,27 @@ pub struct BoundInputs {
 
 /// Finds a tensor for every parameter, or says everything that is wrong with what was given.
 pub fn bind(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<BoundInputs, Vec<Diagnostic>> {
+    let (mut solver, tensors) = solved(specs, request)?;
+    let shapes = solver.choose(specs.iter().map(|spec| (spec.name.as_str(), &spec.ty.shape)));
+    let shapes = shapes.map_err(|message| vec![error(message)])?;
+    let mut bound = BoundInputs { dims: solver.dims(), packs: solver.packs(), ..BoundInputs::default() };
+    for (index, ((spec, tensor), shape)) in specs.iter().zip(tensors).zip(shapes).enumerate() {
+        let tensor = match tensor {
+            Some(tensor) => tensor,
+            None => draw_checked(spec, &shape, request.seed, index as u32).map_err(|d| vec![d])?,
+        };
+        bound.tensors.push(tensor);
+    }
+    Ok(bound)
+}
+
+/// Only says what is wrong with what was given.
+pub fn check(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<(), Vec<Diagnostic>> {
+    solved(specs, request).map(|_| ())
+}
+
+/// The tensors that files give, and what is known of all shapes.
+fn solved(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<(Solver, Vec<Option<Tensor>>), Vec<Diagnostic>> {
     let mut solver = Solver::new(request.known);
     let mut errors = check_names(specs, request);
     for (name, sizes) in request.shapes.iter().filter(|(name, _)| is_dim(specs, name)) {
@@ -83,17 +104,7 @@ pub fn bind(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<BoundInpu
     if !errors.is_empty() {
         return Err(errors);
     }
-    let shapes = solver.choose(specs.iter().map(|spec| (spec.name.as_str(), &spec.ty.shape)));
-    let shapes = shapes.map_err(|message| vec![error(message)])?;
-    let mut bound = BoundInputs { dims: solver.dims(), packs: solver.packs(), ..BoundInputs::default() };
-    for (index, ((spec, tensor), shape)) in specs.iter().zip(tensors).zip(shapes).enumerate() {
-        let tensor = match tensor {
-            Some(tensor) => tensor,
-            None => draw_checked(spec, &shape, request.seed, index as u32).map_err(|d| vec![d])?,
-        };
-        bound.tensors.push(tensor);
-    }
-    Ok(bound)
+    Ok((solver, tensors))
 }
 
 fn error(message: String) -> Diagnostic {
