@@ -54,9 +54,10 @@ fn examples_run() {
         let mut session = session();
         let shapes = shapes.iter().filter(|(example, _)| *example == name);
         let shapes = shapes.map(|(_, (input, shape))| (input.to_string(), shape.clone())).collect();
+        let mut printed: Vec<u8> = vec![];
         let request = RunRequest { shapes, ..RunRequest::default() };
-        let Ok(result) = session.run(&example(&name), &request) else { panic!("{name}:\n{}", session.render()) };
-        assert!(!result.outputs.is_empty() || !result.printed.is_empty(), "{name} shows nothing");
+        let Ok(result) = session.run(&example(&name), &request, &mut printed) else { panic!("{name}:\n{}", session.render()) };
+        assert!(!result.outputs.is_empty() || !printed.is_empty(), "{name} shows nothing");
         for output in &result.outputs {
             assert!(output.to_f64().iter().all(|x| x.is_finite()), "{name} gives values that are not finite");
         }
@@ -92,7 +93,7 @@ fn digits_are_recognised() {
         weights: Some(PathBuf::from(example("digits.safetensors"))),
         ..RunRequest::default()
     };
-    let Ok(result) = session.run(&example("digits.tri"), &request) else { panic!("{}", session.render()) };
+    let Ok(result) = session.run(&example("digits.tri"), &request, &mut std::io::sink()) else { panic!("{}", session.render()) };
     let (found, labels) = (result.outputs[0].to_f64(), read("digits_labels.npy").to_f64());
     assert_eq!(found.len(), labels.len());
     let right = found.iter().zip(&labels).filter(|(a, b)| a == b).count();

@@ -266,7 +266,7 @@ fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
         keep_weights: true,
         ..RunRequest::default()
     };
-    let wanted = session.run(&case.source(), &request);
+    let wanted = session.run(&case.source(), &request, &mut std::io::sink());
     let wanted = rendered(&session, wanted)?;
     let weights = folder.path().join("weights.safetensors");
     let set = WeightSet { tensors: wanted.weights, metadata: BTreeMap::new() };
