@@ -127,7 +127,10 @@ fn check_layer<'db>(
         checked.reports.extend(cycles::layer_cycles(db, item, layer));
     }
     let before = checked.reports.len();
-    cases(db, item, ast, checked, |walk| open_layer(walk, layer));
+    cases(db, item, ast, checked, |walk| {
+        let members = open_layer(walk, layer)?;
+        walk.initial_values(&members)
+    });
     // With unknown members every method would repeat the same mistakes.
     if checked.reports.len() == before {
         for method in methods(layer) {
@@ -150,7 +153,10 @@ fn top_decl(ast: &Ast) -> Option<&LayerDecl> {
 }
 
 /// Enters a layer with its hyperparameters open.
-fn open_layer<'db>(walk: &mut Elaborator<'_, 'db>, layer: LayerRef<'db>) -> Walk<()> {
+fn open_layer<'db>(
+    walk: &mut Elaborator<'_, 'db>,
+    layer: LayerRef<'db>,
+) -> Walk<Vec<crate::analysis::elaborate::layer::MemberInfo<'db>>> {
     walk.declare_type_params(&layer.decl.type_params)?;
     let elems: Vec<Elem> =
         layer.decl.type_params.iter().filter_map(|p| walk.elems.get(&p.name.name).cloned()).collect();
@@ -162,7 +168,7 @@ fn open_layer<'db>(walk: &mut Elaborator<'_, 'db>, layer: LayerRef<'db>) -> Walk
     }
     walk.enter_layer(layer, Instance { layer, elems, hypers, path: Some(vec![]) });
     walk.assume_wheres(&layer.decl.wheres)?;
-    walk.members(layer, &[]).map(|_| ())
+    walk.members(layer, &[])
 }
 
 fn check_duplicates<'db>(item: Item<'db>, layer: LayerRef<'db>, checked: &mut Checked<'db>) {

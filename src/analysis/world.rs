@@ -20,6 +20,9 @@ pub enum Abort {
 
 pub type Walk<T> = Result<T, Abort>;
 
+/// What a world could not do, with its reports.
+pub type Failure<'db> = (Abort, Vec<Report<'db>>);
+
 /// A part of a stored member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -117,9 +120,9 @@ pub trait World<'db> {
         request: &CallRequest<'db>,
         operands: &[ValueRef],
         at: Place<'db>,
-    ) -> Result<(Outcome<'db>, Vec<ValueRef>), (Abort, Vec<Report<'db>>)>;
+    ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>>;
     /// Makes an instance that a test or script creates a part of what is run, and gives its path.
-    fn adopt(&mut self, hint: &str, instance: &Value<'db>, at: Place<'db>) -> Option<Vec<Step>>;
+    fn adopt(&mut self, hint: &str, instance: &Value<'db>, at: Place<'db>) -> Result<Vec<Step>, Failure<'db>>;
 }
 
 /// The world of checking: values are only counted.
@@ -192,14 +195,14 @@ impl<'db> World<'db> for Discard {
         _: &CallRequest<'db>,
         _: &[ValueRef],
         _: Place<'db>,
-    ) -> Result<(Outcome<'db>, Vec<ValueRef>), (Abort, Vec<Report<'db>>)> {
+    ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
         // Checking walks a callee in place where its signature does not tell the result.
         Err((Abort::Reported, vec![]))
     }
 
-    fn adopt(&mut self, hint: &str, _: &Value<'db>, _: Place<'db>) -> Option<Vec<Step>> {
+    fn adopt(&mut self, hint: &str, _: &Value<'db>, _: Place<'db>) -> Result<Vec<Step>, Failure<'db>> {
         self.adopted += 1;
-        Some(vec![Step::Field(format!("{hint}_{}", self.adopted))])
+        Ok(vec![Step::Field(format!("{hint}_{}", self.adopted))])
     }
 }
 

@@ -17,9 +17,9 @@ mod world;
 
 pub use entry::{EntryRequest, Lowered, LoweredTest, entry, script, tests};
 
-use crate::analysis::db::{Place, Report};
+use crate::analysis::db::Place;
 use crate::analysis::value::{LayerRef, Value};
-use crate::analysis::world::Abort;
+use crate::analysis::world::Failure;
 use crate::base::{FileId, Loc, Sources};
 use crate::ir::{FuncId, LayerId, Module};
 use crate::types::{Elem, Symbol};
@@ -63,7 +63,6 @@ pub struct Lowering<'a, 'db> {
     sites: u32,
 }
 
-type Failure<'db> = (Abort, Vec<Report<'db>>);
 
 impl<'a, 'db> Lowering<'a, 'db> {
     fn new(

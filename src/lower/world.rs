@@ -1,8 +1,8 @@
 //! The elaborator's instructions as IR instructions.
 
-use crate::analysis::db::{Place, Report};
+use crate::analysis::db::Place;
 use crate::analysis::value::{Step, Value, ValueRef};
-use crate::analysis::world::{Abort, CallRequest, Leaf, Outcome, Part, Piece, Structured, World};
+use crate::analysis::world::{CallRequest, Failure, Leaf, Outcome, Part, Piece, Structured, World};
 use crate::ir::{self, InstKind, PathSegment, PrintPiece, ValueId};
 use crate::lower::Lowering;
 use crate::ops::{Attrs, OpId};
@@ -159,12 +159,12 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
         request: &CallRequest<'db>,
         operands: &[ValueRef],
         at: Place<'db>,
-    ) -> Result<(Outcome<'db>, Vec<ValueRef>), (Abort, Vec<Report<'db>>)> {
+    ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
         self.call_function(request, operands, at)
     }
 
-    fn adopt(&mut self, hint: &str, value: &Value<'db>, at: Place<'db>) -> Option<Vec<Step>> {
-        let member = self.adopt_member(hint, value, at).ok()?;
-        Some(vec![Step::Field(member)])
+    fn adopt(&mut self, hint: &str, value: &Value<'db>, at: Place<'db>) -> Result<Vec<Step>, Failure<'db>> {
+        let member = self.adopt_member(hint, value, at)?;
+        Ok(vec![Step::Field(member)])
     }
 }

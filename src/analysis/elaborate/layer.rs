@@ -409,6 +409,30 @@ impl<'db> Elaborator<'_, 'db> {
             })
     }
 
+    /// Checks initial values against the types of what they initialise.
+    pub fn initial_values(&mut self, infos: &[MemberInfo<'db>]) -> Walk<()> {
+        let mut failed = false;
+        for info in infos {
+            let MemberInfoKind::Storage { ty, init: Some(init), .. } = &info.kind else { continue };
+            failed |= self.initial_value(*init, ty).is_err();
+        }
+        if failed { Err(Abort::Reported) } else { Ok(()) }
+    }
+
+    fn initial_value(&mut self, init: ExprId, ty: &TensorType) -> Walk<()> {
+        if matches!(self.ast[init].kind, ast::ExprKind::Ellipsis) {
+            return Ok(());
+        }
+        let span = self.span(init);
+        let outer = self.context.replace(ty.elem.clone());
+        let value = self.expr(init);
+        self.context = outer;
+        match value? {
+            Value::Init(_) | Value::Number(_) | Value::Opaque(_) | Value::Error => Ok(()),
+            value => self.conform_tensor(value, ty, span).map(|_| ()),
+        }
+    }
+
     fn is_present(&mut self, cond: Option<ExprId>, name: &str) -> Walk<bool> {
         let Some(cond) = cond else { return Ok(true) };
         if self.static_condition(cond)? {

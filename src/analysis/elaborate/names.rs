@@ -179,8 +179,11 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn adopt(&mut self, hint: &str, value: Value<'db>, span: Span) -> Walk<Value<'db>> {
         let place = self.place(span);
         match self.world.adopt(hint, &value, place) {
-            Some(path) => Ok(with_path(value, &path)),
-            None => Ok(value),
+            Ok(path) => Ok(with_path(value, &path)),
+            Err((abort, reports)) => {
+                self.reports.extend(reports.into_iter().map(|report| report.also(place, "made here")));
+                Err(abort)
+            }
         }
     }
 
