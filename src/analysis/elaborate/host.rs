@@ -13,6 +13,9 @@ impl<'db> Elaborator<'_, 'db> {
     /// Arithmetic of two host numbers. Ints stay ints but under `/`.
     pub fn host_arithmetic(&mut self, op: BinaryOp, a: &HostExpr, b: &HostExpr, span: Span) -> Walk<HostExpr> {
         if let (HostExpr::Int(x), HostExpr::Int(y)) = (a, b) {
+            if let (Some(x), Some(y)) = (x.as_const(), y.as_const()) {
+                self.check_overflow(op, x, y, span)?;
+            }
             let result = match op {
                 BinaryOp::Add => Some(x.add(y)),
                 BinaryOp::Sub => Some(x.sub(y)),
@@ -51,6 +54,24 @@ impl<'db> Elaborator<'_, 'db> {
             }
         };
         Ok(HostExpr::binary(op, a.clone(), b.clone()))
+    }
+
+    /// Host ints are 64 bits wide; what does not fit is an error, never another number.
+    fn check_overflow(&mut self, op: BinaryOp, x: i64, y: i64, span: Span) -> Walk<()> {
+        let fits = match op {
+            BinaryOp::Add => x.checked_add(y).is_some(),
+            BinaryOp::Sub => x.checked_sub(y).is_some(),
+            BinaryOp::Mul => x.checked_mul(y).is_some(),
+            BinaryOp::Pow if y >= 0 => match u32::try_from(y) {
+                Ok(y) => x.checked_pow(y).is_some(),
+                Err(_) => (-1..=1).contains(&x),
+            },
+            _ => true,
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(self.error(code::E0404, "this number does not fit 64 bits", span, "overflows")),
+        }
     }
 
     fn float_division(&mut self, op: BinaryOp, a: &HostExpr, b: &HostExpr, span: Span) -> Walk<HostExpr> {

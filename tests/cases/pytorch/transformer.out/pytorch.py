@@ -115,8 +115,8 @@ def attention(q, k, v, scale):
     # <std>/attention.tri:28
     scores = q @ keys.transpose(-2, -1) * scale
     # <std>/attention.tri:31
-    y = torch.arange(0, N, dtype=torch.float32, device=q.device)
-    y_2 = torch.arange(0, M, dtype=torch.float32, device=q.device)
+    y = torch.arange(0, N, dtype=torch.int64, device=q.device)
+    y_2 = torch.arange(0, M, dtype=torch.int64, device=q.device)
     seen = y.unsqueeze(0) <= y_2.unsqueeze(1) + (N - M)
     # <std>/attention.tri:32
     scores = torch.where(seen, scores, -math.inf)
