@@ -56,7 +56,9 @@ fn examples_run() {
         let shapes = shapes.map(|(_, (input, shape))| (input.to_string(), shape.clone())).collect();
         let mut printed: Vec<u8> = vec![];
         let request = RunRequest { shapes, ..RunRequest::default() };
-        let Ok(result) = session.run(&example(&name), &request, &mut printed) else { panic!("{name}:\n{}", session.render()) };
+        let Ok(result) = session.run(&example(&name), &request, &mut printed) else {
+            panic!("{name}:\n{}", session.render())
+        };
         assert!(!result.outputs.is_empty() || !printed.is_empty(), "{name} shows nothing");
         for output in &result.outputs {
             assert!(output.to_f64().iter().all(|x| x.is_finite()), "{name} gives values that are not finite");
@@ -93,7 +95,9 @@ fn digits_are_recognised() {
         weights: Some(PathBuf::from(example("digits.safetensors"))),
         ..RunRequest::default()
     };
-    let Ok(result) = session.run(&example("digits.tri"), &request, &mut std::io::sink()) else { panic!("{}", session.render()) };
+    let Ok(result) = session.run(&example("digits.tri"), &request, &mut std::io::sink()) else {
+        panic!("{}", session.render())
+    };
     let (found, labels) = (result.outputs[0].to_f64(), read("digits_labels.npy").to_f64());
     assert_eq!(found.len(), labels.len());
     let right = found.iter().zip(&labels).filter(|(a, b)| a == b).count();

@@ -51,6 +51,7 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
                 None => crate::analysis::elaborate::types::TypeSpec::Any,
             };
             let value = walk.expr_as(*value, &spec)?;
+            refuse_cycle(walk, &name.name, name.span)?;
             if value.has_tensor() || value.has_instance() {
                 let message = format!("`{}` must be a compile-time value", name.name);
                 return Err(walk.error(code::E0401, message, name.span, "use `let` for it"));
@@ -60,7 +61,11 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         ItemKind::Let(binding) => cases(db, item, ast, &mut checked, |walk| {
             walk.makes_layers = true;
             walk.adopts = true;
-            walk.let_stmt(binding)
+            walk.let_stmt(binding)?;
+            match &binding.pattern {
+                crate::syntax::ast::Pattern::Name(name) => refuse_cycle(walk, &name.name, name.span),
+                _ => Ok(()),
+            }
         }),
         ItemKind::TypeAlias { ty, .. } => cases(db, item, ast, &mut checked, |walk| {
             use crate::analysis::elaborate::{DeclareAs, Declaring};
@@ -80,6 +85,17 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         checked.reports.extend(unused::unused_variables(item, ast));
     }
     checked
+}
+
+/// A cycle over several constants is met inside the others, where nothing is reported.
+fn refuse_cycle(walk: &mut Elaborator<'_, '_>, name: &str, span: Span) -> Walk<()> {
+    match walk.cyclic && walk.reports.is_empty() {
+        true => {
+            let message = format!("`{name}` is defined in terms of itself");
+            Err(walk.error(code::E0404, message, span, "comes back to itself through others"))
+        }
+        false => Ok(()),
+    }
 }
 
 /// Walks once for each combination of answers to open conditions.

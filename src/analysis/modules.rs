@@ -121,7 +121,7 @@ pub fn implicit<'db>(db: &'db dyn salsa::Database, name: &str) -> Option<Item<'d
 }
 
 /// All names that the implicit modules give, for suggestions.
-pub fn implicit_names<'db>(db: &'db dyn salsa::Database) -> Vec<&'db str> {
+pub fn implicit_names(db: &dyn salsa::Database) -> Vec<&str> {
     let Some(map) = ModuleMap::try_get(db) else { return vec![] };
     IMPLICIT
         .iter()

@@ -381,7 +381,7 @@ impl InitValue {
 }
 
 impl Cond {
-    pub fn not(self) -> Cond {
+    pub fn negated(self) -> Cond {
         match self {
             Cond::Known(b) => Cond::Known(!b),
             Cond::Compare(op, a, b) => Cond::Compare(op.negated(), a, b),

@@ -63,7 +63,6 @@ pub struct Lowering<'a, 'db> {
     sites: u32,
 }
 
-
 impl<'a, 'db> Lowering<'a, 'db> {
     fn new(
         db: &'db dyn salsa::Database,

@@ -130,7 +130,7 @@ impl<'db> Elaborator<'_, 'db> {
         {
             match self.with_index(&index, count.as_const().is_some(), |walk| {
                 walk.scoped(|walk| {
-                    walk.bind_pattern(pattern, item, iter_span)?;
+                    walk.bind_pattern(pattern, item)?;
                     walk.expr(elem)
                 })
             }) {
@@ -146,7 +146,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut values = vec![];
         for item in items {
             let value = self.scoped(|walk| {
-                walk.bind_pattern(pattern, item, iter_span)?;
+                walk.bind_pattern(pattern, item)?;
                 let keep = match cond {
                     Some(cond) => walk.static_condition(cond)?,
                     None => true,
@@ -170,8 +170,8 @@ impl<'db> Elaborator<'_, 'db> {
             (UnaryOp::Neg, Value::Number(number)) => {
                 Ok(Value::Number(HostExpr::unary(crate::types::HostFn::Neg, number)))
             }
-            (UnaryOp::Not, Value::Bool(cond)) => Ok(Value::Bool(cond.not())),
-            (UnaryOp::Not, Value::Opaque(opaque)) => Ok(Value::Bool(Cond::Opaque(opaque.name).not())),
+            (UnaryOp::Not, Value::Bool(cond)) => Ok(Value::Bool(cond.negated())),
+            (UnaryOp::Not, Value::Opaque(opaque)) => Ok(Value::Bool(Cond::Opaque(opaque.name).negated())),
             (UnaryOp::Neg, Value::Tensor(x)) => self.emit_one("neg", vec![x], Attrs::new(), &[operand_span], span),
             (UnaryOp::Not, Value::Tensor(x)) => {
                 self.emit_one("logical_not", vec![x], Attrs::new(), &[operand_span], span)
@@ -218,7 +218,7 @@ impl<'db> Elaborator<'_, 'db> {
         match (op, &left, &right) {
             (BinaryOp::And, Value::Bool(a), Value::Bool(b)) => Ok(Value::Bool(both(a.clone(), b.clone()))),
             (BinaryOp::Or, Value::Bool(a), Value::Bool(b)) => {
-                Ok(Value::Bool(both(a.clone().not(), b.clone().not()).not()))
+                Ok(Value::Bool(both(a.clone().negated(), b.clone().negated()).negated()))
             }
             (BinaryOp::Add, Value::Str(a), Value::Str(b)) => Ok(Value::Str(format!("{a}{b}"))),
             (BinaryOp::Add, Value::List(_) | Value::Shape(_), Value::List(_) | Value::Shape(_)) => {

@@ -100,7 +100,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let equal = self.host_equal(a, b)?;
                 match op {
                     Comparison::Eq => Some(equal),
-                    Comparison::Ne => Some(equal.not()),
+                    Comparison::Ne => Some(equal.negated()),
                     _ => None,
                 }
             }
@@ -125,7 +125,7 @@ impl<'db> Elaborator<'_, 'db> {
             (Value::Bool(x), Value::Bool(y)) => match (x, y) {
                 (Cond::Known(x), Cond::Known(y)) => known(x == y),
                 (c, Cond::Known(true)) | (Cond::Known(true), c) => Some(c.clone()),
-                (c, Cond::Known(false)) | (Cond::Known(false), c) => Some(c.clone().not()),
+                (c, Cond::Known(false)) | (Cond::Known(false), c) => Some(c.clone().negated()),
                 _ => None,
             },
             (Value::Opaque(o), other) | (other, Value::Opaque(o)) => {

@@ -44,7 +44,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             let names = self.carried_names(body);
             let done = self.rolled(&counted, &names, span, &mut |walk| {
                 walk.scoped(|walk| {
-                    walk.bind_pattern(pattern, counted.item.clone(), iter_span)?;
+                    walk.bind_pattern(pattern, counted.item.clone())?;
                     walk.block(body, None).map(|_| ())
                 })
             })?;
@@ -59,7 +59,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         };
         for item in items {
             let flow = self.scoped(|walk| {
-                walk.bind_pattern(pattern, item, iter_span)?;
+                walk.bind_pattern(pattern, item)?;
                 walk.block(body, None)
             })?;
             if let Flow::Return(..) = flow {

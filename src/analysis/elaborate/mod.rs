@@ -165,6 +165,8 @@ pub struct Elaborator<'w, 'db> {
     pub context: Option<Elem>,
     /// Indices of loops and lists that can be expanded if something must know them.
     pub expandable: Vec<Symbol>,
+    /// A constant turned out to be defined in terms of itself.
+    pub cyclic: bool,
     /// Lookups of constants in progress, against cycles.
     pub pending: Vec<Item<'db>>,
     pub depth: u32,
@@ -202,6 +204,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             declaring: None,
             context: None,
             expandable: vec![],
+            cyclic: false,
             pending: vec![],
             depth: 0,
             next_unknown: 0,
@@ -231,6 +234,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.next_unknown = self.next_unknown;
         inner.next_index = self.next_index;
         let result = walk(&mut inner);
+        self.cyclic |= inner.cyclic;
         let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, .. } = inner;
         self.facts = facts;
         self.decisions = decisions;

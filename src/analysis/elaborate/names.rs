@@ -135,6 +135,7 @@ impl<'db> Elaborator<'_, 'db> {
     /// The value of a top-level `const` or `let`, walked where it stands.
     fn constant_item(&mut self, item: Item<'db>, name: &str, span: Span) -> Walk<Value<'db>> {
         if self.pending.contains(&item) || item == self.item {
+            self.cyclic = true;
             let message = format!("`{name}` is defined in terms of itself");
             return Err(self.error(code::E0404, message, span, "used in its own definition"));
         }

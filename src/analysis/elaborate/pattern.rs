@@ -3,11 +3,11 @@
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
-use crate::base::{Span, code};
+use crate::base::code;
 use crate::syntax::ast::Pattern;
 
 impl<'db> Elaborator<'_, 'db> {
-    pub fn bind_pattern(&mut self, pattern: &'db Pattern, value: Value<'db>, span: Span) -> Walk<()> {
+    pub fn bind_pattern(&mut self, pattern: &'db Pattern, value: Value<'db>) -> Walk<()> {
         match pattern {
             Pattern::Ignore(_) => Ok(()),
             Pattern::Name(name) => {
@@ -25,7 +25,7 @@ impl<'db> Elaborator<'_, 'db> {
             Pattern::Tuple(parts, pattern_span) => {
                 if matches!(value, Value::Error) {
                     for part in parts {
-                        self.bind_pattern(part, Value::Error, span)?;
+                        self.bind_pattern(part, Value::Error)?;
                     }
                     return Ok(());
                 }
@@ -38,7 +38,7 @@ impl<'db> Elaborator<'_, 'db> {
                     return Err(self.error(code::E0203, message, *pattern_span, "these do not match"));
                 }
                 for (part, item) in parts.iter().zip(items) {
-                    self.bind_pattern(part, item, span)?;
+                    self.bind_pattern(part, item)?;
                 }
                 Ok(())
             }

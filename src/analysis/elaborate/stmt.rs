@@ -122,8 +122,7 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(());
         };
         let value = self.expr_as(init, &spec)?;
-        let span = self.span(init);
-        self.bind_pattern(&binding.pattern, value, span)
+        self.bind_pattern(&binding.pattern, value)
     }
 
     fn assign(&mut self, target: ExprId, op: Option<BinaryOp>, value: ExprId, span: Span) -> Walk<()> {
