@@ -55,7 +55,8 @@ fn examples_run() {
         let shapes = shapes.iter().filter(|(example, _)| *example == name);
         let shapes = shapes.map(|(_, (input, shape))| (input.to_string(), shape.clone())).collect();
         let mut printed: Vec<u8> = vec![];
-        let request = RunRequest { shapes, ..RunRequest::default() };
+        let entry = EntryRequest { shapes, ..EntryRequest::default() };
+        let request = RunRequest { entry, ..RunRequest::default() };
         let Ok(result) = session.run(&example(&name), &request, &mut printed) else {
             panic!("{name}:\n{}", session.render())
         };
