@@ -537,10 +537,12 @@ impl<'db> Elaborator<'_, 'db> {
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.expandable = self.expandable.clone();
         inner.depth = self.depth + 1;
+        inner.fuel = self.fuel;
         inner.enter_layer(layer, own);
         let result = inner.members(layer, &path);
         let found = inner.local(name).cloned();
         self.decisions = std::mem::take(&mut inner.decisions);
+        self.fuel = inner.fuel;
         let inner_reports = std::mem::take(&mut inner.reports);
         match result {
             Err(demand @ Abort::Demand(_)) => Err(demand),

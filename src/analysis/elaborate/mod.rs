@@ -170,12 +170,17 @@ pub struct Elaborator<'w, 'db> {
     /// Lookups of constants in progress, against cycles.
     pub pending: Vec<Item<'db>>,
     pub depth: u32,
+    /// Statements and calls that may still be walked; bounds what a program computes when it is compiled.
+    pub fuel: u32,
     next_unknown: u32,
     next_index: u32,
 }
 
 /// Calls, constants and constructors nest this deep at most.
 const MAX_DEPTH: u32 = 200;
+
+/// Statements and calls of one walk, those of callees and of every turn of expanded loops among them.
+const FUEL: u32 = 300_000;
 
 impl<'w, 'db> Elaborator<'w, 'db> {
     pub fn new(db: &'db dyn salsa::Database, world: &'w mut dyn World<'db>, item: Item<'db>, ast: &'db Ast) -> Self {
@@ -207,6 +212,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             cyclic: false,
             pending: vec![],
             depth: 0,
+            fuel: FUEL,
             next_unknown: 0,
             next_index: 0,
         }
@@ -223,7 +229,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if self.depth >= MAX_DEPTH {
             return Err(self.error(code::E0404, "compile-time evaluation nests too deeply", Span::default(), ""));
         }
+        self.spend(Span::default())?;
         let mut inner = Elaborator::new(self.db, &mut *self.world, item, ast);
+        inner.fuel = self.fuel;
         inner.facts = std::mem::take(&mut self.facts);
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.pending = self.pending.clone();
@@ -235,7 +243,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.next_index = self.next_index;
         let result = walk(&mut inner);
         self.cyclic |= inner.cyclic;
-        let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, .. } = inner;
+        let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, .. } = inner;
+        self.fuel = fuel;
         self.facts = facts;
         self.decisions = decisions;
         self.reports.extend(reports);
@@ -243,6 +252,21 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         self.next_unknown = next_unknown;
         self.next_index = next_index;
         result
+    }
+
+    /// Takes one step of those that are left; reports once when they run out.
+    pub fn spend(&mut self, span: Span) -> Walk<()> {
+        match self.fuel {
+            0 => Err(Abort::Reported),
+            1 => {
+                self.fuel = 0;
+                Err(self.error(code::E0404, "compile-time evaluation takes too many steps", span, "given up here"))
+            }
+            _ => {
+                self.fuel -= 1;
+                Ok(())
+            }
+        }
     }
 
     pub fn place(&self, span: Span) -> Place<'db> {

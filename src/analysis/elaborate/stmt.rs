@@ -38,6 +38,8 @@ impl<'db> Elaborator<'_, 'db> {
             match self.stmt(stmt, &after) {
                 Ok(Flow::Next) => {}
                 Ok(flow) => return if failed { Err(Abort::Reported) } else { Ok(flow) },
+                // What else is wrong in a callee is told where it is checked.
+                Err(Abort::Reported) if self.depth > 0 && !self.adopts => return Err(Abort::Reported),
                 Err(Abort::Reported) => {
                     failed = true;
                     self.poison_stmt(stmt);
@@ -81,6 +83,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn stmt(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
+        self.spend(stmt.span)?;
         match &stmt.kind {
             StmtKind::Let(binding) => self.let_stmt(binding).map(|()| Flow::Next),
             StmtKind::Assign { target, op, value } => self.assign(*target, *op, *value, stmt.span).map(|()| Flow::Next),

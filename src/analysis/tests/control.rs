@@ -63,6 +63,16 @@ fn functions_on_host_values_run_at_compile_time() {
 }
 
 #[test]
+fn computing_too_much_is_refused() {
+    let fib = "fn fib(n: int) -> int {\n    if n < 2 { return n }\n    return fib(n - 1) + fib(n - 2)\n}\n";
+    assert_one(&format!("{fib}let a = fib(60)\n"), "E0404", 2, "too many steps");
+    let nested = "fn f(n: int) -> int {\n    let p = 0\n    for i in 0..9000 {\n        for j in 0..9000 { p += i * j }\n    }\n    return p + n\n}\nlet a = f(1)\n";
+    assert!(super::check(nested).iter().any(|d| d.0 == "E0404"));
+    let many = "fn g(n: int) -> int {\n    let a = h(n + 1)\n    let b = h(n + 1)\n    return a + b\n}\nfn h(n: int) -> int {\n    let a = g(n)\n    let b = g(n)\n    return a + b\n}\n";
+    assert!(super::check(many).iter().all(|d| d.0 == "E0404"));
+}
+
+#[test]
 fn branches_agree() {
     let text = |other: &str| {
         format!(

@@ -3,7 +3,7 @@
 use super::open;
 use std::path::{Path, PathBuf};
 
-/// Mutations a file; `TRITON_MUTATIONS` asks for more.
+/// Mutations a file; `TRITON_MUTATIONS` asks for more, `TRITON_MUTATION_FILE` keeps the last text.
 const ROUNDS: usize = 4;
 
 /// xorshift; the tests are the same every time.
@@ -85,7 +85,13 @@ fn damage_everything() {
             }
             let mutated = mutated.concat();
             project.edit(file, mutated.clone());
+            if std::env::var_os("TRITON_MUTATION_FILE").is_some_and(|to| std::fs::write(to, &mutated).is_err()) {
+                eprintln!("the mutated text could not be written");
+            }
+            let start = std::time::Instant::now();
             let found = project.check(file);
+            let seconds = start.elapsed().as_secs();
+            assert!(seconds < 10, "{}: {seconds} seconds\n{mutated}", path.display());
             assert!(found.len() <= 12, "{}: {} diagnostics: {found:#?}\n{mutated}", path.display(), found.len());
         }
     }
