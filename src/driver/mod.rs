@@ -177,12 +177,16 @@ impl Session {
         }
         let entry = EntryRequest { shapes: request.shapes.clone(), ..request.entry.clone() };
         let module = pipeline::optimised(self, file, &entry)?;
+        let evaluation = match entry.mode {
+            Mode::Train => Some(pipeline::evaluation(self, file, &entry)?),
+            Mode::Infer => None,
+        };
         let weights = self.bind_weights(&module, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }

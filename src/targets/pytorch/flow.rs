@@ -155,8 +155,11 @@ impl Flow {
                 }
                 continue;
             };
+            let returned_next = survey.function[*user].kind == InstKind::Return
+                && self.position[user] == at + 1
+                && data.operands.len() > 0;
             let near = survey.places[user].region == survey.places[&inst].region
-                && survey.function[*result].name.is_none()
+                && (survey.function[*result].name.is_none() || returned_next)
                 && Function::regions(&data.kind).is_empty()
                 && if effects.contains(&at) {
                     self.position[user] == at + 1

@@ -20,6 +20,7 @@ mod flow;
 mod function;
 mod head;
 mod layer;
+mod methods;
 mod module;
 mod numbers;
 mod operation;

@@ -2,6 +2,7 @@
 
 use crate::ir::{LayerId, MemberKind, Module};
 use crate::targets::pytorch::layer;
+use crate::targets::pytorch::methods::{self, Method};
 use crate::targets::pytorch::program::Program;
 use crate::targets::table::Table;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, Templates, names};
@@ -25,11 +26,18 @@ pub fn write(
     let helpers = helpers(templates);
     let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
     let mut program = Program::new(module, options, table, &helper_names);
-    let functions = layer::functions(&mut program);
+    let mut functions = methods::functions(&mut program);
+    if let (Mode::Train, Some(evaluation)) = (options.mode, &options.evaluation) {
+        let mut evaluation = Program::new(evaluation, options, table, &helper_names);
+        evaluation.evaluates = true;
+        methods::add_evaluation(&mut functions, &mut program, &mut evaluation);
+        evaluation.errors.into_iter().for_each(|error| program.error(error));
+    }
+    let text = |method: &Method, depth: usize| layer::function_text(&method.name, &method.written, depth);
     let mut items: Vec<String> = vec![];
-    items.extend(functions.iter().filter(|(layer, _)| layer.is_none()).map(|(_, text)| text.clone()));
+    items.extend(functions.iter().filter(|method| method.layer.is_none()).map(|method| text(method, 0)));
     for id in program.layers.clone() {
-        let methods = functions.iter().filter(|(layer, _)| *layer == Some(id)).map(|(_, text)| text.clone()).collect();
+        let methods = functions.iter().filter(|method| method.layer == Some(id)).map(|m| text(m, 1)).collect();
         let class = layer::write(&mut program, id, methods).and_then(|class| {
             program.used.insert("nn".into());
             let layer = context! {
@@ -82,7 +90,7 @@ impl Program<'_> {
         self.classes.get(&layer).is_some_and(|names| names.class == "Model")
     }
 
-    fn has_quantised_weights(&self) -> bool {
+    pub(super) fn has_quantised_weights(&self) -> bool {
         self.layers
             .iter()
             .flat_map(|id| &self.module[*id].members)
@@ -156,7 +164,9 @@ fn words(text: &str) -> BTreeSet<String> {
     let code: String = text.split("\"\"\"").step_by(2).collect();
     let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
     lines
-        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
+        // An attribute is no name of this file.
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.')))
+        .filter_map(|path| path.split('.').next())
         .filter(|word| !word.is_empty())
         .map(str::to_string)
         .collect()

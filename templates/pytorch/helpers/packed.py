@@ -36,13 +36,13 @@ def pack_weight(module, name):
     """Puts packed codes in the place of a module's float weight."""
     weight = getattr(module, name).detach()
     delattr(module, name)
-    setattr(module, name, PackedWeight(weight, module.quantized[name]))
+    setattr(module, name, PackedWeight(weight, module.schemes[name]))
 
 
 def pack_weights(module):
     """Packs the quantised weights of a module and of all its parts."""
     for part in module.modules():
-        for name in getattr(part, "quantized", {}):
+        for name in getattr(part, "schemes", {}):
             if not isinstance(getattr(part, name), PackedWeight):
                 pack_weight(part, name)
 
