@@ -34,6 +34,60 @@ def booleans(*shape):
     return np.random.default_rng(sum(shape)).random(shape) < 0.7
 
 
+EXTREMES = np.array(
+    [0.0, -0.0, 1e-8, -1e-3, 0.5, -0.5, 1.0, -1.0, 3.0, -3.0, 6.0, 25.0, -25.0, 88.0, -104.0, 1e4, -1e4]
+    + [3e38, -3e38, 1e-40, np.inf, -np.inf, np.nan, 7.0],
+    dtype=np.float32,
+)
+OWN_LAYERS = """
+## Attention that sees what a mask allows; the last row sees nothing.
+layer Masked {
+    let attn = MultiHeadAttention(6, 2)
+    fn forward(x: float32[B, T, 6], mask: bool[T, T]) -> float32[B, T, 6] {
+        mask[-1] = zeros([T], dtype=bool)
+        return attn(x, mask)
+    }
+}
+
+## Names that Python and PyTorch have taken.
+layer Named(type: int) {
+    param def: float32[type, 5] = normal(0.0, 1.0)
+    param train: float32[type] = normal(0.0, 1.0)
+    state eval: float32[type] = ones()
+    let forward_2 = Linear(type, 4)
+    let children = Linear(4, 2)
+    fn forward(lambda: float32[B, 5]) -> float32[B, 2] {
+        let yield = lambda @ def.T + train * eval
+        return children(forward_2(yield))
+    }
+}
+
+@map(pytorch="torch.addcmul({y}, {x}, {x}, value={factor})")
+fn square_add(x: float32[B, N], y: float32[B, N], factor: float = 1.0) -> float32[B, N] = y + x * x * factor
+
+layer Mapped {
+    param weight: float32[4] = normal(0.0, 1.0)
+    fn forward(x: float32[B, 4]) -> float32[B, 4] = square_add(x * weight, square_add(x, x), 0.5)
+}
+
+## Every function with a native form.
+layer Composites(alpha: float = 1.0) {
+    fn forward(x: float32[B, N]) -> float32[26, B, N] where N % 2 == 0 {
+        return stack([
+            relu(x), relu6(x), leaky_relu(x, 0.01 * alpha), gelu(x), gelu(x, approximate="tanh"), sigmoid(x),
+            logsigmoid(x), silu(x), softplus(x, alpha), elu(x, alpha), selu(x), celu(x, alpha), mish(x),
+            hardsigmoid(x), hardswish(x), hardtanh(x, -alpha, alpha), softsign(x), tanhshrink(x),
+            hardshrink(x, 0.5 * alpha), softshrink(x, 0.5 * alpha), softmax(x), softmax(x, axis=0),
+            log_softmax(x), softmin(x, axis=0), concat([glu(x), glu(x)], axis=-1), dropout(x, 0.0),
+        ])
+    }
+}
+"""
+COMPOSITES = (
+    "relu relu6 leaky_relu gelu gelu_tanh sigmoid logsigmoid silu softplus elu selu celu mish hardsigmoid hardswish "
+    "hardtanh softsign tanhshrink hardshrink softshrink softmax softmax_0 log_softmax softmin_0 glu dropout"
+).split()
+
 # Name: the layer or example, its entry and its inputs.
 LAYERS = {
     "Linear(7, 5)": {"x": normal(3, 7)},
@@ -70,11 +124,18 @@ LAYERS = {
     "MLP(5)": {"x": normal(3, 5)},
     "MLP(5, 7, 3, act=silu)": {"x": normal(2, 3, 5)},
     "SwiGLU(6, 11)": {"x": normal(2, 3, 6)},
-    "MultiHeadAttention(6, 3)": {"x": normal(2, 5, 6), "mask": booleans(5, 5)},
-    "MultiHeadAttention(6, 2, causal=true, bias=false)": {"x": normal(2, 5, 6), "mask": booleans(2, 1, 5, 5)},
-    "TransformerBlock(6, 3)": {"x": normal(2, 5, 6), "mask": booleans(5, 5)},
-    "TransformerBlock(6, 2, hidden=7, causal=true, act=relu)": {"x": normal(1, 4, 6), "mask": booleans(4, 4)},
+    "MultiHeadAttention(6, 3)": {"x": normal(2, 5, 6)},
+    "MultiHeadAttention(6, 2, causal=true, bias=false)": {"x": normal(2, 5, 6)},
+    "Masked()": {"x": normal(2, 5, 6), "mask": booleans(5, 5)},
+    "TransformerBlock(6, 3)": {"x": normal(2, 5, 6)},
+    "TransformerBlock(6, 2, hidden=7, causal=true, act=relu)": {"x": normal(1, 4, 6)},
+    "Named(3)": {"lambda": normal(2, 5)},
+    "Mapped()": {"x": normal(3, 4)},
+    "Composites()": {"x": np.stack([EXTREMES, EXTREMES[::-1]])},
+    "Composites(2.0)": {"x": normal(4, 6) * 3},
 }
+# Their entries are compiled for the rank of the input.
+ANY_RANK = [text for text in LAYERS if "Norm(" in text]
 MODELS = {
     "classic_functional.tri": {"x": normal(3, 128)},
     "classic_linear.tri": {"x": normal(3, 784)},
@@ -112,8 +173,21 @@ def same_tensors(have, want):
         assert torch.equal(have[name], tensor), f"{name}: {have[name]} is not {tensor}"
 
 
+def composites_close(have, want):
+    problems = []
+    for name, a, b in zip(COMPOSITES, have, want):
+        try:
+            torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+        except AssertionError as error:
+            differs = ~torch.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+            problems.append(f"{name}: {a[differs]} is not {b[differs]} at {differs.nonzero().tolist()[:6]}")
+    assert not problems, "\n".join(problems)
+
+
 def check(folder, source, entry, inputs):
     common = [source, *(["--entry", entry] if entry else [])]
+    for name, value in inputs.items():
+        common += ["--shape", f"{name}={','.join(map(str, value.shape))}"] if entry in ANY_RANK else []
     tensors = [torch.from_numpy(value) for value in inputs.values()]
     given = []
     for name, value in inputs.items():
@@ -137,6 +211,8 @@ def check(folder, source, entry, inputs):
     def close(module, mode):
         have = module(*tensors)
         assert have.dtype == wanted[mode].dtype and have.shape == wanted[mode].shape
+        if have.shape[0] == len(COMPOSITES):
+            return composites_close(have, wanted[mode])
         torch.testing.assert_close(have, wanted[mode], rtol=1e-4, atol=1e-5)
 
     close(infer, "infer")
@@ -160,8 +236,8 @@ def main():
     failures = 0
     with tempfile.TemporaryDirectory() as scratch:
         layers = Path(scratch) / "layers.tri"
-        names = sorted({text.split("(")[0] for text in LAYERS})
-        layers.write_text(f"use nn.{{{', '.join(names)}}}\n")
+        names = sorted({text.split("(")[0] for text in LAYERS if f"layer {text.split('(')[0]}" not in OWN_LAYERS})
+        layers.write_text(f"use nn.{{{', '.join(names)}}}\n{OWN_LAYERS}")
         for number, case in enumerate(chosen):
             source, entry, inputs = cases[case]
             folder = Path(scratch) / f"case{number}"

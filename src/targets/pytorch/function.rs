@@ -387,7 +387,11 @@ impl<'p, 'm> Writer<'p, 'm> {
             // The `dequantize` that alone uses these will write both.
             results if results.len() > 1 && results.iter().all(|v| self.flow.is_inlined(*v)) => Ok(()),
             [value] if self.flow.is_inlined(*value) => {
-                let expression = self.build_short(inst, INLINE_WIDTH)?;
+                let width = match self.flow.is_returned(*value) {
+                    true => self.lines.width().saturating_sub("return ".len()),
+                    false => INLINE_WIDTH,
+                };
+                let expression = self.build_short(inst, width)?;
                 self.expressions.insert(*value, expression);
                 Ok(())
             }

@@ -210,6 +210,10 @@ impl Constructor<'_, '_> {
         if has_reset {
             lines.line("self.reset_parameters()");
         }
+        // `def` and `super().__init__()` alone say nothing.
+        if parameters.len() == 1 && lines.code_lines() == 2 {
+            return Ok(String::new());
+        }
         Ok(lines.text().trim_end().to_string())
     }
 

@@ -1,21 +1,13 @@
 //! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
 
 use crate::ir::{LayerId, MemberKind, Module};
+use crate::targets::pytorch::helpers;
 use crate::targets::pytorch::layer;
 use crate::targets::pytorch::methods::{self, Method};
 use crate::targets::pytorch::program::Program;
 use crate::targets::table::Table;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, Templates, names};
 use minijinja::context;
-use std::collections::BTreeSet;
-
-/// A helper: one top-level definition of `templates/pytorch/helpers/`.
-struct Helper {
-    name: String,
-    text: String,
-    /// Other helpers and modules that its code names.
-    words: BTreeSet<String>,
-}
 
 pub fn write(
     module: &Module,
@@ -23,7 +15,7 @@ pub fn write(
     templates: &Templates,
     table: &Table,
 ) -> Result<Artifact, Vec<TargetError>> {
-    let helpers = helpers(templates);
+    let helpers = helpers::read(templates, module, options)?;
     let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
     let mut program = Program::new(module, options, table, &helper_names);
     let mut functions = methods::functions(&mut program);
@@ -67,7 +59,7 @@ pub fn write(
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = close_over(&helpers, &program.used);
+    let used = helpers::close_over(&helpers, &program.used);
     let mut all: Vec<String> = helpers.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
@@ -143,47 +135,4 @@ fn model(program: &mut Program, templates: &Templates, id: LayerId) -> Result<St
     };
     let text = templates.render("pytorch/model.py.jinja", context! { model => context })?;
     Ok(text.trim_end().trim_start_matches('\n').to_string())
-}
-
-/// The helpers of the template folder, in the order of the files.
-fn helpers(templates: &Templates) -> Vec<Helper> {
-    let mut helpers = vec![];
-    for file in templates.folder("pytorch/helpers/") {
-        for text in file.text.split("\n\n\n").map(str::trim_end).filter(|text| !text.is_empty()) {
-            let text = text.trim_start_matches('\n');
-            let head = text.trim_start_matches("class ").trim_start_matches("def ");
-            let name = head.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-            helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
-        }
-    }
-    helpers
-}
-
-/// The words of a text, docstrings and comments left out.
-fn words(text: &str) -> BTreeSet<String> {
-    let code: String = text.split("\"\"\"").step_by(2).collect();
-    let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
-    lines
-        // An attribute is no name of this file.
-        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.')))
-        .filter_map(|path| path.split('.').next())
-        .filter(|word| !word.is_empty())
-        .map(str::to_string)
-        .collect()
-}
-
-/// Every name used, also by the helpers that are used.
-fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut used = used.clone();
-    loop {
-        let before = used.len();
-        for helper in helpers {
-            if used.contains(&helper.name) {
-                used.extend(helper.words.iter().cloned());
-            }
-        }
-        if used.len() == before {
-            return used;
-        }
-    }
 }

@@ -136,9 +136,10 @@ impl<'m> Writer<'_, 'm> {
             return expression::fill(&entry, &mut holes).map_err(|hole| {
                 let message =
                     format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
-                TargetError::new(code::E0604, message).at(data.loc)
+                TargetError::new(code::E0604, message).at(callee.loc)
             });
         }
+        self.program.check_form(callee).map_err(|message| TargetError::new(code::E0604, message))?;
         if let Some(&operand) = unchanged {
             return Ok(self.tensor(operand));
         }

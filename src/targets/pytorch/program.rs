@@ -222,6 +222,24 @@ impl<'m> Program<'m> {
         (complete && (names_seed || draws || !has_param("seed"))).then_some(entry)
     }
 
+    /// A user's table entry that names what its function has not is wrong; a built-in one is for other uses.
+    pub fn check_form(&self, function: &Function) -> Result<(), String> {
+        let Some((path, place)) = function.std_path.as_deref().and_then(|p| Some((p, self.table.place(p)?))) else {
+            return Ok(());
+        };
+        let mut unknown = None;
+        if let Some(entry) = self.table.composite(path) {
+            entry.visit_holes(&mut |hole| {
+                let named = |v: &crate::ir::ValueId| function[*v].name.as_ref() == Some(&hole.name);
+                let common = matches!(hole.name.as_str(), "device" | "dtype" | "training");
+                if !common && !function.params.iter().any(named) && function.host_args.get(&hole.name).is_none() {
+                    unknown = Some(hole.name.clone());
+                }
+            });
+        }
+        unknown.map_or(Ok(()), |hole| Err(format!("{place}: `{path}`: the function has no parameter `{hole}`")))
+    }
+
     /// What a call becomes instead of a call of an emitted function: a native form, or an argument as it is.
     fn is_replaced(&self, function: &Function, draws: bool) -> bool {
         function.maps.contains_key("pytorch")
