@@ -194,12 +194,16 @@ impl Session {
         let (specs, dims) = model::signature(&module, None).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { files: &[], shapes: &request.entry.shapes, seed: 0, known: &dims };
         inputs::check(&specs, &shapes).map_err(|errors| self.fail(errors))?;
+        let evaluation = match request.entry.mode {
+            Mode::Train => Some(pipeline::evaluation(self, file, &request.entry)?),
+            Mode::Infer => None,
+        };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
         let mut artifacts = vec![];
         for target in &request.targets {
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }

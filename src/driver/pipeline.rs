@@ -45,6 +45,11 @@ pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
 /// Checks a file, finds the entry and lowers it.
 pub fn lower(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     check(session, file)?;
+    lower_checked(session, file, entry)
+}
+
+/// Finds the entry and lowers it. The entry's own text stays in the project: later checks would see it.
+fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     let request = lower::EntryRequest {
         expr: entry.expr.clone(),
         sets: entry.sets.clone(),
@@ -97,6 +102,16 @@ pub fn emit_stage(session: &mut Session, file: FileId, stage: Emit, entry: &Entr
 /// The entry after the standard passes.
 pub fn optimised(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, entry)?;
+    pass_through(session, module)
+}
+
+/// The entry of a file that was checked before, with `training` false, after the standard passes.
+pub fn evaluation(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+    let module = lower_checked(session, file, &EntryRequest { mode: Mode::Infer, ..entry.clone() })?;
+    pass_through(session, module)
+}
+
+fn pass_through(session: &mut Session, module: ir::Verified) -> Result<ir::Verified, Failed> {
     passes::run(module, STANDARD_PASSES).map_err(|error| {
         session.report(Diagnostic::new(E0409, format!("internal error: {error}; please report it")));
         Failed
@@ -243,10 +258,12 @@ fn run_test(module: &ir::Verified, method: ir::FuncId) -> Result<(), RunError> {
     Machine::new(module, RunOptions::default()).run(&mut instance, method, &[]).map(|_| ())
 }
 
-/// The files of one target. With `weights` given, they are written beside the code.
+/// The files of one target. With `weights` given, they are written beside the code. `evaluation` is the same
+/// entry with `training` false, where `module` has it true.
 pub fn emit(
     session: &mut Session,
     module: &ir::Verified,
+    evaluation: Option<ir::Verified>,
     target: &str,
     request: &BuildRequest,
     weights: Option<BTreeMap<String, Bound>>,
@@ -268,6 +285,7 @@ pub fn emit(
         },
         source_name: request.source_name.clone(),
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
+        evaluation,
         ..targets::EmitOptions::default()
     };
     let written = found.emit(module, &options, &templates).map_err(|errors| target_failed(session, errors))?;

@@ -63,6 +63,8 @@ pub struct EmitOptions {
     pub entry_expr: String,
     /// The compiler's version.
     pub version: String,
+    /// With [`Mode::Train`]: the same entry with `training` false, for targets whose code can do both.
+    pub evaluation: Option<Verified>,
 }
 
 impl Default for EmitOptions {
@@ -72,6 +74,7 @@ impl Default for EmitOptions {
             source_name: "model.tri".into(),
             entry_expr: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
+            evaluation: None,
         }
     }
 }

@@ -28,6 +28,8 @@ use toml::Spanned;
 pub struct Table {
     ops: HashMap<String, Py>,
     composites: HashMap<String, Py>,
+    /// File and line of those that a user wrote.
+    places: HashMap<String, String>,
     numbers: HashSet<String>,
 }
 
@@ -67,6 +69,11 @@ impl Table {
         self.composites.get(path)
     }
 
+    /// File and line of a composite's entry, if a user wrote it.
+    pub fn place(&self, path: &str) -> Option<&str> {
+        self.places.get(path).map(String::as_str)
+    }
+
     /// Whether the op takes plain numbers for some of its operands.
     pub fn takes_numbers(&self, name: &str) -> bool {
         self.numbers.contains(name)
@@ -98,6 +105,9 @@ impl Table {
         }
         for (name, text) in read.composites {
             let at = Some(text.span().start);
+            if check {
+                self.places.insert(name.as_ref().clone(), broken(at, "").message.trim_end_matches(": ").to_string());
+            }
             match python::parse(text.as_ref()) {
                 Ok(entry) => drop(self.composites.insert(name.into_inner(), entry)),
                 Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),

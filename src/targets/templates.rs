@@ -93,9 +93,9 @@ impl Templates {
         file.ok_or_else(|| TargetError::new(code::E0604, format!("there is no template `{name}`")))
     }
 
-    /// The files under a folder, by name.
-    pub fn folder<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a TemplateFile> {
-        self.files.iter().filter(move |(name, _)| name.starts_with(folder)).filter_map(|(_, versions)| versions.last())
+    /// The names of the files under a folder, in order.
+    pub fn names<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        self.files.keys().map(String::as_str).filter(move |name| name.starts_with(folder))
     }
 
     /// Renders a skeleton. Values are put in as they are: nothing in them is read as template text.

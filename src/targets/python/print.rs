@@ -71,6 +71,40 @@ impl Lines {
         self.statement("def ", &Py::Call(Box::new(Py::name(name)), parameters.to_vec()), ":");
     }
 
+    /// The statements of the outermost level, each with the comments before it and its block.
+    pub fn statements(&self) -> Vec<Lines> {
+        let outer = " ".repeat(self.depth * INDENT);
+        let mut statements: Vec<Lines> = vec![];
+        let mut complete = true;
+        for line in &self.lines {
+            let rest = line.strip_prefix(&outer).unwrap_or(line);
+            let continues = rest.starts_with([' ', ')', ']', '}']) || rest.starts_with("else:") || rest.is_empty();
+            match statements.last_mut() {
+                Some(last) if continues || !complete => last.lines.push(line.clone()),
+                _ => statements.push(Lines { lines: vec![line.clone()], depth: self.depth }),
+            }
+            complete = !rest.starts_with('#');
+        }
+        statements
+    }
+
+    /// Whether the text is the same but for how it is broken into lines.
+    pub fn says_the_same(&self, other: &Lines) -> bool {
+        let plain = |lines: &Lines| {
+            let text: String = lines.lines.concat().chars().filter(|c| *c != ' ').collect();
+            text.replace(",)", ")").replace(",]", "]")
+        };
+        plain(self) == plain(other)
+    }
+
+    /// Whether the last statement of the outermost level leaves the function.
+    pub fn ends_with_return(&self) -> bool {
+        let is_return = |line: &String| line.trim_start().starts_with("return");
+        self.statements().last().is_some_and(|last| {
+            last.lines.iter().find(|line| !line.trim_start().starts_with('#')).is_some_and(is_return)
+        })
+    }
+
     pub fn append(&mut self, other: Lines) {
         self.lines.extend(other.lines);
     }
@@ -153,7 +187,9 @@ fn operands(value: &Py) -> Vec<String> {
     let Py::Binary(left, operator, right) = value else { return vec![value.text()] };
     let level = binary_operator(operator).map(|(level, _)| level);
     let chained = left.level() == value.level() && level != Some(5);
-    let mut parts = if chained { operands(left) } else { vec![left.text()] };
+    // A comparison's long side is broken at its own operators.
+    let long = level == Some(5) && matches!(**left, Py::Binary(..)) && left.text().chars().count() > LINE_WIDTH - 12;
+    let mut parts = if chained || long { operands(left) } else { vec![left.text()] };
     parts.push(format!("{operator} {}", right.text_at(value.level() + 1)));
     parts
 }

@@ -3,7 +3,7 @@
 use crate::ops::{Attr, Attrs, Default, Op, Param, ParamKind};
 use crate::targets::python::Py;
 use crate::targets::python::expr::Hole;
-use crate::targets::pytorch::numbers;
+use crate::targets::pytorch::{numbers, special};
 use crate::types::{DType, Dim, Elem, Shape, Symbol};
 
 /// What placeholders of one use of an operation stand for.
@@ -113,7 +113,7 @@ pub fn attribute(attr: &Attr, kind: Option<ParamKind>, dtype: DType, symbols: &m
         Attr::Str(text) => Py::string(text),
         Attr::DType(Elem::Known(dtype)) => numbers::dtype(*dtype),
         Attr::DType(_) => Py::none(),
-        Attr::Scheme(scheme) => Py::string(&scheme.to_string()),
+        Attr::Scheme(scheme) => special::scheme(scheme).unwrap_or_else(|_| Py::string(&scheme.to_string())),
     }
 }
 

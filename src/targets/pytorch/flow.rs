@@ -19,6 +19,8 @@ pub struct Flow {
     uses: Vec<Vec<usize>>,
     counts: Vec<usize>,
     inlined: HashSet<ValueId>,
+    /// Those that a `return` gives back, alone.
+    returned: HashSet<ValueId>,
     /// `dequantize` of what one `quantize` gave: a fake quantisation.
     fused: HashMap<InstId, InstId>,
 }
@@ -108,6 +110,7 @@ impl Flow {
             uses: vec![vec![]; function.values.len()],
             counts: survey.users.iter().map(Vec::len).collect(),
             inlined: HashSet::new(),
+            returned: HashSet::new(),
             fused: HashMap::new(),
         };
         flow.fuse_quantisation(&survey);
@@ -155,8 +158,11 @@ impl Flow {
                 }
                 continue;
             };
+            let returned_next = survey.function[*user].kind == InstKind::Return
+                && self.position[user] == at + 1
+                && data.operands.len() > 0;
             let near = survey.places[user].region == survey.places[&inst].region
-                && survey.function[*result].name.is_none()
+                && (survey.function[*result].name.is_none() || returned_next)
                 && Function::regions(&data.kind).is_empty()
                 && if effects.contains(&at) {
                     self.position[user] == at + 1
@@ -165,6 +171,9 @@ impl Flow {
                 };
             if free || near {
                 self.inlined.insert(*result);
+                if survey.function[*user].kind == InstKind::Return && survey.function[*user].operands.len() == 1 {
+                    self.returned.insert(*result);
+                }
             }
         }
     }
@@ -200,6 +209,11 @@ impl Flow {
 
     pub fn is_inlined(&self, value: ValueId) -> bool {
         self.inlined.contains(&value)
+    }
+
+    /// Whether the value becomes a whole `return` line.
+    pub fn is_returned(&self, value: ValueId) -> bool {
+        self.returned.contains(&value)
     }
 
     pub fn is_used(&self, value: ValueId) -> bool {

@@ -75,7 +75,14 @@ pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written,
     {
         writer.write_return(last);
     }
-    writer.finish(id, depth)
+    let loc = function.loc;
+    let written = writer.finish(id, depth)?;
+    if std::mem::take(&mut program.unknown_size) {
+        let message = format!("`{}` needs a size that is not known", function.source_name);
+        let note = "give the value a type with the size in it: `let y: float32[n, k] = ...`";
+        return Err(program::unsupported(message, loc).note(note));
+    }
+    Ok(written)
 }
 
 impl<'p, 'm> Writer<'p, 'm> {
@@ -288,12 +295,27 @@ impl<'p, 'm> Writer<'p, 'm> {
                 let named = self.numbers.contains(value) || known.operations() == 0;
                 (!named).then(|| (known.text().len(), *value))
             };
-            let Some((_, largest)) = parts.iter().filter_map(weight).max().filter(|_| !fits) else {
+            // The first of the largest.
+            let largest = parts.iter().rev().filter_map(weight).max_by_key(|(length, _)| *length);
+            let Some((_, largest)) = largest.filter(|_| !fits) else {
                 return Ok(expression);
             };
             let part = self.tensor(largest);
+            self.wish_as_argument(inst, largest);
             self.comment(self.function[inst].loc);
             self.assign(largest, &part, self.flow.position(inst));
+        }
+    }
+
+    /// An argument that needs a name gets its parameter's.
+    fn wish_as_argument(&mut self, inst: InstId, value: ValueId) {
+        let data = &self.function[inst];
+        let InstKind::Call { func, .. } = &data.kind else { return };
+        let callee = &self.program.module[*func];
+        let at = data.operands.iter().position(|operand| *operand == value);
+        let name = at.and_then(|at| callee[*callee.params.get(at)?].name.clone());
+        if let (Some(name), None) = (name, &self.function[value].name) {
+            self.wishes.entry(value).or_insert(name);
         }
     }
 
@@ -365,7 +387,11 @@ impl<'p, 'm> Writer<'p, 'm> {
             // The `dequantize` that alone uses these will write both.
             results if results.len() > 1 && results.iter().all(|v| self.flow.is_inlined(*v)) => Ok(()),
             [value] if self.flow.is_inlined(*value) => {
-                let expression = self.build_short(inst, INLINE_WIDTH)?;
+                let width = match self.flow.is_returned(*value) {
+                    true => self.lines.width().saturating_sub("return ".len()),
+                    false => INLINE_WIDTH,
+                };
+                let expression = self.build_short(inst, width)?;
                 self.expressions.insert(*value, expression);
                 Ok(())
             }
@@ -413,6 +439,11 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
             InstKind::Param { name, part } => {
                 let member = Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name)));
+                if let (Some(scheme), true) = (self.master_scheme(name), *part != Part::Value) {
+                    let index = [Part::Codes, Part::Scale, Part::ZeroPoint].iter().position(|p| p == part);
+                    let codes = Py::name("quantized_codes").call(vec![member, scheme]);
+                    return Ok(codes.index(vec![Py::int(index.unwrap_or(0) as i64)]));
+                }
                 Ok(match part {
                     Part::Value => member,
                     Part::Codes => member.method("unpack", vec![]),
@@ -496,8 +527,11 @@ impl<'p, 'm> Writer<'p, 'm> {
     fn write_return(&mut self, inst: InstId) {
         let data = &self.function[inst];
         let values: Vec<Py> = data.operands.iter().map(|v| self.tensor(*v)).collect();
-        if !values.iter().all(|v| v.operations() == 0) {
-            self.comment(data.loc);
+        // The line that made the value says more than the one that the function begins on.
+        let made = data.operands.iter().zip(&values).filter(|(_, v)| v.operations() > 0);
+        let made = made.filter_map(|(operand, _)| self.definitions.get(operand)).next();
+        if let Some(&inst) = made {
+            self.comment(self.function[inst].loc);
         }
         match values.as_slice() {
             [] => {}

@@ -15,7 +15,14 @@ impl Writer<'_, '_> {
     pub(super) fn finish(mut self, id: FuncId, depth: usize) -> Result<Written, TargetError> {
         let body = std::mem::replace(&mut self.lines, Lines::new(depth));
         let mut conditions = Lines::new(depth);
+        let mut stated: Vec<&ObligationKind> =
+            self.layer.iter().flat_map(|layer| &layer.obligations).map(|o| &o.kind).collect();
         for (obligation, _) in &self.function.obligations {
+            // The constructor, an earlier line or PyTorch itself says so already.
+            if stated.contains(&&obligation.kind) || checked_by_torch(&obligation.message) {
+                continue;
+            }
+            stated.push(&obligation.kind);
             self.lines = Lines::new(depth);
             self.obligation(obligation);
             conditions.append(std::mem::take(&mut self.lines));
@@ -166,6 +173,13 @@ fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
     let coefficient = dim.terms().find(|(monomial, _)| **monomial == wanted).map(|(_, c)| c)?;
     let rest = dim.sub(&Dim::atom(atom.clone()).scale(coefficient));
     (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
+}
+
+/// Whether the condition is one of an operation that PyTorch refuses by itself if it is broken.
+fn checked_by_torch(message: &str) -> bool {
+    let operation = message.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).map_or("", |(name, _)| name);
+    let family = operation.trim_end_matches(|c: char| c.is_ascii_digit() || c == 'd');
+    matches!(family, "conv" | "conv_transpose" | "max_pool" | "avg_pool" | "repeat_interleave")
 }
 
 /// The condition under which an obligation is broken.

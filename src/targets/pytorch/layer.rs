@@ -2,7 +2,7 @@
 
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Role, Storage, Sub};
 use crate::targets::python::{Lines, Py};
-use crate::targets::pytorch::function::{self, Written};
+use crate::targets::pytorch::function::Written;
 use crate::targets::pytorch::head::obligation_broken;
 use crate::targets::pytorch::program::{Program, unsupported};
 use crate::targets::pytorch::{expression, numbers, special};
@@ -115,7 +115,41 @@ impl Constructor<'_, '_> {
         lines.statement(prefix, value, suffix);
     }
 
-    /// `self.quantized = {"weight": Ternary(axis=0)}`: what to pack, and how.
+    /// `keep_names(self, {"def_": "def"})`: members whose attribute cannot have the name that is saved.
+    fn keep_names(&mut self, lines: &mut Lines) -> Result<(), TargetError> {
+        let Some(names) = self.program.classes.get(&self.id) else { return Ok(()) };
+        let is_saved = |name: &str| match self.layer.member(name).map(|member| &member.kind) {
+            Some(MemberKind::Storage(storage)) => storage.role != Role::Transient,
+            Some(MemberKind::Sub(_)) => true,
+            _ => false,
+        };
+        let renamed: Vec<(&str, &str)> = names.renamed().into_iter().filter(|(name, _)| is_saved(name)).collect();
+        let Some((first, _)) = renamed.first() else { return Ok(()) };
+        if self.program.has_quantised_weights() {
+            let loc = self.layer.member(first).map_or(self.layer.loc, |member| member.loc);
+            let message = format!("pytorch: `{first}` cannot be the name of a member beside quantised weights");
+            return Err(unsupported(message, loc).note("Python or `nn.Module` uses the name: choose another"));
+        }
+        let entries: Vec<String> = renamed
+            .iter()
+            .map(|(saved, own)| format!("{}: {}", names::python_string(own), names::python_string(saved)))
+            .collect();
+        self.program.used.insert("keep_names".into());
+        let flat = format!("keep_names(self, {{{}}})", entries.join(", "));
+        if flat.chars().count() <= lines.width() {
+            lines.line(&flat);
+            return Ok(());
+        }
+        lines.line("names = {");
+        lines.indent();
+        entries.iter().for_each(|entry| lines.line(&format!("{entry},")));
+        lines.dedent();
+        lines.line("}");
+        lines.line("keep_names(self, names)");
+        Ok(())
+    }
+
+    /// `self.schemes = {"weight": Ternary(axis=0)}`: what to pack, and how.
     fn schemes(&mut self, lines: &mut Lines) -> Result<(), TargetError> {
         let mut entries = vec![];
         for member in &self.layer.members {
@@ -129,12 +163,12 @@ impl Constructor<'_, '_> {
             return Ok(());
         }
         let text: Vec<String> = entries.iter().map(|(key, value)| format!("{key}: {}", value.text())).collect();
-        let flat = format!("self.quantized = {{{}}}", text.join(", "));
+        let flat = format!("self.schemes = {{{}}}", text.join(", "));
         if flat.chars().count() <= lines.width() {
             lines.line(&flat);
             return Ok(());
         }
-        lines.line("self.quantized = {");
+        lines.line("self.schemes = {");
         lines.indent();
         for (key, value) in &entries {
             lines.statement(&format!("{key}: "), value, ",");
@@ -165,6 +199,7 @@ impl Constructor<'_, '_> {
             let name = self.argument(&hyper.name);
             lines.statement(&format!("self.{} = ", name.text()), &name, "");
         }
+        self.keep_names(&mut lines)?;
         self.schemes(&mut lines)?;
         for member in &self.layer.members {
             for line in member.doc.iter().flat_map(|doc| doc.split('\n')) {
@@ -174,6 +209,10 @@ impl Constructor<'_, '_> {
         }
         if has_reset {
             lines.line("self.reset_parameters()");
+        }
+        // `def` and `super().__init__()` alone say nothing.
+        if parameters.len() == 1 && lines.code_lines() == 2 {
+            return Ok(String::new());
         }
         Ok(lines.text().trim_end().to_string())
     }
@@ -282,10 +321,17 @@ impl Constructor<'_, '_> {
             Sub::Instance { layer, args } => {
                 let inner = &self.program.module[*layer];
                 let class = self.program.classes.get(layer).map_or_else(|| inner.name.clone(), |n| n.class.clone());
-                let positional = if args.len() > MAX_POSITIONAL { 1 } else { args.len() }.min(positional_count(inner));
+                let given =
+                    |symbol: &Symbol| args.iter().find(|(own, _)| own == symbol).map(|(_, value)| value.clone());
+                let required = inner.hypers.iter().filter(|h| h.default.is_none()).count();
+                let positional = required.max(usize::from(inner.hypers.len() == 1)).min(positional_count(inner));
                 let arguments = inner.hypers.iter().enumerate().filter_map(|(index, hyper)| {
-                    let (_, value) = args.iter().find(|(symbol, _)| *symbol == hyper.name)?;
-                    let value = self.host(&typed(value, hyper.kind));
+                    let value = given(&hyper.name)?;
+                    let default = hyper.default.as_ref().map(|d| typed(&d.substitute(&given), hyper.kind));
+                    if default == Some(typed(&value, hyper.kind)) {
+                        return None;
+                    }
+                    let value = self.host(&typed(&value, hyper.kind));
                     let name = self.program.classes.get(layer).map(|n| n.hyper(&hyper.name)).unwrap_or_default();
                     Some(if index < positional { value } else { Py::keyword(&name, value) })
                 });
@@ -502,35 +548,4 @@ pub fn model_constructor(program: &Program, id: LayerId, args: &[(Symbol, HostVa
     let base = Py::name("super()").method("__init__", layer.hypers.iter().map(pass).collect());
     lines.statement("", &base, "");
     Some(lines.text().trim_end().to_string())
-}
-
-/// Writes the functions of one layer, or the free ones: the text of each, equal ones once.
-pub fn functions(program: &mut Program) -> Vec<(Option<LayerId>, String)> {
-    let mut texts: Vec<(Option<LayerId>, String)> = vec![];
-    let mut written: Vec<(Option<LayerId>, String, Written, FuncId)> = vec![];
-    for id in program.functions.clone() {
-        let function = &program.module[id];
-        let depth = if function.layer.is_some() { 2 } else { 1 };
-        let result = match function::write(program, id, depth) {
-            Ok(result) => result,
-            Err(error) => {
-                program.error(error);
-                continue;
-            }
-        };
-        // Ranks and dims that made several functions in the IR often leave no trace in Python.
-        let same = written.iter().find(|(layer, source, other, _)| {
-            *layer == function.layer && *source == function.source_name && *other == result
-        });
-        if let Some((.., first)) = same {
-            if let Some(callee) = program.callees.get(first).cloned() {
-                program.callees.insert(id, callee);
-            }
-            continue;
-        }
-        let text = function_text(&program.function_name(id), &result, depth - 1);
-        texts.push((function.layer, text));
-        written.push((function.layer, function.source_name.clone(), result, id));
-    }
-    texts
 }

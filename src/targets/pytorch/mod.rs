@@ -12,14 +12,16 @@
 //!
 //! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
 //! variable, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
-//! sizes from shapes, [`numbers`] sizes and literals), [`layer`]
-//! writes classes, [`module`] the file.
+//! sizes from shapes, [`region`] branches and loops, [`numbers`] sizes and literals), [`methods`] merges what
+//! `training` tells apart, [`layer`] writes classes, [`helpers`] what they all lean on, [`module`] the file.
 
 mod expression;
 mod flow;
 mod function;
 mod head;
+mod helpers;
 mod layer;
+mod methods;
 mod module;
 mod numbers;
 mod operation;

@@ -1,20 +1,13 @@
 //! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
 
 use crate::ir::{LayerId, MemberKind, Module};
+use crate::targets::pytorch::helpers;
 use crate::targets::pytorch::layer;
+use crate::targets::pytorch::methods::{self, Method};
 use crate::targets::pytorch::program::Program;
 use crate::targets::table::Table;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, Templates, names};
 use minijinja::context;
-use std::collections::BTreeSet;
-
-/// A helper: one top-level definition of `templates/pytorch/helpers/`.
-struct Helper {
-    name: String,
-    text: String,
-    /// Other helpers and modules that its code names.
-    words: BTreeSet<String>,
-}
 
 pub fn write(
     module: &Module,
@@ -22,14 +15,21 @@ pub fn write(
     templates: &Templates,
     table: &Table,
 ) -> Result<Artifact, Vec<TargetError>> {
-    let helpers = helpers(templates);
+    let helpers = helpers::read(templates, module, options)?;
     let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
     let mut program = Program::new(module, options, table, &helper_names);
-    let functions = layer::functions(&mut program);
+    let mut functions = methods::functions(&mut program);
+    if let (Mode::Train, Some(evaluation)) = (options.mode, &options.evaluation) {
+        let mut evaluation = Program::new(evaluation, options, table, &helper_names);
+        evaluation.evaluates = true;
+        methods::add_evaluation(&mut functions, &mut program, &mut evaluation);
+        evaluation.errors.into_iter().for_each(|error| program.error(error));
+    }
+    let text = |method: &Method, depth: usize| layer::function_text(&method.name, &method.written, depth);
     let mut items: Vec<String> = vec![];
-    items.extend(functions.iter().filter(|(layer, _)| layer.is_none()).map(|(_, text)| text.clone()));
+    items.extend(functions.iter().filter(|method| method.layer.is_none()).map(|method| text(method, 0)));
     for id in program.layers.clone() {
-        let methods = functions.iter().filter(|(layer, _)| *layer == Some(id)).map(|(_, text)| text.clone()).collect();
+        let methods = functions.iter().filter(|method| method.layer == Some(id)).map(|m| text(m, 1)).collect();
         let class = layer::write(&mut program, id, methods).and_then(|class| {
             program.used.insert("nn".into());
             let layer = context! {
@@ -59,7 +59,7 @@ pub fn write(
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = close_over(&helpers, &program.used);
+    let used = helpers::close_over(&helpers, &program.used);
     let mut all: Vec<String> = helpers.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
@@ -82,7 +82,7 @@ impl Program<'_> {
         self.classes.get(&layer).is_some_and(|names| names.class == "Model")
     }
 
-    fn has_quantised_weights(&self) -> bool {
+    pub(super) fn has_quantised_weights(&self) -> bool {
         self.layers
             .iter()
             .flat_map(|id| &self.module[*id].members)
@@ -135,45 +135,4 @@ fn model(program: &mut Program, templates: &Templates, id: LayerId) -> Result<St
     };
     let text = templates.render("pytorch/model.py.jinja", context! { model => context })?;
     Ok(text.trim_end().trim_start_matches('\n').to_string())
-}
-
-/// The helpers of the template folder, in the order of the files.
-fn helpers(templates: &Templates) -> Vec<Helper> {
-    let mut helpers = vec![];
-    for file in templates.folder("pytorch/helpers/") {
-        for text in file.text.split("\n\n\n").map(str::trim_end).filter(|text| !text.is_empty()) {
-            let text = text.trim_start_matches('\n');
-            let head = text.trim_start_matches("class ").trim_start_matches("def ");
-            let name = head.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-            helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
-        }
-    }
-    helpers
-}
-
-/// The words of a text, docstrings and comments left out.
-fn words(text: &str) -> BTreeSet<String> {
-    let code: String = text.split("\"\"\"").step_by(2).collect();
-    let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
-    lines
-        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'))
-        .filter(|word| !word.is_empty())
-        .map(str::to_string)
-        .collect()
-}
-
-/// Every name used, also by the helpers that are used.
-fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut used = used.clone();
-    loop {
-        let before = used.len();
-        for helper in helpers {
-            if used.contains(&helper.name) {
-                used.extend(helper.words.iter().cloned());
-            }
-        }
-        if used.len() == before {
-            return used;
-        }
-    }
 }

@@ -5,6 +5,9 @@ use crate::types::dim::{Atom, Monomial};
 use crate::types::host::{HostFn, HostOp};
 use crate::types::{DType, Dim, HostExpr, Symbol, Tensor};
 
+/// Stands for a size that nothing is known of; who writes it reports it.
+pub const UNKNOWN: &str = "?";
+
 /// How a symbol is reached where the number is written.
 pub type Symbols<'a> = &'a mut dyn FnMut(&Symbol) -> Py;
 
@@ -58,8 +61,7 @@ fn term(monomial: &Monomial, coefficient: i64, symbols: Symbols) -> Py {
 fn atom(part: &Atom, symbols: Symbols) -> Py {
     match part {
         Atom::Sym(symbol) => symbols(symbol),
-        // The verifier lets no `?` reach an attribute.
-        Atom::Unknown(_) => Py::int(-1),
+        Atom::Unknown(_) => Py::name(UNKNOWN),
         Atom::FloorDiv(a, b) => Py::binary(dim(a, symbols), "//", dim(b, symbols)),
         Atom::Pow(a, b) => Py::binary(dim(a, symbols), "**", dim(b, symbols)),
         Atom::Min(a, b) => Py::name("min").call(vec![dim(a, symbols), dim(b, symbols)]),

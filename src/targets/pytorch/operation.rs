@@ -3,7 +3,6 @@
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId};
 use crate::ops::{Attr, Attrs, Op, ParamKind};
-use crate::targets::TargetError;
 use crate::targets::names;
 use crate::targets::python::Py;
 use crate::targets::pytorch::expression::{self, Filled, Holes};
@@ -11,6 +10,7 @@ use crate::targets::pytorch::function::Writer;
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, Callee, unsupported};
 use crate::targets::pytorch::special::{self, Operand, Use};
+use crate::targets::{Mode, TargetError};
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 
 impl<'m> Writer<'_, 'm> {
@@ -95,8 +95,20 @@ impl<'m> Writer<'_, 'm> {
             });
         let first = members.next()??;
         let same = members.all(|member| member == Some(first));
-        let attribute = self.class_names()?.member(first);
-        same.then(|| Py::name("self").attr(&attribute).method("dequantize", vec![]))
+        let weight = Py::name("self").attr(&self.class_names()?.member(first));
+        // A file for training has float masters until they are packed.
+        same.then(|| match self.master_scheme(first) {
+            Some(scheme) => Py::name("quantized").call(vec![weight, scheme]),
+            None => weight.method("dequantize", vec![]),
+        })
+    }
+
+    /// The scheme of a member that is a float master although the program reads its codes.
+    pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
+        match &self.layer?.member(member)?.kind {
+            MemberKind::Storage(storage) if self.program.evaluates => special::scheme(storage.scheme.as_ref()?).ok(),
+            _ => None,
+        }
     }
 
     // ---- calls
@@ -110,8 +122,13 @@ impl<'m> Writer<'_, 'm> {
     ) -> Result<Py, TargetError> {
         let data = &self.function[inst];
         let callee = &self.program.module[func];
+        let unchanged = program::identity(callee).and_then(|at| data.operands.get(at)).filter(|_| path.is_none());
+        if let (Some(&operand), Mode::Infer) = (unchanged, self.program.options.mode) {
+            return Ok(self.tensor(operand));
+        }
+        let draws = program::draws_seed(self.function, inst, callee);
         if path.is_none()
-            && let Some(entry) = self.program.native(callee)
+            && let Some(entry) = self.program.native(callee, draws)
         {
             let operands = data.operands.iter().map(|v| self.tensor(*v)).collect();
             let attrs = program::bound_arguments(callee, bindings);
@@ -119,8 +136,12 @@ impl<'m> Writer<'_, 'm> {
             return expression::fill(&entry, &mut holes).map_err(|hole| {
                 let message =
                     format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
-                TargetError::new(code::E0604, message).at(data.loc)
+                TargetError::new(code::E0604, message).at(callee.loc)
             });
+        }
+        self.program.check_form(callee).map_err(|message| TargetError::new(code::E0604, message))?;
+        if let Some(&operand) = unchanged {
+            return Ok(self.tensor(operand));
         }
         let Callee { name, extra } = match self.program.callees.get(&func) {
             Some(callee) => callee.clone(),
@@ -256,6 +277,11 @@ impl Holes for CallHoles<'_, '_, '_> {
         match name {
             "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
             "dtype" => Some(Filled::of(numbers::dtype(dtype))),
+            "training" => Some(Filled::of(match (self.writer.layer, self.writer.program.options.mode) {
+                (Some(_), Mode::Train) => Py::name("self").attr("training"),
+                (None, Mode::Train) if !self.writer.program.evaluates => Py::name("True"),
+                _ => Py::name("False"),
+            })),
             _ => None,
         }
     }

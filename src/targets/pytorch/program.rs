@@ -6,6 +6,7 @@ use crate::ir::{FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{self, Py};
+use crate::targets::pytorch::numbers;
 use crate::targets::table::Table;
 use crate::targets::{EmitOptions, TargetError};
 use crate::types::Symbol;
@@ -14,12 +15,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 /// Modules and helpers that locals must not hide.
 const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
 
-/// Attributes of `nn.Module` that a member must not replace.
+/// Attributes of `nn.Module`, and those that emitted classes add, that a member must not replace.
 const MODULE_ATTRIBUTES: &[&str] = &[
+    "T_destination",
     "add_module",
     "apply",
     "bfloat16",
     "buffers",
+    "call_super_init",
     "children",
     "compile",
     "cpu",
@@ -30,27 +33,47 @@ const MODULE_ATTRIBUTES: &[&str] = &[
     "extra_repr",
     "float",
     "forward",
+    "get_buffer",
+    "get_extra_state",
+    "get_parameter",
+    "get_submodule",
     "half",
+    "ipu",
+    "load",
     "load_state_dict",
     "modules",
+    "mtia",
     "named_buffers",
     "named_children",
     "named_modules",
     "named_parameters",
     "pack",
     "parameters",
-    "quantized",
+    "register_backward_hook",
     "register_buffer",
+    "register_forward_hook",
+    "register_forward_pre_hook",
+    "register_full_backward_hook",
+    "register_full_backward_pre_hook",
+    "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook",
     "register_module",
     "register_parameter",
+    "register_state_dict_post_hook",
+    "register_state_dict_pre_hook",
     "requires_grad_",
     "reset_parameters",
+    "schemes",
+    "set_extra_state",
+    "set_submodule",
     "share_memory",
     "state_dict",
     "to",
+    "to_empty",
     "train",
     "training",
     "type",
+    "xpu",
     "zero_grad",
 ];
 
@@ -75,6 +98,26 @@ impl ClassNames {
     /// The attribute that holds a member.
     pub fn member(&self, name: &str) -> String {
         self.attributes.get(name).cloned().unwrap_or_else(|| names::identifier(name))
+    }
+
+    /// Members whose attribute has another name, and that name.
+    pub fn renamed(&self) -> Vec<(&str, &str)> {
+        let mut renamed: Vec<_> =
+            self.attributes.iter().filter(|(a, b)| a != b).map(|(a, b)| (a.as_str(), b.as_str())).collect();
+        renamed.sort_unstable();
+        renamed
+    }
+
+    /// A new name for a method; the first of its name that comes gets it as it is.
+    fn method(&mut self, name: &str) -> String {
+        if name != "forward" {
+            return self.namer.fresh(name);
+        }
+        let numbered = (2..).map(|number| format!("forward_{number}"));
+        let word = std::iter::once("forward".to_string()).chain(numbered).find(|word| !self.namer.is_taken(word));
+        let word = word.unwrap_or_default();
+        self.namer.take(&word);
+        word
     }
 
     /// The attribute, and the constructor's argument, for a hyperparameter.
@@ -104,6 +147,10 @@ pub struct Program<'m> {
     /// Layers and functions that the entry reaches, each after what it uses.
     pub layers: Vec<LayerId>,
     pub functions: Vec<FuncId>,
+    /// Whether this is the program with `training` false, in a file for training.
+    pub evaluates: bool,
+    /// A size that nothing is known of was written.
+    pub unknown_size: bool,
 }
 
 impl<'m> Program<'m> {
@@ -123,6 +170,8 @@ impl<'m> Program<'m> {
             errors: vec![],
             layers: vec![],
             functions: vec![],
+            evaluates: false,
+            unknown_size: false,
         };
         program.reach();
         program.name_everything();
@@ -143,8 +192,8 @@ impl<'m> Program<'m> {
         self.effects.contains(&function)
     }
 
-    /// The native form of a call: the source's `@map`, or the table's.
-    pub fn native(&mut self, function: &Function) -> Option<Py> {
+    /// The native form of a call: the source's `@map`, or the table's. `draws`: the caller leaves the seed open.
+    pub fn native(&mut self, function: &Function, draws: bool) -> Option<Py> {
         if let Some(text) = function.maps.get("pytorch") {
             match python::parse(text) {
                 Ok(entry) => return Some(entry),
@@ -155,23 +204,47 @@ impl<'m> Program<'m> {
                 }
             }
         }
-        self.table_form(function).cloned()
+        self.table_form(function, draws).cloned()
     }
 
     /// The table's form of a function, where the call has all that it names.
-    fn table_form(&self, function: &Function) -> Option<&'m Py> {
+    fn table_form(&self, function: &Function, draws: bool) -> Option<&'m Py> {
         let entry = self.table.composite(function.std_path.as_deref()?)?;
+        let has_param = |name: &str| function.params.iter().any(|v| function[*v].name.as_deref() == Some(name));
         let mut complete = true;
+        let mut names_seed = false;
         entry.visit_holes(&mut |hole| {
-            let is_param = function.params.iter().any(|v| function[*v].name.as_ref() == Some(&hole.name));
-            let common = matches!(hole.name.as_str(), "device" | "dtype");
-            complete &= is_param || common || function.host_args.get(&hole.name).is_some();
+            names_seed |= hole.name == "seed";
+            let common = matches!(hole.name.as_str(), "device" | "dtype" | "training");
+            complete &= has_param(&hole.name) || common || function.host_args.get(&hole.name).is_some();
         });
-        complete.then_some(entry)
+        // PyTorch's own generator is no answer to a seed that the source gives.
+        (complete && (names_seed || draws || !has_param("seed"))).then_some(entry)
     }
 
-    fn is_native(&self, function: &Function) -> bool {
-        function.maps.contains_key("pytorch") || self.table_form(function).is_some()
+    /// A user's table entry that names what its function has not is wrong; a built-in one is for other uses.
+    pub fn check_form(&self, function: &Function) -> Result<(), String> {
+        let Some((path, place)) = function.std_path.as_deref().and_then(|p| Some((p, self.table.place(p)?))) else {
+            return Ok(());
+        };
+        let mut unknown = None;
+        if let Some(entry) = self.table.composite(path) {
+            entry.visit_holes(&mut |hole| {
+                let named = |v: &crate::ir::ValueId| function[*v].name.as_ref() == Some(&hole.name);
+                let common = matches!(hole.name.as_str(), "device" | "dtype" | "training");
+                if !common && !function.params.iter().any(named) && function.host_args.get(&hole.name).is_none() {
+                    unknown = Some(hole.name.clone());
+                }
+            });
+        }
+        unknown.map_or(Ok(()), |hole| Err(format!("{place}: `{path}`: the function has no parameter `{hole}`")))
+    }
+
+    /// What a call becomes instead of a call of an emitted function: a native form, or an argument as it is.
+    fn is_replaced(&self, function: &Function, draws: bool) -> bool {
+        function.maps.contains_key("pytorch")
+            || self.table_form(function, draws).is_some()
+            || identity(function).is_some()
     }
 
     fn reach(&mut self) {
@@ -235,13 +308,13 @@ impl<'m> Program<'m> {
         let mut callees = vec![];
         let mut effect = false;
         visit(function, &function.body, &mut |inst| match &function[inst].kind {
-            InstKind::Call { func, .. } => callees.push(*func),
+            InstKind::Call { func, .. } => callees.push((*func, draws_seed(function, inst, &module[*func]))),
             InstKind::SetState { .. } => effect = true,
             _ => {}
         });
-        for callee in callees {
+        for (callee, draws) in callees {
             let target = &module[callee];
-            if target.layer.is_some() || !self.is_native(target) {
+            if target.layer.is_some() || !self.is_replaced(target, draws) {
                 self.reach_function(callee);
             }
             effect |= self.effects.contains(&callee);
@@ -269,10 +342,9 @@ impl<'m> Program<'m> {
         for &id in &self.functions {
             let function = &module[id];
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
-                Some(_) if function.source_name == "forward" && function.name.ends_with("forward") => "forward".into(),
                 Some(class) => match self.makers.get(&id) {
                     Some(member) => class.namer.fresh(&format!("make_{member}")),
-                    None => class.namer.fresh(&function.source_name),
+                    None => class.method(&function.source_name),
                 },
                 None => namer.fresh(&function.source_name),
             };
@@ -289,9 +361,14 @@ impl<'m> Program<'m> {
         self.function_names.get(&id).cloned().unwrap_or_else(|| names::identifier(&self.module[id].source_name))
     }
 
+    pub fn rename_function(&mut self, id: FuncId, name: String) {
+        self.function_names.insert(id, name);
+    }
+
     /// Notes the names that an expression uses.
     pub fn note(&mut self, value: &Py) {
         value.visit_atoms(&mut |text| {
+            self.unknown_size |= text == numbers::UNKNOWN;
             let starts = text.starts_with(|c: char| c.is_alphabetic() || c == '_');
             if starts && !self.used.contains(text) {
                 self.used.insert(text.to_string());
@@ -310,6 +387,26 @@ fn class_names(class: String, layer: &Layer) -> ClassNames {
     };
     let hypers = layer.hypers.iter().map(|h| (h.name.clone(), namer.fresh(&argument(&h.name)))).collect();
     ClassNames { class, attributes, hypers, namer }
+}
+
+/// The parameter that a function gives back as it came, where that is all it does.
+pub fn identity(function: &Function) -> Option<usize> {
+    let [last] = function.body.insts.as_slice() else { return None };
+    let [result] = function[*last].operands.as_slice() else { return None };
+    let returns = function[*last].kind == InstKind::Return && function.obligations.is_empty();
+    function.params.iter().position(|param| param == result).filter(|_| returns && function.layer.is_none())
+}
+
+/// Whether a call leaves the seed of its callee to `rng`.
+pub fn draws_seed(function: &Function, call: InstId, callee: &Function) -> bool {
+    let Some(at) = callee.params.iter().position(|v| callee[*v].name.as_deref() == Some("seed")) else { return false };
+    let seed = function[call].operands.get(at);
+    let mut draws = false;
+    visit(function, &function.body, &mut |inst| {
+        let data = &function[inst];
+        draws |= matches!(data.kind, InstKind::Rng { .. }) && data.results.first() == seed;
+    });
+    draws
 }
 
 /// Calls `f` with each instruction of a region, inner regions included.

@@ -1,7 +1,9 @@
 def pack_codes(codes, bits, offset):
     """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
+{% if uses.bytes %}
     if bits == 8:
-        return codes
+        return codes.view(torch.uint8)
+{% endif %}
     digits = F.pad(
         codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
     )
@@ -12,8 +14,10 @@ def pack_codes(codes, bits, offset):
 
 def unpack_codes(packed, size, bits, offset):
     """The `size` codes that each row of packed bytes holds."""
+{% if uses.bytes %}
     if bits == 8:
-        return packed
+        return packed.view(torch.int8)
+{% endif %}
     shifts = torch.arange(0, 8, bits, device=packed.device)
     digits = packed.unsqueeze(-1).int() >> shifts & 2**bits - 1
     return digits.flatten(-2)[..., :size] - offset

@@ -1,53 +1,100 @@
 class Scheme:
     """A way to write numbers as small integer codes and a scale.
 
-    One scale serves the whole tensor, one index of `axis`, `group` neighbours in
-    the last axis, or (`dynamic`) one row of the last axis.
+    One scale serves the whole tensor{{ ", or" if uses.axis or uses.group or uses.dynamic else "." }}
+{% if uses.axis %}
+    one index of `axis`{{ ", or" if uses.group or uses.dynamic else "." }}
+{% endif %}
+{% if uses.group %}
+    `group` neighbours in the last axis{{ ", or" if uses.dynamic else "." }}
+{% endif %}
+{% if uses.dynamic %}
+    one row of the last axis (`dynamic`).
+{% endif %}
     """
+{% if uses.axis or uses.group or uses.dynamic or uses.clipped or uses.scale_dtype %}
 
+{% if uses.scale_dtype %}
     def __init__(
         self,
+{% if uses.axis %}
         axis=None,
+{% endif %}
+{% if uses.group %}
         group=None,
+{% endif %}
+{% if uses.dynamic %}
         dynamic=False,
+{% endif %}
+{% if uses.clipped %}
         clipped=False,
+{% endif %}
         scale_dtype=torch.float32,
     ):
+{% else %}
+    def __init__(self
+        {%- if uses.axis %}, axis=None{% endif %}
+        {%- if uses.group %}, group=None{% endif %}
+        {%- if uses.dynamic %}, dynamic=False{% endif %}
+        {%- if uses.clipped %}, clipped=False{% endif -%}
+        ):
+{% endif %}
+{% if uses.axis %}
         self.axis = axis
+{% endif %}
+{% if uses.group %}
         self.group = group
+{% endif %}
+{% if uses.dynamic %}
         self.dynamic = dynamic
+{% endif %}
+{% if uses.clipped %}
         self.clipped = clipped
+{% endif %}
+{% if uses.scale_dtype %}
         self.scale_dtype = scale_dtype
+{% endif %}
+{% endif %}
 
     def slices(self, x):
         """`x` so that whole axes share a scale, and those axes."""
+{% if uses.group %}
         if self.group is not None:
-            x = x.reshape(*x.shape[:-1], -1, self.group)
-        if self.group is not None or self.dynamic:
+            return x.reshape(*x.shape[:-1], -1, self.group), (x.dim(),)
+{% endif %}
+{% if uses.dynamic %}
+        if self.dynamic:
             return x, (x.dim() - 1,)
-        shared = range(x.dim())
+{% endif %}
+{% if uses.axis %}
         if self.axis is not None:
-            shared = [axis for axis in shared if axis != self.axis % x.dim()]
-        return x, tuple(shared)
+            own = self.axis % x.dim()
+            return x, tuple(axis for axis in range(x.dim()) if axis != own)
+{% endif %}
+        return x, tuple(range(x.dim()))
 
     def stored(self, scale):
         """Scales in their type; that of nothing but zeros is 1."""
+{% if uses.scale_dtype %}
         scale = scale.to(self.scale_dtype)
+{% endif %}
         return torch.where(scale == 0, 1.0, scale)
 
     def quantize(self, x):
-        """Codes, scale and, where there is one, zero point."""
+        """Codes{{ ", scale and, where there is one, zero point" if uses.zero_point else " and scale" }}."""
         slices, shared = self.slices(x.float())
         codes, *parts = self.encode(slices, shared)
         codes = codes.to(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)
 
-    def dequantize(self, codes, scale, zero_point=None, dtype=torch.float32):
+    def dequantize(self, codes, scale,{{ " zero_point=None," if uses.zero_point else "" }} dtype=torch.float32):
         """The numbers that the codes stand for."""
         slices, shared = self.slices(codes.float())
         sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+{% if uses.zero_point %}
         if zero_point is not None:
             slices = slices - zero_point.float().reshape(sizes)
+{% endif %}
         return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
 
 
@@ -127,26 +174,34 @@ class AffineInt(Scheme):
 
 
 class FakeQuantize(torch.autograd.Function):
+{% if uses.clipped %}
     """Quantises and dequantises; the gradient passes straight through.
 
     With `clipped` it stops where a value was clamped.
     """
+{% else %}
+    """Quantises and dequantises; the gradient passes straight through."""
+{% endif %}
 
     @staticmethod
     def forward(ctx, x, scheme):
         codes, *parts = scheme.quantize(x)
+{% if uses.clipped %}
         ctx.clipped = scheme.clipped
         if scheme.clipped:
             # A rounded value is at most half a step away; a clamped one is further.
             step = scheme.dequantize(torch.ones_like(codes), parts[0])
             distance = (x - scheme.dequantize(codes, *parts)).abs()
             ctx.save_for_backward(distance <= 0.5 * step)
+{% endif %}
         return scheme.dequantize(codes, *parts, dtype=x.dtype)
 
     @staticmethod
     def backward(ctx, gradient):
+{% if uses.clipped %}
         if ctx.clipped:
             gradient = gradient * ctx.saved_tensors[0]
+{% endif %}
         return gradient, None
 
 

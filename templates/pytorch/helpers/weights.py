@@ -50,17 +50,34 @@ def load_weights(model, tensors):
 def adopt_packed(model, tensors):
     """Brings each quantised weight of the model and the file to one form."""
     for prefix, part in list(model.named_modules()):
-        for name, scheme in getattr(part, "quantized", {}).items():
+        for name, scheme in getattr(part, "schemes", {}).items():
             path = f"{prefix}.{name}" if prefix else name
             packed = isinstance(getattr(part, name), PackedWeight)
             codes = tensors.get(f"{path}.codes")
             if codes is not None:
                 if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
                     raise ValueError(f"{path}.codes holds an invalid ternary code")
-                if scheme.bits == 8:
-                    tensors[f"{path}.codes"] = codes.view(torch.int8)
                 if not packed:
                     pack_weight(part, name)
             elif path in tensors and packed:
                 weight = PackedWeight(tensors.pop(path), scheme)
                 tensors |= {f"{path}.{key}": t for key, t in weight.named_buffers()}
+
+
+def keep_names(module, names):
+    """Saves and loads members by the names of the source, where attributes have others."""
+
+    def rename(state, prefix, pairs):
+        for old, new in pairs:
+            for key in list(state):
+                if key == prefix + old or key.startswith(f"{prefix}{old}."):
+                    state[prefix + new + key[len(prefix + old) :]] = state.pop(key)
+
+    def after_saving(module, state, prefix, metadata):
+        rename(state, prefix, names.items())
+
+    def before_loading(module, state, prefix, *others):
+        rename(state, prefix, [(saved, own) for own, saved in names.items()])
+
+    module.register_state_dict_post_hook(after_saving)
+    module.register_load_state_dict_pre_hook(before_loading)

@@ -1,0 +1,138 @@
+//! The helpers of a file: definitions of `templates/pytorch/helpers/`, of which only the used ones are written.
+
+use crate::ir::{InstKind, MemberKind, Module};
+use crate::ops::Attr;
+use crate::quant::{Scheme, SchemeKind, Ste};
+use crate::targets::pytorch::program;
+use crate::targets::{EmitOptions, Mode, TargetError, Templates};
+use crate::types::DType;
+use minijinja::context;
+use std::collections::BTreeSet;
+
+/// One top-level definition.
+pub struct Helper {
+    pub name: String,
+    pub text: String,
+    /// Other helpers and modules that its code names.
+    words: BTreeSet<String>,
+}
+
+/// What the schemes of a program make use of: helpers are written for that much.
+#[derive(Default)]
+struct Uses {
+    /// Codes of 8 bits are stored.
+    bytes: bool,
+    zero_point: bool,
+    axis: bool,
+    group: bool,
+    dynamic: bool,
+    clipped: bool,
+    scale_dtype: bool,
+}
+
+impl Uses {
+    fn of(module: &Module) -> Uses {
+        let mut uses = Uses::default();
+        for member in module.layers.iter().flat_map(|layer| &layer.members) {
+            if let MemberKind::Storage(storage) = &member.kind
+                && let Some(scheme) = &storage.scheme
+            {
+                uses.add(scheme);
+            }
+        }
+        for function in &module.functions {
+            program::visit(function, &function.body, &mut |inst| {
+                if let InstKind::Op { op, attrs } = &function[inst].kind {
+                    // These take any format, by name.
+                    uses.bytes |= matches!(op.name(), "pack" | "unpack");
+                    attrs.iter().for_each(|(_, attr)| uses.add_attr(attr));
+                }
+            });
+            function.host_args.iter().for_each(|(_, attr)| uses.add_attr(attr));
+        }
+        uses
+    }
+
+    fn value(&self) -> minijinja::Value {
+        context! {
+            bytes => self.bytes,
+            zero_point => self.zero_point,
+            axis => self.axis,
+            group => self.group,
+            dynamic => self.dynamic,
+            clipped => self.clipped,
+            scale_dtype => self.scale_dtype,
+        }
+    }
+
+    fn add_attr(&mut self, attr: &Attr) {
+        if let Attr::Scheme(scheme) = attr {
+            self.add(scheme);
+        }
+    }
+
+    fn add(&mut self, scheme: &Scheme) {
+        if let SchemeKind::Int { bits, symmetric } = scheme.kind {
+            self.bytes |= bits == 8;
+            self.zero_point |= !symmetric;
+        }
+        self.axis |= scheme.axis.is_some();
+        self.group |= scheme.group.is_some();
+        self.dynamic |= scheme.dynamic;
+        self.clipped |= scheme.ste == Ste::Clipped;
+        self.scale_dtype |= scheme.scale_dtype != DType::Float32;
+    }
+}
+
+/// The helpers of the template folder, in the order of the files.
+pub fn read(templates: &Templates, module: &Module, options: &EmitOptions) -> Result<Vec<Helper>, Vec<TargetError>> {
+    let uses = Uses::of(module);
+    let mut helpers = vec![];
+    let mut errors = vec![];
+    for name in templates.names("pytorch/helpers/") {
+        let context = context! { uses => uses.value(), training => options.mode == Mode::Train };
+        let text = match templates.render(name, context) {
+            Ok(text) => text,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        for text in text.split("\n\n\n").map(str::trim_end).filter(|text| !text.is_empty()) {
+            let text = text.trim_start_matches('\n');
+            let head = text.trim_start_matches("class ").trim_start_matches("def ");
+            let name = head.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+            helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
+        }
+    }
+    if errors.is_empty() { Ok(helpers) } else { Err(errors) }
+}
+
+/// The words of a text, docstrings and comments left out.
+fn words(text: &str) -> BTreeSet<String> {
+    let code: String = text.split("\"\"\"").step_by(2).collect();
+    let lines = code.lines().map(|line| line.split('#').next().unwrap_or_default());
+    lines
+        // An attribute is no name of this file.
+        .flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.')))
+        .filter_map(|path| path.split('.').next())
+        .filter(|word| !word.is_empty())
+        .map(str::to_string)
+        .collect()
+}
+
+/// Every name used, also by the helpers that are used.
+pub fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut used = used.clone();
+    loop {
+        let before = used.len();
+        for helper in helpers {
+            if used.contains(&helper.name) {
+                used.extend(helper.words.iter().cloned());
+            }
+        }
+        if used.len() == before {
+            return used;
+        }
+    }
+}
