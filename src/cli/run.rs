@@ -3,8 +3,8 @@
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
 use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
-use crate::interp::display;
 use crate::types::Tensor;
+use crate::types::display;
 use crate::weights::{Tensors, WeightSet, encode};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -15,7 +15,7 @@
 
 pub mod bind;
 mod build;
-pub mod display;
+
 mod instance;
 mod machine;
 mod seed;

@@ -4,6 +4,7 @@
 //! and `max` as atoms. [`Facts`](facts::Facts) decide whether two dims are provably equal.
 
 pub mod dim;
+pub mod display;
 pub mod dtype;
 pub mod facts;
 pub mod host;
