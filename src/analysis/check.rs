@@ -37,6 +37,10 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         }
         checked.reports.push(report);
     }
+    // What a broken text means is a guess; what is wrong with the guess is no news.
+    if !parsed.errors.is_empty() {
+        return checked;
+    }
     let ast = &parsed.ast;
     check_attributes(item, ast, &mut checked);
     match &ast.item.kind {
@@ -309,6 +313,12 @@ fn collect_attributes<'a>(decl: &'a crate::syntax::ast::LayerDecl, all: &mut Vec
             collect_attributes(inner, all);
         }
     }
+}
+
+/// Whether a broken item may be behind a report in another: the name that is missing stands in its text.
+pub fn may_follow_from(broken: &[&str], code: crate::base::Code, message: &str) -> bool {
+    let about_names = matches!(code, code::E0101 | code::E0104 | code::E0107 | code::E0207 | code::E0208 | code::E0307);
+    about_names && message.split('`').nth(1).is_some_and(|name| broken.iter().any(|text| text.contains(name)))
 }
 
 /// Names that a file defines more than once.

@@ -1,8 +1,8 @@
 //! A program under analysis: its database, its files, and how `use` finds more of them.
 
-use crate::analysis::check::{check, check_script, duplicates};
+use crate::analysis::check::{check, check_script, duplicates, may_follow_from};
 use crate::analysis::cycles::module_cycles;
-use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items};
+use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items, parse_item};
 use crate::analysis::instantiate::check_instances;
 use crate::analysis::modules;
 use crate::analysis::unused::unused_imports;
@@ -154,6 +154,9 @@ impl Project {
         let whole_file =
             [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];
         diagnostics.extend(whole_file.into_iter().flatten().map(|report| report.resolve(db)));
+        let broken = items(db, file).iter().filter(|item| !parse_item(db, **item).errors.is_empty());
+        let broken: Vec<&str> = broken.map(|item| item.text(db).as_str()).collect();
+        diagnostics.retain(|diagnostic| !may_follow_from(&broken, diagnostic.code, &diagnostic.message));
         let mut unique: Vec<Diagnostic> = vec![];
         for diagnostic in diagnostics {
             if !unique.contains(&diagnostic) {

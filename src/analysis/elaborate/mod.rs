@@ -177,7 +177,7 @@ pub struct Elaborator<'w, 'db> {
 }
 
 /// Calls, constants and constructors nest this deep at most.
-const MAX_DEPTH: u32 = 200;
+const MAX_DEPTH: u32 = 100;
 
 /// Statements and calls of one walk, those of callees and of every turn of expanded loops among them.
 const FUEL: u32 = 300_000;

@@ -64,7 +64,7 @@ impl<'db> Elaborator<'_, 'db> {
                 Subscript::Slice { start, stop, step: 1, span } => {
                     let part = self.slice_axis(tensor.clone(), axis, start.clone(), stop, 1, span)?;
                     (
-                        self.start_from_front(tensor, axis, start.unwrap_or_default()),
+                        self.counted_from_front(tensor, axis, start.unwrap_or_default()),
                         self.size_of(&part, axis),
                         span,
                         false,
@@ -73,7 +73,7 @@ impl<'db> Elaborator<'_, 'db> {
                 Subscript::Position(position, span) => {
                     let stop = (position.as_const() != Some(-1)).then(|| position.add(&Dim::constant(1)));
                     self.slice_axis(tensor.clone(), axis, Some(position.clone()), stop, 1, span)?;
-                    (self.start_from_front(tensor, axis, position), Dim::constant(1), span, true)
+                    (self.counted_from_front(tensor, axis, position), Dim::constant(1), span, true)
                 }
                 Subscript::Tensor(index, span) if index.ty.shape.rank() == Some(0) => {
                     (Start::Tensor(index), Dim::constant(1), span, true)
@@ -95,7 +95,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    fn start_from_front(&mut self, tensor: &TensorValue, axis: i64, start: Dim) -> Start {
+    fn counted_from_front(&mut self, tensor: &TensorValue, axis: i64, start: Dim) -> Start {
         match is_from_end(&start) {
             true => Start::Host(self.size_of(tensor, axis).add(&start)),
             false => Start::Host(start),

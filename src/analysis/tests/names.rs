@@ -31,6 +31,12 @@ fn unused_variables_are_a_warning() {
 }
 
 #[test]
+fn what_follows_from_broken_syntax_is_not_reported() {
+    let text = "use nn.{{Linear}\nlayer L {\n    let a = Linear(2, 3)\n    fn forward(x: float32[B, 2]) -> float32[B, 3] = a(x)\n}\n";
+    assert!(check(text).iter().all(|d| d.0.starts_with("E00")), "{:?}", check(text));
+}
+
+#[test]
 fn attributes_are_known() {
     assert_one("layer L {\n    @transiant\n    state s: float32[2]\n}\n", "E0108", 2, "transiant");
     assert_one("@map(pytroch=\"F.gelu({x})\")\nfn f(x: float32[N]) = x\n", "E0605", 1, "pytroch");
