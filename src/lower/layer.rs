@@ -107,7 +107,13 @@ impl<'db> Lowering<'_, 'db> {
         };
         self.module.layers[id.0 as usize].obligations = wheres.into_iter().chain(obligations).collect();
         for info in members {
-            let Some(kind) = self.member_kind(id, layer, &own, &scopes, &info)? else { continue };
+            let kind = match self.member_kind(id, layer, &own, &scopes, &info) {
+                Ok(Some(kind)) => kind,
+                Ok(None) => continue,
+                // A part needs numbers that this layer gives it.
+                Err((Abort::Demand(symbols), _)) if !self.restart => return Err(self.fix_layer(layer, symbols)),
+                Err(failure) => return Err(failure),
+            };
             let member = Member {
                 name: info.name,
                 doc: info.member.doc.clone(),

@@ -13,6 +13,8 @@ mod call;
 pub mod entry;
 mod frame;
 mod layer;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use entry::{EntryRequest, Lowered, LoweredTest, entry, script, tests};
