@@ -61,6 +61,28 @@ layer Named(type: int) {
     }
 }
 
+## Every kind of scheme.
+layer Quantised {
+    @quantize(int4(group=4))
+    param a: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(int4(symmetric=false, group=2))
+    param b: float32[5, 8] = normal(1.0, 1.0)
+    @quantize(int8(symmetric=false, axis=0))
+    param c: float32[5, 8] = normal(-1.0, 1.0)
+    @quantize(ternary(rule="max", ratio=0.3, scale="kept", axis=1))
+    param d: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(ternary(rule="fixed", threshold=0.4))
+    param e: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(int8(axis=-1, scale_dtype=float16))
+    param f: float32[5, 8] = zeros()
+    @quantize(ternary(ste="clipped"))
+    param g: float32[5, 7] = normal(0.0, 1.0)
+    fn forward(x: float32[B, 8]) -> float32[B, 7] {
+        let y = fake_quantize(x, int8(dynamic=true, symmetric=false))
+        return (y @ a.T + y @ b.T + y @ c.T + y @ d.T + y @ e.T + y @ f.T) @ g
+    }
+}
+
 @map(pytorch="torch.addcmul({y}, {x}, {x}, value={factor})")
 fn square_add(x: float32[B, N], y: float32[B, N], factor: float = 1.0) -> float32[B, N] = y + x * x * factor
 
@@ -129,6 +151,7 @@ LAYERS = {
     "TransformerBlock(6, 3)": {"x": normal(2, 5, 6)},
     "TransformerBlock(6, 2, hidden=7, causal=true, act=relu)": {"x": normal(1, 4, 6)},
     "Named(3)": {"lambda": normal(2, 5)},
+    "Quantised()": {"x": normal(3, 8)},
     "Mapped()": {"x": normal(3, 4)},
     "Composites()": {"x": np.stack([EXTREMES, EXTREMES[::-1]])},
     "Composites(2.0)": {"x": normal(4, 6) * 3},
@@ -186,6 +209,13 @@ def composites_close(have, want):
     assert not problems, "\n".join(problems)
 
 
+def clipped_gradient(module):
+    """Nothing flows back where a value was clamped."""
+    weight = torch.tensor([[0.5, -3.0, 0.1, 0.4]], requires_grad=True)
+    module.fake_quantize(weight, module.Ternary(clipped=True)).sum().backward()
+    assert weight.grad.tolist() == [[1.0, 0.0, 1.0, 1.0]], weight.grad
+
+
 def check(folder, source, entry, inputs):
     common = [source, *(["--entry", entry] if entry else [])]
     for name, value in inputs.items():
@@ -223,6 +253,8 @@ def check(folder, source, entry, inputs):
     close(modules["infer"].load(masters), "infer")
     close(modules["train"].load(packed).eval(), "infer")
     close(train.train(), "train")
+    if entry == "Quantised()":
+        clipped_gradient(modules["train"])
     stored = modules["infer"].read_safetensors(packed)
     same_tensors(infer.state_dict(), stored)
     same_tensors(quantised.state_dict(), stored)
