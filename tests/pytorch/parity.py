@@ -6,7 +6,6 @@ must give what `tritonc run` gives. Prints each failure, and exits with 1 if the
 
 import ast
 import importlib.util
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -62,6 +61,28 @@ layer Named(type: int) {
     }
 }
 
+## Every kind of scheme.
+layer Quantised {
+    @quantize(int4(group=4))
+    param a: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(int4(symmetric=false, group=2))
+    param b: float32[5, 8] = normal(1.0, 1.0)
+    @quantize(int8(symmetric=false, axis=0))
+    param c: float32[5, 8] = normal(-1.0, 1.0)
+    @quantize(ternary(rule="max", ratio=0.3, scale="kept", axis=1))
+    param d: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(ternary(rule="fixed", threshold=0.4))
+    param e: float32[5, 8] = normal(0.0, 1.0)
+    @quantize(int8(axis=-1, scale_dtype=float16))
+    param f: float32[5, 8] = zeros()
+    @quantize(ternary(ste="clipped"))
+    param g: float32[5, 7] = normal(0.0, 1.0)
+    fn forward(x: float32[B, 8]) -> float32[B, 7] {
+        let y = fake_quantize(x, int8(dynamic=true, symmetric=false))
+        return (y @ a.T + y @ b.T + y @ c.T + y @ d.T + y @ e.T + y @ f.T) @ g
+    }
+}
+
 @map(pytorch="torch.addcmul({y}, {x}, {x}, value={factor})")
 fn square_add(x: float32[B, N], y: float32[B, N], factor: float = 1.0) -> float32[B, N] = y + x * x * factor
 
@@ -83,10 +104,34 @@ layer Composites(alpha: float = 1.0) {
     }
 }
 """
-COMPOSITES = (
-    "relu relu6 leaky_relu gelu gelu_tanh sigmoid logsigmoid silu softplus elu selu celu mish hardsigmoid hardswish "
-    "hardtanh softsign tanhshrink hardshrink softshrink softmax softmax_0 log_softmax softmin_0 glu dropout"
-).split()
+COMPOSITES = [
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "gelu",
+    "gelu_tanh",
+    "sigmoid",
+    "logsigmoid",
+    "silu",
+    "softplus",
+    "elu",
+    "selu",
+    "celu",
+    "mish",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "softsign",
+    "tanhshrink",
+    "hardshrink",
+    "softshrink",
+    "softmax",
+    "softmax_0",
+    "log_softmax",
+    "softmin_0",
+    "glu",
+    "dropout",
+]
 
 # Name: the layer or example, its entry and its inputs.
 LAYERS = {
@@ -130,6 +175,7 @@ LAYERS = {
     "TransformerBlock(6, 3)": {"x": normal(2, 5, 6)},
     "TransformerBlock(6, 2, hidden=7, causal=true, act=relu)": {"x": normal(1, 4, 6)},
     "Named(3)": {"lambda": normal(2, 5)},
+    "Quantised()": {"x": normal(3, 8)},
     "Mapped()": {"x": normal(3, 4)},
     "Composites()": {"x": np.stack([EXTREMES, EXTREMES[::-1]])},
     "Composites(2.0)": {"x": normal(4, 6) * 3},
@@ -147,7 +193,7 @@ MODELS = {
 
 
 def tritonc(*arguments):
-    run = subprocess.run([TRITONC, *map(str, arguments)], capture_output=True, text=True)
+    run = subprocess.run([TRITONC, *map(str, arguments)], check=False, capture_output=True, text=True)
     if run.returncode:
         raise AssertionError(f"tritonc {' '.join(map(str, arguments))}\n{run.stderr}")
 
@@ -178,10 +224,20 @@ def composites_close(have, want):
     for name, a, b in zip(COMPOSITES, have, want):
         try:
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
-        except AssertionError as error:
+        except AssertionError:
             differs = ~torch.isclose(a, b, rtol=1e-5, atol=1e-6, equal_nan=True)
+            # PyTorch's own forms of these overflow on the way, near the end of the range.
+            if name in ("gelu", "hardswish") and (b[differs] > 1e38).all():
+                continue
             problems.append(f"{name}: {a[differs]} is not {b[differs]} at {differs.nonzero().tolist()[:6]}")
     assert not problems, "\n".join(problems)
+
+
+def clipped_gradient(module):
+    """Nothing flows back where a value was clamped."""
+    weight = torch.tensor([[0.5, -3.0, 0.1, 0.4]], requires_grad=True)
+    module.fake_quantize(weight, module.Ternary(clipped=True)).sum().backward()
+    assert weight.grad.tolist() == [[1.0, 0.0, 1.0, 1.0]], weight.grad
 
 
 def check(folder, source, entry, inputs):
@@ -203,7 +259,6 @@ def check(folder, source, entry, inputs):
         out = folder / mode
         tritonc("build", *common, "--mode", mode, "--target", "pytorch", "--weights", masters, "-o", out)
         (files[mode],) = out.glob("*.py")
-        shutil.copy(files[mode], KEEP / f"{folder.name}_{mode}.py") if KEEP else None
         modules[mode] = imported(files[mode])
     packed = next((folder / "infer").glob("*.safetensors"))
     train, infer = modules["train"].load(masters), modules["infer"].load(packed)
@@ -222,6 +277,8 @@ def check(folder, source, entry, inputs):
     close(modules["infer"].load(masters), "infer")
     close(modules["train"].load(packed).eval(), "infer")
     close(train.train(), "train")
+    if entry == "Quantised()":
+        clipped_gradient(modules["train"])
     stored = modules["infer"].read_safetensors(packed)
     same_tensors(infer.state_dict(), stored)
     same_tensors(quantised.state_dict(), stored)
@@ -244,14 +301,14 @@ def main():
             folder.mkdir()
             try:
                 check(folder, source or layers, entry, inputs)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 (every case is to be tried)
                 failures += 1
                 where = "" if isinstance(error, AssertionError) else traceback.format_exc(limit=-3)
                 print(f"FAILED {case}\n{where or error}\n")
         files = sorted(str(path) for path in Path(scratch).glob("*/*/*.py"))
         if RUFF.is_file():
             for arguments in (["check", "-q"], ["format", "--diff", "-q"]):
-                run = subprocess.run([RUFF, *arguments, "--isolated", *files], capture_output=True, text=True)
+                run = subprocess.run([RUFF, *arguments, "--isolated", *files], check=False, capture_output=True, text=True)
                 if run.returncode:
                     failures += 1
                     print(run.stdout, run.stderr)
@@ -261,6 +318,5 @@ def main():
     sys.exit(failures > 0)
 
 
-KEEP = Path("/tmp/keep")
-KEEP.mkdir(exist_ok=True)
-main()
+if __name__ == "__main__":
+    main()

@@ -160,7 +160,7 @@ impl Flow {
             };
             let returned_next = survey.function[*user].kind == InstKind::Return
                 && self.position[user] == at + 1
-                && data.operands.len() > 0;
+                && !data.operands.is_empty();
             let near = survey.places[user].region == survey.places[&inst].region
                 && (survey.function[*result].name.is_none() || returned_next)
                 && Function::regions(&data.kind).is_empty()

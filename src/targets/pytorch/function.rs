@@ -287,6 +287,12 @@ impl<'p, 'm> Writer<'p, 'm> {
         if let Some(quantize) = self.flow.fused(inst) {
             parts = self.function[quantize].operands.clone();
         }
+        // A weight as a whole, whose codes and scale it does not name.
+        if let InstKind::Op { op, .. } = &self.function[inst].kind
+            && self.packed_weight(inst, op.get()).is_some()
+        {
+            parts.clear();
+        }
         loop {
             let expression = self.build(inst)?;
             let fits = expression.text().chars().count() <= width && expression.operations() <= MAX_OPERATIONS;
@@ -314,7 +320,8 @@ impl<'p, 'm> Writer<'p, 'm> {
         let callee = &self.program.module[*func];
         let at = data.operands.iter().position(|operand| *operand == value);
         let name = at.and_then(|at| callee[*callee.params.get(at)?].name.clone());
-        if let (Some(name), None) = (name, &self.function[value].name) {
+        // `x` says nothing: an `x` of its own is there most of the time.
+        if let (Some(name), None) = (name.filter(|name| name != "x"), &self.function[value].name) {
             self.wishes.entry(value).or_insert(name);
         }
     }

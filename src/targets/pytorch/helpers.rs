@@ -37,6 +37,7 @@ impl Uses {
             if let MemberKind::Storage(storage) = &member.kind
                 && let Some(scheme) = &storage.scheme
             {
+                uses.bytes |= matches!(scheme.kind, SchemeKind::Int { bits: 8, .. });
                 uses.add(scheme);
             }
         }
@@ -72,10 +73,7 @@ impl Uses {
     }
 
     fn add(&mut self, scheme: &Scheme) {
-        if let SchemeKind::Int { bits, symmetric } = scheme.kind {
-            self.bytes |= bits == 8;
-            self.zero_point |= !symmetric;
-        }
+        self.zero_point |= matches!(scheme.kind, SchemeKind::Int { symmetric: false, .. });
         self.axis |= scheme.axis.is_some();
         self.group |= scheme.group.is_some();
         self.dynamic |= scheme.dynamic;

@@ -84,7 +84,7 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// `self.weight.dequantize()`, for the codes and scale of one member.
-    fn packed_weight(&self, inst: InstId, op: &Op) -> Option<Py> {
+    pub(super) fn packed_weight(&self, inst: InstId, op: &Op) -> Option<Py> {
         if op.name != "dequantize" {
             return None;
         }
@@ -272,7 +272,9 @@ impl Holes for CallHoles<'_, '_, '_> {
         if let Some(attr) = self.attrs.get(name).cloned() {
             let writer = &mut *self.writer;
             let value = expression::attribute(&attr, None, DType::Float32, &mut |s| writer.symbol(s));
-            return Some(Filled { is_default: attr == Attr::None, value });
+            // What the library calls "none" is what PyTorch does when nothing is said.
+            let is_default = attr == Attr::None || attr == Attr::Str("none".into());
+            return Some(Filled { is_default, value });
         }
         match name {
             "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
