@@ -168,7 +168,9 @@ impl Project {
 
     /// Every diagnostic of the project's own files.
     pub fn check_all(&self) -> Vec<Diagnostic> {
-        let own = self.files.values().filter(|file| !file.embedded(&self.db));
+        // An entry expression (its key is no name) is judged when it is lowered.
+        let is_own = |file: &&SourceFile| !file.embedded(&self.db) && !file.module(&self.db).ends_with('\'');
+        let own = self.files.values().filter(is_own);
         let mut ids: Vec<FileId> = own.map(|file| FileId(file.index(&self.db))).collect();
         ids.sort();
         ids.into_iter().flat_map(|id| self.check(id)).collect()
