@@ -1,9 +1,9 @@
 //! NumPy's `.npy`: magic, version, a header that is a Python dict, then the elements.
 //!
-//! The header is read here rather than by npyz: npyz allocates what a header claims before it reads,
-//! multiplies the shape without checking, and parses any Python literal recursively, so a file of a few
-//! bytes could exhaust memory or the stack. The dict has exactly three keys in every file that NumPy
-//! writes, and that is what is accepted.
+//! The header is read here rather than by a library: the one that is kept allocates what a header claims
+//! before it reads, multiplies the shape without checking, and parses any Python literal recursively, so a
+//! file of a few bytes could exhaust memory or the stack. The dict has exactly three keys in every file
+//! that NumPy writes, and that is what is accepted.
 
 use super::{element_bytes, element_count, elements, stored_size};
 use crate::types::tensor::{Data, strides};

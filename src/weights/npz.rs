@@ -1,10 +1,10 @@
-//! NumPy's `.npz`: a zip archive of `.npy` files. The zip reader is the one that npyz brings.
+//! NumPy's `.npz`: a zip archive of `.npy` files.
 
 use super::{Tensors, npy};
 use crate::types::Tensor;
-use npyz::npz::{NpzArchive, NpzWriter, array_name_from_file_name, file_name_from_array_name};
-use npyz::zip::write::FileOptions;
 use std::io::{Cursor, Read, Write};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipArchive, ZipWriter};
 
 /// No more is unpacked from one archive, all members together.
 const MAX_UNPACKED: u64 = 8 << 30;
@@ -16,8 +16,7 @@ const MAX_MEMBERS: usize = 1 << 20;
 
 /// Reads every array of an archive.
 pub fn read(bytes: &[u8]) -> Result<Tensors, String> {
-    let mut archive = NpzArchive::new(Cursor::new(bytes)).map_err(|e| format!("is not a .npz file: {e}"))?;
-    let zip = archive.zip_archive();
+    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|e| format!("is not a .npz file: {e}"))?;
     if zip.len() > MAX_MEMBERS {
         return Err(format!("has {} members; at most {MAX_MEMBERS} are read", zip.len()));
     }
@@ -25,8 +24,8 @@ pub fn read(bytes: &[u8]) -> Result<Tensors, String> {
     let mut unpacked = 0u64;
     for index in 0..zip.len() {
         let file = zip.by_index(index).map_err(|e| format!("is damaged: {e}"))?;
-        let name = file.name().to_string();
-        let Some(array) = array_name_from_file_name(&name) else {
+        let name = file.name().map_err(|e| format!("is damaged: {e}"))?.to_string();
+        let Some(array) = name.strip_suffix(".npy") else {
             return Err(format!("holds {name:?}, which is no array"));
         };
         let limit = file.compressed_size().saturating_mul(MAX_RATIO).min(file.size());
@@ -52,25 +51,25 @@ pub fn read(bytes: &[u8]) -> Result<Tensors, String> {
 
 /// Writes an archive, members sorted by name and uncompressed, without dates.
 pub fn write(tensors: &Tensors) -> Result<Vec<u8>, String> {
-    let mut writer = NpzWriter::new(Cursor::new(vec![]));
+    let mut zip = ZipWriter::new(Cursor::new(vec![]));
     for (name, tensor) in tensors {
-        write_member(writer.zip_writer(), name, tensor).map_err(|e| format!("cannot write {name:?}: {e}"))?;
+        write_member(&mut zip, name, tensor).map_err(|e| format!("cannot write {name:?}: {e}"))?;
     }
-    let cursor = writer.zip_writer().finish().map_err(|e| format!("cannot finish the archive: {e}"))?;
+    let cursor = zip.finish().map_err(|e| format!("cannot finish the archive: {e}"))?;
     Ok(cursor.into_inner())
 }
 
 fn write_member(
-    zip: &mut npyz::zip::ZipWriter<Cursor<Vec<u8>>>,
+    zip: &mut ZipWriter<Cursor<Vec<u8>>>,
     name: &str,
     tensor: &Tensor,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let content = npy::write(tensor);
-    let options = FileOptions::default()
-        .compression_method(npyz::zip::CompressionMethod::Stored)
-        .last_modified_time(npyz::zip::DateTime::default())
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
         .large_file(u32::try_from(content.len()).is_err());
-    zip.start_file(file_name_from_array_name(name), options)?;
+    zip.start_file(format!("{name}.npy"), options)?;
     zip.write_all(&content)?;
     Ok(())
 }
