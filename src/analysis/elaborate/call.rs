@@ -272,7 +272,7 @@ impl<'db> Elaborator<'_, 'db> {
         let obligations = self.obligations.len();
         let makes_layers = self.makes_layers && instance.is_none();
         let compile_time = instance.is_none() && !values.iter().any(|(value, _)| value.has_tensor());
-        let result = self.nested(full.item, full.ast, |inner| {
+        let result = self.nested(full.item, full.ast, span, |inner| {
             inner.makes_layers = makes_layers;
             inner.compile_time = compile_time;
             if let (Some(layer), Some(instance)) = (full.layer, instance) {
@@ -307,7 +307,10 @@ impl<'db> Elaborator<'_, 'db> {
             Err(abort) => {
                 let place = self.place(span);
                 for report in &mut self.reports[reports..] {
-                    *report = report.clone().also(place, "in this call");
+                    // A call that calls itself is told once.
+                    if report.labels.iter().all(|label| label.place != place) {
+                        *report = report.clone().also(place, "in this call");
+                    }
                 }
                 Err(abort)
             }

@@ -42,7 +42,7 @@ impl<'db> Elaborator<'_, 'db> {
         let elems = self.layer_elems(layer, elems, span)?;
         let reports = self.reports.len();
         let caller = (self.item, span);
-        let result = self.nested(layer.item, layer.ast, |inner| {
+        let result = self.nested(layer.item, layer.ast, span, |inner| {
             inner.bind_layer_elems(layer, &elems);
             inner.makes_layers = true;
             let mut hypers = vec![];

@@ -37,7 +37,7 @@ impl<'db> Elaborator<'_, 'db> {
         let name = callee_name(&function);
         let bound = self.bind_arguments(&name, &function.decl.params, args)?;
         let caller = self.place(span);
-        self.nested(function.item, function.ast, |inner| {
+        self.nested(function.item, function.ast, span, |inner| {
             if let (Some(layer), Some(instance)) = (function.layer, instance) {
                 inner.enter_layer(layer, instance.clone());
             }
