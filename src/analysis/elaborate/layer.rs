@@ -8,7 +8,8 @@ use crate::analysis::world::{Abort, Discard, Walk};
 use crate::base::{Span, code};
 use crate::quant::Scheme;
 use crate::syntax::ast::{self, Attribute, ExprId, MemberKind, Pattern, StorageKind};
-use crate::types::{DType, Dim, Elem, HostExpr, TensorType};
+use crate::types::{DType, Dim, Elem, Facts, HostExpr, TensorType};
+use std::collections::BTreeMap;
 
 /// A member of an instance, as lowering needs it.
 #[derive(Clone, Debug)]
@@ -35,6 +36,15 @@ pub enum MemberInfoKind<'db> {
         init: ExprId,
     },
     Absent,
+}
+
+/// Members of an instance that were evaluated, for the next field that is read. Facts decide which members
+/// there are and how their sizes are written, so these hold under the same facts only.
+#[derive(Clone, Debug)]
+pub struct ReadMembers<'db> {
+    instance: Instance<'db>,
+    facts: Facts,
+    members: BTreeMap<String, Binding<'db>>,
 }
 
 /// The declared name of a member.
@@ -279,8 +289,10 @@ impl<'db> Elaborator<'_, 'db> {
                 self.known_int(dim)?;
             }
         }
+        if let Some(read) = self.read.iter().find(|read| read.instance == *instance && read.facts == self.facts) {
+            return Ok(read.members.get(name).cloned());
+        }
         let reports = self.reports.len();
-        let own = instance.clone();
         let db = self.db;
         // Members are evaluated for their types alone: what they compute was computed at construction.
         let mut discard = Discard::like(self.world.specialises(), self.world.training());
@@ -290,9 +302,9 @@ impl<'db> Elaborator<'_, 'db> {
         inner.expandable = self.expandable.clone();
         inner.depth = self.depth + 1;
         inner.fuel = self.fuel;
-        inner.enter_layer(layer, own);
+        inner.enter_layer(layer, instance.clone());
         let result = inner.members(layer, &path);
-        let found = inner.local(name).cloned();
+        let members = inner.scopes.pop().unwrap_or_default();
         self.decisions = std::mem::take(&mut inner.decisions);
         self.fuel = inner.fuel;
         let inner_reports = std::mem::take(&mut inner.reports);
@@ -303,7 +315,11 @@ impl<'db> Elaborator<'_, 'db> {
                 self.blame_call(reports, span);
                 Err(Abort::Reported)
             }
-            _ => Ok(found),
+            _ => {
+                let found = members.get(name).cloned();
+                self.read.push(ReadMembers { instance: instance.clone(), facts: self.facts.clone(), members });
+                Ok(found)
+            }
         }
     }
 
