@@ -263,7 +263,7 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     checked.reports.push(report);
 }
 
-/// Attributes that exist.
+/// Attributes that exist: the table of attributes in `docs/language.md` explains each.
 const ATTRIBUTES: &[&str] =
     &["quantize", "checkpoint", "device", "target", "shard", "export", "transient", "saved", "map"];
 
@@ -289,7 +289,8 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     }
 }
 
-/// Targets for which `@map` may give a native form.
+/// Targets for which `@map` may give a native form. These are names of the language, those of targets that are
+/// still to come among them: checking knows no targets, and each looks up its own name (`src/targets/`).
 const TARGETS: &[&str] = &["pytorch", "triton", "c", "ttnn", "numpy", "jax", "ggml", "onnx"];
 
 fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<'db>) {

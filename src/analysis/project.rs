@@ -163,6 +163,9 @@ impl Project {
                 unique.push(diagnostic);
             }
         }
+        // What is wrong whoever calls is told at its definition, not for each call as well.
+        let told = unique.clone();
+        unique.retain(|diagnostic| !told.iter().any(|other| is_less_of(other, diagnostic)));
         unique
     }
 
@@ -175,4 +178,12 @@ impl Project {
         ids.sort();
         ids.into_iter().flat_map(|id| self.check(id)).collect()
     }
+}
+
+/// Whether `less` tells the same mistake with fewer of the calls that lead there.
+fn is_less_of(less: &Diagnostic, more: &Diagnostic) -> bool {
+    (less.code, &less.message, &less.notes) == (more.code, &more.message, &more.notes)
+        && less.labels.len() < more.labels.len()
+        && less.labels.iter().any(|label| label.primary)
+        && less.labels.iter().all(|label| more.labels.contains(label))
 }

@@ -10,6 +10,7 @@
 //! Tests and scripts are methods of a root layer whose members are the instances they make.
 
 mod call;
+mod candidates;
 pub mod entry;
 mod frame;
 mod layer;

@@ -1,69 +1,25 @@
 //! Calls.
 //!
 //! A call of a declared function is walked in three steps: the signature, with its dim variables as
-//! unknowns; solving them from the arguments' shapes; then the body, in place for functions on compile-time
-//! values (and, when only checking, wherever the signature does not tell the result), or as a function of
-//! its own that the world calls.
+//! unknowns (`signature.rs`); solving them from the arguments' shapes (`solve.rs`); then the body, in
+//! place for functions on compile-time values (and, when only checking, wherever the signature does not
+//! tell the result), or as a function of its own that the world calls.
 
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
+use crate::analysis::elaborate::signature::Applied;
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::types::TypeSpec;
-use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
+use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
 use crate::analysis::modules;
 use crate::analysis::value::{Cond, FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, CallRequest, Walk, renumber, visit_tensors};
 use crate::base::{Span, code};
 use crate::ops;
 use crate::syntax::ast::{Arg, ExprId, ExprKind};
-use crate::types::dim::Atom;
-use crate::types::{Bound, Dim, Elem, HostExpr, Pack, Shape, Symbol, TensorType, Verdict};
+use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
 use std::collections::{BTreeMap, VecDeque};
-
-/// What calling a signature with given arguments comes to.
-struct Applied<'db> {
-    /// By parameter; over the caller's symbols and the unknowns.
-    params: Vec<(TypeSpec<'db>, Value<'db>, Span)>,
-    result: Option<TypeSpec<'db>>,
-    declared: Vec<Declared>,
-    elems: Vec<(String, Elem)>,
-    /// With their positions among the facts of the signature.
-    wheres: Vec<(usize, Cond)>,
-}
-
-/// The unknowns of a signature, solved.
-#[derive(Default)]
-struct Solution {
-    dims: BTreeMap<Symbol, Dim>,
-    packs: BTreeMap<Symbol, Shape>,
-}
-
-impl Solution {
-    fn dim(&self, dim: &Dim) -> Dim {
-        dim.substitute_symbols(&|symbol| self.dims.get(symbol).cloned())
-    }
-
-    fn shape(&self, shape: &Shape) -> Shape {
-        let shape = shape.map_dims(|dim| self.dim(dim));
-        match &shape.pack {
-            Some((_, Pack::Named(name))) => match self.packs.get(name) {
-                Some(dims) => shape.expand_pack(&name.clone(), dims),
-                None => shape,
-            },
-            _ => shape,
-        }
-    }
-
-    fn spec<'db>(&self, spec: &TypeSpec<'db>) -> TypeSpec<'db> {
-        match spec {
-            TypeSpec::Tensor(ty) => TypeSpec::Tensor(ty.with_shape(self.shape(&ty.shape))),
-            TypeSpec::Tuple(items) => TypeSpec::Tuple(items.iter().map(|item| self.spec(item)).collect()),
-            TypeSpec::List(item) => TypeSpec::List(Box::new(self.spec(item))),
-            other => other.clone(),
-        }
-    }
-}
 
 impl<'db> Elaborator<'_, 'db> {
     pub fn call_expr(&mut self, callee: ExprId, args: &'db [Arg], span: Span) -> Walk<Value<'db>> {
@@ -271,7 +227,7 @@ impl<'db> Elaborator<'_, 'db> {
             };
             self.check_where(&name, &cond, place, |db| {
                 let full = full_fn(db, function);
-                super::layer::source_of(db, full.item, full.ast, full.decl.wheres.get(*index).copied())
+                super::instance::source_of(db, full.item, full.ast, full.decl.wheres.get(*index).copied())
             })?;
         }
         let given: VecDeque<Shape> = applied
@@ -299,255 +255,6 @@ impl<'db> Elaborator<'_, 'db> {
         self.call_in_place(function, instance, &applied, given, values, quiet, span)
     }
 
-    /// Reads the signature in the callee's scope, with its dim variables as unknowns.
-    fn apply_signature(
-        &mut self,
-        function: FnRef<'db>,
-        instance: Option<&Instance<'db>>,
-        args: Vec<CallArg<'db>>,
-        span: Span,
-    ) -> Walk<Applied<'db>> {
-        let name = callee_name(&function);
-        let bound = self.bind_arguments(&name, &function.decl.params, args)?;
-        let caller = self.place(span);
-        self.nested(function.item, function.ast, |inner| {
-            if let (Some(layer), Some(instance)) = (function.layer, instance) {
-                inner.enter_layer(layer, instance.clone());
-            }
-            inner.declare_type_params(&function.decl.type_params)?;
-            inner.declaring = Some(Declaring::new(DeclareAs::Fresh));
-            let mut params = vec![];
-            for (param, arg) in function.decl.params.iter().zip(bound) {
-                let spec = match param.ty {
-                    Some(ty) => inner.resolve_type(ty)?,
-                    None => TypeSpec::Any,
-                };
-                let (value, arg_span) = match arg {
-                    Some(arg) => {
-                        let place = crate::analysis::db::Place { item: caller.item, span: arg.span };
-                        inner.infer_elem(&spec, &arg.value, place)?;
-                        (arg.value, arg.span)
-                    }
-                    None => match param.default {
-                        Some(default) => (inner.default_value(default, &spec)?, span),
-                        None => {
-                            let message = format!("`{name}` needs `{}`", param.name.name);
-                            let report = Report::new(code::E0205, message)
-                                .at(caller, format!("`{}` is missing", param.name.name));
-                            return Err(inner.fail(report));
-                        }
-                    },
-                };
-                // Type variables bound by this argument are known from here on.
-                let spec = match param.ty {
-                    Some(_) => inner.settle_elems(spec),
-                    None => spec,
-                };
-                inner.bind(&param.name.name, value.clone());
-                params.push((spec, value, arg_span));
-            }
-            let declaring = inner.declaring.take();
-            let result = match function.decl.result {
-                Some(ty) => Some(inner.resolve_type(ty)?),
-                None => None,
-            };
-            let mut wheres = vec![];
-            for (index, expr) in function.decl.wheres.iter().enumerate() {
-                if let Value::Bool(cond) = inner.expr(*expr)? {
-                    wheres.push((index, cond));
-                }
-            }
-            let elems = function.decl.type_params.iter();
-            let elems = elems.filter_map(|p| Some((p.name.name.clone(), inner.elems.get(&p.name.name)?.clone())));
-            let elems = elems.collect();
-            let declared = declaring.map(|d| d.declared).unwrap_or_default();
-            Ok(Applied { params, result, declared, elems, wheres })
-        })
-    }
-
-    /// The default of a parameter; `None` makes it optional whatever its type.
-    fn default_value(&mut self, default: ExprId, spec: &TypeSpec<'db>) -> Walk<Value<'db>> {
-        match &self.ast[default].kind {
-            ExprKind::None => Ok(Value::None),
-            _ => match spec {
-                TypeSpec::Tensor(_) => self.expr(default),
-                spec => self.expr_as(default, spec),
-            },
-        }
-    }
-
-    /// Binds a type variable from the first tensor that has it.
-    fn infer_elem(
-        &mut self,
-        spec: &TypeSpec<'db>,
-        value: &Value<'db>,
-        place: crate::analysis::db::Place<'db>,
-    ) -> Walk<()> {
-        let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, value) else { return Ok(()) };
-        let Elem::Var(name, bound) = &ty.elem else { return Ok(()) };
-        let current = self.elems.get(name.as_str()).cloned();
-        if current.as_ref() != Some(&ty.elem) {
-            return Ok(());
-        }
-        let fits = match &tensor.ty.elem {
-            Elem::Known(dtype) => bound.admits(*dtype),
-            Elem::Var(_, own) => bound.includes(*own),
-        };
-        if !fits {
-            let what = match bound {
-                Bound::Float => "a float tensor",
-                Bound::Int => "an integer tensor",
-                Bound::Num => "a tensor of numbers",
-                Bound::Any => "a tensor",
-            };
-            let message = format!("{what} is needed here, not {}", tensor.ty);
-            let report = Report::new(code::E0209, message).at(place, format!("this is {}", tensor.ty.elem));
-            return Err(self.fail(report));
-        }
-        self.elems.insert(name.as_str().to_string(), tensor.ty.elem.clone());
-        Ok(())
-    }
-
-    /// A type with its variables replaced by what they are known to be.
-    fn settle_elems(&self, spec: TypeSpec<'db>) -> TypeSpec<'db> {
-        match spec {
-            TypeSpec::Tensor(ty) => match &ty.elem {
-                Elem::Var(name, _) => {
-                    let elem = self.elems.get(name.as_str()).cloned().unwrap_or(ty.elem.clone());
-                    TypeSpec::Tensor(TensorType { elem, shape: ty.shape })
-                }
-                Elem::Known(_) => TypeSpec::Tensor(ty),
-            },
-            other => other,
-        }
-    }
-
-    /// Solves dim variables and packs from the arguments' shapes.
-    fn solve(&mut self, applied: &Applied<'db>) -> Walk<Solution> {
-        let mut solution = Solution::default();
-        let mut equations = vec![];
-        for (spec, value, _) in &applied.params {
-            self.equations(spec, value, &mut solution, &mut equations);
-        }
-        let unknown = |symbol: &Symbol| applied.declared.iter().any(|d| d.symbol == *symbol);
-        loop {
-            let mut progress = false;
-            equations.retain(|(formal, actual): &(Dim, Dim)| {
-                let formal = solution.dim(formal);
-                let open: Vec<Symbol> =
-                    formal.symbols().into_iter().filter(|s| unknown(s) && !solution.dims.contains_key(s)).collect();
-                let [symbol] = open.as_slice() else { return !open.is_empty() };
-                match formal.solve(&Atom::Sym(symbol.clone()), actual) {
-                    Some(value) => {
-                        solution.dims.insert(symbol.clone(), value);
-                        progress = true;
-                        false
-                    }
-                    None => true,
-                }
-            });
-            if !progress {
-                break;
-            }
-        }
-        for declared in &applied.declared {
-            if !declared.is_pack && !solution.dims.contains_key(&declared.symbol) {
-                let dim = self.fresh_dim();
-                solution.dims.insert(declared.symbol.clone(), dim);
-            }
-        }
-        Ok(solution)
-    }
-
-    /// Pairs of formal and actual dims.
-    fn equations(
-        &mut self,
-        spec: &TypeSpec<'db>,
-        value: &Value<'db>,
-        solution: &mut Solution,
-        equations: &mut Vec<(Dim, Dim)>,
-    ) {
-        match (spec, value) {
-            (TypeSpec::Tensor(ty), Value::Tensor(tensor)) => {
-                match_shapes(&ty.shape, &tensor.ty.shape, solution, equations);
-            }
-            (TypeSpec::Tensor(ty), Value::List(_) | Value::Number(_) | Value::Bool(_) | Value::None) => {
-                // An optional parameter that is not given, or a literal: its packs have no dims to say.
-                if let Some((_, Pack::Named(name))) = &ty.shape.pack {
-                    solution.packs.entry(name.clone()).or_insert_with(Shape::scalar);
-                }
-            }
-            (TypeSpec::Tuple(specs), value) => {
-                if let Some(items) = self.as_items(value) {
-                    for (spec, item) in specs.iter().zip(&items) {
-                        self.equations(spec, item, solution, equations);
-                    }
-                }
-            }
-            (TypeSpec::List(inner), value) => {
-                for item in self.as_items(value).unwrap_or_default() {
-                    self.equations(inner, &item, solution, equations);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Checks an argument against its parameter's type.
-    fn pass(
-        &mut self,
-        names: (&str, &str),
-        value: Value<'db>,
-        spec: &TypeSpec<'db>,
-        shown: &TypeSpec<'db>,
-        span: Span,
-    ) -> Walk<Value<'db>> {
-        if value == Value::None && matches!(spec, TypeSpec::Tensor(_)) {
-            return Ok(Value::None);
-        }
-        if let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, &value) {
-            let found = &tensor.ty;
-            let shapes = found.shape.compare(&ty.shape, &self.facts);
-            if found.elem == ty.elem && shapes == Verdict::Differ {
-                let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
-                return Err(self.argument_mismatch(names, found, ty, shown, span));
-            }
-            return Ok(value);
-        }
-        self.conform(value, spec, span)
-    }
-
-    fn argument_mismatch(
-        &mut self,
-        (callee, param): (&str, &str),
-        found: &TensorType,
-        wanted: &TensorType,
-        shown: &TensorType,
-        span: Span,
-    ) -> Abort {
-        let place = self.place(span);
-        let message = match (found.shape.rank(), wanted.shape.rank()) {
-            (Some(a), Some(b)) if a != b => {
-                format!("`{param}` of `{callee}` must be {shown}, of rank {b}, but this is {found}, of rank {a}")
-            }
-            _ => format!("`{param}` of `{callee}` must be {shown}, but this is {found}"),
-        };
-        let code = match (found.shape.rank(), wanted.shape.rank()) {
-            (Some(a), Some(b)) if a != b => code::E0304,
-            _ => code::E0303,
-        };
-        let mut report = Report::new(code, message).at(place, format!("shape [{}]", found.shape));
-        let tails = found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev());
-        let clash: Vec<_> = tails.filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
-        let mut dims = vec![];
-        for (a, b) in clash {
-            report = report.note(format!("dim {a} is given where {b} is needed"));
-            dims.extend([a.clone(), b.clone()]);
-        }
-        report = self.with_origins(report, &dims);
-        self.fail(report)
-    }
-
     /// Walks the body where the call stands.
     #[allow(clippy::too_many_arguments)] // The parts of one call, used once.
     fn call_in_place(
@@ -565,7 +272,7 @@ impl<'db> Elaborator<'_, 'db> {
         let obligations = self.obligations.len();
         let makes_layers = self.makes_layers && instance.is_none();
         let compile_time = instance.is_none() && !values.iter().any(|(value, _)| value.has_tensor());
-        let result = self.nested(full.item, full.ast, |inner| {
+        let result = self.nested(full.item, full.ast, span, |inner| {
             inner.makes_layers = makes_layers;
             inner.compile_time = compile_time;
             if let (Some(layer), Some(instance)) = (full.layer, instance) {
@@ -600,7 +307,10 @@ impl<'db> Elaborator<'_, 'db> {
             Err(abort) => {
                 let place = self.place(span);
                 for report in &mut self.reports[reports..] {
-                    *report = report.clone().also(place, "in this call");
+                    // A call that calls itself is told once.
+                    if report.labels.iter().all(|label| label.place != place) {
+                        *report = report.clone().also(place, "in this call");
+                    }
                 }
                 Err(abort)
             }
@@ -692,33 +402,6 @@ pub fn callee_name(function: &FnRef<'_>) -> String {
     match function.layer {
         Some(layer) => format!("{}.{}", layer.decl.name.name, function.decl.name.name),
         None => function.decl.name.name.clone(),
-    }
-}
-
-fn match_shapes(formal: &Shape, actual: &Shape, solution: &mut Solution, equations: &mut Vec<(Dim, Dim)>) {
-    let Some((_, pack)) = &formal.pack else {
-        if actual.pack.is_none() && actual.dims.len() == formal.dims.len() {
-            equations.extend(formal.dims.iter().cloned().zip(actual.dims.iter().cloned()));
-        }
-        return;
-    };
-    let (head, tail) = (formal.head().len(), formal.tail().len());
-    let fits = match &actual.pack {
-        None => head + tail <= actual.dims.len(),
-        Some(_) => head <= actual.head().len() && tail <= actual.tail().len(),
-    };
-    if !fits {
-        return;
-    }
-    let end = actual.dims.len() - tail;
-    equations.extend(formal.head().iter().cloned().zip(actual.dims[..head].iter().cloned()));
-    equations.extend(formal.tail().iter().cloned().zip(actual.dims[end..].iter().cloned()));
-    let inside = Shape {
-        dims: actual.dims[head..end].to_vec(),
-        pack: actual.pack.as_ref().map(|(at, pack)| (at - head, pack.clone())),
-    };
-    if let Pack::Named(name) = pack {
-        solution.packs.entry(name.clone()).or_insert(inside);
     }
 }
 

@@ -94,12 +94,36 @@ impl<'db> Elaborator<'_, 'db> {
                 None => Ok(Flow::Next),
             };
         };
-        match self.condition(*cond)? {
+        let condition = self.condition(*cond)?;
+        if let Some(Condition::Static(truth)) = condition
+            && matches!(self.ast[*cond].kind, ExprKind::Bool(_))
+        {
+            self.check_untaken(branches, from, truth, span);
+        }
+        match condition {
             Some(Condition::Static(true)) => self.block(block, Some(rest)),
             Some(Condition::Static(false)) => self.if_stmt(branches, from + 1, rest, span),
             Some(Condition::Tensor(cond)) => self.tensor_if(cond, branches, from, rest, span),
             None => Err(Abort::Reported),
         }
+    }
+
+    /// Checks what `if true` and `if false` leave out, in the definition that says so. An assertion there
+    /// is never asked.
+    fn check_untaken(&mut self, branches: &'db If, from: usize, truth: bool, span: Span) {
+        if self.world.specialises() || self.depth > 0 {
+            return;
+        }
+        let snapshot = self.snapshot();
+        let none = Rest { stmts: &[], next: None };
+        // Mistakes are in the reports; what comes out of the branch is not used.
+        let _ = match truth {
+            true => self.if_stmt(branches, from + 1, &none, span),
+            false => self.block(&branches.branches[from].1, Some(&none)),
+        };
+        let found = self.reports.split_off(snapshot.reports.min(self.reports.len()));
+        self.restore(snapshot);
+        self.reports.extend(found.into_iter().filter(|report| report.code != code::E0408));
     }
 
     /// Both ways as regions; what they assign comes out of the `if`.

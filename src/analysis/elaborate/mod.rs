@@ -17,13 +17,19 @@ pub mod expr;
 pub mod function;
 pub mod growth;
 pub mod host;
+pub mod host_functions;
 pub mod index;
+pub mod initialiser;
+pub mod instance;
 pub mod layer;
 pub mod loops;
 pub mod names;
 pub mod operation;
 pub mod pattern;
+pub mod scheme;
 pub mod script;
+pub mod signature;
+pub mod solve;
 pub mod stmt;
 pub mod types;
 pub mod update;
@@ -170,6 +176,8 @@ pub struct Elaborator<'w, 'db> {
     /// Lookups of constants in progress, against cycles.
     pub pending: Vec<Item<'db>>,
     pub depth: u32,
+    /// Instances whose members were read.
+    pub read: Vec<layer::ReadMembers<'db>>,
     /// Statements and calls that may still be walked; bounds what a program computes when it is compiled.
     pub fuel: u32,
     next_unknown: u32,
@@ -212,6 +220,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             cyclic: false,
             pending: vec![],
             depth: 0,
+            read: vec![],
             fuel: FUEL,
             next_unknown: 0,
             next_index: 0,
@@ -219,17 +228,19 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// An elaborator for another item (a constant, a constructor, an inlined function) on the same world.
-    /// What it learns about symbols is of the same scope, so facts are shared both ways.
+    /// What it learns about symbols is of the same scope, so facts are shared both ways. `span` is what
+    /// leads there.
     pub fn nested<T>(
         &mut self,
         item: Item<'db>,
         ast: &'db Ast,
+        span: Span,
         walk: impl FnOnce(&mut Elaborator<'_, 'db>) -> Walk<T>,
     ) -> Walk<T> {
         if self.depth >= MAX_DEPTH {
-            return Err(self.error(code::E0404, "compile-time evaluation nests too deeply", Span::default(), ""));
+            return Err(self.error(code::E0404, "compile-time evaluation nests too deeply", span, "given up here"));
         }
-        self.spend(Span::default())?;
+        self.spend(span)?;
         let mut inner = Elaborator::new(self.db, &mut *self.world, item, ast);
         inner.fuel = self.fuel;
         inner.facts = std::mem::take(&mut self.facts);

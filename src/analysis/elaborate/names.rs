@@ -151,7 +151,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut pending = self.pending.clone();
         pending.push(item);
         pending.push(self.item);
-        let result = self.nested(item, ast, |inner| {
+        let result = self.nested(item, ast, span, |inner| {
             inner.pending = pending;
             inner.makes_layers = true;
             let value = match ty {

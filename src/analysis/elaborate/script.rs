@@ -3,6 +3,7 @@
 use crate::analysis::db::{SourceFile, items, parse_item};
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::world::{Abort, Walk};
+use crate::base::Span;
 use crate::syntax::ast::ItemKind;
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ impl<'db> Elaborator<'_, 'db> {
             if !matches!(ast.item.kind, ItemKind::Let(_) | ItemKind::Stmt(_)) {
                 continue;
             }
-            let result = self.nested(*item, ast, |inner| {
+            let result = self.nested(*item, ast, Span::default(), |inner| {
                 inner.scopes = std::mem::take(&mut scopes);
                 inner.makes_layers = true;
                 inner.adopts = true;

@@ -156,7 +156,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let declaring = self.declaring.take();
                 let outer = self.scopes.clone();
                 let elems = self.elems.clone();
-                let (spec, declared, scope) = self.nested(item, ast, |inner| {
+                let (spec, declared, scope) = self.nested(item, ast, span, |inner| {
                     // Dim variables of an alias are the user's.
                     inner.scopes = outer;
                     inner.elems = elems;

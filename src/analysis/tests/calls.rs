@@ -1,4 +1,4 @@
-use super::{assert_clean, assert_one, told};
+use super::{assert_clean, assert_one, diagnose, told};
 
 #[test]
 fn arguments_bind_once() {
@@ -48,5 +48,11 @@ fn dims_of_a_call_are_solved() {
 
 #[test]
 fn endless_recursion_is_refused() {
-    assert_one("fn f(n: int) -> int = f(n + 1)\n", "E0404", 1, "deep");
+    let text = "fn f(n: int) -> int = f(n + 1)\n";
+    assert_one(text, "E0404", 1, "deep");
+    let [diagnostic] = diagnose(text).try_into().unwrap();
+    let [label] = diagnostic.labels.as_slice() else { panic!("{:#?}", diagnostic.labels) };
+    assert_eq!(&text[label.span.start as usize..label.span.end as usize], "f(n + 1)");
+    // Who calls it is not to blame.
+    assert_one(&format!("{text}const A = f(1)\nconst B = f(2) + A\n"), "E0404", 1, "deep");
 }

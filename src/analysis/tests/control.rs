@@ -101,3 +101,16 @@ fn a_while_keeps_its_types() {
     );
     assert_one("fn f() -> int {\n    let i = 0\n    while true { i += 1 }\n    return i\n}\n", "E0404", 3, "end");
 }
+
+#[test]
+fn the_branch_that_a_literal_leaves_out_is_checked() {
+    let text = |cond: &str, then: &str, other: &str| {
+        format!(
+            "fn f(x: float32[N]) -> float32[N] {{\n    if {cond} {{\n        {then}\n    }} else {{\n        {other}\n    }}\n    return x\n}}\n"
+        )
+    };
+    assert_one(&text("true", "x = x + 1.0", "x = relu(y)"), "E0101", 5, "y");
+    assert_one(&text("false", "x = relu(y)", "x = x + 1.0"), "E0101", 3, "y");
+    assert_clean(&text("false", "return x", "x = x + 1.0"));
+    assert_clean(&text("false", "assert 1 == 2", "x = x + 1.0"));
+}

@@ -1,0 +1,233 @@
+//! Built-in functions on host values: lists, ranges and numbers.
+
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::builtins::Taken;
+use crate::analysis::elaborate::host::element_at;
+use crate::analysis::value::{Comparison, Cond, List, Value};
+use crate::analysis::world::Walk;
+use crate::base::{F64, Span, code};
+use crate::types::host::{HostFn, HostOp};
+use crate::types::{Dim, HostExpr};
+
+/// A call of one of them.
+struct HostCall<'a, 'db> {
+    name: &'static str,
+    /// The first argument, which all of them take.
+    value: Value<'db>,
+    value_span: Span,
+    rest: &'a mut Taken<'db>,
+    span: Span,
+}
+
+impl<'w, 'db> Elaborator<'w, 'db> {
+    pub(super) fn host_builtin(&mut self, name: &'static str, rest: &mut Taken<'db>, span: Span) -> Walk<Value<'db>> {
+        let first = self.required(rest, "x", span)?;
+        let call = HostCall { name, value: first.value, value_span: first.span, rest, span };
+        let function: fn(&mut Elaborator<'w, 'db>, HostCall<'_, 'db>) -> Walk<Value<'db>> = match name {
+            "len" => Self::len,
+            "range" => Self::range,
+            "enumerate" => Self::enumerate,
+            "reverse" => Self::reverse,
+            "flatten" => Self::flatten,
+            "zip" => Self::zip,
+            "contains" => Self::contains,
+            "prod" => Self::product,
+            "int" => Self::to_int,
+            "float" => Self::to_float,
+            "ceil_div" => Self::ceil_div,
+            "minimum" | "maximum" => Self::extreme,
+            "sqrt" | "log" | "exp" => Self::real_function,
+            "abs" => Self::magnitude,
+            _ => Self::not_defined,
+        };
+        function(self, call)
+    }
+
+    /// Refuses a call whose arguments the function is not defined for.
+    fn not_defined(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let message = format!("`{}` is not defined for {}", call.name, call.value.describe());
+        Err(self.error(code::E0201, message, call.value_span, ""))
+    }
+
+    fn len(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        match &call.value {
+            Value::List(List::Repeat { count, .. }) => Ok(Value::dim(count.clone())),
+            Value::Opaque(opaque) => Ok(Value::dim(Dim::symbol(&format!("len({})", opaque.name)))),
+            Value::Range(start, stop) => Ok(Value::dim(stop.sub(start))),
+            Value::Tensor(tensor) => match tensor.ty.shape.axis(0) {
+                Ok(axis) => Ok(Value::dim(tensor.ty.shape.dims[axis].clone())),
+                Err(_) => Ok(Value::dim(self.fresh_dim())),
+            },
+            other => match self.as_items(other) {
+                Some(items) => Ok(Value::int(items.len() as i64)),
+                None => self.not_defined(call),
+            },
+        }
+    }
+
+    fn range(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let stop = call.rest.take("stop").map(|arg| arg.value);
+        match (&call.value, stop) {
+            (Value::Number(HostExpr::Int(n)), None) => Ok(Value::Range(Dim::zero(), n.clone())),
+            (Value::Number(HostExpr::Int(a)), Some(Value::Number(HostExpr::Int(b)))) => Ok(Value::Range(a.clone(), b)),
+            _ => self.not_defined(call),
+        }
+    }
+
+    fn reverse(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        if let Value::List(List::Repeat { index, count, element }) = &call.value {
+            let mirrored = count.sub(&Dim::constant(1)).sub(&Dim::symbol(index.as_str()));
+            let element = Box::new(element_at(index, element, &mirrored));
+            return Ok(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
+        }
+        match self.as_items(&call.value) {
+            Some(items) => Ok(Value::list(items.into_iter().rev().collect())),
+            None => self.not_defined(call),
+        }
+    }
+
+    fn flatten(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let Some(items) = self.as_items(&call.value) else { return self.not_defined(call) };
+        let mut flat = vec![];
+        for item in items {
+            match self.as_items(&item) {
+                Some(inner) => flat.extend(inner),
+                None => flat.push(item),
+            }
+        }
+        Ok(Value::list(flat))
+    }
+
+    fn enumerate(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        if let Value::List(List::Repeat { index, count, element }) = call.value {
+            let position = Value::dim(Dim::symbol(index.as_str()));
+            let element = Box::new(Value::Tuple(vec![position, *element]));
+            return Ok(Value::List(List::Repeat { index, count, element }));
+        }
+        match self.as_items(&call.value) {
+            Some(items) => {
+                let pairs = items.into_iter().enumerate();
+                Ok(Value::list(pairs.map(|(i, v)| Value::Tuple(vec![Value::int(i as i64), v])).collect()))
+            }
+            None => self.not_defined(call),
+        }
+    }
+
+    fn zip(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let (left, right) = (call.value, self.required(call.rest, "other", call.span)?.value);
+        if let (
+            Value::List(List::Repeat { index, count, element }),
+            Value::List(List::Repeat { index: other, count: other_count, element: other_element }),
+        ) = (&left, &right)
+            && self.facts.equal(count, other_count)
+        {
+            let second = element_at(other, other_element, &Dim::symbol(index.as_str()));
+            let element = Box::new(Value::Tuple(vec![(**element).clone(), second]));
+            return Ok(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
+        }
+        match (self.as_items(&left), self.as_items(&right)) {
+            (Some(a), Some(b)) if a.len() == b.len() => {
+                Ok(Value::list(a.into_iter().zip(b).map(|(x, y)| Value::Tuple(vec![x, y])).collect()))
+            }
+            (Some(a), Some(b)) => {
+                let message = format!("`zip` needs lists of one length, but these have {} and {}", a.len(), b.len());
+                Err(self.error(code::E0303, message, call.span, ""))
+            }
+            _ => Err(self.error(code::E0201, "`zip` needs two lists", call.span, "")),
+        }
+    }
+
+    fn contains(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let item = self.required(call.rest, "item", call.span)?.value;
+        let Some(items) = self.as_items(&call.value) else { return self.not_defined(call) };
+        let mut found = Cond::Known(false);
+        for candidate in items {
+            let equal = self.host_comparison(Comparison::Eq, &candidate, &item);
+            found = match (found, equal) {
+                (Cond::Known(true), _) | (_, Some(Cond::Known(true))) => Cond::Known(true),
+                (found, None | Some(Cond::Known(false))) => found,
+                (Cond::Known(false), Some(cond)) => cond,
+                (found, Some(cond)) => Cond::Or(Box::new(found), Box::new(cond)),
+            };
+        }
+        Ok(Value::Bool(found))
+    }
+
+    fn product(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        match self.as_shape(&call.value, call.value_span)? {
+            Some(shape) => Ok(Value::dim(match shape.elements() {
+                Some(product) => product,
+                None => self.fresh_dim(),
+            })),
+            None => self.not_defined(call),
+        }
+    }
+
+    fn to_int(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        match &call.value {
+            Value::Number(HostExpr::Int(dim)) => Ok(Value::dim(dim.clone())),
+            Value::Number(number) => Ok(match self.known_number(number)? {
+                Some(x) => Value::int(x as i64),
+                None => Value::dim(self.fresh_dim()),
+            }),
+            _ => self.not_defined(call),
+        }
+    }
+
+    fn to_float(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let Value::Number(number) = call.value else { return self.not_defined(call) };
+        Ok(Value::Number(match number {
+            HostExpr::Int(dim) => match dim.as_const() {
+                Some(value) => HostExpr::float(value as f64),
+                None => HostExpr::binary(HostOp::Mul, HostExpr::Int(dim), HostExpr::Float(F64(1.0))),
+            },
+            other => other,
+        }))
+    }
+
+    fn ceil_div(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let divisor = self.required(call.rest, "y", call.span)?.value;
+        match (&call.value, &divisor) {
+            (Value::Number(HostExpr::Int(a)), Value::Number(HostExpr::Int(b))) => match a.ceil_div(b) {
+                Some(dim) => Ok(Value::dim(dim)),
+                None => Err(self.error(code::E0404, "the divisor must be positive", call.span, "")),
+            },
+            _ => self.not_defined(call),
+        }
+    }
+
+    fn extreme(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let other = self.required(call.rest, "y", call.span)?.value;
+        let least = call.name == "minimum";
+        match (&call.value, &other) {
+            (Value::Number(HostExpr::Int(a)), Value::Number(HostExpr::Int(b))) => {
+                Ok(Value::dim(if least { a.minimum(b) } else { a.maximum(b) }))
+            }
+            (Value::Number(a), Value::Number(b)) => {
+                let op = if least { HostOp::Min } else { HostOp::Max };
+                Ok(Value::Number(HostExpr::binary(op, a.clone(), b.clone())))
+            }
+            _ => self.not_defined(call),
+        }
+    }
+
+    fn real_function(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let function = match call.name {
+            "sqrt" => HostFn::Sqrt,
+            "log" => HostFn::Log,
+            _ => HostFn::Exp,
+        };
+        match &call.value {
+            Value::Number(number) => Ok(Value::Number(self.host_function(function, number))),
+            _ => self.not_defined(call),
+        }
+    }
+
+    fn magnitude(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let Value::Number(number) = &call.value else { return self.not_defined(call) };
+        match number.as_dim().and_then(Dim::as_const) {
+            Some(value) => Ok(Value::int(value.saturating_abs())),
+            None => Ok(Value::Number(self.host_function(HostFn::Abs, number))),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Signatures at a call: parameters bound to arguments, type variables inferred, arguments checked.
+//!
+//! A signature is read in the callee's scope with its dim variables as unknowns, which
+//! [`crate::analysis::elaborate::solve`] then solves.
+
+use crate::analysis::db::Report;
+use crate::analysis::elaborate::arguments::CallArg;
+use crate::analysis::elaborate::call::callee_name;
+use crate::analysis::elaborate::types::TypeSpec;
+use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
+use crate::analysis::value::{Cond, FnRef, Instance, Value};
+use crate::analysis::world::{Abort, Walk};
+use crate::base::{Span, code};
+use crate::syntax::ast::{ExprId, ExprKind};
+use crate::types::{Bound, Elem, TensorType, Verdict};
+
+/// What calling a signature with given arguments comes to.
+pub(super) struct Applied<'db> {
+    /// By parameter; over the caller's symbols and the unknowns.
+    pub(super) params: Vec<(TypeSpec<'db>, Value<'db>, Span)>,
+    pub(super) result: Option<TypeSpec<'db>>,
+    pub(super) declared: Vec<Declared>,
+    pub(super) elems: Vec<(String, Elem)>,
+    /// With their positions among the facts of the signature.
+    pub(super) wheres: Vec<(usize, Cond)>,
+}
+
+impl<'db> Elaborator<'_, 'db> {
+    /// Reads the signature in the callee's scope, with its dim variables as unknowns.
+    pub(super) fn apply_signature(
+        &mut self,
+        function: FnRef<'db>,
+        instance: Option<&Instance<'db>>,
+        args: Vec<CallArg<'db>>,
+        span: Span,
+    ) -> Walk<Applied<'db>> {
+        let name = callee_name(&function);
+        let bound = self.bind_arguments(&name, &function.decl.params, args)?;
+        let caller = self.place(span);
+        self.nested(function.item, function.ast, span, |inner| {
+            if let (Some(layer), Some(instance)) = (function.layer, instance) {
+                inner.enter_layer(layer, instance.clone());
+            }
+            inner.declare_type_params(&function.decl.type_params)?;
+            inner.declaring = Some(Declaring::new(DeclareAs::Fresh));
+            let mut params = vec![];
+            for (param, arg) in function.decl.params.iter().zip(bound) {
+                let spec = match param.ty {
+                    Some(ty) => inner.resolve_type(ty)?,
+                    None => TypeSpec::Any,
+                };
+                let (value, arg_span) = match arg {
+                    Some(arg) => {
+                        let place = crate::analysis::db::Place { item: caller.item, span: arg.span };
+                        inner.infer_elem(&spec, &arg.value, place)?;
+                        (arg.value, arg.span)
+                    }
+                    None => match param.default {
+                        Some(default) => (inner.default_value(default, &spec)?, span),
+                        None => {
+                            let message = format!("`{name}` needs `{}`", param.name.name);
+                            let report = Report::new(code::E0205, message)
+                                .at(caller, format!("`{}` is missing", param.name.name));
+                            return Err(inner.fail(report));
+                        }
+                    },
+                };
+                // Type variables bound by this argument are known from here on.
+                let spec = match param.ty {
+                    Some(_) => inner.settle_elems(spec),
+                    None => spec,
+                };
+                inner.bind(&param.name.name, value.clone());
+                params.push((spec, value, arg_span));
+            }
+            let declaring = inner.declaring.take();
+            let result = match function.decl.result {
+                Some(ty) => Some(inner.resolve_type(ty)?),
+                None => None,
+            };
+            let mut wheres = vec![];
+            for (index, expr) in function.decl.wheres.iter().enumerate() {
+                if let Value::Bool(cond) = inner.expr(*expr)? {
+                    wheres.push((index, cond));
+                }
+            }
+            let elems = function.decl.type_params.iter();
+            let elems = elems.filter_map(|p| Some((p.name.name.clone(), inner.elems.get(&p.name.name)?.clone())));
+            let elems = elems.collect();
+            let declared = declaring.map(|d| d.declared).unwrap_or_default();
+            Ok(Applied { params, result, declared, elems, wheres })
+        })
+    }
+
+    /// The default of a parameter; `None` makes it optional whatever its type.
+    fn default_value(&mut self, default: ExprId, spec: &TypeSpec<'db>) -> Walk<Value<'db>> {
+        match &self.ast[default].kind {
+            ExprKind::None => Ok(Value::None),
+            _ => match spec {
+                TypeSpec::Tensor(_) => self.expr(default),
+                spec => self.expr_as(default, spec),
+            },
+        }
+    }
+
+    /// Binds a type variable from the first tensor that has it.
+    fn infer_elem(
+        &mut self,
+        spec: &TypeSpec<'db>,
+        value: &Value<'db>,
+        place: crate::analysis::db::Place<'db>,
+    ) -> Walk<()> {
+        let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, value) else { return Ok(()) };
+        let Elem::Var(name, bound) = &ty.elem else { return Ok(()) };
+        let current = self.elems.get(name.as_str()).cloned();
+        if current.as_ref() != Some(&ty.elem) {
+            return Ok(());
+        }
+        let fits = match &tensor.ty.elem {
+            Elem::Known(dtype) => bound.admits(*dtype),
+            Elem::Var(_, own) => bound.includes(*own),
+        };
+        if !fits {
+            let what = match bound {
+                Bound::Float => "a float tensor",
+                Bound::Int => "an integer tensor",
+                Bound::Num => "a tensor of numbers",
+                Bound::Any => "a tensor",
+            };
+            let message = format!("{what} is needed here, not {}", tensor.ty);
+            let report = Report::new(code::E0209, message).at(place, format!("this is {}", tensor.ty.elem));
+            return Err(self.fail(report));
+        }
+        self.elems.insert(name.as_str().to_string(), tensor.ty.elem.clone());
+        Ok(())
+    }
+
+    /// A type with its variables replaced by what they are known to be.
+    fn settle_elems(&self, spec: TypeSpec<'db>) -> TypeSpec<'db> {
+        match spec {
+            TypeSpec::Tensor(ty) => match &ty.elem {
+                Elem::Var(name, _) => {
+                    let elem = self.elems.get(name.as_str()).cloned().unwrap_or(ty.elem.clone());
+                    TypeSpec::Tensor(TensorType { elem, shape: ty.shape })
+                }
+                Elem::Known(_) => TypeSpec::Tensor(ty),
+            },
+            other => other,
+        }
+    }
+
+    /// Checks an argument against its parameter's type.
+    pub(super) fn pass(
+        &mut self,
+        names: (&str, &str),
+        value: Value<'db>,
+        spec: &TypeSpec<'db>,
+        shown: &TypeSpec<'db>,
+        span: Span,
+    ) -> Walk<Value<'db>> {
+        if value == Value::None && matches!(spec, TypeSpec::Tensor(_)) {
+            return Ok(Value::None);
+        }
+        if let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, &value) {
+            let found = &tensor.ty;
+            let shapes = found.shape.compare(&ty.shape, &self.facts);
+            if found.elem == ty.elem && shapes == Verdict::Differ {
+                let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
+                return Err(self.argument_mismatch(names, found, ty, shown, span));
+            }
+            return Ok(value);
+        }
+        self.conform(value, spec, span)
+    }
+
+    fn argument_mismatch(
+        &mut self,
+        (callee, param): (&str, &str),
+        found: &TensorType,
+        wanted: &TensorType,
+        shown: &TensorType,
+        span: Span,
+    ) -> Abort {
+        let place = self.place(span);
+        let message = match (found.shape.rank(), wanted.shape.rank()) {
+            (Some(a), Some(b)) if a != b => {
+                format!("`{param}` of `{callee}` must be {shown}, of rank {b}, but this is {found}, of rank {a}")
+            }
+            _ => format!("`{param}` of `{callee}` must be {shown}, but this is {found}"),
+        };
+        let code = match (found.shape.rank(), wanted.shape.rank()) {
+            (Some(a), Some(b)) if a != b => code::E0304,
+            _ => code::E0303,
+        };
+        let mut report = Report::new(code, message).at(place, format!("shape [{}]", found.shape));
+        let tails = found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev());
+        let clash: Vec<_> = tails.filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
+        let mut dims = vec![];
+        for (a, b) in clash {
+            report = report.note(format!("dim {a} is given where {b} is needed"));
+            dims.extend([a.clone(), b.clone()]);
+        }
+        report = self.with_origins(report, &dims);
+        self.fail(report)
+    }
+}
