@@ -43,13 +43,14 @@ pub static OPS: &[Op] = &[
         name: "arange",
         params: &[
             Param::required("start", ParamKind::Int),
-            Param::required("stop", ParamKind::Int),
+            Param::with("stop", ParamKind::Int, Default::None),
             Param::with("step", ParamKind::Int, Default::Int(1)),
-            DTYPE,
+            Param::with("dtype", ParamKind::DType, Default::Str("int64")),
         ],
         rule: arange_rule,
         eval: arange_eval,
-        doc: "The numbers from `start` in steps of `step`, `stop` left out.\n\nGives `dtype[n]` with \
+        doc: "The numbers from `start` up to `stop`, which is left out, in steps of `step`.\n\nWith one number, \
+              those from 0 up to it: `arange(3)` is 0, 1, 2. Gives `dtype[n]` with \
               `n = ceil((stop - start) / step)`; `int64` if the element type is left out. The step is not 0 and \
               leads from start to stop.",
     },
@@ -167,7 +168,11 @@ fn arange_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let result = |size: Dim| vec![TensorType::new(elem.clone(), Shape::new(vec![size]))];
     let unknown = cx.fresh_dim();
     cx.expect(result(unknown));
-    let (start, stop, step) = (cx.dim("start")?, cx.dim("stop")?, cx.int("step")?);
+    let step = cx.int("step")?;
+    let (start, stop) = match cx.attrs.get("stop") {
+        None | Some(Attr::None) => (Dim::zero(), cx.dim("start")?),
+        Some(_) => (cx.dim("start")?, cx.dim("stop")?),
+    };
     // A falling sequence is a rising one read backwards.
     let (low, high) = if step < 0 { (start, stop) } else { (stop, start) };
     let distance = low.sub(&high);
@@ -184,7 +189,11 @@ fn arange_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
 }
 
 fn arange_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
-    let (start, stop, step) = (cx.int("start")?, cx.int("stop")?, cx.int("step")?);
+    let step = cx.int("step")?;
+    let (start, stop) = match cx.attrs.get("stop") {
+        None | Some(Attr::None) => (0, cx.int("start")?),
+        Some(_) => (cx.int("start")?, cx.int("stop")?),
+    };
     let dtype = cx.dtype("dtype")?;
     let distance = (i128::from(stop) - i128::from(start)) * i128::from(step.signum());
     if step == 0 || distance < 0 {
@@ -320,6 +329,9 @@ mod tests {
         assert_eq!(eval_one("arange", &[], range(Float32, 0, 3, 1)).to_f64(), [0.0, 1.0, 2.0]);
         assert_eq!(eval_one("arange", &[], range(Int8, 126, 129, 1)).to_f64(), [126.0, 127.0, -128.0]);
         assert_eq!(eval_one("arange", &[], range(Int64, 3, 3, 1)).len(), 0);
+        let one = of(Int64).with("start", Attr::int(3)).with("stop", Attr::None).with("step", Attr::int(1));
+        assert_eq!(rule("arange", &[], one.clone()), "int64[3]");
+        assert_eq!(eval_one("arange", &[], one).to_f64(), [0.0, 1.0, 2.0]);
         assert!(eval("arange", &[], range(Int64, 0, i64::MAX, 1)).is_err());
         assert!(eval("arange", &[], range(Int64, 3, 0, 1)).is_err());
     }

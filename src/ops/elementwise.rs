@@ -108,7 +108,7 @@ pub static OPS: &[Op] = &[
          the width less one shifts everything out. PyTorch: `bitwise_right_shift`.",
     ),
     unary_op(
-        "bitwise_not",
+        "bit_not",
         |cx| {
             cx.require_bits(0)?;
             Ok(vec![cx.operand(0).clone()])
@@ -534,7 +534,7 @@ mod tests {
         assert_eq!(ints("bit_xor", Bool, &[1, 1], &[1, 0]), [0, 1]);
         assert_eq!(ints("shift_left", Int8, &[1, 64, 1, 1], &[3, 1, 8, -1]), [8, -128, 0, 0]);
         assert_eq!(ints("shift_right", Int8, &[-8, 8, -8, 8], &[1, 1, 9, -1]), [-4, 4, -1, 0]);
-        let not = |dtype, value| eval_one("bitwise_not", &[vector(dtype, &[value])], Attrs::new()).to_f64();
+        let not = |dtype, value| eval_one("bit_not", &[vector(dtype, &[value])], Attrs::new()).to_f64();
         assert_eq!((not(UInt8, 1.0), not(Bool, 1.0), not(Int32, 0.0)), (vec![254.0], vec![0.0], vec![-1.0]));
     }
 

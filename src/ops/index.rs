@@ -20,7 +20,7 @@ pub static OPS: &[Op] = &[
     },
     Op {
         name: "gather",
-        params: &[Param::tensor("x"), Param::tensor("index"), Param::required("axis", ParamKind::Axis)],
+        params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis), Param::tensor("index")],
         rule: gather_rule,
         eval: gather_eval,
         doc: "For each place of `index`, the element of `x` at that place with the axis' coordinate replaced by the \
@@ -32,9 +32,9 @@ pub static OPS: &[Op] = &[
         name: "scatter",
         params: &[
             Param::tensor("x"),
+            Param::required("axis", ParamKind::Axis),
             Param::tensor("index"),
             Param::tensor("updates"),
-            Param::required("axis", ParamKind::Axis),
             Param::with("reduce", ParamKind::Str, Default::None),
         ],
         rule: scatter_rule,

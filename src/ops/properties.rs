@@ -98,6 +98,7 @@ impl Stream {
     }
 
     fn operands(&mut self, op: &Op, symbolic: bool) -> Vec<TensorType> {
+        let params: Vec<&Param> = op.params.iter().filter(|p| p.is_operand()).collect();
         let required = op.params.iter().filter(|p| p.is_operand() && p.kind != ParamKind::OptionalTensor).count();
         let optional = op.params.iter().any(|p| p.kind == ParamKind::OptionalTensor) && self.below(2) == 0;
         let list = if op.params[0].kind == ParamKind::Tensors { self.below(3) } else { 0 };
@@ -105,7 +106,7 @@ impl Stream {
         let first = self.shape(symbolic);
         (0..required + usize::from(optional) + list)
             .map(|index| {
-                let integer = op.params.get(index).is_some_and(|p| is_index(op, p));
+                let integer = params.get(index).is_some_and(|p| is_index(op, p));
                 let dtype = if integer { DType::Int64 } else { DType::Float32 };
                 let shape = match self.below(3) {
                     0 => self.shape(symbolic),

@@ -17,8 +17,8 @@ pub static OPS: &[Op] = &[
     Op {
         name: "random_normal",
         params: &[
-            Param::tensor("seed"),
             Param::required("shape", ParamKind::Shape),
+            Param::tensor("seed"),
             Param::with("mean", ParamKind::Float, Default::Float(0.0)),
             Param::with("std", ParamKind::Float, Default::Float(1.0)),
             DTYPE,
@@ -31,8 +31,8 @@ pub static OPS: &[Op] = &[
     Op {
         name: "random_uniform",
         params: &[
-            Param::tensor("seed"),
             Param::required("shape", ParamKind::Shape),
+            Param::tensor("seed"),
             Param::with("low", ParamKind::Float, Default::Float(0.0)),
             Param::with("high", ParamKind::Float, Default::Float(1.0)),
             DTYPE,
@@ -46,10 +46,10 @@ pub static OPS: &[Op] = &[
     Op {
         name: "random_int",
         params: &[
-            Param::tensor("seed"),
             Param::required("shape", ParamKind::Shape),
             Param::required("low", ParamKind::Int),
             Param::required("high", ParamKind::Int),
+            Param::tensor("seed"),
             DTYPE,
         ],
         rule: int_rule,
