@@ -249,7 +249,7 @@ fn inputs_that_do_not_fit() {
     place.save("rank.npy", &[("x", float(&[4]))]);
     place.error("run net.tri --input x=rank.npy", "E0804", &["`x`", "[4] with 1 dims, expected [B, n] with 2"]);
     place.save("wide.npy", &[("x", float(&[2, 5]))]);
-    place.error("run net.tri --input x=wide.npy", "E0804", &["dim 1 is 5, not 4"]);
+    place.error("run net.tri --input x=wide.npy", "E0804", &["dim 1 (`n`) is 5, not 4"]);
     place.save("double.npy", &[("x", zeros(DType::Float64, &[2, 4]))]);
     place.error("run net.tri --input x=double.npy", "E0804", &["`x`", "float64", "help: nothing is cast"]);
     place.save("x.npy", &[("x", float(&[2, 4]))]);

@@ -16,6 +16,9 @@ use crate::syntax::ast::{ExprId, ExprKind, StorageKind};
 use crate::types::{HostExpr, Symbol, TensorType};
 use std::collections::BTreeMap;
 
+/// Hyperparameters that the layer was specialised for, with their values as text.
+type Choices = Vec<(String, String)>;
+
 impl<'db> Lowering<'_, 'db> {
     /// The IR layer of an instance, made if it is new.
     pub(super) fn layer(&mut self, instance: &Instance<'db>) -> Result<LayerId, Failure<'db>> {
@@ -48,11 +51,7 @@ impl<'db> Lowering<'_, 'db> {
     }
 
     /// Hyperparameters that stay constructor arguments, and the choices made for the others.
-    fn hypers(
-        &mut self,
-        layer: LayerRef<'db>,
-        own: &Instance<'db>,
-    ) -> Result<(Vec<ir::Hyper>, Vec<(String, String)>), Failure<'db>> {
+    fn hypers(&mut self, layer: LayerRef<'db>, own: &Instance<'db>) -> Result<(Vec<ir::Hyper>, Choices), Failure<'db>> {
         let (mut hypers, mut choices) = (vec![], vec![]);
         for (param, elem) in layer.decl.type_params.iter().zip(&own.elems) {
             choices.push((param.name.name.clone(), elem.to_string()));
