@@ -5,7 +5,7 @@ use super::output;
 use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
 use crate::types::Tensor;
 use crate::types::display;
-use crate::weights::{Tensors, WeightSet, encode};
+use crate::weights::{Tensors, WeightSet, encode, writable};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -57,6 +57,9 @@ impl Args {
 
     fn try_execute(&self, session: &mut Session) -> Result<(), Failed> {
         let request = reported(session, self.request())?;
+        for path in self.output.iter().chain(&self.save_weights) {
+            writable(path).map_err(|error| session.report_file(&error))?;
+        }
         let result = session.run(&self.file, &request, &mut output::Stdout)?;
         if let Some(path) = &self.save_weights {
             // Loaders of the format's own ecosystem refuse files that do not say this.

@@ -6,6 +6,7 @@
 use crate::base::render::{self, Format};
 use crate::base::{Diagnostic, FileId, Source, Sources, Span};
 use crate::lower::entry::{ENTRY_NAME, ENTRY_PREFIX};
+use std::collections::HashSet;
 
 /// Diagnostics with the sources that they point into.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +30,9 @@ impl Report {
             for edit in diagnostic.fixes.iter_mut().flat_map(|fix| &mut fix.edits) {
                 (edit.file, edit.span) = self.place(sources, edit.file, edit.span);
             }
+            // A function that calls itself is on the way many times.
+            let mut seen = HashSet::new();
+            diagnostic.labels.retain(|label| seen.insert(label.clone()));
             if !self.diagnostics.contains(&diagnostic) {
                 self.diagnostics.push(diagnostic);
             }

@@ -1,6 +1,7 @@
 //! The tensors of a layer's instance, by path.
 
-use crate::base::code::{E0409, E0701};
+use crate::base::Code;
+use crate::base::code::{E0409, E0503, E0701};
 use crate::interp::value::{apply, apply_one};
 use crate::interp::{Env, RunError, eval_dim};
 use crate::ir::{LayerId, Part, PathSegment, Storage};
@@ -111,14 +112,14 @@ impl Slot {
     }
 
     /// Replaces a part; setting the value drops the codes, and the other way round.
-    fn set(&mut self, part: Part, tensor: Tensor) -> Result<(), String> {
+    fn set(&mut self, part: Part, tensor: Tensor) -> Result<(), (Code, String)> {
         self.has_master = part == Part::Value;
         match part {
             Part::Value => {
                 let dtype = self.storage.ty.dtype().unwrap_or(DType::Float32);
                 if tensor.dtype() != dtype || tensor.shape() != self.shape {
                     let found = describe(&tensor);
-                    return Err(format!("is {found}, not {dtype}{:?}", self.shape));
+                    return Err((E0701, format!("is {found}, not {dtype}{:?}", self.shape)));
                 }
                 (self.codes, self.scale, self.zero_point) = (None, None, None);
                 self.value = Some(tensor);
@@ -140,8 +141,8 @@ impl Slot {
     }
 
     /// Codes one by one; they may come packed into bytes, as weights files have them.
-    fn unpacked(&self, codes: Tensor) -> Result<Tensor, String> {
-        let scheme = self.storage.scheme.as_ref().ok_or("is not quantised")?;
+    fn unpacked(&self, codes: Tensor) -> Result<Tensor, (Code, String)> {
+        let scheme = self.storage.scheme.as_ref().ok_or((E0701, "is not quantised".to_string()))?;
         let dtype = scheme.code_dtype();
         let codes = match (codes.dtype(), self.shape.last()) {
             (DType::UInt8, Some(size)) if codes.shape() != self.shape || dtype != DType::UInt8 => {
@@ -150,12 +151,13 @@ impl Slot {
                     .with("format", Attr::Str(format.into()))
                     .with("size", Attr::int(*size as i64))
                     .with("dtype", Attr::DType(dtype.into()));
-                apply_one("unpack", &[codes], &attrs).map_err(|error| error.message)?
+                apply_one("unpack", &[codes], &attrs)
+                    .map_err(|error| (E0503, format!("has invalid codes: {}", error.message)))?
             }
             _ => codes,
         };
         if codes.dtype() != dtype || codes.shape() != self.shape {
-            return Err(format!("has codes {}, not {dtype}{:?}", describe(&codes), self.shape));
+            return Err((E0701, format!("has codes {}, not {dtype}{:?}", describe(&codes), self.shape)));
         }
         Ok(codes)
     }
@@ -211,7 +213,7 @@ impl Instance {
     pub fn set(&mut self, path: &str, part: Part, tensor: Tensor) -> Result<(), RunError> {
         let no_such = || RunError::new(E0701, format!("the model has no `{path}`"));
         let slot = self.slot_mut(path).ok_or_else(no_such)?;
-        slot.set(part, tensor).map_err(|fault| RunError::new(E0701, format!("`{path}` {fault}")))
+        slot.set(part, tensor).map_err(|(code, fault)| RunError::new(code, format!("`{path}` {fault}")))
     }
 
     /// The value of a storage, or a part of its quantised form.

@@ -2,7 +2,7 @@
 
 use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
-use crate::interp::value::scalar;
+use crate::interp::value::{check_size, scalar};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified};
 use crate::ops::{Attrs, EvalCx, OpId};
@@ -228,6 +228,9 @@ impl<'m> Machine<'m> {
     fn op(&mut self, frame: &Frame<'m>, inst: &Inst, op: OpId, attrs: &Attrs) -> Result<Vec<Tensor>, RunError> {
         let operands = frame.all(&inst.operands)?;
         let attrs = attrs.map(|attr| attr.resolve(&|symbol| frame.env.get(symbol).cloned()));
+        for result in &inst.results {
+            check_size(&frame.function[*result].ty, &frame.env)?;
+        }
         let op = op.get();
         let cx = EvalCx { op, operands: &operands, attrs: &attrs };
         (op.eval)(&cx).map_err(|error| RunError::new(E0409, error.0))

@@ -27,6 +27,18 @@ pub(super) fn concrete_shape(ty: &TensorType, env: &Env) -> Result<Vec<usize>, R
     Ok(sizes)
 }
 
+/// Fails where a type is known to be absurdly large; operations trust their sizes.
+pub(super) fn check_size(ty: &TensorType, env: &Env) -> Result<(), RunError> {
+    let sizes: Option<Vec<i64>> = ty.shape.known().unwrap_or_default().iter().map(|dim| eval_dim(dim, env)).collect();
+    let Some(sizes) = sizes else { return Ok(()) };
+    let count = sizes.iter().try_fold(1usize, |count, size| count.checked_mul(usize::try_from(*size).ok()?));
+    match count {
+        Some(count) if count <= MAX_ELEMENTS => Ok(()),
+        _ if sizes.contains(&0) => Ok(()),
+        _ => Err(RunError::new(E0310, format!("a tensor {ty} of {sizes:?} is too large"))),
+    }
+}
+
 /// A host number as a scalar tensor.
 pub(super) fn scalar(dtype: DType, value: &HostValue) -> Tensor {
     match value {

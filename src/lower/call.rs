@@ -30,6 +30,22 @@ pub struct FunctionKey<'db> {
     declared: Vec<Shape>,
 }
 
+impl<'db> FunctionKey<'db> {
+    fn of(callee: &Callee<'db>, layer: Option<LayerId>) -> FunctionKey<'db> {
+        FunctionKey {
+            function: callee.function,
+            layer,
+            elems: callee.elems.clone(),
+            arguments: callee.arguments.clone(),
+            declared: callee.declared.iter().map(|(_, shape)| shape.clone()).collect(),
+        }
+    }
+}
+
+fn is_recursion(reports: &[Report<'_>]) -> bool {
+    reports.iter().any(|report| report.code == code::E0213)
+}
+
 /// Symbols of a callee and what a call gives for them.
 #[derive(Default)]
 struct Bindings {
@@ -99,11 +115,20 @@ impl<'db> Lowering<'_, 'db> {
         // A number that the body demands is fixed, and the callee seen anew. A body that holds for some
         // sizes only is walked with those of the call.
         let mut exact = false;
+        let mut failed: Option<(FunctionKey<'db>, Failure<'db>)> = None;
         loop {
             let (callee, bindings) = self.view(request, layer, exact)?;
+            // Seeing the same once more would fail once more, and calls within calls would double each time.
+            match failed.take() {
+                Some((key, failure)) if key == FunctionKey::of(&callee, layer) => return Err(failure),
+                _ => {}
+            }
             match self.function(request, &callee, &bindings, layer, at) {
                 Ok(memo) => return self.emit_call(memo, request, &bindings, operands, at),
-                Err((Abort::Reported, _)) if !exact && !self.restart => exact = true,
+                Err((Abort::Reported, reports)) if !exact && !self.restart && !is_recursion(&reports) => {
+                    failed = Some((FunctionKey::of(&callee, layer), (Abort::Reported, reports)));
+                    exact = true;
+                }
                 Err((Abort::Demand(symbols), reports)) if !self.restart && !symbols.is_empty() => {
                     if !self.fix(request, layer, &symbols) {
                         return Err((Abort::Demand(symbols), reports));
@@ -304,13 +329,7 @@ impl<'db> Lowering<'_, 'db> {
         layer: Option<LayerId>,
         at: Place<'db>,
     ) -> Result<usize, Failure<'db>> {
-        let key = FunctionKey {
-            function: callee.function,
-            layer,
-            elems: callee.elems.clone(),
-            arguments: callee.arguments.clone(),
-            declared: callee.declared.iter().map(|(_, shape)| shape.clone()).collect(),
-        };
+        let key = FunctionKey::of(callee, layer);
         if let Some(index) = self.functions.iter().position(|memo| memo.key == key) {
             return Ok(index);
         }

@@ -16,7 +16,7 @@ use crate::syntax::ast::{ExprId, ExprKind, StorageKind};
 use crate::types::{HostExpr, Symbol, TensorType};
 use std::collections::BTreeMap;
 
-/// Names and values, as Tri writes them.
+/// Hyperparameters that the layer was specialised for, with their values as text.
 type Choices = Vec<(String, String)>;
 
 impl<'db> Lowering<'_, 'db> {

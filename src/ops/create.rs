@@ -43,13 +43,14 @@ pub static OPS: &[Op] = &[
         name: "arange",
         params: &[
             Param::required("start", ParamKind::Int),
-            Param::required("stop", ParamKind::Int),
+            Param::with("stop", ParamKind::Int, Default::None),
             Param::with("step", ParamKind::Int, Default::Int(1)),
             INT64,
         ],
         rule: arange_rule,
         eval: arange_eval,
-        doc: "The numbers from `start` in steps of `step`, `stop` left out.\n\nGives `dtype[n]` with \
+        doc: "The numbers from `start` up to `stop`, which is left out, in steps of `step`.\n\nWith one number, \
+              those from 0 up to it: `arange(3)` is 0, 1, 2. Gives `dtype[n]` with \
               `n = ceil((stop - start) / step)`; `int64` if the element type is left out. The step is not 0 and \
               leads from start to stop.",
     },
@@ -170,7 +171,11 @@ fn arange_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let result = |size: Dim| vec![TensorType::new(elem.clone(), Shape::new(vec![size]))];
     let unknown = cx.fresh_dim();
     cx.expect(result(unknown));
-    let (start, stop, step) = (cx.dim("start")?, cx.dim("stop")?, cx.int("step")?);
+    let step = cx.int("step")?;
+    let (start, stop) = match cx.attrs.get("stop") {
+        None | Some(Attr::None) => (Dim::zero(), cx.dim("start")?),
+        Some(_) => (cx.dim("start")?, cx.dim("stop")?),
+    };
     // A falling sequence is a rising one read backwards.
     let (low, high) = if step < 0 { (start, stop) } else { (stop, start) };
     let distance = low.sub(&high);
@@ -187,7 +192,11 @@ fn arange_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
 }
 
 fn arange_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
-    let (start, stop, step) = (cx.int("start")?, cx.int("stop")?, cx.int("step")?);
+    let step = cx.int("step")?;
+    let (start, stop) = match cx.attrs.get("stop") {
+        None | Some(Attr::None) => (0, cx.int("start")?),
+        Some(_) => (cx.int("start")?, cx.int("stop")?),
+    };
     let dtype = cx.dtype("dtype")?;
     let distance = (i128::from(stop) - i128::from(start)) * i128::from(step.signum());
     if step == 0 || distance < 0 {
@@ -229,7 +238,7 @@ fn linspace_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit::{eval, eval_one, rule, rule_error, shape};
+    use crate::ops::testkit::{eval, rule, rule_error, shape, try_eval};
     use crate::types::DType::{self, BFloat16, Bool, Float32, Float64, Int8, Int64, Trit, UInt8};
 
     fn of(dtype: DType) -> Attrs {
@@ -294,22 +303,22 @@ mod tests {
 
     #[test]
     fn filled_tensors() {
-        assert_eq!(eval_one("ones", &[], filled(Trit, "2, 1")).to_f64(), [1.0, 1.0]);
-        assert_eq!(eval_one("zeros", &[], filled(Float32, "0, 3")).shape(), [0, 3]);
+        assert_eq!(eval("ones", &[], filled(Trit, "2, 1")).to_f64(), [1.0, 1.0]);
+        assert_eq!(eval("zeros", &[], filled(Float32, "0, 3")).shape(), [0, 3]);
         let exact = i64::MAX - 1;
-        let full = |dtype, value| eval("full", &[], filled(dtype, "1").with("value", value));
+        let full = |dtype, value| try_eval("full", &[], filled(dtype, "1").with("value", value));
         assert_eq!(full(Int64, Attr::int(exact)).unwrap()[0].as_i64(), Some(&[exact][..]));
         assert_eq!(full(Int64, Attr::Float(HostExpr::int(exact))).unwrap()[0].as_i64(), Some(&[exact][..]));
         assert_eq!(full(BFloat16, float(0.1)).unwrap()[0].to_f64(), [0.10009765625]);
         assert_eq!(full(Bool, Attr::Bool(true)).unwrap()[0].to_f64(), [1.0]);
         assert_eq!(full(Float32, float(f64::NEG_INFINITY)).unwrap()[0].to_f64(), [f64::NEG_INFINITY]);
         assert!(full(UInt8, Attr::int(256)).is_err());
-        assert!(eval("zeros", &[], filled(Float32, "4000000000, 4000000000")).is_err());
+        assert!(try_eval("zeros", &[], filled(Float32, "4000000000, 4000000000")).is_err());
     }
 
     #[test]
     fn identity_matrices() {
-        let eye = |n, m| eval_one("eye", &[], of(Float32).with("n", Attr::int(n)).with("m", m));
+        let eye = |n, m| eval("eye", &[], of(Float32).with("n", Attr::int(n)).with("m", m));
         assert_eq!(eye(2, Attr::None).to_f64(), [1.0, 0.0, 0.0, 1.0]);
         assert_eq!(eye(2, Attr::int(3)).to_f64(), [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
         assert_eq!(eye(2, Attr::int(1)).to_f64(), [1.0, 0.0]);
@@ -318,21 +327,24 @@ mod tests {
 
     #[test]
     fn ranges() {
-        assert_eq!(eval_one("arange", &[], range(Int64, 2, 9, 3)).to_f64(), [2.0, 5.0, 8.0]);
-        assert_eq!(eval_one("arange", &[], range(Int64, 2, -3, -2)).to_f64(), [2.0, 0.0, -2.0]);
-        assert_eq!(eval_one("arange", &[], range(Float32, 0, 3, 1)).to_f64(), [0.0, 1.0, 2.0]);
-        assert_eq!(eval_one("arange", &[], range(Int8, 126, 129, 1)).to_f64(), [126.0, 127.0, -128.0]);
-        assert_eq!(eval_one("arange", &[], range(Int64, 3, 3, 1)).len(), 0);
-        assert!(eval("arange", &[], range(Int64, 0, i64::MAX, 1)).is_err());
-        assert!(eval("arange", &[], range(Int64, 3, 0, 1)).is_err());
+        assert_eq!(eval("arange", &[], range(Int64, 2, 9, 3)).to_f64(), [2.0, 5.0, 8.0]);
+        assert_eq!(eval("arange", &[], range(Int64, 2, -3, -2)).to_f64(), [2.0, 0.0, -2.0]);
+        assert_eq!(eval("arange", &[], range(Float32, 0, 3, 1)).to_f64(), [0.0, 1.0, 2.0]);
+        assert_eq!(eval("arange", &[], range(Int8, 126, 129, 1)).to_f64(), [126.0, 127.0, -128.0]);
+        assert_eq!(eval("arange", &[], range(Int64, 3, 3, 1)).len(), 0);
+        let one = of(Int64).with("start", Attr::int(3)).with("stop", Attr::None).with("step", Attr::int(1));
+        assert_eq!(rule("arange", &[], one.clone()), "int64[3]");
+        assert_eq!(eval("arange", &[], one).to_f64(), [0.0, 1.0, 2.0]);
+        assert!(try_eval("arange", &[], range(Int64, 0, i64::MAX, 1)).is_err());
+        assert!(try_eval("arange", &[], range(Int64, 3, 0, 1)).is_err());
     }
 
     #[test]
     fn evenly_spaced_numbers() {
         let line = |num| of(Float64).with("start", float(0.0)).with("stop", float(1.0)).with("num", Attr::int(num));
-        assert_eq!(eval_one("linspace", &[], line(5)).to_f64(), [0.0, 0.25, 0.5, 0.75, 1.0]);
-        assert_eq!(eval_one("linspace", &[], line(1)).to_f64(), [0.0]);
-        assert_eq!(eval_one("linspace", &[], line(0)).len(), 0);
-        assert_eq!(eval_one("linspace", &[], line(4)).to_f64()[3], 1.0);
+        assert_eq!(eval("linspace", &[], line(5)).to_f64(), [0.0, 0.25, 0.5, 0.75, 1.0]);
+        assert_eq!(eval("linspace", &[], line(1)).to_f64(), [0.0]);
+        assert_eq!(eval("linspace", &[], line(0)).len(), 0);
+        assert_eq!(eval("linspace", &[], line(4)).to_f64()[3], 1.0);
     }
 }

@@ -20,7 +20,7 @@ pub static OPS: &[Op] = &[
     },
     Op {
         name: "gather",
-        params: &[Param::tensor("x"), Param::tensor("index"), Param::required("axis", ParamKind::Axis)],
+        params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis), Param::tensor("index")],
         rule: gather_rule,
         eval: gather_eval,
         doc: "For each place of `index`, the element of `x` at that place with the axis' coordinate replaced by the \
@@ -32,9 +32,9 @@ pub static OPS: &[Op] = &[
         name: "scatter",
         params: &[
             Param::tensor("x"),
+            Param::required("axis", ParamKind::Axis),
             Param::tensor("index"),
             Param::tensor("updates"),
-            Param::required("axis", ParamKind::Axis),
             Param::with("reduce", ParamKind::Str, Default::None),
         ],
         rule: scatter_rule,
@@ -299,7 +299,7 @@ fn one_hot_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::testkit_strict::{dim, error, eval, floats, ints, iota, results, rule, try_eval};
+    use crate::ops::testkit::{dim, error, eval, floats, ints, iota, open_rule, rule, try_eval};
     use crate::ops::{Attr, Attrs};
 
     fn axis(value: i64) -> Attrs {
@@ -308,17 +308,14 @@ mod tests {
 
     #[test]
     fn take_replaces_the_axis() {
-        assert_eq!(results("take", &["float32[V, D]", "int64[B, T]"], Attrs::new()), "float32[B, T, D]");
-        assert_eq!(results("take", &["float32[V, D]", "int32[...S]"], Attrs::new()), "float32[...S, D]");
-        assert_eq!(results("take", &["float32[a, V, D]", "int64"], axis(1)), "float32[a, D]");
-        assert_eq!(results("take", &["float32[V, ...S, D]", "int64[B, T]"], axis(0)), "float32[B, T, ...S, D]");
-        assert_eq!(results("take", &["float32[V, ...S]", "int64"], axis(0)), "float32[...S]");
-        assert_eq!(results("take", &["float32[a, ...S, V]", "int64[B]"], axis(-1)), "float32[a, ...S, B]");
-        assert_eq!(results("take", &["float32[V, a, ...S, b]", "int64[c, ...R, d]"], axis(0)), "float32[c, ..., b]");
-        assert_eq!(
-            results("take", &["float32[a, ...S, V, b]", "int64[c, ...R, d]"], axis(-2)),
-            "float32[a, ..., d, b]"
-        );
+        assert_eq!(rule("take", &["float32[V, D]", "int64[B, T]"], Attrs::new()), "float32[B, T, D]");
+        assert_eq!(rule("take", &["float32[V, D]", "int32[...S]"], Attrs::new()), "float32[...S, D]");
+        assert_eq!(rule("take", &["float32[a, V, D]", "int64"], axis(1)), "float32[a, D]");
+        assert_eq!(rule("take", &["float32[V, ...S, D]", "int64[B, T]"], axis(0)), "float32[B, T, ...S, D]");
+        assert_eq!(rule("take", &["float32[V, ...S]", "int64"], axis(0)), "float32[...S]");
+        assert_eq!(rule("take", &["float32[a, ...S, V]", "int64[B]"], axis(-1)), "float32[a, ...S, B]");
+        assert_eq!(rule("take", &["float32[V, a, ...S, b]", "int64[c, ...R, d]"], axis(0)), "float32[c, ..., b]");
+        assert_eq!(rule("take", &["float32[a, ...S, V, b]", "int64[c, ...R, d]"], axis(-2)), "float32[a, ..., d, b]");
         assert_eq!(error("take", &["float32[V]", "float32[B]"], axis(0)).code, code::E0209);
         assert_eq!(error("take", &["float32[V]", "int64[B]"], axis(1)).code, code::E0305);
     }
@@ -335,9 +332,9 @@ mod tests {
 
     #[test]
     fn gather_follows_the_index() {
-        assert_eq!(results("gather", &["float32[B, V]", "int64[B, 1]"], axis(1)), "float32[B, 1]");
-        assert_eq!(results("gather", &["float32[...S, V]", "int64[...S, k]"], axis(-1)), "float32[...S, k]");
-        assert_eq!(rule("gather", &["float32[B, V]", "int64[C, 1]"], axis(1)).1, 1);
+        assert_eq!(rule("gather", &["float32[B, V]", "int64[B, 1]"], axis(1)), "float32[B, 1]");
+        assert_eq!(rule("gather", &["float32[...S, V]", "int64[...S, k]"], axis(-1)), "float32[...S, k]");
+        assert_eq!(open_rule("gather", &["float32[B, V]", "int64[C, 1]"], axis(1)).1, 1);
         assert_eq!(error("gather", &["float32[2, V]", "int64[3, 1]"], axis(1)).code, code::E0309);
         assert_eq!(error("gather", &["float32[B, V]", "int64[B]"], axis(1)).code, code::E0304);
         let x = iota(&[2, 3]);
@@ -352,7 +349,7 @@ mod tests {
     #[test]
     fn scatter_writes_and_reduces() {
         let call = |operands: &[&str]| error("scatter", operands, axis(1)).code;
-        assert_eq!(results("scatter", &["float32[B, V]", "int64[B, 1]", "float32[B, 1]"], axis(1)), "float32[B, V]");
+        assert_eq!(rule("scatter", &["float32[B, V]", "int64[B, 1]", "float32[B, 1]"], axis(1)), "float32[B, V]");
         assert_eq!(call(&["float32[B, V]", "int64[B, 2]", "float32[B, 1]"]), code::E0309);
         assert_eq!(call(&["float32[B, V]", "int64[B, 1]", "float16[B, 1]"]), code::E0202);
         assert_eq!(call(&["float32[B, V]", "int64[B, 1]", "float32[B]"]), code::E0304);
@@ -374,9 +371,9 @@ mod tests {
     #[test]
     fn one_hot_rows() {
         let classes = |text: &str| Attrs::new().with("num_classes", Attr::Int(dim(text)));
-        assert_eq!(results("one_hot", &["int32[...S]"], classes("C")), "int64[...S, C]");
+        assert_eq!(rule("one_hot", &["int32[...S]"], classes("C")), "int64[...S, C]");
         let unknown = Attrs::new().with("num_classes", Attr::Unknown);
-        assert_eq!(rule("one_hot", &["int32[B]"], unknown).0, "unknown int64[B, ?]");
+        assert_eq!(open_rule("one_hot", &["int32[B]"], unknown).0, "~int64[B, ?]");
         assert_eq!(error("one_hot", &["float32[B]"], classes("C")).code, code::E0209);
         assert_eq!(error("one_hot", &["int64[B]"], classes("0")).code, code::E0310);
         let out = eval("one_hot", &[ints(&[2], &[2, 0])], classes("3"));

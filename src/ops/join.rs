@@ -313,7 +313,7 @@ fn cut(cx: &EvalCx<'_>, axis: usize, sizes: &[i64]) -> Result<Vec<Tensor>, EvalE
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit_strict::{dim, error, eval, ints, iota, results, rule, rule_under, try_eval};
+    use crate::ops::testkit::{dim, error, eval, ints, iota, open_rule, rule, rule_under, try_eval};
     use crate::types::Facts;
 
     fn axis(value: i64) -> Attrs {
@@ -326,10 +326,10 @@ mod tests {
 
     #[test]
     fn concat_adds_sizes() {
-        assert_eq!(results("concat", &["float32[B, a, n]", "float32[B, b, n]"], axis(1)), "float32[B, a + b, n]");
-        assert_eq!(results("concat", &["trit[...S, a]", "trit[...S, 3]"], axis(-1)), "trit[...S, a + 3]");
-        assert_eq!(rule("concat", &["float32[...S, a]", "float32[B, a]"], axis(-1)).0, "unknown float32[...]");
-        assert_eq!(rule("concat", &["float32[?, a]", "float32[B, b]"], axis(1)), ("float32[?, a + b]".into(), 1));
+        assert_eq!(rule("concat", &["float32[B, a, n]", "float32[B, b, n]"], axis(1)), "float32[B, a + b, n]");
+        assert_eq!(rule("concat", &["trit[...S, a]", "trit[...S, 3]"], axis(-1)), "trit[...S, a + 3]");
+        assert_eq!(open_rule("concat", &["float32[...S, a]", "float32[B, a]"], axis(-1)).0, "~float32[...]");
+        assert_eq!(open_rule("concat", &["float32[?, a]", "float32[B, b]"], axis(1)), ("float32[?, a + b]".into(), 1));
         let code_of = |operands: &[&str], attrs| error("concat", operands, attrs).code;
         assert_eq!(code_of(&["float32[B, a]", "float32[C, b]"], axis(1)), code::E0303);
         assert_eq!(code_of(&["float32[B, a]", "float32[B]"], axis(0)), code::E0304);
@@ -340,8 +340,8 @@ mod tests {
 
     #[test]
     fn stack_makes_an_axis() {
-        assert_eq!(results("stack", &["float32[B, n]", "float32[B, n]"], axis(1)), "float32[B, 2, n]");
-        assert_eq!(results("stack", &["float32[...S]", "float32[...S]"], axis(-1)), "float32[...S, 2]");
+        assert_eq!(rule("stack", &["float32[B, n]", "float32[B, n]"], axis(1)), "float32[B, 2, n]");
+        assert_eq!(rule("stack", &["float32[...S]", "float32[...S]"], axis(-1)), "float32[...S, 2]");
         assert_eq!(error("stack", &["float32[B, n]", "float32[B, m]"], axis(0)).code, code::E0303);
         assert_eq!(error("stack", &["float32[B]"], axis(-3)).code, code::E0305);
     }
@@ -358,8 +358,8 @@ mod tests {
 
     #[test]
     fn unbind_needs_a_known_size() {
-        assert_eq!(results("unbind", &["float32[2, ...S, n]"], axis(0)), "float32[...S, n]; float32[...S, n]");
-        assert_eq!(rule("unbind", &["float32[B]"], axis(0)).0, "unknown ");
+        assert_eq!(rule("unbind", &["float32[2, ...S, n]"], axis(0)), "float32[...S, n], float32[...S, n]");
+        assert_eq!(open_rule("unbind", &["float32[B]"], axis(0)).0, "~");
         assert_eq!(error("unbind", &["float32[1000000000]"], axis(0)).code, code::E0310);
         let parts = try_eval("unbind", &[iota(&[2, 2])], axis(1)).map(values);
         assert_eq!(parts, Ok(vec![vec![0.0, 2.0], vec![1.0, 3.0]]));
@@ -369,13 +369,13 @@ mod tests {
     fn split_sizes_add_up() {
         let sizes = |parts: &[&str]| axis(-1).with("sizes", Attr::Ints(parts.iter().map(|p| dim(p)).collect()));
         assert_eq!(
-            results("split", &["float32[...S, a + 2*b]"], sizes(&["a", "b", "b"])),
-            "float32[...S, a]; float32[...S, b]; float32[...S, b]"
+            rule("split", &["float32[...S, a + 2*b]"], sizes(&["a", "b", "b"])),
+            "float32[...S, a], float32[...S, b], float32[...S, b]"
         );
         assert_eq!(error("split", &["float32[B, 7]"], sizes(&["3", "3"])).code, code::E0303);
         assert_eq!(error("split", &["float32[B, 2]"], sizes(&["3", "- 1"])).code, code::E0310);
         let one = |text: &str| axis(-1).with("sizes", Attr::Int(dim(text)));
-        assert_eq!(results("split", &["float32[3*n]"], one("n")), "float32[n]; float32[n]; float32[n]");
+        assert_eq!(rule("split", &["float32[3*n]"], one("n")), "float32[n], float32[n], float32[n]");
         let parts = try_eval("split", &[iota(&[5])], one("2")).map(values);
         assert_eq!(parts, Ok(vec![vec![0.0, 1.0], vec![2.0, 3.0], vec![4.0]]));
         let parts = try_eval("split", &[iota(&[2, 3])], sizes(&["1", "0", "2"])).map(values);
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn chunks_are_equal_where_sizes_are_symbols() {
         let n = |count: i64| axis(-1).with("n", Attr::int(count));
-        assert_eq!(results("chunk", &["float32[B, 4*h]"], n(2)), "float32[B, 2 * h]; float32[B, 2 * h]");
+        assert_eq!(rule("chunk", &["float32[B, 4*h]"], n(2)), "float32[B, 2 * h], float32[B, 2 * h]");
         assert_eq!(error("chunk", &["float32[B, h]"], n(2)).code, code::E0303);
         assert_eq!(error("chunk", &["float32[B, h]"], n(0)).code, code::E0310);
         let mut facts = Facts::default();

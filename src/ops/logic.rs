@@ -134,10 +134,10 @@ fn check(cx: &EvalCx<'_>, float: impl Fn(f64) -> bool, int: impl Fn(i64) -> bool
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit::{eval_one, rule, rule_error, same, tensor, vector};
+    use crate::ops::testkit::{eval, rule, rule_error, same, tensor, vector};
 
     fn two(op: &str, dtype: DType, a: &[f64], b: &[f64]) -> Vec<f64> {
-        eval_one(op, &[vector(dtype, a), vector(dtype, b)], Attrs::new()).to_f64()
+        eval(op, &[vector(dtype, a), vector(dtype, b)], Attrs::new()).to_f64()
     }
 
     #[test]
@@ -172,7 +172,7 @@ mod tests {
         }
         assert_eq!(two("lt", DType::Int8, &[-1.0], &[1.0]), [1.0]);
         let big = Tensor::from_i64(DType::UInt64, vec![1], vec![-1]);
-        assert_eq!(eval_one("gt", &[big, vector(DType::UInt64, &[1.0])], Attrs::new()).to_f64(), [1.0]);
+        assert_eq!(eval("gt", &[big, vector(DType::UInt64, &[1.0])], Attrs::new()).to_f64(), [1.0]);
     }
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let (a, b) = (&[0.0, 0.0, 1.0, 1.0][..], &[0.0, 1.0, 0.0, 1.0][..]);
         assert_eq!(two("logical_and", DType::Bool, a, b), [0.0, 0.0, 0.0, 1.0]);
         assert_eq!(two("logical_or", DType::Bool, a, b), [0.0, 1.0, 1.0, 1.0]);
-        let one = |op, dtype, values: &[f64]| eval_one(op, &[vector(dtype, values)], Attrs::new()).to_f64();
+        let one = |op, dtype, values: &[f64]| eval(op, &[vector(dtype, values)], Attrs::new()).to_f64();
         assert_eq!(one("logical_not", DType::Bool, a), [1.0, 1.0, 0.0, 0.0]);
         assert_eq!(one("isnan", DType::Float32, &[f64::NAN, f64::INFINITY, 0.0]), [1.0, 0.0, 0.0]);
         assert_eq!(one("isinf", DType::Float64, &[f64::NAN, f64::NEG_INFINITY, 0.0]), [0.0, 1.0, 0.0]);
@@ -191,10 +191,10 @@ mod tests {
         let condition = tensor(DType::Bool, &[2, 1], &[1.0, 0.0]);
         let a = vector(DType::Float32, &[1.0, 2.0, f64::NAN]);
         let b = tensor(DType::Float32, &[], &[9.0]);
-        let got = eval_one("where", &[condition, a, b], Attrs::new());
+        let got = eval("where", &[condition, a, b], Attrs::new());
         assert_eq!(got.shape(), [2, 3]);
         assert!(same(&got.to_f64(), &[1.0, 2.0, f64::NAN, 9.0, 9.0, 9.0]));
-        let empty = eval_one(
+        let empty = eval(
             "where",
             &[vector(DType::Bool, &[]), vector(DType::Int8, &[]), vector(DType::Int8, &[1.0])],
             Attrs::new(),

@@ -99,11 +99,11 @@ fn map(cx: &EvalCx<'_>, function: impl Fn(f64) -> f64) -> Result<Vec<Tensor>, Ev
 #[cfg(test)]
 mod tests {
     use crate::ops::Attrs;
-    use crate::ops::testkit::{eval_one, rule, rule_error, same, vector};
+    use crate::ops::testkit::{eval, rule, rule_error, same, vector};
     use crate::types::DType;
 
     fn one(op: &str, dtype: DType, values: &[f64]) -> Vec<f64> {
-        eval_one(op, &[vector(dtype, values)], Attrs::new()).to_f64()
+        eval(op, &[vector(dtype, values)], Attrs::new()).to_f64()
     }
 
     #[test]

@@ -38,8 +38,6 @@ mod repeat;
 mod shape;
 mod slice;
 pub mod storage;
-#[cfg(test)]
-mod testkit_strict;
 mod window;
 
 pub use attr::{Attr, Attrs};

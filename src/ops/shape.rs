@@ -367,7 +367,7 @@ fn broadcast_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit_strict::{dim, error, eval_one, iota, results, rule, rule_under, shape};
+    use crate::ops::testkit::{dim, error, eval_one, iota, open_rule, rule, rule_under, shape};
     use crate::types::Facts;
 
     fn to(text: &str) -> Attrs {
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn reshapes_count_elements() {
-        let call = |x: &str, text: &str| results("reshape", &[x], to(text));
+        let call = |x: &str, text: &str| rule("reshape", &[x], to(text));
         assert_eq!(call("float32[B, T, 8]", "B, 2*T, 4"), "float32[B, 2 * T, 4]");
         assert_eq!(call("float32[B, T, D]", "-1, D"), "float32[B * T, D]");
         assert_eq!(call("float32[...S, a, b]", "...S, a*b"), "float32[...S, a * b]");
@@ -392,9 +392,9 @@ mod tests {
         assert_eq!(call("trit[4, 6]", "3, -1"), "trit[3, 8]");
         assert_eq!(call("float32[...S, n]", "-1, n"), "float32[?, n]");
         assert_eq!(call("float32", "1, 1"), "float32[1, 1]");
-        assert_eq!(rule("reshape", &["float32[B, ?]"], to("B, 3")), ("float32[B, 3]".into(), 1));
+        assert_eq!(open_rule("reshape", &["float32[B, ?]"], to("B, 3")), ("float32[B, 3]".into(), 1));
         let unknown = Attrs::new().with("shape", Attr::Unknown);
-        assert_eq!(rule("reshape", &["float32[B]"], unknown).0, "unknown float32[...]");
+        assert_eq!(open_rule("reshape", &["float32[B]"], unknown).0, "~float32[...]");
     }
 
     #[test]
@@ -424,40 +424,40 @@ mod tests {
 
     #[test]
     fn axes_move() {
-        assert_eq!(results("permute", &["float32[a, b, c]"], axes(&[2, 0, -2])), "float32[c, a, b]");
-        assert_eq!(results("permute", &["float32[a, ...S, c]"], axes(&[2, 1, 0])), "float32[c, ?, a]");
+        assert_eq!(rule("permute", &["float32[a, b, c]"], axes(&[2, 0, -2])), "float32[c, a, b]");
+        assert_eq!(rule("permute", &["float32[a, ...S, c]"], axes(&[2, 1, 0])), "float32[c, ?, a]");
         assert_eq!(error("permute", &["float32[a, b]"], axes(&[0, 0])).code, code::E0305);
         assert_eq!(error("permute", &["float32[a, b]"], axes(&[0])).code, code::E0304);
         assert_eq!(error("permute", &["float32[a, b]"], axes(&[0, 2])).code, code::E0305);
         let two = |a: i64, b: i64| Attrs::new().with("axis0", Attr::int(a)).with("axis1", Attr::int(b));
-        assert_eq!(results("transpose", &["float32[...S, a, b]"], two(-2, -1)), "float32[...S, b, a]");
-        assert_eq!(results("transpose", &["float32[a, ...S, b]"], two(0, -1)), "float32[b, ...S, a]");
-        assert_eq!(rule("transpose", &["float32[...S, a, b]"], two(0, 1)).0, "unknown float32[...]");
+        assert_eq!(rule("transpose", &["float32[...S, a, b]"], two(-2, -1)), "float32[...S, b, a]");
+        assert_eq!(rule("transpose", &["float32[a, ...S, b]"], two(0, -1)), "float32[b, ...S, a]");
+        assert_eq!(open_rule("transpose", &["float32[...S, a, b]"], two(0, 1)).0, "~float32[...]");
         assert_eq!(error("transpose", &["float32[a, b]"], two(0, 2)).code, code::E0305);
     }
 
     #[test]
     fn axes_come_and_go() {
-        assert_eq!(results("squeeze", &["float32[B, 1, C, 1]"], axis(-1)), "float32[B, 1, C]");
-        assert_eq!(results("squeeze", &["float32[...S, 1]"], axis(-1)), "float32[...S]");
-        assert_eq!(results("squeeze", &["float32[3, 1, 1]"], Attrs::new()), "float32[3]");
-        assert_eq!(rule("squeeze", &["float32[B, ?]"], axis(1)), ("float32[B]".into(), 1));
+        assert_eq!(rule("squeeze", &["float32[B, 1, C, 1]"], axis(-1)), "float32[B, 1, C]");
+        assert_eq!(rule("squeeze", &["float32[...S, 1]"], axis(-1)), "float32[...S]");
+        assert_eq!(rule("squeeze", &["float32[3, 1, 1]"], Attrs::new()), "float32[3]");
+        assert_eq!(open_rule("squeeze", &["float32[B, ?]"], axis(1)), ("float32[B]".into(), 1));
         assert_eq!(error("squeeze", &["float32[B, C]"], axis(1)).code, code::E0303);
         assert_eq!(error("squeeze", &["float32[B, 1]"], Attrs::new()).code, code::E0401);
         let both = Attrs::new().with("axis", Attr::ints(&[0, 2]));
-        assert_eq!(results("squeeze", &["float32[1, C, 1]"], both), "float32[C]");
-        assert_eq!(results("unsqueeze", &["float32[B, C]"], axis(1)), "float32[B, 1, C]");
-        assert_eq!(results("unsqueeze", &["float32[B, C]"], axis(-1)), "float32[B, C, 1]");
-        assert_eq!(results("unsqueeze", &["float32[...S]"], axis(-1)), "float32[...S, 1]");
-        assert_eq!(results("unsqueeze", &["float32[...S]"], axis(0)), "float32[1, ...S]");
+        assert_eq!(rule("squeeze", &["float32[1, C, 1]"], both), "float32[C]");
+        assert_eq!(rule("unsqueeze", &["float32[B, C]"], axis(1)), "float32[B, 1, C]");
+        assert_eq!(rule("unsqueeze", &["float32[B, C]"], axis(-1)), "float32[B, C, 1]");
+        assert_eq!(rule("unsqueeze", &["float32[...S]"], axis(-1)), "float32[...S, 1]");
+        assert_eq!(rule("unsqueeze", &["float32[...S]"], axis(0)), "float32[1, ...S]");
         assert_eq!(error("unsqueeze", &["float32[B]"], axis(2)).code, code::E0305);
     }
 
     #[test]
     fn broadcasting_to_a_shape() {
-        assert_eq!(results("broadcast_to", &["float32[1, n]"], to("B, T, n")), "float32[B, T, n]");
-        assert_eq!(results("broadcast_to", &["float32[n]"], to("...S, n")), "float32[...S, n]");
-        assert_eq!(rule("broadcast_to", &["float32[?]"], to("n")), ("float32[n]".into(), 1));
+        assert_eq!(rule("broadcast_to", &["float32[1, n]"], to("B, T, n")), "float32[B, T, n]");
+        assert_eq!(rule("broadcast_to", &["float32[n]"], to("...S, n")), "float32[...S, n]");
+        assert_eq!(open_rule("broadcast_to", &["float32[?]"], to("n")), ("float32[n]".into(), 1));
         assert_eq!(error("broadcast_to", &["float32[n]"], to("m")).code, code::E0302);
         assert_eq!(error("broadcast_to", &["float32[n]"], to("1")).code, code::E0302);
         assert_eq!(error("broadcast_to", &["float32[1, n]"], to("n")).code, code::E0302);

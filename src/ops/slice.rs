@@ -407,7 +407,7 @@ fn roll_axis(x: &Tensor, axis: usize, shift: i64) -> Result<Tensor, EvalError> {
 mod tests {
     use super::*;
     use crate::ops::Attrs;
-    use crate::ops::testkit_strict::{dim, error, eval, eval_one, floats, ints, iota, results, rule, try_eval};
+    use crate::ops::testkit::{dim, error, eval, eval_one, floats, ints, iota, open_rule, rule, try_eval};
 
     fn range(axis: i64, start: &str, stop: &str, step: i64) -> Attrs {
         let attrs = Attrs::new().with("axis", Attr::int(axis)).with("start", Attr::Int(dim(start)));
@@ -416,16 +416,16 @@ mod tests {
 
     #[test]
     fn slices_never_clamp() {
-        assert_eq!(results("slice", &["float32[B, n]"], range(1, "0", "n", 1)), "float32[B, n]");
-        assert_eq!(results("slice", &["float32[...S, n + 2]"], range(-1, "1", "n + 1", 1)), "float32[...S, n]");
-        assert_eq!(results("slice", &["float32[2*n]"], range(0, "1", "2*n", 2)), "float32[n]");
-        assert_eq!(rule("slice", &["float32[n]"], range(0, "0", "T", 1)), ("float32[T]".into(), 1));
+        assert_eq!(rule("slice", &["float32[B, n]"], range(1, "0", "n", 1)), "float32[B, n]");
+        assert_eq!(rule("slice", &["float32[...S, n + 2]"], range(-1, "1", "n + 1", 1)), "float32[...S, n]");
+        assert_eq!(rule("slice", &["float32[2*n]"], range(0, "1", "2*n", 2)), "float32[n]");
+        assert_eq!(open_rule("slice", &["float32[n]"], range(0, "0", "T", 1)), ("float32[T]".into(), 1));
         assert_eq!(error("slice", &["float32[3]"], range(0, "0", "4", 1)).code, code::E0309);
         assert_eq!(error("slice", &["float32[3]"], range(0, "2", "1", 1)).code, code::E0309);
         assert_eq!(error("slice", &["float32[3]"], range(0, "- 1", "1", 1)).code, code::E0309);
         assert_eq!(error("slice", &["float32[3]"], range(0, "0", "1", 0)).code, code::E0310);
         assert_eq!(error("slice", &["float32[3]"], range(1, "0", "1", 1)).code, code::E0305);
-        assert_eq!(rule("slice", &["float32[...S]"], range(0, "0", "1", 1)).0, "unknown float32[...]");
+        assert_eq!(open_rule("slice", &["float32[...S]"], range(0, "0", "1", 1)).0, "~float32[...]");
         let x = iota(&[2, 5]);
         assert_eq!(eval_one("slice", &x, range(1, "1", "4", 2)).as_i64(), Some(&[1, 3, 6, 8][..]));
         assert_eq!(eval_one("slice", &x, range(0, "2", "2", 1)).shape(), [0, 5]);
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn dynamic_slices() {
         let attrs = |size: i64| Attrs::new().with("axis", Attr::int(0)).with("size", Attr::int(size));
-        assert_eq!(rule("dynamic_slice", &["float32[n, m]", "int64"], attrs(2)), ("float32[2, m]".into(), 1));
+        assert_eq!(open_rule("dynamic_slice", &["float32[n, m]", "int64"], attrs(2)), ("float32[2, m]".into(), 1));
         assert_eq!(error("dynamic_slice", &["float32[3]", "int64"], attrs(4)).code, code::E0309);
         assert_eq!(error("dynamic_slice", &["float32[3]", "int64[1]"], attrs(1)).code, code::E0304);
         assert_eq!(error("dynamic_slice", &["float32[3]", "float32"], attrs(1)).code, code::E0209);
@@ -450,7 +450,7 @@ mod tests {
     #[test]
     fn dynamic_updates() {
         let axis = || Attrs::new().with("axis", Attr::int(1));
-        assert_eq!(rule("dynamic_update", &["float32[B, n]", "float32[B, T]", "int64"], axis()).1, 1);
+        assert_eq!(open_rule("dynamic_update", &["float32[B, n]", "float32[B, T]", "int64"], axis()).1, 1);
         let code_of = |updates: &str| error("dynamic_update", &["float32[B, 3]", updates, "int64"], axis()).code;
         assert_eq!(code_of("float32[C, 1]"), code::E0303);
         assert_eq!(code_of("float32[B, 4]"), code::E0309);
@@ -468,9 +468,9 @@ mod tests {
 
     #[test]
     fn padding() {
-        assert_eq!(results("pad", &["float32[B, n]"], pads(&[0, 0, 1, 2], "constant")), "float32[B, n + 3]");
-        assert_eq!(results("pad", &["float32[...S, n]"], pads(&[1, 1], "constant")), "float32[...S, n + 2]");
-        assert_eq!(rule("pad", &["float32[n]"], pads(&[2, 0], "reflect")), ("float32[n + 2]".into(), 1));
+        assert_eq!(rule("pad", &["float32[B, n]"], pads(&[0, 0, 1, 2], "constant")), "float32[B, n + 3]");
+        assert_eq!(rule("pad", &["float32[...S, n]"], pads(&[1, 1], "constant")), "float32[...S, n + 2]");
+        assert_eq!(open_rule("pad", &["float32[n]"], pads(&[2, 0], "reflect")), ("float32[n + 2]".into(), 1));
         assert_eq!(error("pad", &["float32[2]"], pads(&[2, 0], "reflect")).code, code::E0310);
         assert_eq!(error("pad", &["float32[2]"], pads(&[-1, 0], "constant")).code, code::E0310);
         assert_eq!(error("pad", &["float32[2]"], pads(&[1, 0], "mirror")).code, code::E0201);
@@ -495,7 +495,7 @@ mod tests {
         let out = eval_one("roll", &x, roll(&[1, -1], Attr::ints(&[1, 0])));
         assert_eq!(out.as_i64(), Some(&[5, 3, 4, 2, 0, 1][..]));
         assert_eq!(eval_one("roll", &x, roll(&[-2], Attr::None)).as_i64(), Some(&[2, 3, 4, 5, 0, 1][..]));
-        assert_eq!(results("roll", &["float32[...S, n]"], roll(&[1], Attr::ints(&[-1]))), "float32[...S, n]");
+        assert_eq!(rule("roll", &["float32[...S, n]"], roll(&[1], Attr::ints(&[-1]))), "float32[...S, n]");
         assert_eq!(error("roll", &["float32[a, b]"], roll(&[1], Attr::ints(&[0, 1]))).code, code::E0304);
         assert_eq!(error("flip", &["float32[a]"], axes(&[1])).code, code::E0305);
     }

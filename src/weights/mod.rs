@@ -96,11 +96,10 @@ pub fn decode(format: FileFormat, bytes: &[u8]) -> Result<WeightSet, String> {
 /// The bytes of a file for `path`, by its extension. Equal sets give equal bytes.
 pub fn encode(path: &Path, set: &WeightSet) -> Result<Vec<u8>, FileError> {
     let error = |code, message: String| FileError { code, message, path: path.to_path_buf() };
-    match FileFormat::of(path) {
-        None => Err(error(E0802, unknown_extension())),
-        Some(FileFormat::Safetensors) => Ok(safetensors::write(set)),
-        Some(FileFormat::Npz) => npz::write(&set.tensors).map_err(|message| error(E0802, message)),
-        Some(FileFormat::Npy) => match set.tensors.values().collect::<Vec<_>>().as_slice() {
+    match writable(path)? {
+        FileFormat::Safetensors => Ok(safetensors::write(set)),
+        FileFormat::Npz => npz::write(&set.tensors).map_err(|message| error(E0802, message)),
+        FileFormat::Npy => match set.tensors.values().collect::<Vec<_>>().as_slice() {
             [tensor] => Ok(npy::write(tensor)),
             tensors => {
                 let message = format!("would hold {} tensors, but .npy has one: use .npz", tensors.len());
@@ -108,6 +107,12 @@ pub fn encode(path: &Path, set: &WeightSet) -> Result<Vec<u8>, FileError> {
             }
         },
     }
+}
+
+/// The format that a file to be written must have by its name.
+pub fn writable(path: &Path) -> Result<FileFormat, FileError> {
+    let unknown = || FileError { code: E0802, message: unknown_extension(), path: path.to_path_buf() };
+    FileFormat::of(path).ok_or_else(unknown)
 }
 
 fn unknown_extension() -> String {

@@ -127,6 +127,10 @@ impl Solver {
             }
             None => {
                 let Equation { input, axis, size, found, expected, .. } = equation;
+                if dim.as_symbol().is_some() {
+                    let start = format!("input `{input}` has shape {found:?}, expected [{expected}]");
+                    return Step::Wrong(format!("{start}: `{symbol}` must be at least 1"));
+                }
                 let no = format!("no size `{symbol}` makes `{}` equal to {size}", equation.dim);
                 Step::Wrong(format!("input `{input}` has shape {found:?}, expected [{expected}]: {no} (dim {axis})"))
             }
@@ -140,8 +144,8 @@ impl Solver {
             return format!("{start}: dim {axis} is {size}, not {value}");
         }
         let origin = dim.symbols().iter().find_map(|symbol| self.origins.get(symbol).cloned());
-        let by = origin.map_or(String::new(), |origin| format!(" by {origin}"));
-        format!("{start}: dim {axis} (`{dim}`) is {size}, but {value}{by}")
+        let elsewhere = origin.map_or(String::new(), |origin| format!(", as in {origin}"));
+        format!("{start}: dim {axis} (`{dim}`) is {size}, not {value}{elsewhere}")
     }
 
     /// Concrete shapes for all inputs, with defaults for what is still free.

@@ -123,7 +123,7 @@ fn all_mistakes_are_listed() {
         given.bind(&specs).unwrap_err(),
         [
             "input `x` has shape [2, 783], expected [B, 784]: dim 1 is 783, not 784",
-            "input `label` has shape [3], expected [B]: dim 0 (`B`) is 3, but 2 by input `x`",
+            "input `label` has shape [3], expected [B]: dim 0 (`B`) is 3, not 2, as in input `x`",
         ]
     );
     let given = Given::nothing().array("x", float(&[2])).shape("labl", &[2]);
@@ -144,7 +144,7 @@ fn all_mistakes_are_listed() {
     let huge = Given::nothing().shape("B", &[1 << 40]).bind(&specs).unwrap_err();
     assert!(huge[0].contains("too large to be drawn"), "{huge:?}");
     let zero = Given::nothing().shape("x", &[0, 784]).bind(&specs).unwrap_err();
-    assert!(zero[0].contains("no size `B` makes"), "{zero:?}");
+    assert!(zero[0].ends_with("`B` must be at least 1"), "{zero:?}");
 }
 
 #[test]
