@@ -257,7 +257,9 @@ fn inputs_that_do_not_fit() {
     place.error("run net.tri --input x=x.npy --input y=y.npy", "E0804", &["`B`", "2", "5"]);
     place.error("run net.tri --input z=x.npy", "E0804", &["no input `z`", "its inputs are x, y"]);
     place.error("run net.tri --input x=gone.npy", "E0801", &["`gone.npy`", "no such file"]);
-    place.error("run net.tri --input x=.", "E0801", &["`.`"]);
+    std::fs::create_dir(place.0.path().join("folder.npy")).unwrap();
+    place.error("run net.tri --input x=folder.npy", "E0801", &["`folder.npy`"]);
+    place.error("run net.tri --input x=net.tri", "E0803", &["must end in .npy"]);
     place.error("run net.tri --input x", "E0804", &["there is no `=`"]);
     place.error("run net.tri --input x=x.npy --input x=x.npy", "E0804", &["given twice"]);
     place.error("run net.tri --input x=x.npy --shape x=3,4", "E0804", &["--shape says [3, 4]"]);
