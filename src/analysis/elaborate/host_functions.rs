@@ -32,8 +32,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             "zip" => Self::zip,
             "contains" => Self::contains,
             "prod" => Self::product,
-            "int" => Self::to_int,
-            "float" => Self::to_float,
+            "int" => Self::int_of,
+            "float" => Self::float_of,
             "ceil_div" => Self::ceil_div,
             "minimum" | "maximum" => Self::extreme,
             "sqrt" | "log" | "exp" => Self::real_function,
@@ -163,7 +163,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
     }
 
-    fn to_int(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+    fn int_of(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         match &call.value {
             Value::Number(HostExpr::Int(dim)) => Ok(Value::dim(dim.clone())),
             Value::Number(number) => Ok(match self.known_number(number)? {
@@ -174,7 +174,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
     }
 
-    fn to_float(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+    fn float_of(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         let Value::Number(number) = call.value else { return self.not_defined(call) };
         Ok(Value::Number(match number {
             HostExpr::Int(dim) => match dim.as_const() {
