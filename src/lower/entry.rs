@@ -186,7 +186,7 @@ impl<'db> Lowering<'_, 'db> {
         let mut walk = Elaborator::new(self.db, &mut discard, method.item, method.ast);
         let full = full_layer(self.db, instance.layer);
         walk.enter_layer(full, own.clone());
-        let members = walk.members(full, &[]);
+        let members = walk.assume_wheres(&full.decl.wheres).and_then(|()| walk.members(full, &[]));
         members.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
         walk.declaring = Some(Declaring::new(DeclareAs::Own));
         let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];

@@ -279,6 +279,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let layer = full_layer(inner.db, layer);
                 let path = instance.path.clone().unwrap_or_default();
                 inner.enter_layer(layer, instance);
+                inner.assume_wheres(&layer.decl.wheres)?;
                 inner.members(layer, &path)?;
                 // They were due when the instance was made.
                 inner.obligations.clear();

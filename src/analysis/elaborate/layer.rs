@@ -303,7 +303,7 @@ impl<'db> Elaborator<'_, 'db> {
         inner.depth = self.depth + 1;
         inner.fuel = self.fuel;
         inner.enter_layer(layer, instance.clone());
-        let result = inner.members(layer, &path);
+        let result = inner.assume_wheres(&layer.decl.wheres).and_then(|()| inner.members(layer, &path));
         let members = inner.scopes.pop().unwrap_or_default();
         self.decisions = std::mem::take(&mut inner.decisions);
         self.fuel = inner.fuel;
