@@ -11,7 +11,7 @@ from torch import nn
 def pack_codes(codes, bits, offset):
     """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
     if bits == 8:
-        return codes
+        return codes.view(torch.uint8)
     digits = F.pad(
         codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
     )
@@ -23,32 +23,23 @@ def pack_codes(codes, bits, offset):
 def unpack_codes(packed, size, bits, offset):
     """The `size` codes that each row of packed bytes holds."""
     if bits == 8:
-        return packed
+        return packed.view(torch.int8)
     shifts = torch.arange(0, 8, bits, device=packed.device)
     digits = packed.unsqueeze(-1).int() >> shifts & 2**bits - 1
     return digits.flatten(-2)[..., :size] - offset
 
 
-class Function(nn.Module):
-    """The place of a function in a list of layers; it holds nothing."""
-
-    def __init__(self, name):
-        super().__init__()
-        self.name = name
-
-
 class PackedWeight(nn.Module):
-    """A quantised weight: packed codes, their scale and, where there is one, zero point."""
+    """A quantised weight: packed codes and their scale."""
 
     def __init__(self, weight, scheme):
         super().__init__()
         self.shape = weight.shape
         self.dtype = weight.dtype
         self.scheme = scheme
-        codes, *parts = scheme.quantize(weight)
+        codes, scale = scheme.quantize(weight)
         self.register_buffer("codes", pack_codes(codes, scheme.bits, scheme.offset))
-        for name, part in zip(("scale", "zero_point"), parts):
-            self.register_buffer(name, part.contiguous())
+        self.register_buffer("scale", scale.contiguous())
 
     def store(self, weight):
         """Quantises a float weight into this one."""
@@ -63,8 +54,8 @@ class PackedWeight(nn.Module):
         return codes.to(scheme.code_dtype)
 
     def parts(self):
-        """The scale and, where there is one, the zero point."""
-        return [part for name, part in self.named_buffers() if name != "codes"]
+        """What the codes are multiplied by."""
+        return [self.scale]
 
     def dequantize(self):
         """The weight as floats."""
@@ -75,66 +66,45 @@ def pack_weight(module, name):
     """Puts packed codes in the place of a module's float weight."""
     weight = getattr(module, name).detach()
     delattr(module, name)
-    setattr(module, name, PackedWeight(weight, module.quantized[name]))
-
-
-def quantized(weight, scheme):
-    """The value of a quantised weight, be it a float master or packed."""
-    if isinstance(weight, PackedWeight):
-        return weight.dequantize()
-    return fake_quantize(weight, scheme)
+    setattr(module, name, PackedWeight(weight, module.schemes[name]))
 
 
 class Scheme:
     """A way to write numbers as small integer codes and a scale.
 
-    One scale serves the whole tensor, one index of `axis`, `group` neighbours in
-    the last axis, or (`dynamic`) one row of the last axis.
+    One scale serves the whole tensor, or
+    one index of `axis`, or
+    `group` neighbours in the last axis.
     """
 
-    def __init__(
-        self,
-        axis=None,
-        group=None,
-        dynamic=False,
-        clipped=False,
-        scale_dtype=torch.float32,
-    ):
+    def __init__(self, axis=None, group=None):
         self.axis = axis
         self.group = group
-        self.dynamic = dynamic
-        self.clipped = clipped
-        self.scale_dtype = scale_dtype
 
     def slices(self, x):
         """`x` so that whole axes share a scale, and those axes."""
         if self.group is not None:
-            x = x.reshape(*x.shape[:-1], -1, self.group)
-        if self.group is not None or self.dynamic:
-            return x, (x.dim() - 1,)
-        shared = range(x.dim())
+            return x.reshape(*x.shape[:-1], -1, self.group), (x.dim(),)
         if self.axis is not None:
-            shared = [axis for axis in shared if axis != self.axis % x.dim()]
-        return x, tuple(shared)
+            own = self.axis % x.dim()
+            return x, tuple(axis for axis in range(x.dim()) if axis != own)
+        return x, tuple(range(x.dim()))
 
     def stored(self, scale):
         """Scales in their type; that of nothing but zeros is 1."""
-        scale = scale.to(self.scale_dtype)
         return torch.where(scale == 0, 1.0, scale)
 
     def quantize(self, x):
-        """Codes, scale and, where there is one, zero point."""
+        """Codes and scale."""
         slices, shared = self.slices(x.float())
         codes, *parts = self.encode(slices, shared)
         codes = codes.to(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)
 
-    def dequantize(self, codes, scale, zero_point=None, dtype=torch.float32):
+    def dequantize(self, codes, scale, dtype=torch.float32):
         """The numbers that the codes stand for."""
         slices, shared = self.slices(codes.float())
         sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
-        if zero_point is not None:
-            slices = slices - zero_point.float().reshape(sizes)
         return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
 
 
@@ -152,35 +122,6 @@ class Int(Scheme):
         scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
         codes = (slices / scale.float()).round()
         return codes.clamp(-self.limit, self.limit), scale
-
-
-class FakeQuantize(torch.autograd.Function):
-    """Quantises and dequantises; the gradient passes straight through.
-
-    With `clipped` it stops where a value was clamped.
-    """
-
-    @staticmethod
-    def forward(ctx, x, scheme):
-        codes, *parts = scheme.quantize(x)
-        ctx.clipped = scheme.clipped
-        if scheme.clipped:
-            # A rounded value is at most half a step away; a clamped one is further.
-            step = scheme.dequantize(torch.ones_like(codes), parts[0])
-            distance = (x - scheme.dequantize(codes, *parts)).abs()
-            ctx.save_for_backward(distance <= 0.5 * step)
-        return scheme.dequantize(codes, *parts, dtype=x.dtype)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        if ctx.clipped:
-            gradient = gradient * ctx.saved_tensors[0]
-        return gradient, None
-
-
-def fake_quantize(x, scheme):
-    """`x` as its codes give it, with a straight-through gradient."""
-    return FakeQuantize.apply(x, scheme)
 
 
 def read_safetensors(path):
@@ -235,15 +176,13 @@ def load_weights(model, tensors):
 def adopt_packed(model, tensors):
     """Brings each quantised weight of the model and the file to one form."""
     for prefix, part in list(model.named_modules()):
-        for name, scheme in getattr(part, "quantized", {}).items():
+        for name, scheme in getattr(part, "schemes", {}).items():
             path = f"{prefix}.{name}" if prefix else name
             packed = isinstance(getattr(part, name), PackedWeight)
             codes = tensors.get(f"{path}.codes")
             if codes is not None:
                 if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
                     raise ValueError(f"{path}.codes holds an invalid ternary code")
-                if scheme.bits == 8:
-                    tensors[f"{path}.codes"] = codes.view(torch.int8)
                 if not packed:
                     pack_weight(part, name)
             elif path in tensors and packed:
@@ -265,7 +204,7 @@ class Int4Linear(nn.Module):
             raise ValueError("`Int4Linear` needs in_features % 32 == 0")
         self.in_features = in_features
         self.out_features = out_features
-        self.quantized = {"weight": Int(4, group=32)}
+        self.schemes = {"weight": Int(4, group=32)}
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Int(4, group=32)
         )
@@ -281,8 +220,6 @@ class Int4Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        if self.in_features % 32 != 0:
-            raise ValueError("in_features % 32 == 0 must hold")
         # <std>/nn.tri:92
         y = x @ self.weight.dequantize().T
         # <std>/nn.tri:93
@@ -299,7 +236,7 @@ class Int8Linear(nn.Module):
         super().__init__()
         self.in_features = in_features
         self.out_features = out_features
-        self.quantized = {"weight": Int(8, axis=0)}
+        self.schemes = {"weight": Int(8, axis=0)}
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Int(8, axis=0)
         )

@@ -55,9 +55,29 @@ def load_weights(model, tensors):
     model.load_state_dict(tensors)
 
 
+def keep_names(module, names):
+    """Saves and loads members by the names of the source, where attributes have others."""
+
+    def rename(state, prefix, pairs):
+        for old, new in pairs:
+            for key in list(state):
+                if key == prefix + old or key.startswith(f"{prefix}{old}."):
+                    state[prefix + new + key[len(prefix + old) :]] = state.pop(key)
+
+    def after_saving(module, state, prefix, metadata):
+        rename(state, prefix, names.items())
+
+    def before_loading(module, state, prefix, *others):
+        rename(state, prefix, [(saved, own) for own, saved in names.items()])
+
+    module.register_state_dict_post_hook(after_saving)
+    module.register_load_state_dict_pre_hook(before_loading)
+
+
 class Net(nn.Module):
     def __init__(self, class_count):
         super().__init__()
+        keep_names(self, {"def_": "def"})
         self.def_ = nn.Parameter(torch.empty(class_count, 4))
         self.reset_parameters()
 
@@ -66,8 +86,7 @@ class Net(nn.Module):
 
     def forward(self, lambda_):
         # tests/cases/pytorch/keyword_names.tri:10
-        yield_ = lambda_ @ self.def_.T
-        return yield_
+        return lambda_ @ self.def_.T
 
 
 class Model(Net):

@@ -76,8 +76,7 @@ class Linear(nn.Module):
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
         # <std>/nn.tri:22
-        y = x @ self.weight.T
-        return y
+        return x @ self.weight.T
 
 
 class Model(Linear):

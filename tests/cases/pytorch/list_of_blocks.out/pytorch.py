@@ -129,7 +129,7 @@ class Net(nn.Module):
     def __init__(self, dim, depth=2):
         super().__init__()
         self.depth = depth
-        self.norm = RMSNorm(dim, 1e-6)
+        self.norm = RMSNorm(dim)
         self.blocks = nn.ModuleList(
             [
                 nn.ModuleList(

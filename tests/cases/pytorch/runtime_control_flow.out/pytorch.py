@@ -56,9 +56,6 @@ def load_weights(model, tensors):
 
 
 class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-
     def forward(self, x):
         while x.abs().amax() > 0.5:
             # tests/cases/pytorch/runtime_control_flow.tri:8

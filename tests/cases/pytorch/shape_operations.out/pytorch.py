@@ -62,9 +62,6 @@ def load_weights(model, tensors):
 
 
 class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-
     def forward(self, x):
         # tests/cases/pytorch/shape_operations.tri:8
         y = torch.cat([x, x.flip(1)], dim=1)
@@ -72,8 +69,7 @@ class Net(nn.Module):
         z = y.mT
         # tests/cases/pytorch/shape_operations.tri:10
         y = (z[:, 1:2].squeeze(1)[:, 1:3] * 2.0).unsqueeze(1)
-        z = update_slice(z, update_slice(z[:, :1], y, 1, 2), 0, 1)
-        return z
+        return update_slice(z, update_slice(z[:, :1], y, 1, 2), 0, 1)
 
 
 class Model(Net):

@@ -8,11 +8,6 @@ import torch.nn.functional as F
 from torch import nn
 
 
-def new_seed():
-    """A seed from PyTorch's own generator, so that `torch.manual_seed` rules all."""
-    return torch.randint(2**63 - 1, ())
-
-
 def read_safetensors(path):
     """The tensors of a safetensors file, by name."""
     with open(path, "rb") as file:
@@ -75,8 +70,7 @@ def layer_norm(x, weight, bias, eps):
     # <std>/prelude.tri:82
     y = y * weight
     # <std>/prelude.tri:83
-    y = y + bias
-    return y
+    return y + bias
 
 
 def masked_softmax(scores):
@@ -104,10 +98,6 @@ def attention(q, k, v, scale):
     HK, N = k.shape[1], k.shape[2]
     if HQ % HK != 0:
         raise ValueError("HQ % HK == 0 must hold")
-    if HQ // HK < 0:
-        raise ValueError("`repeat_interleave`: `n` must be at least 0, not HQ // HK")
-    if HQ // HK < 0:
-        raise ValueError("`repeat_interleave`: `n` must be at least 0, not HQ // HK")
     # <std>/attention.tri:26
     keys = k.repeat_interleave(HQ // HK, dim=-3)
     # <std>/attention.tri:27
@@ -122,13 +112,6 @@ def attention(q, k, v, scale):
     scores = torch.where(seen, scores, -math.inf)
     # <std>/attention.tri:42
     return masked_softmax(scores) @ values
-
-
-def dropout(x, seed):
-    """Zeroes elements with probability `p` and scales the others by `1 / (1 - p)` in training; the identity
-    otherwise (https://jmlr.org/papers/v15/srivastava14a.html). The shape stays.
-    """
-    return x
 
 
 class LayerNorm(nn.Module):
@@ -205,19 +188,14 @@ class MultiHeadAttention(nn.Module):
     def split_heads(self, x):
         """`[B, T, dim]` gives `[B, heads, T, dim // heads]`."""
         B, T = x.shape[:2]
-        if self.dim % self.heads != 0:
-            raise ValueError("dim % heads == 0 must hold")
         # <std>/nn.tri:419
-        y = x.reshape(B, T, self.heads, self.dim // self.heads)
-        return y.transpose(1, 2)
+        return x.reshape(B, T, self.heads, self.dim // self.heads).transpose(1, 2)
 
     def forward(self, x):
         """`[B, T, dim]` gives the same shape. `mask` broadcasts to `[B, heads, T, T]` and is true where a key
         may be seen.
         """
         B, T = x.shape[:2]
-        if self.dim % self.heads != 0:
-            raise ValueError("dim % heads == 0 must hold")
         # <std>/nn.tri:410
         q = self.split_heads(self.q_proj(x))
         # <std>/nn.tri:411
@@ -248,7 +226,7 @@ class MLP(nn.Module):
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
         # <std>/nn.tri:380
-        return self.fc2(F.gelu(self.fc1(x), approximate="none"))
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class TransformerBlock(nn.Module):
@@ -265,21 +243,17 @@ class TransformerBlock(nn.Module):
             hidden = 4 * dim
         if dim % heads != 0:
             raise ValueError("`TransformerBlock` needs dim % heads == 0")
-        self.dim = dim
-        self.heads = heads
-        self.norm1 = LayerNorm(dim, 1e-5)
+        self.norm1 = LayerNorm(dim)
         self.attn = MultiHeadAttention(dim, heads)
-        self.norm2 = LayerNorm(dim, 1e-5)
-        self.mlp = MLP(dim, hidden, dim)
+        self.norm2 = LayerNorm(dim)
+        self.mlp = MLP(dim, hidden_features=hidden)
 
     def forward(self, x):
         """`[B, T, dim]` gives the same shape; `mask` as in `MultiHeadAttention`."""
-        if self.dim % self.heads != 0:
-            raise ValueError("dim % heads == 0 must hold")
         # <std>/nn.tri:440
-        x = x + dropout(self.attn(self.norm1(x)), new_seed())
+        x = x + self.attn(self.norm1(x))
         # <std>/nn.tri:441
-        return x + dropout(self.mlp(self.norm2(x)), new_seed())
+        return x + self.mlp(self.norm2(x))
 
 
 class Model(TransformerBlock):
