@@ -1,21 +1,24 @@
 //! The PyTorch target on whole programs: examples and standard layers against the interpreter, user templates,
 //! and what is said about broken ones.
 //!
-//! Needs a Python with torch and NumPy for what is executed: the one that `TRITONC_PYTHON` names, else
-//! `python3`. Without one those tests say so and pass.
+//! What is executed needs a Python with torch: the one that `TRITONC_PYTHON` names, else `python3`; so those
+//! tests are ignored unless they are asked for (`-- --ignored`, or `./test`).
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-fn python() -> Option<PathBuf> {
+/// The Python to run what is emitted.
+///
+/// # Panics
+/// If it lacks what the tests need.
+fn python() -> PathBuf {
     let name = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
-    let found = Command::new(&name).args(["-c", "import numpy, torch"]).output().is_ok_and(|o| o.status.success());
-    if !found {
-        eprintln!("skipped: {name} has no torch and NumPy (set TRITONC_PYTHON)");
-    }
-    found.then(|| PathBuf::from(name))
+    let wanted = "import numpy, safetensors, sklearn, torch";
+    let found = Command::new(&name).args(["-c", wanted]).output().is_ok_and(|o| o.status.success());
+    assert!(found, "{name} cannot `{wanted}`: set TRITONC_PYTHON");
+    PathBuf::from(name)
 }
 
 /// Everything that a process printed.
@@ -24,15 +27,33 @@ fn text(output: &Output) -> String {
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn examples_and_layers_agree_with_the_interpreter() {
-    let Some(python) = python() else { return };
-    let output = Command::new(python)
+    let output = Command::new(python())
         .arg(Path::new(ROOT).join("tests/pytorch/parity.py"))
         .arg(env!("CARGO_BIN_EXE_tritonc"))
         .arg(Path::new(ROOT).join("examples"))
         .output()
         .expect("python runs");
     assert!(output.status.success(), "{}", text(&output));
+}
+
+/// Trains ternary weights on real digits with the emitted module, packs them, and has the packed module and
+/// the interpreter agree on the whole test set.
+#[test]
+#[ignore = "needs a Python with torch and scikit-learn: ./test runs it"]
+fn digits_are_trained_packed_and_verified() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = Command::new(python())
+        .arg(Path::new(ROOT).join("examples/digits_train.py"))
+        .args(["--tritonc", env!("CARGO_BIN_EXE_tritonc"), "-o"])
+        .arg(folder.path())
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", text(&output));
+    for file in ["digits.safetensors", "digits.npy", "digits_labels.npy"] {
+        assert!(folder.path().join(file).is_file(), "{file} is missing:\n{}", text(&output));
+    }
 }
 
 /// `tritonc build` of a program, with these template files laid over the built-in ones.

@@ -1,7 +1,7 @@
 //! Emitted PyTorch files, executed: numbers, formatting, packing, loading, hostile text.
 //!
-//! Needs a Python with torch: the one that `TRITONC_PYTHON` names, else `python3`. Without one each test
-//! says so and passes.
+//! Needs a Python with torch: the one that `TRITONC_PYTHON` names, else `python3`; so these tests are ignored
+//! unless they are asked for (`cargo test --test pytorch_smoke -- --ignored`, or `./test`).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,13 +10,15 @@ use tritonc::targets::{self, EmitOptions, Mode, Templates};
 
 const MLP: &str = include_str!("pytorch/mlp.ir");
 
-fn python() -> Option<PathBuf> {
+/// The Python to run what is emitted.
+///
+/// # Panics
+/// If it has no torch.
+fn python() -> PathBuf {
     let name = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
     let found = Command::new(&name).args(["-c", "import torch"]).output().is_ok_and(|o| o.status.success());
-    if !found {
-        eprintln!("skipped: {name} has no torch (set TRITONC_PYTHON)");
-    }
-    found.then(|| PathBuf::from(name))
+    assert!(found, "{name} has no torch: set TRITONC_PYTHON");
+    PathBuf::from(name)
 }
 
 fn emit(text: &str, mode: Mode) -> String {
@@ -40,13 +42,9 @@ fn run(python: &Path, code: &str, script: &str) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_string()
 }
 
-/// `ruff check` and `ruff format --check` with their default settings, where ruff stands beside Python.
+/// `ruff check` and `ruff format --check` with their default settings; ruff stands beside Python.
 fn check_format(python: &Path, folder: &Path, code: &str) {
     let ruff = python.with_file_name("ruff");
-    if !ruff.is_file() {
-        eprintln!("skipped the format: no ruff beside {}", python.display());
-        return;
-    }
     for arguments in [&["check", "--isolated"][..], &["format", "--isolated", "--diff"]] {
         let output =
             Command::new(&ruff).args(arguments).arg("model.py").current_dir(folder).output().expect("ruff runs");
@@ -56,8 +54,9 @@ fn check_format(python: &Path, folder: &Path, code: &str) {
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn a_ternary_mlp_computes_what_its_definition_says() {
-    let Some(python) = python() else { return };
+    let python = python();
     let script = r#"
 import torch, model
 torch.manual_seed(0)
@@ -101,8 +100,9 @@ print("fine")
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn both_modes_load_float_and_packed_files() {
-    let Some(python) = python() else { return };
+    let python = python();
     let script = r#"
 import json, struct, torch, model
 def save(path, tensors):
@@ -166,8 +166,9 @@ print([round(v, 5) for v in a(x).flatten().tolist()])
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn hostile_text_stays_text() {
-    let Some(python) = python() else { return };
+    let python = python();
     let script = r#"
 import torch, model
 m = model.Model()
@@ -186,8 +187,9 @@ print("harmless")
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn branches_loops_and_state() {
-    let Some(python) = python() else { return };
+    let python = python();
     let script = r#"
 import torch, model
 m = model.Model()
@@ -215,8 +217,9 @@ print("fine")
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn functions_of_a_file_are_written_once_and_get_what_shapes_do_not_tell() {
-    let Some(python) = python() else { return };
+    let python = python();
     let code = emit(include_str!("pytorch/functions.ir"), Mode::Train);
     // Two functions of the IR that differ in their dims only are one in Python.
     assert_eq!(code.matches("def centre").count(), 1, "{code}");
@@ -230,12 +233,4 @@ torch.testing.assert_close(m(x), want)
 print("fine")
 "#;
     assert_eq!(run(&python, &code, script), "fine");
-}
-
-/// Writes what an IR file becomes: `TRITONC_SHOW=file.ir cargo test show -- --nocapture`.
-#[test]
-fn show() {
-    let Ok(file) = std::env::var("TRITONC_SHOW") else { return };
-    let mode = if std::env::var("TRITONC_MODE").is_ok_and(|m| m == "infer") { Mode::Infer } else { Mode::Train };
-    println!("{}", emit(&std::fs::read_to_string(file).unwrap(), mode));
 }

@@ -104,3 +104,34 @@ fn announced_codes_exist() {
         }
     }
 }
+
+/// The standard library is documented, and each function and layer of it is used by a test or a case.
+#[test]
+fn the_standard_library_is_documented_and_covered() {
+    use tritonc::syntax::ast::ItemKind;
+    let folder = root();
+    let mut uses = String::new();
+    let mut declared = vec![];
+    for path in tri_files(&folder.join("stdlib")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for raw in split(&text) {
+            let source = &text[raw.span.start as usize..raw.span.end as usize];
+            let item = parse_item(source).ast.item;
+            match &item.kind {
+                ItemKind::Fn(decl) => declared.push((path.clone(), decl.name.name.clone(), item.doc.is_some())),
+                ItemKind::Layer(decl) => declared.push((path.clone(), decl.name.name.clone(), item.doc.is_some())),
+                ItemKind::Test { .. } => uses.push_str(source),
+                _ => {}
+            }
+        }
+    }
+    for path in tri_files(&folder.join("tests/cases")) {
+        uses.push_str(&std::fs::read_to_string(path).unwrap());
+    }
+    assert!(declared.len() > 60, "{} declarations found", declared.len());
+    let words: std::collections::BTreeSet<&str> = uses.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+    let bare: Vec<_> = declared.iter().filter(|(_, _, documented)| !documented).collect();
+    assert!(bare.is_empty(), "without documentation: {bare:?}");
+    let unused: Vec<_> = declared.iter().filter(|(_, name, _)| !words.contains(name.as_str())).collect();
+    assert!(unused.is_empty(), "neither in a test nor in a case: {unused:?}");
+}

@@ -1,6 +1,6 @@
 //! Every operation, executed: what the emitted expression gives against the registry's own evaluation.
 //!
-//! Needs a Python with torch, named by `TRITONC_PYTHON`; without one the test says so and passes.
+//! Needs a Python with torch, named by `TRITONC_PYTHON`; so it is ignored unless it is asked for, as `./test` does.
 
 use crate::ir::{self, InstKind, Module};
 use crate::ops::{self, Attr, Default, EvalCx, RuleCx};
@@ -119,11 +119,9 @@ fn json(tensor: &Tensor) -> String {
 }
 
 #[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
 fn operations_agree_with_the_registry() {
-    let Ok(python) = std::env::var("TRITONC_PYTHON") else {
-        eprintln!("skipped: TRITONC_PYTHON names no Python");
-        return;
-    };
+    let python = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
     let cases = std::fs::read_to_string(CASES).unwrap();
     let lines: Vec<&str> = cases.lines().filter(|l| !l.trim().is_empty() && !l.starts_with('#')).collect();
     let methods: String = (0..lines.len()).map(|i| format!("  method @Ops.case{i}\n")).collect();
