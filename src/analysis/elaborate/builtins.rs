@@ -222,6 +222,8 @@ impl<'db> Elaborator<'_, 'db> {
             }
             "enumerate" => self.enumerate(value, first.span),
             "reverse" => match &value {
+                // Of a hyperparameter: some list.
+                Value::Opaque(_) => Ok(value),
                 Value::List(List::Repeat { index, count, element }) => {
                     let mirrored = count.sub(&Dim::constant(1)).sub(&Dim::symbol(index.as_str()));
                     let element = Box::new(element_at(index, element, &mirrored));
@@ -232,22 +234,30 @@ impl<'db> Elaborator<'_, 'db> {
                     None => Err(wrong(self, &value)),
                 },
             },
-            "flatten" => match self.as_items(&value) {
+            "flatten" => match self.elements(&value)? {
                 Some(items) => {
                     let mut flat = vec![];
                     for item in items {
-                        match self.as_items(&item) {
-                            Some(inner) => flat.extend(inner),
-                            None => flat.push(item),
+                        match (self.elements(&item)?, &item) {
+                            (Some(inner), _) => flat.extend(inner),
+                            (None, Value::List(_) | Value::Opaque(_)) => return Ok(Value::Error),
+                            (None, _) => flat.push(item),
                         }
                     }
                     Ok(Value::list(flat))
                 }
+                // Some list of a definition that is checked on its own.
+                None if matches!(value, Value::List(_) | Value::Opaque(_)) => Ok(Value::Error),
                 None => Err(wrong(self, &value)),
             },
             "zip" => {
                 let second = self.required(taken, "other", span)?;
-                self.zip(value, second.value, span)
+                let mut zipped = self.zip(value, second.value, span)?;
+                while let Some(next) = taken.take("other") {
+                    let pairs = self.zip(zipped, next.value, span)?;
+                    zipped = flat_pairs(pairs);
+                }
+                Ok(zipped)
             }
             "contains" => {
                 let item = self.required(taken, "item", span)?.value;
@@ -324,6 +334,14 @@ impl<'db> Elaborator<'_, 'db> {
             },
             _ => Err(wrong(self, &value)),
         }
+    }
+
+    /// The elements of a list; how many they are is asked for where it is not known.
+    fn elements(&mut self, value: &Value<'db>) -> Walk<Option<Vec<Value<'db>>>> {
+        if let Value::List(List::Repeat { count, .. }) = value {
+            self.known_int(&count.clone())?;
+        }
+        Ok(self.as_items(value))
     }
 
     fn enumerate(&mut self, value: Value<'db>, span: Span) -> Walk<Value<'db>> {
@@ -566,5 +584,26 @@ impl<'db> Elaborator<'_, 'db> {
             }
             other => format!("<{}>", other.describe()),
         }))
+    }
+}
+
+/// `((a, b), c)` of each turn as `(a, b, c)`.
+fn flat_pairs<'db>(pairs: Value<'db>) -> Value<'db> {
+    let flat = |pair: Value<'db>| match pair {
+        Value::Tuple(mut sides) if sides.len() == 2 => match (sides.pop(), sides.pop()) {
+            (Some(last), Some(Value::Tuple(mut first))) => {
+                first.push(last);
+                Value::Tuple(first)
+            }
+            (_, _) => Value::Error,
+        },
+        other => other,
+    };
+    match pairs {
+        Value::List(List::Repeat { index, count, element }) => {
+            Value::List(List::Repeat { index, count, element: Box::new(flat(*element)) })
+        }
+        Value::List(List::Items(items)) => Value::list(items.into_iter().map(flat).collect()),
+        other => other,
     }
 }
