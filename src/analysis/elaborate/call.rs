@@ -313,6 +313,7 @@ impl<'db> Elaborator<'_, 'db> {
         self.nested(function.item, function.ast, |inner| {
             if let (Some(layer), Some(instance)) = (function.layer, instance) {
                 inner.enter_layer(layer, instance.clone());
+                inner.members_of_types(layer, instance)?;
             }
             inner.declare_type_params(&function.decl.type_params)?;
             inner.declaring = Some(Declaring::new(DeclareAs::Fresh));
