@@ -4,7 +4,7 @@ use crate::base::Code;
 use crate::base::code::{E0409, E0503, E0701};
 use crate::interp::value::{apply, apply_one};
 use crate::interp::{Env, RunError, eval_dim};
-use crate::ir::{LayerId, Part, PathSegment, Storage};
+use crate::ir::{LayerId, Part, PathSegment, Storage, member_path};
 use crate::ops::{Attr, Attrs};
 use crate::quant::SchemeKind;
 use crate::types::{DType, Tensor};
@@ -223,8 +223,11 @@ impl Instance {
         slot.read(part).map_err(|error| RunError { message: format!("`{path}`: {}", error.message), ..error })
     }
 
-    /// What `param` reads: an own storage or constant.
+    /// What `param` reads: a storage or constant, of this instance or of a part of it.
     pub(super) fn read_member(&mut self, name: &str, part: Part) -> Result<Tensor, RunError> {
+        if let Some((path, own)) = member_path(name) {
+            return self.at(&path, &Env::default())?.read_member(own, part);
+        }
         let path = join(&self.path, name);
         match self.held_mut(name) {
             Some(Held::Storage(slot)) => {

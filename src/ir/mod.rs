@@ -374,6 +374,16 @@ pub enum PathSegment {
     Index(Dim),
 }
 
+/// The sublayer in `blocks.0.weight` and the member of it; `None` if the name is one of the own members.
+pub fn member_path(name: &str) -> Option<(Vec<PathSegment>, &str)> {
+    let (path, own) = name.rsplit_once('.')?;
+    let segment = |part: &str| match part.parse::<i64>() {
+        Ok(index) => PathSegment::Index(Dim::constant(index)),
+        Err(_) => PathSegment::Field(part.to_string()),
+    };
+    Some((path.split('.').map(segment).collect(), own))
+}
+
 impl Function {
     /// The regions that an instruction owns.
     pub fn regions(kind: &InstKind) -> Vec<&Region> {

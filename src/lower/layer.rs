@@ -235,7 +235,7 @@ impl<'db> Lowering<'_, 'db> {
         walk.enter_layer(layer, own.clone());
         walk.scopes = scopes.to_vec();
         walk.context = Some(ty.elem.clone());
-        let value = walk.expr(expr);
+        let value = walk.assume_wheres(&layer.decl.wheres).and_then(|()| walk.expr(expr));
         let reports = std::mem::take(&mut walk.reports);
         let value = match value {
             Ok(value) => value,
@@ -291,7 +291,8 @@ impl<'db> Lowering<'_, 'db> {
         let mut walk = Elaborator::new(db, self, layer.item, layer.ast);
         walk.enter_layer(layer, own.clone());
         walk.scopes = scopes.to_vec();
-        let result = walk.expr_as(expr, &TypeSpec::Tensor(ty.clone()));
+        let result =
+            walk.assume_wheres(&layer.decl.wheres).and_then(|()| walk.expr_as(expr, &TypeSpec::Tensor(ty.clone())));
         let reports = std::mem::take(&mut walk.reports);
         let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
         let value = match result {

@@ -220,8 +220,9 @@ impl<'a> RuleCx<'a> {
                 Ok(shape)
             }
             Broadcast::Clash { left: x, right: y, from_end } => {
-                let place = if from_end == 1 { "last dims".to_string() } else { format!("dims -{from_end}") };
-                let message = format!("shapes [{a}] and [{b}] do not broadcast: {place} {x} and {y} differ");
+                let place = if from_end == 1 { String::new() } else { format!(" at axis -{from_end}") };
+                let which = if from_end == 1 { "last dims" } else { "dims" };
+                let message = format!("shapes [{a}] and [{b}] do not broadcast: {which} {x} and {y}{place} differ");
                 let error = OpError::new(code::E0302, message)
                     .label(left, format!("[{a}]"))
                     .label(right, format!("[{b}]"))

@@ -122,6 +122,8 @@ impl Cse<'_> {
                 Some(values) => What::Ints(tensor.dtype(), values.to_vec()),
                 None => What::Const(tensor.dtype(), tensor.to_f64().into_iter().map(F64).collect()),
             },
+            // A call may have changed the state of another instance.
+            InstKind::Param { name, .. } if name.contains('.') => return None,
             InstKind::Param { name, part } => What::Param(name.clone(), *part),
             InstKind::Call { func, bindings, path: None } if !self.effects.acts(function, &inst.kind) => {
                 What::Call(*func, bindings.clone())

@@ -211,10 +211,10 @@ impl Dim {
         if self.is_const(1) {
             return Some(Dim::constant(1));
         }
-        // 2 ** (i + 1) = 2 * 2 ** i
+        // 2 ** (i + 1) = 2 * 2 ** i; but 2 ** (3 - i) stays whole, since 2 ** -i is no integer
         let shift = exponent.terms.get(&vec![]).copied().unwrap_or(0);
-        if shift > 0 {
-            let rest = exponent.sub(&Dim::constant(shift));
+        let rest = exponent.sub(&Dim::constant(shift));
+        if shift > 0 && rest.terms.values().all(|coefficient| *coefficient > 0) {
             return Some(self.pow(&Dim::constant(shift))?.mul(&self.pow(&rest)?));
         }
         Some(Dim::atom(Atom::Pow(self.clone(), exponent.clone())))
@@ -525,6 +525,8 @@ mod tests {
     fn powers_split_their_constant_exponent() {
         let next = c(2).pow(&s("i").add(&c(1))).unwrap();
         assert_eq!(next, c(2).pow(&s("i")).unwrap().scale(2));
+        let falling = c(2).pow(&c(3).sub(&s("i"))).unwrap();
+        assert_eq!(falling.substitute_symbols(&|_| Some(c(1))), c(4));
     }
 
     #[test]

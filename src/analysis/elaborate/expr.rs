@@ -128,14 +128,17 @@ impl<'db> Elaborator<'_, 'db> {
         if cond.is_none()
             && let Some((index, count, item)) = self.repeated(&iterable)
         {
+            let snapshot = self.snapshot();
             match self.with_index(&index, count.as_const().is_some(), |walk| {
                 walk.scoped(|walk| {
                     walk.bind_pattern(pattern, item)?;
                     walk.expr(elem)
                 })
             }) {
-                Err(Abort::Demand(symbols)) if symbols.contains(&index) => {}
+                Err(Abort::Demand(symbols)) if symbols.contains(&index) => self.restore(snapshot),
                 Err(abort) => return Err(abort),
+                // Tensors are computed one by one: no instruction may stand for all of them.
+                Ok(element) if element.has_tensor() && self.world.specialises() => self.restore(snapshot),
                 Ok(element) => {
                     let element = Box::new(element);
                     return Ok(Value::List(List::Repeat { index, count, element }));

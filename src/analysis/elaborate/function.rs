@@ -133,7 +133,8 @@ impl<'db> Elaborator<'_, 'db> {
             _ => false,
         });
         self.compile_time = function.layer.is_none() && !takes_tensors && !function.decl.params.is_empty();
-        self.makes_layers |= self.compile_time;
+        // Without parameters either may be meant; a call that runs with each call refuses to make layers.
+        self.makes_layers |= function.layer.is_none() && !takes_tensors;
         self.assume_wheres(&function.decl.wheres)?;
         self.function_result(function)
     }

@@ -75,6 +75,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn reverse(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        // Of a hyperparameter: some list.
+        if let Value::Opaque(_) = &call.value {
+            return Ok(call.value);
+        }
         if let Value::List(List::Repeat { index, count, element }) = &call.value {
             let mirrored = count.sub(&Dim::constant(1)).sub(&Dim::symbol(index.as_str()));
             let element = Box::new(element_at(index, element, &mirrored));
@@ -87,15 +91,30 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn flatten(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
-        let Some(items) = self.as_items(&call.value) else { return self.not_defined(call) };
+        let Some(items) = self.elements(&call.value)? else {
+            // Some list of a definition that is checked on its own.
+            return match call.value {
+                Value::List(_) | Value::Opaque(_) => Ok(Value::Error),
+                _ => self.not_defined(call),
+            };
+        };
         let mut flat = vec![];
         for item in items {
-            match self.as_items(&item) {
-                Some(inner) => flat.extend(inner),
-                None => flat.push(item),
+            match (self.elements(&item)?, &item) {
+                (Some(inner), _) => flat.extend(inner),
+                (None, Value::List(_) | Value::Opaque(_)) => return Ok(Value::Error),
+                (None, _) => flat.push(item),
             }
         }
         Ok(Value::list(flat))
+    }
+
+    /// The elements of a list; how many they are is asked for where it is not known.
+    fn elements(&mut self, value: &Value<'db>) -> Walk<Option<Vec<Value<'db>>>> {
+        if let Value::List(List::Repeat { count, .. }) = value {
+            self.known_int(&count.clone())?;
+        }
+        Ok(self.as_items(value))
     }
 
     fn enumerate(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
@@ -114,7 +133,15 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn zip(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
-        let (left, right) = (call.value, self.required(call.rest, "other", call.span)?.value);
+        let second = self.required(call.rest, "other", call.span)?.value;
+        let mut zipped = self.zip_two(call.value, second, call.span)?;
+        while let Some(next) = call.rest.take("other") {
+            zipped = flat_pairs(self.zip_two(zipped, next.value, call.span)?);
+        }
+        Ok(zipped)
+    }
+
+    fn zip_two(&mut self, left: Value<'db>, right: Value<'db>, span: Span) -> Walk<Value<'db>> {
         if let (
             Value::List(List::Repeat { index, count, element }),
             Value::List(List::Repeat { index: other, count: other_count, element: other_element }),
@@ -131,9 +158,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             }
             (Some(a), Some(b)) => {
                 let message = format!("`zip` needs lists of one length, but these have {} and {}", a.len(), b.len());
-                Err(self.error(code::E0303, message, call.span, ""))
+                Err(self.error(code::E0303, message, span, ""))
             }
-            _ => Err(self.error(code::E0201, "`zip` needs two lists", call.span, "")),
+            _ => Err(self.error(code::E0201, "`zip` needs two lists", span, "")),
         }
     }
 
@@ -229,5 +256,26 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             Some(value) => Ok(Value::int(value.saturating_abs())),
             None => Ok(Value::Number(self.host_function(HostFn::Abs, number))),
         }
+    }
+}
+
+/// `((a, b), c)` of each turn as `(a, b, c)`.
+fn flat_pairs<'db>(pairs: Value<'db>) -> Value<'db> {
+    let flat = |pair: Value<'db>| match pair {
+        Value::Tuple(mut sides) if sides.len() == 2 => match (sides.pop(), sides.pop()) {
+            (Some(last), Some(Value::Tuple(mut first))) => {
+                first.push(last);
+                Value::Tuple(first)
+            }
+            (_, _) => Value::Error,
+        },
+        other => other,
+    };
+    match pairs {
+        Value::List(List::Repeat { index, count, element }) => {
+            Value::List(List::Repeat { index, count, element: Box::new(flat(*element)) })
+        }
+        Value::List(List::Items(items)) => Value::list(items.into_iter().map(flat).collect()),
+        other => other,
     }
 }

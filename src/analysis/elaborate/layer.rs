@@ -334,6 +334,41 @@ impl<'db> Elaborator<'_, 'db> {
         self.instance = Some(instance);
     }
 
+    /// Binds the members of a layer whose signatures name some of them (`const half = dim // 2`).
+    pub fn members_of_types(&mut self, layer: LayerRef<'db>, instance: &Instance<'db>) -> Walk<()> {
+        let names: Vec<&str> = layer
+            .decl
+            .members
+            .iter()
+            .filter(|member| {
+                matches!(member.kind, MemberKind::Let(_) | MemberKind::Const { .. } | MemberKind::TypeAlias { .. })
+            })
+            .filter_map(member_name)
+            .collect();
+        let named = layer.ast.types.iter().any(|ty| match &ty.kind {
+            ast::TypeKind::Tensor { dims, .. } => dims.iter().any(|dim| match dim {
+                ast::DimItem::Expr(expr) => names_any(layer.ast, *expr, &names),
+                _ => false,
+            }),
+            _ => false,
+        });
+        if !named {
+            return Ok(());
+        }
+        let (reports, obligations) = (self.reports.len(), self.obligations.len());
+        let path = instance.path.clone().unwrap_or_default();
+        let result = self.members(layer, &path);
+        // What is wrong with a member is reported where it is checked.
+        self.obligations.truncate(obligations);
+        match result {
+            Err(demand @ Abort::Demand(_)) => Err(demand),
+            _ => {
+                self.reports.truncate(reports);
+                Ok(())
+            }
+        }
+    }
+
     /// A hyperparameter that stands as a dim of a type is a size: never negative.
     fn assume_sizes(&mut self, layer: LayerRef<'db>) {
         for ty in &layer.ast.types {
@@ -364,4 +399,16 @@ pub fn dotted(path: &[Step], name: &str) -> String {
     }
     text.push_str(name);
     text
+}
+
+/// Whether a dim's expression mentions one of the names.
+fn names_any(ast: &ast::Ast, expr: ExprId, names: &[&str]) -> bool {
+    match &ast[expr].kind {
+        ast::ExprKind::Name(name) => names.contains(&name.as_str()),
+        ast::ExprKind::Binary { lhs, rhs, .. } => names_any(ast, *lhs, names) || names_any(ast, *rhs, names),
+        ast::ExprKind::Unary { operand, .. } => names_any(ast, *operand, names),
+        ast::ExprKind::Int(_) => false,
+        // `len(blocks)`, `widths[0]`, `part.size`
+        _ => true,
+    }
 }

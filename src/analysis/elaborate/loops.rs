@@ -147,6 +147,60 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         matches!(self.local(name), Some(Binding::Value(Value::Tensor(_) | Value::Number(_) | Value::Error)))
     }
 
+    /// The values of names, and the tensors in them: those of a tuple one by one.
+    fn carried_leaves(&mut self, names: &[String], span: Span) -> Walk<(Vec<Value<'db>>, Vec<TensorValue>)> {
+        let mut values = vec![];
+        let mut tensors = vec![];
+        for name in names {
+            match self.local(name) {
+                Some(Binding::Value(value @ Value::Tuple(_))) => {
+                    let value = value.clone();
+                    self.leaves(name, &value, span, &mut tensors)?;
+                    values.push(value);
+                }
+                _ => {
+                    let own = self.carried(std::slice::from_ref(name), span)?;
+                    values.extend(own.iter().cloned().map(Value::Tensor));
+                    tensors.extend(own);
+                }
+            }
+        }
+        Ok((values, tensors))
+    }
+
+    fn leaves(&mut self, name: &str, value: &Value<'db>, span: Span, tensors: &mut Vec<TensorValue>) -> Walk<()> {
+        if let Value::Tuple(items) = value {
+            return items.iter().try_for_each(|item| self.leaves(name, item, span, tensors));
+        }
+        match self.as_runtime(value.clone(), span)? {
+            Value::Tensor(tensor) => {
+                tensors.push(tensor);
+                Ok(())
+            }
+            Value::Error => Err(Abort::Reported),
+            other => {
+                let message = format!("`{name}` holds {}, which cannot change at run time", other.describe());
+                Err(self.error(code::E0401, message, span, "assigned in here"))
+            }
+        }
+    }
+
+    /// Gives names the tensors of a turn, in the shape that their values had.
+    fn assign_leaves(
+        &mut self,
+        names: &[String],
+        values: &[Value<'db>],
+        mut tensors: impl Iterator<Item = TensorValue>,
+    ) {
+        for (name, value) in names.iter().zip(values) {
+            let value = with_leaves(value, &mut tensors);
+            if let Value::Tensor(tensor) = &value {
+                self.world.name(tensor.value, name);
+            }
+            self.assign_local(name, value);
+        }
+    }
+
     /// The index is one of the loop's.
     pub fn assume_in_range(&mut self, counted: &Counted<'db>) {
         let index = Dim::symbol(counted.index.as_str());
@@ -162,36 +216,41 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         span: Span,
         walk: &mut Turn<'_, 'w, 'db>,
     ) -> Walk<bool> {
-        if !names.iter().all(|name| self.is_carriable(name)) {
+        let carries = |name: &String| match self.local(name) {
+            Some(Binding::Value(value)) => is_carried_tuple(value) || self.is_carriable(name),
+            _ => false,
+        };
+        if !names.iter().all(carries) {
             return Ok(false);
         }
-        let before = self.carried(names, span)?;
+        let (values, before) = self.carried_leaves(names, span)?;
         let start = self.to_tensor(Value::dim(counted.start.clone()), Some(&DType::Int64.into()), span)?;
         let stop = self.to_tensor(Value::dim(counted.stop.clone()), Some(&DType::Int64.into()), span)?;
         let mut params = vec![TensorType::scalar(DType::Int64)];
         params.extend(before.iter().map(|t| t.ty.clone()));
         let refs = self.world.open(&params);
-        for ((name, tensor), value) in names.iter().zip(&before).zip(&refs[1..]) {
-            self.world.name(*value, name);
-            self.assign_local(name, Value::Tensor(TensorValue { ty: tensor.ty.clone(), value: *value }));
-        }
+        let turn = before.iter().zip(&refs[1..]);
+        let turn = turn.map(|(tensor, value)| TensorValue { ty: tensor.ty.clone(), value: *value });
+        self.assign_leaves(names, &values, turn);
         self.assume_in_range(counted);
-        let outcome =
-            self.with_index(&counted.index, can_expand, |inner| walk(inner)).and_then(|()| self.carried(names, span));
+        let outcome = self
+            .with_index(&counted.index, can_expand, |inner| walk(inner))
+            .and_then(|()| self.carried_leaves(names, span));
         let place = self.place(span);
-        let after = match outcome {
+        let (shapes, after) = match outcome {
             Ok(after) => after,
             Err(abort) => {
                 self.world.close(&[], place);
                 return Err(abort);
             }
         };
-        let values: Vec<_> = after.iter().map(|t| t.value).collect();
-        self.world.close(&values, place);
-        let same = before
-            .iter()
-            .zip(&after)
-            .all(|(a, b)| a.ty.elem == b.ty.elem && a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Equal);
+        let yields: Vec<_> = after.iter().map(|t| t.value).collect();
+        self.world.close(&yields, place);
+        let same = values.iter().zip(&shapes).all(|(a, b)| same_nesting(a, b))
+            && before
+                .iter()
+                .zip(&after)
+                .all(|(a, b)| a.ty.elem == b.ty.elem && a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Equal);
         if !same {
             return Ok(false);
         }
@@ -200,10 +259,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
         let kind = Structured::For { index: counted.index.clone() };
         let results = self.world.structured(kind, &operands, &types, place);
-        for ((name, ty), value) in names.iter().zip(types).zip(results) {
-            self.world.name(value, name);
-            self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
-        }
+        let results = types.into_iter().zip(results).map(|(ty, value)| TensorValue { ty, value });
+        self.assign_leaves(names, &values, results);
         Ok(true)
     }
 
@@ -353,5 +410,27 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
         }
         Ok(Flow::Next)
+    }
+}
+
+/// A tuple of what can go from turn to turn.
+fn is_carried_tuple(value: &Value<'_>) -> bool {
+    let carried = |item: &Value<'_>| matches!(item, Value::Tensor(_) | Value::Number(_)) || is_carried_tuple(item);
+    matches!(value, Value::Tuple(items) if items.iter().all(carried))
+}
+
+fn same_nesting(a: &Value<'_>, b: &Value<'_>) -> bool {
+    match (a, b) {
+        (Value::Tuple(a), Value::Tuple(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_nesting(a, b)),
+        (Value::Tuple(_), _) | (_, Value::Tuple(_)) => false,
+        _ => true,
+    }
+}
+
+/// The value with other tensors in it.
+fn with_leaves<'db>(value: &Value<'db>, tensors: &mut impl Iterator<Item = TensorValue>) -> Value<'db> {
+    match value {
+        Value::Tuple(items) => Value::Tuple(items.iter().map(|item| with_leaves(item, tensors)).collect()),
+        _ => tensors.next().map_or(Value::Error, Value::Tensor),
     }
 }

@@ -40,6 +40,7 @@ impl<'db> Elaborator<'_, 'db> {
         self.nested(function.item, function.ast, span, |inner| {
             if let (Some(layer), Some(instance)) = (function.layer, instance) {
                 inner.enter_layer(layer, instance.clone());
+                inner.members_of_types(layer, instance)?;
             }
             inner.declare_type_params(&function.decl.type_params)?;
             inner.declaring = Some(Declaring::new(DeclareAs::Fresh));
@@ -164,8 +165,15 @@ impl<'db> Elaborator<'_, 'db> {
         if let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, &value) {
             let found = &tensor.ty;
             let shapes = found.shape.compare(&ty.shape, &self.facts);
-            if found.elem == ty.elem && shapes == Verdict::Differ {
-                let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
+            let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
+            if found.elem != ty.elem {
+                let (callee, param) = names;
+                let message = format!("`{param}` of `{callee}` must be {shown}, but this is {found}");
+                let place = self.place(span);
+                let report = Report::new(code::E0202, message).at(place, format!("this is {}", found.elem));
+                return Err(self.fail(report.note(format!("convert it with `.to({})`", ty.elem))));
+            }
+            if shapes == Verdict::Differ {
                 return Err(self.argument_mismatch(names, found, ty, shown, span));
             }
             return Ok(value);

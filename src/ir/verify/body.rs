@@ -3,7 +3,8 @@
 use super::layer::Scope;
 use super::{Errors, same_type};
 use crate::ir::{
-    Function, HostKind, Inst, InstId, InstKind, MemberKind, Module, Part, PrintPiece, Region, Role, ValueId,
+    Function, HostKind, Inst, InstId, InstKind, MemberKind, Module, Part, PathSegment, PrintPiece, Region, Role,
+    Storage, ValueId, member_path,
 };
 use crate::types::{DType, Facts, Shape, Symbol, TensorType};
 
@@ -289,6 +290,22 @@ impl Checker<'_> {
         if inst.results.is_empty() { Ok(()) } else { Err("has no results".into()) }
     }
 
+    /// The type of `weight` in the sublayer at a path, over this layer's symbols.
+    fn part_of_sublayer(&self, path: &[PathSegment], name: &str, part: Part) -> Result<TensorType, String> {
+        let layer = self.function.layer.ok_or("only methods have members to read")?;
+        let (inner, scope) = self.module.instance_at(layer, path)?;
+        match self.module[inner].member(name).map(|member| &member.kind) {
+            Some(MemberKind::Storage(storage)) => {
+                let moved = Storage { ty: scope.ty(&storage.ty), ..storage.clone() };
+                moved.part_type(part, &self.facts).map_err(|fault| format!("`{name}` {fault}"))
+            }
+            Some(MemberKind::Constant { ty, .. }) if part == Part::Value => Ok(scope.ty(ty)),
+            Some(MemberKind::Constant { .. }) => Err(format!("`{name}` is not quantised")),
+            Some(MemberKind::Sub(_)) => Err(format!("`{name}` is no tensor")),
+            None => Err(format!("`{}` has no member `{name}`", self.module[inner].name)),
+        }
+    }
+
     fn member(&self, name: &str) -> Result<&MemberKind, String> {
         let layer = self.function.layer.ok_or("only methods have members to read")?;
         let member = self.module[layer].member(name);
@@ -296,6 +313,9 @@ impl Checker<'_> {
     }
 
     fn member_type(&self, name: &str, part: Part) -> Result<TensorType, String> {
+        if let Some((path, own)) = member_path(name) {
+            return self.part_of_sublayer(&path, own, part);
+        }
         match (self.member(name)?, part) {
             (MemberKind::Storage(storage), part) => {
                 storage.part_type(part, &self.facts).map_err(|fault| format!("`{name}` {fault}"))

@@ -1,7 +1,9 @@
 //! Function bodies: each value becomes a variable or a part of the expression that uses it.
 
 use crate::base::Loc;
-use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PrintPiece, ValueId};
+use crate::ir::{
+    FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, ValueId, member_path,
+};
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{Lines, Py};
@@ -445,7 +447,13 @@ impl<'p, 'm> Writer<'p, 'm> {
         match &data.kind {
             InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
             InstKind::Param { name, part } => {
-                let member = Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name)));
+                let member = match member_path(name) {
+                    Some((mut path, own)) => {
+                        path.push(PathSegment::Field(own.to_string()));
+                        self.path(&path)
+                    }
+                    None => Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name))),
+                };
                 if let (Some(scheme), true) = (self.master_scheme(name), *part != Part::Value) {
                     let index = [Part::Codes, Part::Scale, Part::ZeroPoint].iter().position(|p| p == part);
                     let codes = Py::name("quantized_codes").call(vec![member, scheme]);
