@@ -261,6 +261,11 @@ impl<'db> Elaborator<'_, 'db> {
             }
             "contains" => {
                 let item = self.required(taken, "item", span)?.value;
+                if let Value::Opaque(opaque) = &value {
+                    let text = self.item.text(self.db).get(span.start as usize..span.end as usize);
+                    let text = text.map_or_else(|| format!("contains({})", opaque.name), String::from);
+                    return Ok(Value::Bool(Cond::Opaque(text)));
+                }
                 let Some(items) = self.as_items(&value) else { return Err(wrong(self, &value)) };
                 let mut found = Cond::Known(false);
                 for candidate in items {
