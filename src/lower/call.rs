@@ -120,7 +120,9 @@ impl<'db> Lowering<'_, 'db> {
             let (callee, bindings) = self.view(request, layer, exact)?;
             // Seeing the same once more would fail once more, and calls within calls would double each time.
             match failed.take() {
-                Some((key, failure)) if key == FunctionKey::of(&callee, layer) => return Err(failure),
+                Some((key, failure)) if key == FunctionKey::of(&callee, layer) => {
+                    return Err(self.fix_whole(request.instance.as_ref(), layer, failure));
+                }
                 _ => {}
             }
             match self.function(request, &callee, &bindings, layer, at) {
@@ -134,9 +136,29 @@ impl<'db> Lowering<'_, 'db> {
                         return Err((Abort::Demand(symbols), reports));
                     }
                 }
-                Err(failure) => return Err(failure),
+                Err(failure) => return Err(self.fix_whole(request.instance.as_ref(), layer, failure)),
             }
         }
+    }
+
+    /// A layer may hold for some sizes only, which nothing but its values can tell: before a mistake in it
+    /// is reported, it is walked with all its numbers fixed.
+    pub(super) fn fix_whole(
+        &mut self,
+        instance: Option<&Instance<'db>>,
+        layer: Option<LayerId>,
+        failure: Failure<'db>,
+    ) -> Failure<'db> {
+        let (Some(instance), Some(layer)) = (instance, layer) else { return failure };
+        if self.restart || failure.0 != Abort::Reported || is_recursion(&failure.1) {
+            return failure;
+        }
+        let owner = layer_owner(self.db, &instance.layer);
+        let hypers: Vec<Symbol> = self.module[layer].hypers.iter().map(|hyper| hyper.name.clone()).collect();
+        for hyper in hypers {
+            self.restart |= self.fixed.insert((owner.clone(), hyper));
+        }
+        if self.restart { (Abort::Demand(vec![]), vec![]) } else { failure }
     }
 
     /// Notes demanded symbols of a callee. `false` if none of them is the callee's.

@@ -307,7 +307,7 @@ impl<'db> Lowering<'_, 'db> {
                 }
                 return Err((Abort::Demand(symbols), reports));
             }
-            Err(abort) => return Err((abort, reports)),
+            Err(abort) => return Err(self.fix_whole(Some(instance), Some(layer), (abort, reports))),
         };
         let mut returns = vec![];
         visit_tensors(&value, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));

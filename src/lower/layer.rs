@@ -103,7 +103,7 @@ impl<'db> Lowering<'_, 'db> {
         let members = match result {
             Ok(members) => members,
             Err(Abort::Demand(symbols)) => return Err(self.fix_layer(layer, symbols)),
-            Err(abort) => return Err((abort, reports)),
+            Err(abort) => return Err(self.fix_whole(Some(&own), Some(id), (abort, reports))),
         };
         self.module.layers[id.0 as usize].obligations = wheres.into_iter().chain(obligations).collect();
         for info in members {

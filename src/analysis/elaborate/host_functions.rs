@@ -166,6 +166,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn contains(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         let item = self.required(call.rest, "item", call.span)?.value;
+        if let Value::Opaque(opaque) = &call.value {
+            let text = self.item.text(self.db).get(call.span.start as usize..call.span.end as usize);
+            let text = text.map_or_else(|| format!("contains({})", opaque.name), String::from);
+            return Ok(Value::Bool(Cond::Opaque(text)));
+        }
         let Some(items) = self.as_items(&call.value) else { return self.not_defined(call) };
         let mut found = Cond::Known(false);
         for candidate in items {

@@ -144,7 +144,9 @@ impl Flow {
             let no_effect_before = |last: usize| !effects.iter().any(|e| (at + 1..last).contains(e));
             let free = match &data.kind {
                 InstKind::Param { name, part: Part::Value } => {
-                    !is_state(name) || users.iter().all(|u| no_effect_before(self.position[u]))
+                    // A path leads into a sublayer, whose calls may change what it names.
+                    let may_change = is_state(name) || name.contains('.');
+                    !may_change || users.iter().all(|u| no_effect_before(self.position[u]))
                 }
                 // Unpacking codes is work: it is done once.
                 InstKind::Param { part, .. } => *part != Part::Codes || users.len() == 1,
