@@ -271,6 +271,8 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     let mut all: Vec<&Attribute> = ast.item.attributes.iter().collect();
     if let ItemKind::Layer(decl) = &ast.item.kind {
         collect_attributes(decl, &mut all);
+        refuse_inherited(item, &ast.item.attributes, checked);
+        refuse_in_members(item, decl, checked);
     }
     for attribute in all {
         let name = attribute.name.name.as_str();
@@ -304,6 +306,36 @@ fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<
             None => report.note(format!("targets are: {}", TARGETS.join(", "))),
         };
         checked.reports.push(report);
+    }
+}
+
+/// Attributes that would change what the parts of a layer mean, which this version does not do: refused, so
+/// that no program is compiled to something else than it says.
+fn refuse_inherited<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mut Checked<'db>) {
+    for attribute in attributes {
+        let place = Place { item, span: attribute.span };
+        let report = match attribute.name.name.as_str() {
+            "quantize" => Report::new(code::E0501, "`@quantize` of a whole layer is not supported yet")
+                .at(place, "reaches parameters inside")
+                .note("put `@quantize(...)` before each `param`, or use a layer such as TernaryLinear"),
+            "saved" => Report::new(code::E0108, "`@saved` is not supported yet")
+                .at(place, "the names in weights files would be others"),
+            _ => continue,
+        };
+        checked.reports.push(report);
+    }
+}
+
+fn refuse_in_members<'db>(item: Item<'db>, decl: &'db crate::syntax::ast::LayerDecl, checked: &mut Checked<'db>) {
+    for member in &decl.members {
+        match &member.kind {
+            MemberKind::Let(_) => refuse_inherited(item, &member.attributes, checked),
+            MemberKind::Layer(inner) => {
+                refuse_inherited(item, &member.attributes, checked);
+                refuse_in_members(item, inner, checked);
+            }
+            _ => {}
+        }
     }
 }
 
