@@ -80,11 +80,15 @@ fn converge<'db, T>(
 }
 
 fn open_demand(symbols: &[Symbol]) -> Diagnostic {
-    let names: Vec<String> = symbols.iter().map(|s| format!("`{s}`")).collect();
-    let message = format!("the program must know {} at compile time", names.join(", "));
-    Diagnostic::new(code::E0401, message)
-        .note("a branch, an unrolled loop or an axis depends on it, and it is the size of an input")
+    Diagnostic::new(code::E0401, demand_message(symbols)).note(DEMAND_NOTE)
 }
+
+fn demand_message(symbols: &[Symbol]) -> String {
+    let names: Vec<String> = symbols.iter().map(|s| format!("`{s}`")).collect();
+    format!("the program must know {} at compile time", names.join(", "))
+}
+
+const DEMAND_NOTE: &str = "a branch, an unrolled loop or an axis depends on it, and it is the size of an input";
 
 fn unexplained() -> Diagnostic {
     Diagnostic::new(code::E0404, "the program cannot be specialised").note("check it with `tritonc check` first")
@@ -305,7 +309,12 @@ impl<'db> Lowering<'_, 'db> {
                 for symbol in symbols.iter().filter(|symbol| hypers.contains(symbol)) {
                     self.restart |= self.fixed.insert((owner.clone(), symbol.clone()));
                 }
-                return Err((Abort::Demand(symbols), reports));
+                if self.restart {
+                    return Err((Abort::Demand(symbols), reports));
+                }
+                let place = Place { item: method.item, span: method.decl.name.span };
+                let report = Report::new(code::E0401, demand_message(&symbols)).at(place, "needed in here");
+                return Err((Abort::Reported, vec![report.note(DEMAND_NOTE)]));
             }
             Err(abort) => return Err(self.fix_whole(Some(instance), Some(layer), (abort, reports))),
         };

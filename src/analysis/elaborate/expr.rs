@@ -42,9 +42,7 @@ impl<'db> Elaborator<'_, 'db> {
             ExprKind::Pack(name) => self.pack(name),
             ExprKind::Tuple(items) => Ok(Value::Tuple(self.exprs(items)?)),
             ExprKind::List(items) => self.list(items, span),
-            ExprKind::Comprehension { elem, pattern, iter, cond } => {
-                self.comprehension(*elem, pattern, *iter, *cond, span)
-            }
+            ExprKind::Comprehension { elem, pattern, iter, cond } => self.comprehension(*elem, pattern, *iter, *cond),
             ExprKind::Unary { op, operand } => self.unary(*op, *operand, span),
             ExprKind::Binary { op, lhs, rhs } => self.binary(*op, *lhs, *rhs, span),
             ExprKind::Range { start, stop } => {
@@ -120,7 +118,6 @@ impl<'db> Elaborator<'_, 'db> {
         pattern: &'db Pattern,
         iter: ExprId,
         cond: Option<ExprId>,
-        span: Span,
     ) -> Walk<Value<'db>> {
         let iterable = self.expr(iter)?;
         let iter_span = self.span(iter);
@@ -161,7 +158,6 @@ impl<'db> Elaborator<'_, 'db> {
             })?;
             values.extend(value);
         }
-        let _ = span;
         Ok(Value::list(values))
     }
 

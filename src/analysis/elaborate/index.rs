@@ -253,8 +253,8 @@ impl<'db> Elaborator<'_, 'db> {
     ) -> Walk<Value<'db>> {
         let consumes = |s: &Subscript| !matches!(s, Subscript::NewAxis | Subscript::Ellipsis);
         let used = subscripts.iter().filter(|s| consumes(s)).count();
-        let after: usize = match subscripts.iter().position(|s| matches!(s, Subscript::Ellipsis)) {
-            Some(at) => subscripts[at..].iter().filter(|s| consumes(s)).count(),
+        let after = match subscripts.iter().position(|s| matches!(s, Subscript::Ellipsis)) {
+            Some(at) => subscripts[at..].iter().filter(|s| consumes(s)).count() as i64,
             None => 0,
         };
         if let Some(rank) = tensor.ty.shape.rank()
@@ -267,13 +267,12 @@ impl<'db> Elaborator<'_, 'db> {
         // tensor as it is after the subscripts done so far.
         let mut current = tensor;
         let mut axis: i64 = 0;
-        let mut remaining = after as i64;
         let mut behind = false;
         for subscript in subscripts {
             match subscript {
                 Subscript::Ellipsis => {
                     behind = true;
-                    axis = -remaining;
+                    axis = -after;
                 }
                 Subscript::All => axis += 1,
                 Subscript::NewAxis => {
@@ -305,11 +304,7 @@ impl<'db> Elaborator<'_, 'db> {
                     axis += if behind { 1 } else { rank.unwrap_or(1) as i64 };
                 }
             }
-            if behind && axis == 0 {
-                remaining = 0;
-            }
         }
-        let _ = remaining;
         Ok(Value::Tensor(current))
     }
 
