@@ -73,7 +73,7 @@ impl Project {
         let db = Analysis::default();
         let (mut sources, mut by_id, mut library) = (Sources::default(), vec![], BTreeMap::new());
         for (name, text) in modules::STDLIB {
-            let source = Source::new(format!("<std>/{name}.tri"), *text);
+            let source = Source::new(format!("<std>/{}.tri", name.replace('.', "/")), *text);
             let (name, text, key) = (source.name.clone(), source.text.clone(), modules::std_key(name));
             let id = sources.add(source);
             let file = SourceFile::builder(name, key.clone(), true, id.0, text);
