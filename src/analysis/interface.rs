@@ -1,7 +1,7 @@
 //! What other items can see of an item: its tree without function bodies, initial values,
 //! documentation and spans.
 
-use crate::base::Span;
+use crate::base::{Span, deep};
 use crate::syntax::ast::*;
 
 /// Copies the visible part of a tree.
@@ -166,6 +166,10 @@ impl Copy<'_> {
     }
 
     fn expr(&mut self, id: ExprId) -> ExprId {
+        deep(|| self.expr_step(id))
+    }
+
+    fn expr_step(&mut self, id: ExprId) -> ExprId {
         let from = self.from;
         let kind = match &from[id].kind {
             ExprKind::Error => ExprKind::Error,

@@ -7,6 +7,7 @@ pub mod philox;
 pub mod render;
 pub mod source;
 pub mod span;
+pub mod stack;
 pub mod suggest;
 
 pub use code::Code;
@@ -14,4 +15,5 @@ pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
 pub use float::F64;
 pub use source::{FileId, LineIndex, Source, Sources};
 pub use span::{Loc, Span};
+pub use stack::deep;
 pub use suggest::closest;

@@ -19,16 +19,18 @@ pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
 
 use crate::analysis::Project;
+use crate::analysis::project::NoFiles;
 use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
-use crate::ir;
 use crate::types::Tensor;
 use crate::weights::{self, FileError, FileFormat, WeightSet};
+use crate::{ir, targets};
 use inputs::InputRequest;
 use report::Report;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Errors were recorded in the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +53,8 @@ pub struct SessionOptions {
     pub verbose: bool,
 }
 
-/// One run of the compiler: files, messages, options.
+/// The compiler at work: files, messages, options. It may compile one program after another; what does not
+/// depend on them (the standard library, the targets' templates) is read once.
 #[derive(Default)]
 pub struct Session {
     pub options: SessionOptions,
@@ -60,6 +63,8 @@ pub struct Session {
     /// What was said about programs before this one.
     earlier: Report,
     opened: BTreeMap<String, FileId>,
+    /// Targets with their built-in templates, by name.
+    writers: BTreeMap<String, Arc<dyn targets::Writer>>,
 }
 
 /// What `run` computed.
@@ -122,8 +127,14 @@ impl Session {
             return;
         }
         self.earlier.add(self.project.sources(), &std::mem::take(&mut self.diagnostics));
-        self.project = Project::new();
+        self.project.clear();
         self.opened.clear();
+    }
+
+    /// Forgets what was said so far, and gives it.
+    pub fn take_diagnostics(&mut self) -> Vec<Diagnostic> {
+        self.earlier = Report::default();
+        std::mem::take(&mut self.diagnostics)
     }
 
     /// Everything recorded, as text for standard error.
@@ -170,7 +181,7 @@ impl Session {
     /// Checks a text as if it were a file of this name, and says all there is to say about it.
     pub fn check_text(&mut self, name: &str, text: &str) -> Vec<Diagnostic> {
         let before = self.diagnostics.len();
-        let (file, _) = self.project.open(name, Source::new(name, text), &mut crate::analysis::project::NoFiles);
+        let (file, _) = self.project.open(name, Source::new(name, text), &mut NoFiles);
         // Whether it failed is among the diagnostics.
         let _ = pipeline::check(self, file);
         self.diagnostics[before..].to_vec()
@@ -187,6 +198,21 @@ impl Session {
             self.check_targets(&request.targets)?;
         }
         let file = self.open(path)?;
+        self.build_opened(file, request)
+    }
+
+    /// The same for a text, as a program of its own that uses the standard library only.
+    pub fn build_text(&mut self, name: &str, text: &str, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
+        self.begin();
+        if request.emit.is_none() {
+            self.check_targets(&request.targets)?;
+        }
+        let (file, _) = self.project.open(name, Source::new(name, text), &mut NoFiles);
+        self.opened.insert(name.to_string(), file);
+        self.build_opened(file, request)
+    }
+
+    fn build_opened(&mut self, file: FileId, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }

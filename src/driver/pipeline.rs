@@ -16,6 +16,7 @@ use crate::{lower, passes, syntax, targets};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A target that `build` can write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,16 +269,6 @@ pub fn emit(
     request: &BuildRequest,
     weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
-    let templates = match &request.templates {
-        None => targets::Templates::builtin(),
-        Some(folder) if folder.is_dir() => targets::Templates::with_directory(folder),
-        Some(folder) => {
-            let message = format!("`{}` is not a folder of templates", folder.display());
-            session.report(Diagnostic::new(E0801, message));
-            return Err(Failed);
-        }
-    };
-    let Some(found) = targets::find(target) else { return Err(Failed) };
     let options = targets::EmitOptions {
         mode: match request.entry.mode {
             Mode::Train => targets::Mode::Train,
@@ -288,7 +279,8 @@ pub fn emit(
         evaluation,
         ..targets::EmitOptions::default()
     };
-    let written = found.emit(module, &options, &templates).map_err(|errors| target_failed(session, errors))?;
+    let writer = writer(session, target, request.templates.as_deref())?;
+    let written = writer.write(module, &options).map_err(|errors| target_failed(session, errors))?;
     let mut artifacts: Vec<Artifact> = written
         .into_iter()
         .map(|file| Artifact { path: file.path, bytes: file.contents.as_bytes().to_vec() })
@@ -297,6 +289,29 @@ pub fn emit(
         artifacts.push(weights_file(session, module, request.entry.mode, weights)?);
     }
     Ok(artifacts)
+}
+
+/// The writer of a target. Built-in templates are read once in a session, a folder's for each program.
+fn writer(session: &mut Session, target: &str, folder: Option<&Path>) -> Result<Arc<dyn targets::Writer>, Failed> {
+    if let (Some(writer), None) = (session.writers.get(target), folder) {
+        return Ok(writer.clone());
+    }
+    let templates = match folder {
+        None => targets::Templates::builtin(),
+        Some(folder) if folder.is_dir() => targets::Templates::with_directory(folder),
+        Some(folder) => {
+            let message = format!("`{}` is not a folder of templates", folder.display());
+            session.report(Diagnostic::new(E0801, message));
+            return Err(Failed);
+        }
+    };
+    let Some(found) = targets::find(target) else { return Err(Failed) };
+    let writer = found.writer(&templates).map_err(|errors| target_failed(session, errors))?;
+    let writer: Arc<dyn targets::Writer> = writer.into();
+    if folder.is_none() {
+        session.writers.insert(target.to_string(), writer.clone());
+    }
+    Ok(writer)
 }
 
 /// The entry as it would be written: `MLP(dim=256, hidden=1024)`.

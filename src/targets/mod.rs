@@ -133,13 +133,24 @@ pub trait Target: Sync {
 
     fn capabilities(&self) -> Capabilities;
 
-    /// Writes the module's files. An error is the program's or a template's, never a broken module's.
+    /// Reads the target's table and templates, to write any number of modules with them.
+    fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>>;
+
+    /// Writes one module's files.
     fn emit(
         &self,
         module: &Verified,
         options: &EmitOptions,
         templates: &Templates,
-    ) -> Result<Vec<Artifact>, Vec<TargetError>>;
+    ) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        self.writer(templates)?.write(module, options)
+    }
+}
+
+/// A target with its table and templates read.
+pub trait Writer: Send + Sync {
+    /// Writes the module's files. An error is the program's or a template's, never a broken module's.
+    fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>>;
 }
 
 static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch];

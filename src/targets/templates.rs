@@ -98,20 +98,49 @@ impl Templates {
         self.files.keys().map(String::as_str).filter(move |name| name.starts_with(folder))
     }
 
-    /// Renders a skeleton. Values are put in as they are: nothing in them is read as template text.
-    pub fn render(&self, name: &str, context: minijinja::Value) -> Result<String, TargetError> {
-        let file = self.get(name)?;
+    /// Parses the skeletons and helpers under a folder.
+    pub fn skeletons(&self, folder: &str) -> Result<Skeletons, Vec<TargetError>> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true).build();
-        environment.set_syntax(syntax.map_err(|error| TargetError::new(code::E0604, error.to_string()))?);
-        let broken = |error: minijinja::Error| {
-            let line = error.line().unwrap_or(1);
-            let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
-            TargetError::new(code::E0604, format!("{}:{line}: {what}", file.shown))
-        };
-        environment.add_template(name, &file.text).map_err(broken)?;
-        environment.get_template(name).and_then(|template| template.render(context)).map_err(broken)
+        let syntax = syntax.map_err(|error| vec![TargetError::new(code::E0604, error.to_string())])?;
+        environment.set_syntax(syntax);
+        let mut skeletons = Skeletons { environment, files: BTreeMap::new() };
+        let mut errors = vec![];
+        for name in self.names(folder).filter(|name| !name.ends_with(".toml")) {
+            let Ok(file) = self.get(name) else { continue };
+            let added = skeletons.environment.add_template_owned(name.to_string(), file.text.clone());
+            errors.extend(added.err().map(|error| broken(&file.shown, &error)));
+            skeletons.files.insert(name.to_string(), file.shown.clone());
+        }
+        if errors.is_empty() { Ok(skeletons) } else { Err(errors) }
     }
+}
+
+/// Skeletons and helpers of a target, parsed.
+pub struct Skeletons {
+    environment: Environment<'static>,
+    /// Where each is, for messages.
+    files: BTreeMap<String, String>,
+}
+
+impl Skeletons {
+    /// The names of the files under a folder, in order.
+    pub fn names<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        self.files.keys().map(String::as_str).filter(move |name| name.starts_with(folder))
+    }
+
+    /// Renders a skeleton. Values are put in as they are: nothing in them is read as template text.
+    pub fn render(&self, name: &str, context: minijinja::Value) -> Result<String, TargetError> {
+        let shown = self.files.get(name).map_or(name, String::as_str);
+        let rendered = self.environment.get_template(name).and_then(|template| template.render(context));
+        rendered.map_err(|error| broken(shown, &error))
+    }
+}
+
+fn broken(shown: &str, error: &minijinja::Error) -> TargetError {
+    let line = error.line().unwrap_or(1);
+    let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
+    TargetError::new(code::E0604, format!("{shown}:{line}: {what}"))
 }

@@ -8,11 +8,13 @@
 //!
 //! Example: `(2*H + 6) // 2 - 3` is built as `H`.
 
+mod terms;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
+use terms::Terms;
 
 /// The name of a hyperparameter, dim variable or type variable inside one signature.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,7 +59,7 @@ pub type Monomial = Vec<(Atom, u32)>;
 /// An integer polynomial over symbols, in normal form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Dim {
-    terms: BTreeMap<Monomial, i64>,
+    terms: Terms,
 }
 
 /// Exponents up to this are multiplied out; beyond it a power stays an atom.
@@ -87,11 +89,7 @@ impl Dim {
     }
 
     fn term(monomial: Monomial, coefficient: i64) -> Dim {
-        let mut terms = BTreeMap::new();
-        if coefficient != 0 {
-            terms.insert(monomial, coefficient);
-        }
-        Dim { terms }
+        Dim { terms: Terms::one(monomial, coefficient) }
     }
 
     /// The monomials and their coefficients, none of them zero.
@@ -102,7 +100,7 @@ impl Dim {
     pub fn as_const(&self) -> Option<i64> {
         match self.terms.len() {
             0 => Some(0),
-            1 => self.terms.get(&vec![]).copied(),
+            1 => self.terms.get(&[]).copied(),
             _ => None,
         }
     }
@@ -128,16 +126,7 @@ impl Dim {
     }
 
     pub fn add(&self, other: &Dim) -> Dim {
-        let mut terms = self.terms.clone();
-        for (monomial, coefficient) in &other.terms {
-            let sum = terms.get(monomial).copied().unwrap_or(0).saturating_add(*coefficient);
-            if sum == 0 {
-                terms.remove(monomial);
-            } else {
-                terms.insert(monomial.clone(), sum);
-            }
-        }
-        Dim { terms }
+        Dim { terms: self.terms.add(&other.terms) }
     }
 
     pub fn neg(&self) -> Dim {
@@ -152,13 +141,18 @@ impl Dim {
         if factor == 0 {
             return Dim::zero();
         }
-        Dim { terms: self.terms.iter().map(|(m, c)| (m.clone(), c.saturating_mul(factor))).collect() }
+        Dim { terms: self.terms.scale(factor) }
     }
 
     pub fn mul(&self, other: &Dim) -> Dim {
+        for (one, factor) in [(self, other.as_const()), (other, self.as_const())] {
+            if let Some(factor) = factor {
+                return if factor == 1 { one.clone() } else { one.scale(factor) };
+            }
+        }
         let mut sum = Dim::zero();
-        for (left, a) in &self.terms {
-            for (right, b) in &other.terms {
+        for (left, a) in self.terms.iter() {
+            for (right, b) in other.terms.iter() {
                 sum = sum.add(&Dim::term(multiply(left, right), a.saturating_mul(*b)));
             }
         }
@@ -212,7 +206,7 @@ impl Dim {
             return Some(Dim::constant(1));
         }
         // 2 ** (i + 1) = 2 * 2 ** i; but 2 ** (3 - i) stays whole, since 2 ** -i is no integer
-        let shift = exponent.terms.get(&vec![]).copied().unwrap_or(0);
+        let shift = exponent.terms.get(&[]).copied().unwrap_or(0);
         let rest = exponent.sub(&Dim::constant(shift));
         if shift > 0 && rest.terms.values().all(|coefficient| *coefficient > 0) {
             return Some(self.pow(&Dim::constant(shift))?.mul(&self.pow(&rest)?));
@@ -274,8 +268,17 @@ impl Dim {
 
     /// Rebuilds the dim with some atoms replaced; the replacement is simultaneous, not repeated.
     pub fn substitute(&self, replace: &dyn Fn(&Atom) -> Option<Dim>) -> Dim {
+        if self.as_const().is_some() {
+            return self.clone();
+        }
+        if let Some(atom) = self.as_atom() {
+            return match atom {
+                Atom::Sym(_) | Atom::Unknown(_) => replace(atom).unwrap_or_else(|| self.clone()),
+                _ => substitute_atom(atom, replace),
+            };
+        }
         let mut sum = Dim::zero();
-        for (monomial, coefficient) in &self.terms {
+        for (monomial, coefficient) in self.terms.iter() {
             let mut product = Dim::constant(*coefficient);
             for (atom, exponent) in monomial {
                 let value = substitute_atom(atom, replace);
@@ -299,7 +302,7 @@ impl Dim {
     /// The value, if every symbol has one. `None` also for a division by zero and for a `?`.
     pub fn eval(&self, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
         let mut sum = 0i64;
-        for (monomial, coefficient) in &self.terms {
+        for (monomial, coefficient) in self.terms.iter() {
             let mut product = *coefficient;
             for (atom, exponent) in monomial {
                 product = product.checked_mul(eval_atom(atom, value)?.checked_pow(*exponent)?)?;
@@ -420,7 +423,7 @@ fn floor_div_rest(rest: &Dim, n: &Dim) -> Dim {
 
 /// The largest single term that divides every term of both.
 fn common_factor(a: &Dim, b: &Dim) -> Dim {
-    let mut terms = a.terms.iter().chain(&b.terms);
+    let mut terms = a.terms.iter().chain(b.terms.iter());
     let Some((first, coefficient)) = terms.next() else { return Dim::constant(1) };
     let mut common: BTreeMap<Atom, u32> = first.iter().cloned().collect();
     let mut content = coefficient.unsigned_abs();

@@ -7,7 +7,7 @@ use crate::analysis::elaborate::{Elaborator, names};
 use crate::analysis::modules;
 use crate::analysis::value::{Comparison, Cond, Function, List, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk};
-use crate::base::{Span, code, suggest};
+use crate::base::{Span, code, deep, suggest};
 use crate::ops::{self, Attr, Attrs};
 use crate::syntax::ast::{BinaryOp, ExprId, ExprKind, Ident, Pattern, UnaryOp};
 use crate::types::{DType, Dim, HostExpr, Shape};
@@ -27,6 +27,10 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     pub fn expr(&mut self, expr: ExprId) -> Walk<Value<'db>> {
+        deep(|| self.expr_step(expr))
+    }
+
+    fn expr_step(&mut self, expr: ExprId) -> Walk<Value<'db>> {
         let ast = self.ast;
         let span = ast[expr].span;
         match &ast[expr].kind {

@@ -5,7 +5,7 @@ use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
-use crate::base::{Span, code, suggest};
+use crate::base::{Span, code, deep, suggest};
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, IndexItem, Let, Stmt, StmtKind};
 use crate::types::{HostExpr, TensorType, Verdict};
 
@@ -84,6 +84,10 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn stmt(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
         self.spend(stmt.span)?;
+        deep(|| self.stmt_step(stmt, rest))
+    }
+
+    fn stmt_step(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
         match &stmt.kind {
             StmtKind::Let(binding) => self.let_stmt(binding).map(|()| Flow::Next),
             StmtKind::Assign { target, op, value } => self.assign(*target, *op, *value, stmt.span).map(|()| Flow::Next),

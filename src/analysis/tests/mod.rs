@@ -8,6 +8,7 @@ mod modules;
 mod mutation;
 mod names;
 mod shapes;
+mod stack;
 mod types;
 
 use crate::analysis::Project;

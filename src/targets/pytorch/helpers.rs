@@ -4,10 +4,12 @@ use crate::ir::{InstKind, MemberKind, Module};
 use crate::ops::Attr;
 use crate::quant::{Scheme, SchemeKind, Ste};
 use crate::targets::pytorch::program;
-use crate::targets::{EmitOptions, Mode, TargetError, Templates};
+use crate::targets::templates::Skeletons;
+use crate::targets::{EmitOptions, Mode, TargetError};
 use crate::types::DType;
 use minijinja::context;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// One top-level definition.
 pub struct Helper {
@@ -17,9 +19,10 @@ pub struct Helper {
     words: BTreeSet<String>,
 }
 
-/// What the schemes of a program make use of: helpers are written for that much.
-#[derive(Default)]
+/// What a program makes use of: helpers are written for that much.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Uses {
+    training: bool,
     /// Codes of 8 bits are stored.
     bytes: bool,
     zero_point: bool,
@@ -31,8 +34,8 @@ struct Uses {
 }
 
 impl Uses {
-    fn of(module: &Module) -> Uses {
-        let mut uses = Uses::default();
+    fn of(module: &Module, options: &EmitOptions) -> Uses {
+        let mut uses = Uses { training: options.mode == Mode::Train, ..Uses::default() };
         for member in module.layers.iter().flat_map(|layer| &layer.members) {
             if let MemberKind::Storage(storage) = &member.kind
                 && let Some(scheme) = &storage.scheme
@@ -82,13 +85,43 @@ impl Uses {
     }
 }
 
-/// The helpers of the template folder, in the order of the files.
-pub fn read(templates: &Templates, module: &Module, options: &EmitOptions) -> Result<Vec<Helper>, Vec<TargetError>> {
-    let uses = Uses::of(module);
+/// Helpers that were rendered before, by what they were written for.
+#[derive(Default)]
+pub struct Library {
+    rendered: Mutex<HashMap<Uses, Arc<[Helper]>>>,
+}
+
+/// Most programs make use of one of a few combinations; past so many all are forgotten.
+const MAX_RENDERED: usize = 16;
+
+impl Library {
+    /// The helpers for a program, in the order of the files.
+    pub fn of(
+        &self,
+        templates: &Skeletons,
+        module: &Module,
+        options: &EmitOptions,
+    ) -> Result<Arc<[Helper]>, Vec<TargetError>> {
+        let uses = Uses::of(module, options);
+        // What a panic leaves behind is whole: entries are only added.
+        let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(helpers) = rendered.get(&uses) {
+            return Ok(helpers.clone());
+        }
+        let helpers: Arc<[Helper]> = read(templates, uses)?.into();
+        if rendered.len() >= MAX_RENDERED {
+            rendered.clear();
+        }
+        rendered.insert(uses, helpers.clone());
+        Ok(helpers)
+    }
+}
+
+fn read(templates: &Skeletons, uses: Uses) -> Result<Vec<Helper>, Vec<TargetError>> {
     let mut helpers = vec![];
     let mut errors = vec![];
     for name in templates.names("pytorch/helpers/") {
-        let context = context! { uses => uses.value(), training => options.mode == Mode::Train };
+        let context = context! { uses => uses.value(), training => uses.training };
         let text = match templates.render(name, context) {
             Ok(text) => text,
             Err(error) => {

@@ -31,8 +31,10 @@ mod special;
 
 use crate::ir::Verified;
 use crate::targets::table::Table;
-use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates};
+use crate::targets::templates::Skeletons;
+use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates, Writer};
 use crate::types::DType;
+use helpers::Library;
 
 pub struct PyTorch;
 
@@ -69,14 +71,23 @@ impl Target for PyTorch {
         Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
     }
 
-    fn emit(
-        &self,
-        module: &Verified,
-        options: &EmitOptions,
-        templates: &Templates,
-    ) -> Result<Vec<Artifact>, Vec<TargetError>> {
+    fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
         let table = Table::load(templates, self.name())?;
-        module::write(module, options, templates, &table).map(|file| vec![file])
+        let skeletons = templates.skeletons("pytorch/")?;
+        Ok(Box::new(PyTorchWriter { table, helpers: Library::default(), skeletons }))
+    }
+}
+
+struct PyTorchWriter {
+    table: Table,
+    skeletons: Skeletons,
+    helpers: Library,
+}
+
+impl Writer for PyTorchWriter {
+    fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        let helpers = self.helpers.of(&self.skeletons, module, options)?;
+        module::write(module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
     }
 }
 

@@ -1,21 +1,22 @@
 //! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
 
 use crate::ir::{LayerId, MemberKind, Module};
-use crate::targets::pytorch::helpers;
+use crate::targets::pytorch::helpers::{self, Helper};
 use crate::targets::pytorch::layer;
 use crate::targets::pytorch::methods::{self, Method};
 use crate::targets::pytorch::program::Program;
 use crate::targets::table::Table;
-use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, Templates, names};
+use crate::targets::templates::Skeletons;
+use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, names};
 use minijinja::context;
 
 pub fn write(
     module: &Module,
     options: &EmitOptions,
-    templates: &Templates,
+    templates: &Skeletons,
     table: &Table,
+    helpers: &[Helper],
 ) -> Result<Artifact, Vec<TargetError>> {
-    let helpers = helpers::read(templates, module, options)?;
     let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
     let mut program = Program::new(module, options, table, &helper_names);
     let mut functions = methods::functions(&mut program);
@@ -59,7 +60,7 @@ pub fn write(
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = helpers::close_over(&helpers, &program.used);
+    let used = helpers::close_over(helpers, &program.used);
     let mut all: Vec<String> = helpers.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
@@ -99,7 +100,7 @@ fn header(options: &EmitOptions) -> Vec<String> {
 }
 
 /// `Model` and `load`.
-fn model(program: &mut Program, templates: &Templates, id: LayerId) -> Result<String, TargetError> {
+fn model(program: &mut Program, templates: &Skeletons, id: LayerId) -> Result<String, TargetError> {
     let module = program.module;
     let args = module.entry.as_ref().map_or(&[][..], |entry| &entry.args);
     let quantized = program.has_quantised_weights();
