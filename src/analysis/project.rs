@@ -5,8 +5,9 @@ use crate::analysis::cycles::module_cycles;
 use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items, parse_item};
 use crate::analysis::instantiate::check_instances;
 use crate::analysis::modules;
+use crate::analysis::spelling::old_spellings;
 use crate::analysis::unused::unused_imports;
-use crate::base::{Diagnostic, FileId, Source, Sources};
+use crate::base::{Diagnostic, FileId, Severity, Source, Sources, edit};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
 use salsa::{Database, Durability, Setter};
@@ -166,7 +167,24 @@ impl Project {
         // What is wrong whoever calls is told at its definition, not for each call as well.
         let told = unique.clone();
         unique.retain(|diagnostic| !told.iter().any(|other| is_less_of(other, diagnostic)));
+        self.tidy_fixes(&mut unique);
         unique
+    }
+
+    /// What could be written better in a file that is right: nothing that `check` speaks of.
+    pub fn hints(&self, id: FileId) -> Vec<Diagnostic> {
+        let Some(file) = self.file(id) else { return vec![] };
+        let db: &dyn Database = &self.db;
+        let reports = items(db, file).iter().flat_map(|item| old_spellings(db, *item));
+        reports.map(|report| Diagnostic { severity: Severity::Hint, ..report.resolve(db) }).collect()
+    }
+
+    /// Removals take the lines along that they would leave empty.
+    fn tidy_fixes(&self, diagnostics: &mut [Diagnostic]) {
+        let edits = diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.fixes).flat_map(|fix| &mut fix.edits);
+        for edit in edits.filter(|edit| edit.text.is_empty()) {
+            edit.span = edit::removal(&self.sources.get(edit.file).text, edit.span);
+        }
     }
 
     /// Every diagnostic of the project's own files.
