@@ -9,14 +9,9 @@ use crate::syntax::ast::{Ident, ItemKind, Use};
 use crate::syntax::items::RawKind;
 use std::collections::BTreeMap;
 
-/// The embedded standard library. Names of the first ones are visible without `use`.
-pub const STDLIB: &[(&str, &str)] = &[
-    ("prelude", include_str!("../../stdlib/prelude.tri")),
-    ("activations", include_str!("../../stdlib/activations.tri")),
-    ("losses", include_str!("../../stdlib/losses.tri")),
-    ("attention", include_str!("../../stdlib/attention.tri")),
-    ("nn", include_str!("../../stdlib/nn.tri")),
-];
+/// The embedded standard library: the name and the text of each module, from the files in `stdlib/`
+/// (`build.rs` lists them).
+pub const STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// Modules whose names every file sees.
 pub const IMPLICIT: &[&str] = &["prelude", "activations", "losses", "attention"];

@@ -47,7 +47,7 @@ impl Project {
     pub fn new() -> Project {
         let mut project = Project { db: Analysis::default(), sources: Sources::default(), files: BTreeMap::new() };
         for (name, text) in modules::STDLIB {
-            let source = Source::new(format!("<std>/{name}.tri"), *text);
+            let source = Source::new(format!("<std>/{}.tri", name.replace('.', "/")), *text);
             project.add(&modules::std_key(name), source, true);
         }
         project.publish();
