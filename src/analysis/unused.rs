@@ -4,7 +4,7 @@
 //! reads it (`locals`). Names that begin with `_` are never reported.
 
 use crate::analysis::check::check;
-use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::db::{Item, Place, Report, SourceFile, interface, items, parse_item};
 use crate::analysis::locals::{self, Local};
 use crate::analysis::modules;
 use crate::base::{Span, code};
@@ -132,13 +132,19 @@ fn unused_variable<'db>(
     report.fix(format!("write `_{name}`"), spans.map(|span| (place(span), format!("_{name}"))).collect())
 }
 
-/// Whether computing a value may do more than give it: calls of anything but operations may print, assert or
-/// change state, and a random draw moves those after it.
+/// Whether computing a value may do more than give it: calls of the user's functions and layers may print,
+/// assert or change state, and a random draw moves those after it.
 fn has_effect<'db>(db: &'db dyn salsa::Database, item: Item<'db>, ast: &'db Ast, expr: ExprId) -> bool {
     let effect = |expr: &ExprId| has_effect(db, item, ast, *expr);
     let is_operation = |name: &str| {
-        let own = modules::scope(db, item.file(db)).contains_key(name) || modules::implicit(db, name).is_some();
-        !own && ops::find(name).is_some_and(|op| op.get().params.iter().all(|param| param.name != "seed"))
+        if modules::scope(db, item.file(db)).contains_key(name) {
+            return false;
+        }
+        match modules::implicit(db, name).map(|function| &interface(db, function).item.kind) {
+            Some(ItemKind::Fn(decl)) => decl.params.iter().all(|param| param.name.name != "seed"),
+            Some(_) => false,
+            None => ops::find(name).is_some_and(|op| op.get().params.iter().all(|param| param.name != "seed")),
+        }
     };
     match &ast[expr].kind {
         ExprKind::Int(_)

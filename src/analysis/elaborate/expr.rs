@@ -330,13 +330,16 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// All axes reversed.
+    /// The last two axes swapped.
     fn transpose(&mut self, tensor: TensorValue, span: Span) -> Walk<Value<'db>> {
         let Some(rank) = tensor.ty.shape.rank() else {
             let message = "`.T` needs a tensor of known rank";
             return Err(self.error(code::E0304, message, span, format!("this is {}", tensor.ty)));
         };
-        let axes: Vec<i64> = (0..rank as i64).rev().collect();
+        let mut axes: Vec<i64> = (0..rank as i64).collect();
+        if rank >= 2 {
+            axes.swap(rank - 1, rank - 2);
+        }
         self.emit_one("permute", vec![tensor], Attrs::new().with("axes", Attr::ints(&axes)), &[span], span)
     }
 

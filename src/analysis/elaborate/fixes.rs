@@ -9,6 +9,7 @@ use crate::analysis::modules::{self, Named, std_key};
 use crate::base::{Applicability, Near, Span};
 use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, StmtKind};
 use crate::syntax::items::RawKind;
+use crate::types::Elem;
 
 impl<'db> Elaborator<'_, 'db> {
     /// The text of a span of the item that is walked.
@@ -27,17 +28,44 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// Suggests to append to an operand, which gets parentheses where it needs them.
     pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
-        let Some(&span) = spans.get(operand) else { return report };
+        match spans.get(operand) {
+            Some(span) => self.append(report, Applicability::Certain, *span, suffix),
+            None => report,
+        }
+    }
+
+    /// Suggests a conversion. One that loses more than precision may not be what is meant.
+    pub fn with_cast(&self, report: Report<'db>, span: Span, found: &Elem, wanted: &Elem) -> Report<'db> {
+        let report = report.note(format!("convert it with `.to({wanted})`"));
+        let keeps = match (found.known(), wanted.known()) {
+            (Some(found), Some(wanted)) => {
+                wanted.is_float() || found.is_int() && wanted.is_int() && found.bits() <= wanted.bits()
+            }
+            _ => wanted.is_float(),
+        };
+        // A type variable of the function that is called means nothing here.
+        let known = match wanted {
+            Elem::Known(_) => true,
+            Elem::Var(..) => self.elems.values().any(|own| own == wanted),
+        };
+        let applicability = if keeps { Applicability::Certain } else { Applicability::Maybe };
+        if known { self.append(report, applicability, span, &format!(".to({wanted})")) } else { report }
+    }
+
+    fn append(&self, report: Report<'db>, applicability: Applicability, span: Span, suffix: &str) -> Report<'db> {
+        // Of a named argument the value is meant.
+        let span = Span::new(span.start + name_length(self.source(span)), span.end);
         let source = self.source(span);
         if source.is_empty() {
             return report;
         }
-        if is_primary(source) {
-            report.fix(format!("write `{source}{suffix}`"), vec![self.insertion(span.end, suffix)])
+        let (title, edits) = if is_primary(source) {
+            (format!("write `{source}{suffix}`"), vec![self.insertion(span.end, suffix)])
         } else {
             let edits = vec![self.insertion(span.start, "("), self.insertion(span.end, &format!("){suffix}"))];
-            report.fix(format!("write `({source}){suffix}`"), edits)
-        }
+            (format!("write `({source}){suffix}`"), edits)
+        };
+        report.remedy(applicability, title, edits)
     }
 
     fn insertion(&self, at: u32, text: &str) -> (Place<'db>, String) {
@@ -94,6 +122,17 @@ impl<'db> Elaborator<'_, 'db> {
         let gap = if first.kind(db) == RawKind::Use { "" } else { "\n" };
         let place = Place { item: *first, span: Span::new(0, 0) };
         report.fix(title, vec![(place, format!("use {module}.{{{name}}}\n{gap}"))])
+    }
+}
+
+/// How much of an argument is `name=`.
+fn name_length(source: &str) -> u32 {
+    let name = source.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    match name.trim_start().strip_prefix('=') {
+        Some(value) if name.len() < source.len() && !value.starts_with('=') => {
+            (source.len() - value.trim_start().len()) as u32
+        }
+        _ => 0,
     }
 }
 

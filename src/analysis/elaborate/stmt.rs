@@ -354,7 +354,7 @@ impl<'db> Elaborator<'_, 'db> {
             let place = self.place(span);
             let mut report = Report::new(code::E0202, format!("expected {ty}, found {}", tensor.ty))
                 .at(place, format!("this is {found}"));
-            report = report.note(format!("convert it with `.to({wanted})`"));
+            report = self.with_cast(report, span, found, wanted);
             return Err(self.fail(report));
         }
         match tensor.ty.shape.compare(&ty.shape, &self.facts) {
