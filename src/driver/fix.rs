@@ -51,7 +51,7 @@ impl Repair {
 pub fn repair(project: &mut Project, file: FileId) -> Repair {
     let source = project.sources().get(file).clone();
     let mut best =
-        State { text: source.text.clone(), found: diagnostics(project, file), rounds: vec![], applied: vec![] };
+        State { text: source.text.to_string(), found: diagnostics(project, file), rounds: vec![], applied: vec![] };
     let mut refused = BTreeSet::new();
     for _ in 0..MAX_ROUNDS {
         let fixes = best.candidates(file, &refused);
@@ -76,7 +76,7 @@ pub fn repair(project: &mut Project, file: FileId) -> Repair {
         (fix.line, fix.column) = source.line_column(fix.offset);
     }
     applied.sort_by_key(|fix| fix.offset);
-    Repair { name: source.name, before: source.text, after: best.text, applied, refused: refused.len() }
+    Repair { name: source.name, before: source.text.to_string(), after: best.text, applied, refused: refused.len() }
 }
 
 /// A text on the way, what is said about it, and how it came about.

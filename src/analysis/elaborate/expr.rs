@@ -280,8 +280,8 @@ impl<'db> Elaborator<'_, 'db> {
         match value {
             Value::Error => Ok(Value::Error),
             Value::Tensor(tensor) => self.tensor_field(tensor, name, span),
-            Value::Module(file) => match modules::exports(self.db, file).get(&name.name) {
-                Some(item) => self.item_value(*item, &name.name, name.span),
+            Value::Module(file) => match modules::export(self.db, file, &name.name) {
+                Some(item) => self.item_value(item, &name.name, name.span),
                 None => {
                     let names = modules::exports(self.db, file).keys().map(String::as_str);
                     let near = suggest::nearest(&name.name, names);
@@ -352,7 +352,7 @@ impl<'db> Elaborator<'_, 'db> {
         if let Some(value) = instance.hyper(&name.name) {
             return Ok(value.clone());
         }
-        let layer = names::full_layer(self.db, instance.layer);
+        let layer = self.seen_layer(instance.layer);
         if let Some(method) = names::methods(layer).find(|m| m.decl.name.name == name.name) {
             return Ok(Value::Function(Function::Method(Box::new(instance), method)));
         }
@@ -360,7 +360,8 @@ impl<'db> Elaborator<'_, 'db> {
             return match binding {
                 super::Binding::Value(value) => Ok(value),
                 super::Binding::Storage(member) => self.read_storage(&member, span),
-                super::Binding::Absent { condition } => {
+                super::Binding::Absent(member) => {
+                    let condition = member.condition(self.db);
                     let message = format!("this instance has `{}` only if {condition}", name.name);
                     Err(self.error(code::E0403, message, name.span, ""))
                 }

@@ -17,7 +17,8 @@ impl<'db> Elaborator<'_, 'db> {
         match self.local(name).cloned() {
             Some(Binding::Value(value)) => return Ok(value),
             Some(Binding::Storage(member)) => return self.read_storage(&member, span),
-            Some(Binding::Absent { condition }) => {
+            Some(Binding::Absent(member)) => {
+                let condition = member.condition(self.db);
                 let message = format!("`{name}` exists only if {condition}");
                 let place = self.place(span);
                 let report = Report::new(code::E0403, message)
@@ -31,9 +32,9 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::DType(elem.clone()));
         }
         let db = self.db;
-        match modules::scope(db, self.file).get(name) {
-            Some(Named::Item(item)) => return self.item_value(*item, name, span),
-            Some(Named::Module(file)) => return Ok(Value::Module(*file)),
+        match modules::lookup(db, self.file, name) {
+            Some(Named::Item(item)) => return self.item_value(item, name, span),
+            Some(Named::Module(file)) => return Ok(Value::Module(file)),
             Some(Named::Missing) => return Ok(Value::Error),
             None => {}
         }
@@ -72,7 +73,7 @@ impl<'db> Elaborator<'_, 'db> {
         candidates.extend(builtins::NAMES.iter().map(|n| n.to_string()));
         let place = self.place(span);
         let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
-        if let Some(module) = module_that_has(db, name) {
+        if let Some(module) = modules::library_module_with(db, name) {
             report = self.import_it(report.note("the standard library has it"), module, name, span);
         } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
             report = self.rename(report, span, name, near);
@@ -149,7 +150,11 @@ impl<'db> Elaborator<'_, 'db> {
             let message = format!("`{name}` is defined in terms of itself");
             return Err(self.error(code::E0404, message, span, "used in its own definition"));
         }
-        let ast = &parse_item(self.db, item).ast;
+        // What is wrong with it is told there, so a check needs no places in it.
+        let ast = match self.world.specialises() {
+            true => &parse_item(self.db, item).ast,
+            false => interface(self.db, item),
+        };
         let (ty, value) = match &ast.item.kind {
             ItemKind::Const { ty, value, .. } => (*ty, Some(*value)),
             ItemKind::Let(binding) => (binding.ty, binding.init),
@@ -198,6 +203,14 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
+    /// A layer as this walk may see it: of another item, checking sees the interface only.
+    pub fn seen_layer(&self, layer: LayerRef<'db>) -> LayerRef<'db> {
+        match self.world.specialises() || layer.item == self.item {
+            true => full_layer(self.db, layer),
+            false => layer_in(layer, interface(self.db, layer.item)),
+        }
+    }
+
     /// The full tree of a function whose reference may come from an interface.
     pub fn full_fn(&self, function: FnRef<'db>) -> FnRef<'db> {
         full_fn(self.db, function)
@@ -219,7 +232,11 @@ pub fn full_fn<'db>(db: &'db dyn salsa::Database, function: FnRef<'db>) -> FnRef
 
 /// A layer whose tree has bodies and spans.
 pub fn full_layer<'db>(db: &'db dyn salsa::Database, layer: LayerRef<'db>) -> LayerRef<'db> {
-    let ast = &parse_item(db, layer.item).ast;
+    layer_in(layer, &parse_item(db, layer.item).ast)
+}
+
+/// The same layer in another tree of its item.
+fn layer_in<'db>(layer: LayerRef<'db>, ast: &'db Ast) -> LayerRef<'db> {
     let ItemKind::Layer(top) = &ast.item.kind else { return layer };
     find_layer(layer_ref(layer.item, ast, top), &layer.decl.name.name).unwrap_or(layer)
 }
@@ -300,14 +317,6 @@ pub fn with_path<'db>(value: Value<'db>, path: &[crate::analysis::value::Step]) 
         }
         other => other,
     }
-}
-
-/// The module of the standard library that declares a name.
-pub fn module_that_has(db: &dyn salsa::Database, name: &str) -> Option<&'static str> {
-    let map = crate::analysis::db::ModuleMap::try_get(db)?;
-    modules::STDLIB.iter().map(|(module, _)| *module).find(|module| {
-        map.files(db).get(&modules::std_key(module)).is_some_and(|file| modules::exports(db, *file).contains_key(name))
-    })
 }
 
 /// How a storage declaration can be used.

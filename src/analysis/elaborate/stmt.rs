@@ -219,7 +219,8 @@ impl<'db> Elaborator<'_, 'db> {
                     .note("only `state` members change while a program runs");
                 Err(self.fail(report))
             }
-            Some(Binding::Absent { condition }) => {
+            Some(Binding::Absent(member)) => {
+                let condition = member.condition(self.db);
                 let message = format!("`{name}` exists only if {condition}");
                 Err(self.error(code::E0403, message, span, ""))
             }
