@@ -190,10 +190,10 @@ fn fix_writes_the_file_and_says_what_it_did() {
 fn fix_leaves_what_it_cannot_mend() {
     let run = tritonc_in(&std::env::temp_dir(), &["fix", "-", "--error-format=short"], SLIPS.as_bytes());
     assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, MENDED, ""));
-    let text = "fn f(x: float32[N]) -> float32[M] = sofmax(x)\n";
+    let text = "fn f(x: float32[N]) -> float32[2 * N] = sofmax(x)\n";
     let run = tritonc_in(&std::env::temp_dir(), &["fix", "-", "--error-format=short"], text.as_bytes());
     assert_eq!((run.status, run.out.as_str()), (1, text.replace("sofmax", "softmax").as_str()));
-    assert!(run.err.starts_with("<stdin>:1:37: error[E0303]"), "{}", run.err);
+    assert!(run.err.starts_with("<stdin>:1:41: error[E0303]"), "{}", run.err);
     let run = tritonc_in(&std::env::temp_dir(), &["fix", "no-such.tri"], b"");
     assert_eq!((run.status, run.out.as_str()), (1, ""));
 }
