@@ -151,7 +151,7 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let (mut value, arg_span) = (arg.value.clone(), arg.span);
         let items = match list {
-            List::Items(items) => items,
+            List::Items(items) | List::Joined(items) => items,
             repeat @ List::Repeat { .. } => {
                 let repeat = Value::List(repeat);
                 let Some(counted) = self.counted(&repeat, "i") else { return Ok(Value::Error) };

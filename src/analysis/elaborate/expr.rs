@@ -121,6 +121,27 @@ impl<'db> Elaborator<'_, 'db> {
     ) -> Walk<Value<'db>> {
         let iterable = self.expr(iter)?;
         let iter_span = self.span(iter);
+        let Value::List(List::Joined(parts)) = iterable else {
+            return self.comprehension_over(elem, pattern, iterable, iter_span, cond);
+        };
+        let mut lists = vec![];
+        for part in parts {
+            lists.push(match self.comprehension_over(elem, pattern, part, iter_span, cond)? {
+                list @ Value::List(_) => list,
+                _ => return Ok(Value::Error),
+            });
+        }
+        Ok(Value::joined(lists))
+    }
+
+    fn comprehension_over(
+        &mut self,
+        elem: ExprId,
+        pattern: &'db Pattern,
+        iterable: Value<'db>,
+        iter_span: Span,
+        cond: Option<ExprId>,
+    ) -> Walk<Value<'db>> {
         // First as a repeated element; expanded only if the element needs its index.
         if cond.is_none()
             && let Some((index, count, item)) = self.repeated(&iterable)
@@ -272,7 +293,10 @@ impl<'db> Elaborator<'_, 'db> {
                 self.known_int(&count.clone())?;
             }
         }
-        Ok(Value::Error)
+        match (left, right) {
+            (Value::List(_), Value::List(_)) => Ok(Value::joined(vec![left.clone(), right.clone()])),
+            _ => Ok(Value::Error),
+        }
     }
 
     /// `value.name`

@@ -282,6 +282,20 @@ pub fn layer_ref<'db>(item: Item<'db>, ast: &'db Ast, decl: &'db LayerDecl) -> L
     LayerRef { item, ast, decl, attributes: &ast.item.attributes, doc: ast.item.doc.as_deref() }
 }
 
+/// How many elements a list has.
+pub fn list_length(value: &Value<'_>) -> Option<crate::types::Dim> {
+    use crate::analysis::value::List;
+    use crate::types::Dim;
+    match value {
+        Value::List(List::Items(items)) => Some(Dim::constant(items.len() as i64)),
+        Value::List(List::Repeat { count, .. }) => Some(count.clone()),
+        Value::List(List::Joined(parts)) => {
+            parts.iter().try_fold(Dim::zero(), |sum, part| Some(sum.add(&list_length(part)?)))
+        }
+        _ => None,
+    }
+}
+
 /// The value with its instances placed under `path`.
 pub fn with_path<'db>(value: Value<'db>, path: &[crate::analysis::value::Step]) -> Value<'db> {
     use crate::analysis::value::{List, Step};
@@ -314,6 +328,30 @@ pub fn with_path<'db>(value: Value<'db>, path: &[crate::analysis::value::Step]) 
         Value::List(List::Repeat { index, count, element }) => {
             let element = with_path(*element, &below(Step::Index(Dim::symbol(index.as_str()))));
             Value::List(List::Repeat { index, count, element: Box::new(element) })
+        }
+        Value::List(List::Joined(parts)) => {
+            let mut offset = Dim::zero();
+            let mut placed = vec![];
+            for part in parts {
+                let length = list_length(&part).unwrap_or_default();
+                placed.push(match part {
+                    Value::List(List::Items(items)) => Value::list(
+                        items
+                            .into_iter()
+                            .enumerate()
+                            .map(|(i, item)| with_path(item, &below(Step::Index(offset.add(&Dim::constant(i as i64))))))
+                            .collect(),
+                    ),
+                    Value::List(List::Repeat { index, count, element }) => {
+                        let position = offset.add(&Dim::symbol(index.as_str()));
+                        let element = Box::new(with_path(*element, &below(Step::Index(position))));
+                        Value::List(List::Repeat { index, count, element })
+                    }
+                    other => other,
+                });
+                offset = offset.add(&length);
+            }
+            Value::List(List::Joined(placed))
         }
         other => other,
     }
