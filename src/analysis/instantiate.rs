@@ -122,6 +122,7 @@ fn instances<'db>(value: &Value<'db>, found: &mut Vec<Instance<'db>>) {
             }
             None => instances(element, found),
         },
+        Value::List(List::Joined(parts)) => parts.iter().for_each(|part| instances(part, found)),
         _ => {}
     }
 }
