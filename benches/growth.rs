@@ -4,7 +4,7 @@
 mod support;
 
 use std::process::Command;
-use support::{is_timed, peak_memory, seconds, time};
+use support::{compute_time, is_timed, peak_memory, seconds};
 use tritonc::analysis::Project;
 use tritonc::analysis::project::NoFiles;
 use tritonc::base::Source;
@@ -29,7 +29,7 @@ fn measure(lines: usize) {
     let text = support::file_of_lines(lines);
     let lines = text.matches('\n').count();
     let mut project = Project::new();
-    let taken = time(|| {
+    let taken = compute_time(|| {
         let (file, _) = project.open("main", Source::new("main.tri", text), &mut NoFiles);
         assert!(project.check(file).is_empty(), "the file is clean");
     });

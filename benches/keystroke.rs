@@ -5,7 +5,7 @@ mod support;
 
 use std::hint::black_box;
 use std::time::Duration;
-use support::{is_timed, percentile, seconds, time};
+use support::{compute_time, is_timed, percentile, seconds};
 use tritonc::analysis::Project;
 use tritonc::analysis::project::NoFiles;
 use tritonc::base::{FileId, Source};
@@ -26,8 +26,7 @@ fn main() {
         let mut project = Project::new();
         let (file, _) = project.open("main", Source::new("main.tri", text.as_str()), &mut NoFiles);
         assert!(project.check(file).is_empty(), "the file is clean");
-        let lexer =
-            percentile(&mut (0..turns).map(|_| time(|| tritonc::syntax::split(black_box(&text)))).collect(), 50);
+        let lexer = lexer_time(&text, turns);
         for (name, from, to) in EDITS {
             let mut times = keystrokes(&mut project, file, &text, (from, to), turns);
             let (median, worst) = (percentile(&mut times, 50), percentile(&mut times, 99));
@@ -51,7 +50,7 @@ fn keystrokes(
     let mut times = vec![];
     for turn in 0..turns {
         let edited = if turn % 2 == 0 { edited(turn) } else { text.to_string() };
-        times.push(time(|| {
+        times.push(compute_time(|| {
             project.edit(file, edited);
             black_box(project.check(file))
         }));
@@ -59,4 +58,11 @@ fn keystrokes(
     project.edit(file, text);
     assert!(project.check(file).is_empty(), "the file is clean again");
     times
+}
+
+/// What reading the whole text as tokens takes.
+fn lexer_time(text: &str, turns: usize) -> Duration {
+    let mut times: Vec<Duration> =
+        (0..turns).map(|_| compute_time(|| tritonc::syntax::split(black_box(text)))).collect();
+    percentile(&mut times, 50)
 }

@@ -4,6 +4,7 @@
 mod support;
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 use support::{is_timed, percentile, seconds, time};
 
 const TRITONC: &str = env!("CARGO_BIN_EXE_tritonc");
@@ -22,7 +23,7 @@ fn main() {
         ("tritonc build, a transformer block", vec!["build".into(), "examples/transformer_block.tri".into()]),
     ];
     for (name, arguments) in commands {
-        let mut times = (0..turns).map(|_| time(|| run(&arguments))).collect();
+        let mut times: Vec<Duration> = (0..turns).map(|_| time(|| run(&arguments))).collect();
         let (median, worst) = (percentile(&mut times, 50), percentile(&mut times, 99));
         println!("{name:36} {:>10} {:>10}", seconds(median), seconds(worst));
     }
