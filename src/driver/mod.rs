@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod bind;
 pub mod draw;
+pub mod format;
 pub mod inputs;
 pub mod model;
 pub mod modules;
