@@ -86,9 +86,15 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     }
     // A name may be unused only because what uses it is not understood yet.
     if checked.reports.is_empty() {
-        checked.reports.extend(unused::unused_variables(item, ast));
+        checked.reports.extend(unused::unused_variables(db, item, ast));
     }
     checked
+}
+
+/// What is wrong with an item. Unlike the types of its names, this mostly stays as it is while one types.
+#[salsa::tracked]
+pub fn reports<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
+    check(db, item).reports.clone()
 }
 
 /// A cycle over several constants is met inside the others, where nothing is reported.
@@ -233,14 +239,14 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
         _ => return,
     };
     if let Some(target) = modules::resolve_path(db, file, &import.path) {
-        let exports = modules::exports(db, target);
         for name in import.names.iter().flatten() {
-            if !exports.contains_key(&name.name) {
+            if modules::export(db, target, &name.name).is_none() {
                 let place = Place { item, span: name.span };
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
-                if let Some(best) = suggest::closest(&name.name, exports.keys().map(String::as_str)) {
-                    report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
+                let exports = modules::exports(db, target).keys();
+                if let Some(near) = suggest::nearest(&name.name, exports.map(String::as_str)) {
+                    report = report.rename(place, near);
                 }
                 checked.reports.push(report);
             }
@@ -250,15 +256,14 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     if let Some((last, folder)) = import.path.split_last()
         && !folder.is_empty()
         && let Some(target) = modules::resolve_path(db, file, folder)
-        && modules::exports(db, target).contains_key(&last.name)
+        && modules::export(db, target, &last.name).is_some()
     {
         return;
     }
     let mut report = Report::new(code::E0103, format!("unknown module `{}`", dotted(&import.path)))
         .at(Place { item, span }, "no such file, and not in the standard library");
-    let names: Vec<&str> = modules::STDLIB.iter().map(|(name, _)| *name).collect();
-    if let Some(best) = suggest::closest(&dotted(&import.path), names.into_iter()) {
-        report = report.note(format!("did you mean `{best}`?"));
+    if let Some(near) = suggest::nearest(&dotted(&import.path), modules::STDLIB.iter().map(|(name, _)| *name)) {
+        report = report.rename(Place { item, span }, near);
     }
     checked.reports.push(report);
 }
@@ -282,8 +287,8 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
         if !ATTRIBUTES.contains(&name) {
             let place = Place { item, span: attribute.name.span };
             let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
-            report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
-                Some(best) => report.fix(format!("did you mean `@{best}`?"), vec![(place, best.to_string())]),
+            report = match suggest::nearest(name, ATTRIBUTES.iter().copied()) {
+                Some(near) => report.rename(place, near),
                 None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
             };
             checked.reports.push(report);
@@ -301,8 +306,8 @@ fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<
         let place = Place { item, span: name.span };
         let mut report =
             Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
-        report = match suggest::closest(&name.name, TARGETS.iter().copied()) {
-            Some(best) => report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]),
+        report = match suggest::nearest(&name.name, TARGETS.iter().copied()) {
+            Some(near) => report.rename(place, near),
             None => report.note(format!("targets are: {}", TARGETS.join(", "))),
         };
         checked.reports.push(report);
@@ -346,12 +351,6 @@ fn collect_attributes<'a>(decl: &'a crate::syntax::ast::LayerDecl, all: &mut Vec
             collect_attributes(inner, all);
         }
     }
-}
-
-/// Whether a broken item may be behind a report in another: the name that is missing stands in its text.
-pub fn may_follow_from(broken: &[&str], code: crate::base::Code, message: &str) -> bool {
-    let about_names = matches!(code, code::E0101 | code::E0104 | code::E0107 | code::E0207 | code::E0208 | code::E0307);
-    about_names && message.split('`').nth(1).is_some_and(|name| broken.iter().any(|text| text.contains(name)))
 }
 
 /// Names that a file defines more than once.

@@ -13,10 +13,13 @@ pub mod cycles;
 pub mod db;
 pub mod desugar;
 pub mod elaborate;
+pub mod gather;
 pub mod instantiate;
 pub mod interface;
+pub mod locals;
 pub mod modules;
 pub mod project;
+pub mod spelling;
 pub mod unused;
 pub mod value;
 pub mod world;
@@ -24,4 +27,4 @@ pub mod world;
 #[cfg(test)]
 mod tests;
 
-pub use project::{Loader, Project};
+pub use project::{Cancelled, Loader, Project, Snapshot};

@@ -4,12 +4,7 @@ use super::common::{Status, say};
 use super::output;
 use crate::base::render::{visible, visible_line};
 use crate::driver::format::{FormatError, Formatted};
-use crate::driver::{Failed, Session};
-use similar::TextDiff;
-use std::time::Duration;
-
-/// After so long a difference is shown coarsely.
-const DIFF_TIME: Duration = Duration::from_secs(2);
+use crate::driver::{Failed, Session, diff};
 
 /// Rewrite files in the one style
 ///
@@ -85,14 +80,7 @@ fn check(session: &mut Session, formatted: &Formatted) -> Result<Status, Failed>
     if !formatted.is_changed() {
         return Ok(Status::Clean);
     }
-    output::write(session, difference(formatted).as_bytes())?;
+    let shown = diff::unified(&visible_line(&formatted.name), &formatted.before, &formatted.after);
+    output::write(session, visible(&shown).as_bytes())?;
     Ok(Status::Errors)
-}
-
-/// What would change, as a unified diff.
-fn difference(formatted: &Formatted) -> String {
-    let name = visible_line(&formatted.name);
-    let diff = TextDiff::configure().timeout(DIFF_TIME).diff_lines(&formatted.before, &formatted.after);
-    let text = diff.unified_diff().context_radius(2).header(&name, &format!("{name} (formatted)")).to_string();
-    visible(&text).into_owned()
 }

@@ -23,6 +23,8 @@ use tritonc::{ir, passes};
 const MODULE_FILE: &str = "module.py";
 /// The case as the formatter writes it.
 const FORMAT_GOLDEN: &str = "fmt.tri";
+/// The golden text of a repaired case.
+const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
@@ -58,6 +60,9 @@ impl Case {
         }
         if self.directives.tests.contains(&Stage::Fmt) {
             names.push(FORMAT_GOLDEN.to_string());
+        }
+        if self.directives.tests.contains(&Stage::Fix) {
+            names.push(FIXED.to_string());
         }
         if !self.directives.passes.is_empty() {
             names.push(PASSES_GOLDEN.to_string());
@@ -98,6 +103,7 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
             Stage::Fmt => add("fmt".into(), 0, |case, _| check_format(case)),
+            Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
         }
     }
     if !case.directives.passes.is_empty() {
@@ -173,6 +179,26 @@ fn check_format(case: &Case) -> Result<(), Trouble> {
         return Err(Trouble::Failed(format!("a second time changes the text again:\n{shown}")));
     }
     golden::check(&case.path, FORMAT_GOLDEN, &once, golden::blessing()).map_err(Trouble::Failed)
+}
+
+/// The program without the runner's remarks, repaired: the golden text, about which there is no more to say.
+fn check_fix(case: &Case) -> Result<(), Trouble> {
+    let text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let lines = text.lines().filter(|line| !line.starts_with("#@"));
+    let program: String =
+        lines.map(|line| line.split("#~").next().unwrap_or("").trim_end().to_string() + "\n").collect();
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let path = folder.path().join("case.tri");
+    io(&path, std::fs::write(&path, program))?;
+    let path = path.to_string_lossy();
+    let mut session = session();
+    let fixed = session.fix(&path, true);
+    let (repair, _) = rendered(&session, fixed)?;
+    golden::check(&case.path, FIXED, &repair.after, golden::blessing()).map_err(Trouble::Failed)?;
+    match session.diagnostics() {
+        [] => Ok(()),
+        _ => Err(Trouble::Failed(format!("the fixed program is not clean:\n{}", session.render()))),
+    }
 }
 
 fn run_tests(case: &Case) -> Result<(), Trouble> {
