@@ -75,6 +75,10 @@ pub enum List<'db> {
         count: Dim,
         element: Box<Value<'db>>,
     },
+    /// One tensor for each turn of a loop, stacked along a new first axis. Such lists are used whole.
+    Stacked(Box<TensorValue>),
+    /// What the loop that is being walked adds to a list in one turn.
+    Growing(Vec<Value<'db>>),
 }
 
 /// A host condition.
@@ -287,6 +291,7 @@ impl<'db> Value<'db> {
             Value::Scheme(_) => "a quantisation scheme".into(),
             Value::Init(_) => "an initialiser".into(),
             Value::Tuple(items) => format!("a tuple of {}", items.len()),
+            Value::List(List::Growing(_)) => "a list that this loop fills".into(),
             Value::List(_) => "a list".into(),
             Value::Shape(shape) => format!("the shape [{shape}]"),
             Value::Function(_) => "a function".into(),
@@ -306,6 +311,7 @@ impl<'db> Value<'db> {
             Value::Tensor(_) => true,
             Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().any(Value::has_tensor),
             Value::List(List::Repeat { element, .. }) => element.has_tensor(),
+            Value::List(List::Stacked(_)) => true,
             _ => false,
         }
     }
@@ -338,6 +344,10 @@ impl<'db> Value<'db> {
                 count: dim(count),
                 element: Box::new(element.substitute(replace)),
             }),
+            Value::List(List::Stacked(t)) => Value::List(List::Stacked(Box::new(TensorValue {
+                ty: t.ty.with_shape(t.ty.shape.map_dims(dim)),
+                value: t.value,
+            }))),
             Value::Shape(shape) => Value::Shape(shape.map_dims(dim)),
             Value::TensorType(ty) => Value::TensorType(ty.with_shape(ty.shape.map_dims(dim))),
             Value::Range(a, b) => Value::Range(dim(a), dim(b)),

@@ -7,7 +7,7 @@
 use crate::analysis::db::{Place, Report};
 use crate::analysis::value::{FnRef, Instance, Step, Value, ValueRef};
 use crate::ops::{Attrs, Obligation, OpId};
-use crate::types::{Elem, HostExpr, Shape, Symbol, Tensor, TensorType};
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, Tensor, TensorType};
 
 /// Why a walk cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +47,8 @@ pub enum Leaf {
     Host(HostExpr),
     Rng,
     SetState { name: String },
+    /// Windows by axis; those without a size are one position.
+    SetSlice { name: String, windows: Vec<(usize, Option<Dim>)> },
     Assert { message: String },
     Print { pieces: Vec<Piece> },
 }

@@ -1,13 +1,13 @@
 //! What an entry needs from outside: the inputs of a method, and the tensors of a weights file. Both are
 //! read off the IR, with the entry's hyperparameters put in.
 
-use crate::base::code::{E0310, E0407};
+use crate::base::code::{E0108, E0310, E0407};
 use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
-use crate::ir::{Function, Layer, LayerId, MemberKind, Module, Role, Storage, Sub};
+use crate::ir::{Function, Layer, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
 use crate::types::{DType, HostValue, Symbol};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A model with more tensors than this is taken for a mistake in a hyperparameter.
 const MAX_TENSORS: usize = 1 << 20;
@@ -54,7 +54,14 @@ pub fn storage(module: &Module) -> Result<Vec<Expected>, Diagnostic> {
     if let Some(entry) = &module.entry {
         walk.layer(entry.layer, "", &entry.args.iter().cloned().collect())?;
     }
-    Ok(walk.found)
+    let mut seen = HashSet::new();
+    match walk.found.iter().find(|expected| !seen.insert(expected.name.as_str())) {
+        Some(twice) => {
+            let message = format!("two tensors would be saved as `{}`", twice.name);
+            Err(Diagnostic::new(E0108, message).note("help: give them different names with `@saved`"))
+        }
+        None => Ok(walk.found),
+    }
 }
 
 struct Walk<'a> {
@@ -65,10 +72,18 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn layer(&mut self, id: LayerId, path: &str, values: &Values) -> Result<(), Diagnostic> {
         for member in &self.module[id].members {
-            let path = join(path, &member.name);
+            let own = match &member.saved {
+                Some(saved) if !saved.has_position() => saved_name(saved, None, values)?,
+                _ => member.name.clone(),
+            };
+            let parent = path;
+            let path = join(path, &own);
             match &member.kind {
                 MemberKind::Storage(storage) => self.tensor(storage, path, values)?,
-                MemberKind::Sub(sub) => self.sub(sub, &path, values)?,
+                MemberKind::Sub(sub) => {
+                    let names = member.saved.as_ref().filter(|saved| saved.has_position());
+                    self.sub(sub, &path, names.map(|names| (parent, names)), values)?;
+                }
                 // Computed at construction, so never saved.
                 MemberKind::Constant { .. } => {}
             }
@@ -94,7 +109,18 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn sub(&mut self, sub: &Sub, path: &str, values: &Values) -> Result<(), Diagnostic> {
+    /// `names` are those of a list's elements, below a path, where they are not positions.
+    fn sub(
+        &mut self,
+        sub: &Sub,
+        path: &str,
+        names: Option<(&str, &SavedName)>,
+        values: &Values,
+    ) -> Result<(), Diagnostic> {
+        let element_path = |position: i64| match names {
+            Some((parent, name)) => Ok(join(parent, &saved_name(name, Some(position), values)?)),
+            None => Ok(join(path, &position.to_string())),
+        };
         match sub {
             Sub::Instance { layer, args } => {
                 let mut inner = Values::new();
@@ -106,8 +132,8 @@ impl Walk<'_> {
                 self.layer(*layer, path, &inner)
             }
             Sub::List(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    self.sub(element, &join(path, &index.to_string()), values)?;
+                for (element, index) in elements.iter().zip(0..) {
+                    self.sub(element, &element_path(index)?, None, values)?;
                 }
                 Ok(())
             }
@@ -117,16 +143,21 @@ impl Walk<'_> {
                 if usize::try_from(count).is_ok_and(|count| count > MAX_TENSORS) {
                     return Err(Diagnostic::new(E0310, format!("`{path}` has {count} elements")));
                 }
-                let mut values = values.clone();
+                let mut inner = values.clone();
                 for position in 0..count {
-                    values.insert(index.clone(), HostValue::Int(position));
-                    self.sub(element, &join(path, &position.to_string()), &values)?;
+                    inner.insert(index.clone(), HostValue::Int(position));
+                    self.sub(element, &element_path(position)?, None, &inner)?;
                 }
                 Ok(())
             }
             Sub::Function { .. } => Ok(()),
         }
     }
+}
+
+fn saved_name(saved: &SavedName, position: Option<i64>, values: &Values) -> Result<String, Diagnostic> {
+    let name = saved.at(position, &|symbol| values.get(symbol)?.as_int());
+    name.ok_or_else(|| Diagnostic::new(E0310, format!("the name `{saved}` has a number without a value")))
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -142,7 +173,7 @@ mod tests {
     use crate::types::{Dim, HostExpr, Shape, TensorType};
 
     fn member(name: &str, kind: MemberKind) -> Member {
-        Member { name: name.into(), doc: None, loc: Loc::default(), kind }
+        Member { name: name.into(), doc: None, loc: Loc::default(), saved: None, kind }
     }
 
     fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {

@@ -52,6 +52,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     fn len(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         match &call.value {
             Value::List(List::Repeat { count, .. }) => Ok(Value::dim(count.clone())),
+            Value::List(List::Stacked(tensor)) => Ok(tensor.ty.shape.dims.first().map_or(Value::Error, |n| Value::dim(n.clone()))),
             Value::Opaque(opaque) => Ok(Value::dim(Dim::symbol(&format!("len({})", opaque.name)))),
             Value::Range(start, stop) => Ok(Value::dim(stop.sub(start))),
             Value::Tensor(tensor) => match tensor.ty.shape.axis(0) {
@@ -84,6 +85,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             let element = Box::new(element_at(index, element, &mirrored));
             return Ok(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
         }
+        if let Value::List(List::Stacked(_)) = &call.value {
+            self.know_length(&call.value)?;
+        }
         match self.as_items(&call.value) {
             Some(items) => Ok(Value::list(items.into_iter().rev().collect())),
             None => self.not_defined(call),
@@ -111,9 +115,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     /// The elements of a list; how many they are is asked for where it is not known.
     fn elements(&mut self, value: &Value<'db>) -> Walk<Option<Vec<Value<'db>>>> {
-        if let Value::List(List::Repeat { count, .. }) = value {
-            self.known_int(&count.clone())?;
-        }
+        self.know_length(value)?;
         Ok(self.as_items(value))
     }
 
@@ -122,6 +124,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             let position = Value::dim(Dim::symbol(index.as_str()));
             let element = Box::new(Value::Tuple(vec![position, *element]));
             return Ok(Value::List(List::Repeat { index, count, element }));
+        }
+        if let Value::List(List::Stacked(_)) = &call.value {
+            self.know_length(&call.value)?;
         }
         match self.as_items(&call.value) {
             Some(items) => {
@@ -134,6 +139,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn zip(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         let second = self.required(call.rest, "other", call.span)?.value;
+        // The elements of a stack are not known one by one.
+        for list in [&call.value, &second] {
+            if matches!(list, Value::List(List::Stacked(_))) {
+                self.know_length(list)?;
+            }
+        }
         let mut zipped = self.zip_two(call.value, second, call.span)?;
         while let Some(next) = call.rest.take("other") {
             zipped = flat_pairs(self.zip_two(zipped, next.value, call.span)?);
