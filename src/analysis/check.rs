@@ -335,7 +335,7 @@ fn refuse_inherited<'db>(item: Item<'db>, attributes: &'db [Attribute], checked:
 /// `@saved` names what a member holds; elsewhere it would do nothing.
 fn refuse_saved<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mut Checked<'db>) {
     for attribute in attributes.iter().filter(|attribute| attribute.name.name == "saved") {
-        let report = Report::new(code::E0108, "nothing here is saved")
+        let report = Report::new(code::E0109, "nothing here is saved")
             .at(Place { item, span: attribute.span }, "has no effect")
             .note("`@saved` stands before a `param`, `buffer`, `state` or `let` of a layer");
         checked.reports.push(report);

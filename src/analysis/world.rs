@@ -42,15 +42,27 @@ pub enum Piece {
 /// Instructions that are not operations of the registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leaf {
-    Param { name: String, part: Part },
+    Param {
+        name: String,
+        part: Part,
+    },
     Const(Tensor),
     Host(HostExpr),
     Rng,
-    SetState { name: String },
+    SetState {
+        name: String,
+    },
     /// Windows by axis; those without a size are one position.
-    SetSlice { name: String, windows: Vec<(usize, Option<Dim>)> },
-    Assert { message: String },
-    Print { pieces: Vec<Piece> },
+    SetSlice {
+        name: String,
+        windows: Vec<(usize, Option<Dim>)>,
+    },
+    Assert {
+        message: String,
+    },
+    Print {
+        pieces: Vec<Piece>,
+    },
 }
 
 /// Instructions that own regions, which were closed before, innermost last.

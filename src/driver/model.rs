@@ -1,11 +1,11 @@
 //! What an entry needs from outside: the inputs of a method, and the tensors of a weights file. Both are
 //! read off the IR, with the entry's hyperparameters put in.
 
-use crate::base::code::{E0108, E0310, E0407};
+use crate::base::code::{E0109, E0310, E0407};
 use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
-use crate::ir::{Function, Layer, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
+use crate::ir::{Function, HostKind, Layer, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
 use crate::types::{DType, HostValue, Symbol};
 use std::collections::{BTreeMap, HashSet};
 
@@ -15,10 +15,19 @@ const MAX_TENSORS: usize = 1 << 20;
 /// Values of the symbols of one layer.
 type Values = BTreeMap<Symbol, HostValue>;
 
-/// The parameters of a method of the entry (`forward` if `None`), and the values of the int
-/// hyperparameters that their dims may use.
-pub fn signature(module: &Module, method: Option<&str>) -> Result<(Vec<InputSpec>, BTreeMap<Symbol, i64>), Diagnostic> {
-    let Some(entry) = &module.entry else { return Ok((vec![], BTreeMap::new())) };
+/// What a method of the entry takes.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    pub tensors: Vec<InputSpec>,
+    /// Numbers that no shape tells.
+    pub numbers: Vec<(Symbol, HostKind)>,
+    /// The values of the int hyperparameters that dims may use.
+    pub known: BTreeMap<Symbol, i64>,
+}
+
+/// The parameters of a method of the entry (`forward` if `None`).
+pub fn signature(module: &Module, method: Option<&str>) -> Result<Signature, Diagnostic> {
+    let Some(entry) = &module.entry else { return Ok(Signature::default()) };
     let layer = &module[entry.layer];
     let function = find_method(module, layer, method.unwrap_or("forward"))?;
     let spec = |(index, value): (usize, &crate::ir::ValueId)| {
@@ -26,7 +35,11 @@ pub fn signature(module: &Module, method: Option<&str>) -> Result<(Vec<InputSpec
         InputSpec { name: value.name.clone().unwrap_or(format!("x{index}")), ty: value.ty.clone() }
     };
     let known = entry.args.iter().filter_map(|(symbol, value)| Some((symbol.clone(), value.as_int()?)));
-    Ok((function.params.iter().enumerate().map(spec).collect(), known.collect()))
+    let tensors: Vec<InputSpec> = function.params.iter().enumerate().map(spec).collect();
+    let in_shape =
+        |symbol: &Symbol| tensors.iter().any(|spec| spec.ty.shape.dims.iter().any(|d| d.symbols().contains(symbol)));
+    let numbers = function.symbols.iter().filter(|(symbol, _)| !in_shape(symbol)).cloned().collect();
+    Ok(Signature { tensors, numbers, known: known.collect() })
 }
 
 fn find_method<'a>(module: &'a Module, layer: &Layer, name: &str) -> Result<&'a Function, Diagnostic> {
@@ -58,7 +71,7 @@ pub fn storage(module: &Module) -> Result<Vec<Expected>, Diagnostic> {
     match walk.found.iter().find(|expected| !seen.insert(expected.name.as_str())) {
         Some(twice) => {
             let message = format!("two tensors would be saved as `{}`", twice.name);
-            Err(Diagnostic::new(E0108, message).note("help: give them different names with `@saved`"))
+            Err(Diagnostic::new(E0109, message).note("help: give them different names with `@saved`"))
         }
         None => Ok(walk.found),
     }
@@ -269,8 +282,8 @@ mod tests {
     #[test]
     fn methods_are_found_by_name() {
         let module = net();
-        let (specs, known) = signature(&module, None).unwrap();
-        assert_eq!((specs[0].name.as_str(), specs[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
+        let Signature { tensors, known, .. } = signature(&module, None).unwrap();
+        assert_eq!((tensors[0].name.as_str(), tensors[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
         assert_eq!(known[&Symbol::new("dim")], 4);
         assert!(signature(&module, Some("decode")).is_ok());
         assert_eq!(signature(&module, Some("decoed")).unwrap_err().notes, ["help: did you mean `decode`?"]);

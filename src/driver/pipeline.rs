@@ -190,7 +190,7 @@ pub fn interpret(
         }
         // The weights as they were before the run changed any state.
         let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
-        let outputs = machine.run(&mut instance, method, &inputs.tensors)?;
+        let outputs = machine.run_with(Some(&mut instance), method, &inputs.numbers, &inputs.tensors)?;
         Ok((outputs, kept))
     };
     let outcome = run(&mut machine);

@@ -201,7 +201,8 @@ impl Instance {
 
     /// The storage with this path in weights files.
     pub fn slot_mut(&mut self, path: &str) -> Option<&mut Slot> {
-        let below = path.strip_prefix(self.saved.as_str()).is_some_and(|rest| self.saved.is_empty() || rest.starts_with('.'));
+        let below =
+            path.strip_prefix(self.saved.as_str()).is_some_and(|rest| self.saved.is_empty() || rest.starts_with('.'));
         if !below {
             return None;
         }
@@ -272,7 +273,8 @@ impl Instance {
             let fits = |at: &usize| at.checked_add(sizes[axis]).is_some_and(|end| end <= length);
             first[axis] = usize::try_from(resolved).ok().filter(fits).ok_or_else(|| {
                 let count = sizes[axis];
-                let message = format!("`{path}`: {count} elements from {start} are out of range for an axis of {length}");
+                let message =
+                    format!("`{path}`: {count} elements from {start} are out of range for an axis of {length}");
                 RunError::new(E0409, message)
             })?;
         }

@@ -4,9 +4,7 @@ use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::value::{check_size, scalar, stacked};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
-use crate::ir::{
-    FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window,
-};
+use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};

@@ -25,8 +25,8 @@ pub mod reader;
 pub mod substitute;
 pub mod verify;
 
-pub use builder::Builder;
 pub use crate::types::saved::SavedName;
+pub use builder::Builder;
 pub use verify::{Verified, verify};
 
 use crate::base::Loc;

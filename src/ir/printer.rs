@@ -42,12 +42,12 @@
 mod names;
 
 use crate::base::Loc;
-use crate::types::saved::SavedPiece;
 use crate::ir::{
     Entry, Function, HostKind, Init, Inst, InstKind, Layer, LayerId, Member, MemberKind, Module, Part, PathSegment,
     PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
+use crate::types::saved::SavedPiece;
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
 use names::ValueNames;

@@ -78,7 +78,10 @@ impl<'s> Copier<'s> {
                 name: name.clone(),
                 windows: windows
                     .iter()
-                    .map(|window| Window { size: window.size.as_ref().map(|size| substitution.dim(size)), ..window.clone() })
+                    .map(|window| Window {
+                        size: window.size.as_ref().map(|size| substitution.dim(size)),
+                        ..window.clone()
+                    })
                     .collect(),
             },
             InstKind::Call { func, bindings, path } => InstKind::Call {

@@ -124,9 +124,15 @@ impl Tensor {
             let offsets = index.iter().zip(first).zip(&strides).map(|((i, f), stride)| (i + f) * stride);
             let target = offsets.sum::<usize>() + first.last().copied().unwrap_or(0);
             match (&mut *data, &*values.data) {
-                (Data::F32(to), Data::F32(from)) => to[target..target + run].copy_from_slice(&from[source..source + run]),
-                (Data::F64(to), Data::F64(from)) => to[target..target + run].copy_from_slice(&from[source..source + run]),
-                (Data::I64(to), Data::I64(from)) => to[target..target + run].copy_from_slice(&from[source..source + run]),
+                (Data::F32(to), Data::F32(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
+                (Data::F64(to), Data::F64(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
+                (Data::I64(to), Data::I64(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
                 _ => return,
             }
             for axis in (0..outer.len()).rev() {

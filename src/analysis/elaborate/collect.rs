@@ -33,7 +33,9 @@ impl<'db> Elaborator<'_, 'db> {
     /// A list of tensors, or an empty one.
     fn is_growable(&self, name: &str) -> bool {
         match self.local(name) {
-            Some(Binding::Value(Value::List(List::Items(items)))) => items.iter().all(|item| item.as_tensor().is_some()),
+            Some(Binding::Value(Value::List(List::Items(items)))) => {
+                items.iter().all(|item| item.as_tensor().is_some())
+            }
             Some(Binding::Value(Value::List(List::Stacked(_)))) => true,
             _ => false,
         }

@@ -279,7 +279,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let yields: Vec<_> = after.iter().chain(&collected).map(|t| t.value).collect();
         self.world.close(&yields, place);
         let extends = filled.iter().zip(&collected).all(|(list, tensor)| self.extends(list, &tensor.ty));
-        let same = added.is_some() && extends && values.iter().zip(&shapes).all(|(a, b)| same_nesting(a, b))
+        let same = added.is_some()
+            && extends
+            && values.iter().zip(&shapes).all(|(a, b)| same_nesting(a, b))
             && before
                 .iter()
                 .zip(&after)

@@ -27,20 +27,25 @@ impl<'db> Elaborator<'_, 'db> {
                 return Ok(Some(name));
             }
             MemberInfoKind::Value(_) | MemberInfoKind::Constant { .. } => {
-                return Err(self.error(code::E0108, "nothing of this member is saved", attribute.span, "has no effect"));
+                return Err(self.error(
+                    code::E0109,
+                    "nothing of this member is saved",
+                    attribute.span,
+                    "has no effect",
+                ));
             }
         };
         match (many, name.has_position()) {
             (true, false) => {
                 let place = self.place(span);
-                let report = Report::new(code::E0108, "every element of this list would have the same name")
+                let report = Report::new(code::E0109, "every element of this list would have the same name")
                     .at(place, "does not tell the elements apart")
                     .note(format!("`{{{POSITION}}}` is an element's position, from 0: `\"{text}{{{POSITION}}}\"`"));
                 Err(self.fail(report))
             }
             (false, true) => {
                 let message = format!("`{POSITION}` is a position in a list, and this is none");
-                Err(self.error(code::E0108, message, span, "no list"))
+                Err(self.error(code::E0109, message, span, "no list"))
             }
             _ => Ok(Some(name)),
         }
@@ -62,7 +67,7 @@ impl<'db> Elaborator<'_, 'db> {
                 && (other < index || with.saved.is_none())
             {
                 let place = self.place(info.member.span);
-                let report = Report::new(code::E0108, format!("two members of this layer are saved as `{name}`"))
+                let report = Report::new(code::E0109, format!("two members of this layer are saved as `{name}`"))
                     .at(place, "saved so")
                     .also(self.place(with.member.span), "this too");
                 return Err(self.fail(report));
@@ -78,7 +83,7 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok((text.clone(), arg.span));
         }
         let place = self.place(attribute.span);
-        let report = Report::new(code::E0108, "`@saved` takes one string")
+        let report = Report::new(code::E0109, "`@saved` takes one string")
             .at(place, "not a name")
             .note("for example `@saved(\"block{i + 1}\")` before a list, `@saved(\"fc\")` before a member");
         Err(self.fail(report))
@@ -90,7 +95,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('{') {
             let Some((inside, behind)) = after.split_once('}') else {
-                return Err(self.error(code::E0108, "a `{` in a saved name is not closed", span, "needs a `}`"));
+                return Err(self.error(code::E0109, "a `{` in a saved name is not closed", span, "needs a `}`"));
             };
             fixed += before;
             fixed.push('0');
@@ -106,7 +111,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let fault = if fixed.is_empty() { Some("a name is needed") } else { text_fault(&fixed) };
         match fault {
-            Some(fault) => Err(self.error(code::E0108, format!("`{text}` cannot be a saved name"), span, fault)),
+            Some(fault) => Err(self.error(code::E0109, format!("`{text}` cannot be a saved name"), span, fault)),
             None => Ok(pieces),
         }
     }
@@ -122,7 +127,7 @@ impl<'db> Elaborator<'_, 'db> {
             Some(dim) => Ok(dim),
             None => {
                 let place = self.place(span);
-                let report = Report::new(code::E0108, format!("`{text}` is no number of a saved name"))
+                let report = Report::new(code::E0109, format!("`{text}` is no number of a saved name"))
                     .at(place, "between these braces")
                     .note(format!("it is made of ints, hyperparameters and `{POSITION}`, the position in the list"));
                 Err(self.fail(report))

@@ -182,8 +182,7 @@ impl<'db> Elaborator<'_, 'db> {
         span: Span,
     ) -> Walk<TensorValue> {
         let positions = windows.iter().filter(|window| window.is_position);
-        let mut positions: Vec<usize> =
-            positions.filter_map(|window| selected.axis(window.axis).ok()).collect();
+        let mut positions: Vec<usize> = positions.filter_map(|window| selected.axis(window.axis).ok()).collect();
         positions.sort_unstable();
         let mut fitted = update;
         for index in positions {

@@ -3,9 +3,9 @@
 use crate::base::Loc;
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
-use crate::types::saved::{SavedName, SavedPiece};
 use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Role, Storage, Sub};
 use crate::types::HostExpr;
+use crate::types::saved::{SavedName, SavedPiece};
 
 impl Reader {
     /// `entry model = MLP(dim = 256)`

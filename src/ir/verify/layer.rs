@@ -1,8 +1,8 @@
 //! Layers: hyperparameters, members, sublayers, methods.
 
 use super::{Errors, same_type};
-use crate::types::saved::POSITION;
 use crate::ir::{HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
+use crate::types::saved::POSITION;
 use crate::types::{Dim, Facts, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashSet};
 

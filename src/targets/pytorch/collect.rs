@@ -55,7 +55,8 @@ impl<'m> Writer<'_, 'm> {
     pub(super) fn end_lists(&mut self, inst: InstId, lists: Vec<Collected>) {
         for Collected { result, list, .. } in lists {
             self.expressions.insert(result, Py::name(&list));
-            if self.moved_only(result) {
+            let turns = self.function[result].ty.shape.dims.first();
+            if turns.is_some_and(|turns| self.is_positive(turns)) && self.moved_only(result) {
                 self.lists.insert(result);
                 continue;
             }
@@ -175,7 +176,9 @@ impl<'m> Writer<'_, 'm> {
         let maker = self.definitions.get(&start).map(|inst| &self.function[*inst].kind);
         let first = match maker {
             Some(InstKind::Host(expr)) => expr.as_dim().cloned(),
-            Some(InstKind::Const(tensor)) => tensor.as_i64().and_then(|values| values.first().copied().map(Dim::constant)),
+            Some(InstKind::Const(tensor)) => {
+                tensor.as_i64().and_then(|values| values.first().copied().map(Dim::constant))
+            }
             _ => None,
         };
         let from = self.number_or_tensor(start);
@@ -188,7 +191,7 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// The operand of a `broadcast_to` that only widens what is assigned.
-    fn before_broadcast(&self, value: ValueId) -> ValueId {
+    pub(super) fn before_broadcast(&self, value: ValueId) -> ValueId {
         match self.definitions.get(&value).map(|inst| &self.function[*inst]) {
             Some(inst) if self.flow.is_inlined(value) => match (&inst.kind, inst.operands.as_slice()) {
                 (InstKind::Op { op, .. }, [narrow]) if op.name() == "broadcast_to" => *narrow,

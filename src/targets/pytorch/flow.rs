@@ -9,8 +9,8 @@
 //! a read that would be is copied, and so is a view that leaves the function or is kept from turn to turn.
 
 use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
-use crate::targets::pytorch::views::Views;
 use crate::ops::Attr;
+use crate::targets::pytorch::views::Views;
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -35,6 +35,8 @@ pub struct Flow {
 pub struct Facts<'f> {
     /// Calls and assignments that change state.
     pub has_effect: &'f dyn Fn(InstId) -> bool,
+    /// Whether an instruction changes the member of this name.
+    pub changes: &'f dyn Fn(InstId, &str) -> bool,
     /// Members that may change.
     pub is_state: &'f dyn Fn(&str) -> bool,
     /// Results that may share memory with an operand.
@@ -166,7 +168,9 @@ impl Flow {
                 InstKind::Param { name, part: Part::Value } if (facts.is_state)(name) => {
                     let shared = views.of_value(*result);
                     let read = shared.iter().flat_map(|view| &survey.users[view.0 as usize]);
-                    let unchanged = read.into_iter().all(|user| !self.crosses(survey, effects, at, *user));
+                    let changing = survey.order.iter().filter(|inst| (facts.changes)(**inst, name));
+                    let effects: Vec<usize> = changing.map(|inst| self.position[inst]).collect();
+                    let unchanged = read.into_iter().all(|user| !self.crosses(survey, &effects, at, *user));
                     if unchanged {
                         self.state_views.extend(&shared);
                     }

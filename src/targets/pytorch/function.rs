@@ -98,6 +98,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 InstKind::Call { func, .. } => program.has_effect(*func),
                 _ => false,
             },
+            changes: &|inst, name| program.changes(&function[inst].kind, name),
             is_state: &|name| program::is_state(program.module, function.layer, name),
             is_view: &|inst| match &function[inst].kind {
                 InstKind::Op { op, .. } => program.table.gives_views(op.name()),
@@ -503,7 +504,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        let value = data.operands[0];
+        // Copying broadcasts by itself.
+        let value = self.before_broadcast(data.operands[0]);
         let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
         let member = Py::name("self").attr(&attribute);
         let call = match self.numbers.contains(&value) {

@@ -3,8 +3,8 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, Region, Role, Sub, ValueId,
-    member_path,
+    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, PathSegment, Region, Role, Sub,
+    ValueId, member_path,
 };
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
@@ -134,8 +134,9 @@ pub struct Program<'m> {
     function_names: HashMap<FuncId, String>,
     /// Functions that make constants and initial values, and the members that they are for.
     makers: HashMap<FuncId, String>,
-    /// Functions that assign state, themselves or through calls.
-    effects: HashSet<FuncId>,
+    /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
+    /// what belongs to a sublayer.
+    effects: HashMap<FuncId, BTreeSet<String>>,
     /// Functions whose results may share memory with their parameters.
     views: HashSet<FuncId>,
     /// Hyperparameters that methods read, so that the constructor keeps them.
@@ -163,7 +164,7 @@ impl<'m> Program<'m> {
             globals: IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().cloned()).collect(),
             function_names: HashMap::new(),
             makers: HashMap::new(),
-            effects: HashSet::new(),
+            effects: HashMap::new(),
             views: view_functions(module, table),
             stored: HashMap::new(),
             used: BTreeSet::new(),
@@ -189,7 +190,25 @@ impl<'m> Program<'m> {
     }
 
     pub fn has_effect(&self, function: FuncId) -> bool {
-        self.effects.contains(&function)
+        self.effects.contains_key(&function)
+    }
+
+    /// Whether an instruction may change the state with this name.
+    pub fn changes(&self, kind: &InstKind, name: &str) -> bool {
+        let covers = |changed: &String| changed == name || changed.ends_with('.') && name.starts_with(changed.as_str());
+        self.changed_by(kind).iter().any(covers)
+    }
+
+    fn changed_by(&self, kind: &InstKind) -> BTreeSet<String> {
+        match kind {
+            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => BTreeSet::from([name.clone()]),
+            InstKind::Call { func, path, .. } => match (self.effects.get(func), path.as_deref()) {
+                (Some(_), Some([PathSegment::Field(part), ..])) => BTreeSet::from([format!("{part}.")]),
+                (Some(own), _) => own.clone(),
+                (None, _) => BTreeSet::new(),
+            },
+            _ => BTreeSet::new(),
+        }
     }
 
     pub fn gives_views(&self, function: FuncId) -> bool {
@@ -310,10 +329,8 @@ impl<'m> Program<'m> {
         let module = self.module;
         let function = &module[id];
         let mut callees = vec![];
-        let mut effect = false;
         visit(function, &function.body, &mut |inst| match &function[inst].kind {
             InstKind::Call { func, .. } => callees.push((*func, draws_seed(function, inst, &module[*func]))),
-            InstKind::SetState { .. } | InstKind::SetSlice { .. } => effect = true,
             _ => {}
         });
         for (callee, draws) in callees {
@@ -321,10 +338,11 @@ impl<'m> Program<'m> {
             if target.layer.is_some() || !self.is_replaced(target, draws) {
                 self.reach_function(callee);
             }
-            effect |= self.effects.contains(&callee);
         }
-        if effect {
-            self.effects.insert(id);
+        let mut changed = BTreeSet::new();
+        visit(function, &function.body, &mut |inst| changed.extend(self.changed_by(&function[inst].kind)));
+        if !changed.is_empty() {
+            self.effects.insert(id, changed);
         }
         if !self.functions.contains(&id) {
             self.functions.push(id);

@@ -19,7 +19,9 @@ impl Constructor<'_, '_> {
         for member in self.layer.members.iter().filter(|member| is_saved(member)) {
             let own = self.attribute(&member.name);
             match (&member.saved, length(member)) {
-                (Some(saved), Some(count)) if saved.has_position() => lists.push(self.element_names(&own, saved, &count)),
+                (Some(saved), Some(count)) if saved.has_position() => {
+                    lists.push(self.element_names(&own, saved, &count))
+                }
                 (Some(saved), _) => plain.push(format!("{}: {}", python_string(&own), self.formatted(saved))),
                 (None, _) if own != member.name => {
                     plain.push(format!("{}: {}", python_string(&own), python_string(&member.name)));
