@@ -15,6 +15,7 @@ pub mod call;
 pub mod collect;
 pub mod control;
 pub mod expr;
+pub mod fixes;
 pub mod function;
 pub mod growth;
 pub mod host;
