@@ -44,7 +44,7 @@ impl<'db> Elaborator<'_, 'db> {
         self.scopes.push(Default::default());
         let given: VecDeque<Shape> = callee.declared.iter().map(|(_, shape)| shape.clone()).collect();
         self.declaring = Some(Declaring::new(DeclareAs::Given(given)));
-        for (param, (name, value)) in full.decl.params.iter().zip(&callee.arguments) {
+        for (param, (_, value)) in full.decl.params.iter().zip(&callee.arguments) {
             self.bind_early(param, Some(value));
         }
         for (param, (name, value)) in full.decl.params.iter().zip(&callee.arguments) {
