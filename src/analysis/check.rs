@@ -5,7 +5,7 @@ use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layer
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
-use crate::analysis::{cycles, modules, unused};
+use crate::analysis::{cycles, modules, recursion, unused};
 use crate::base::{Span, code, suggest};
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
@@ -46,7 +46,10 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     match &ast.item.kind {
         ItemKind::Use(import) => check_use(db, item, import, &mut checked),
         ItemKind::Fn(decl) => {
-            cases(db, item, ast, &mut checked, |walk| walk.definition(fn_ref(item, ast, decl)).map(|_| ()))
+            cases(db, item, ast, &mut checked, |walk| walk.definition(fn_ref(item, ast, decl)).map(|_| ()));
+            if checked.reports.is_empty() {
+                checked.reports.extend(recursion::endless(db, item));
+            }
         }
         ItemKind::Layer(decl) => check_layer(db, item, ast, layer_ref(item, ast, decl), &mut checked),
         ItemKind::Const { name, ty, value } => cases(db, item, ast, &mut checked, |walk| {

@@ -17,6 +17,7 @@ pub mod instantiate;
 pub mod interface;
 pub mod modules;
 pub mod project;
+pub mod recursion;
 pub mod unused;
 pub mod value;
 pub mod world;

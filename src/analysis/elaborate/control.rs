@@ -47,26 +47,33 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     pub fn condition(&mut self, cond: ExprId) -> Walk<Option<Condition>> {
-        let span = self.span(cond);
-        match self.expr(cond)? {
+        match self.condition_value(cond)? {
             Value::Bool(cond) => Ok(Some(Condition::Static(self.decide(&cond)?))),
             Value::Opaque(opaque) => Ok(Some(Condition::Static(self.decide(&Cond::Opaque(opaque.name))?))),
-            Value::Tensor(tensor) => {
-                if !tensor.ty.elem.is(DType::Bool) {
-                    let message = format!("a condition must be bool, not {}", tensor.ty);
-                    return Err(self.error(code::E0201, message, span, "not a bool"));
-                }
-                if !matches!(tensor.ty.shape.rank(), Some(0) | None) {
-                    let message = format!("a condition must be one bool, not {}", tensor.ty);
-                    let place = self.place(span);
-                    let report = crate::analysis::db::Report::new(code::E0304, message)
-                        .at(place, "more than one value")
-                        .note("reduce it with `.all()` or `.any()`, or choose elementwise with `where`");
-                    return Err(self.fail(report));
-                }
-                Ok(Some(Condition::Tensor(tensor)))
+            Value::Tensor(tensor) => Ok(Some(Condition::Tensor(tensor))),
+            _ => Ok(None),
+        }
+    }
+
+    /// What an `if`, a `while` or an `assert` goes by: a bool of the compiler, one of run time, or what is not
+    /// known.
+    pub fn condition_value(&mut self, cond: ExprId) -> Walk<Value<'db>> {
+        let span = self.span(cond);
+        let value = self.expr(cond)?;
+        match &value {
+            Value::Tensor(tensor) if !tensor.ty.elem.is(DType::Bool) => {
+                let message = format!("a condition must be bool, not {}", tensor.ty);
+                Err(self.error(code::E0201, message, span, "not a bool"))
             }
-            Value::Error => Ok(None),
+            Value::Tensor(tensor) if !matches!(tensor.ty.shape.rank(), Some(0) | None) => {
+                let message = format!("a condition must be one bool, not {}", tensor.ty);
+                let place = self.place(span);
+                let report = crate::analysis::db::Report::new(code::E0304, message)
+                    .at(place, "more than one value")
+                    .note("reduce it with `.all()` or `.any()`, or choose elementwise with `where`");
+                Err(self.fail(report))
+            }
+            Value::Bool(_) | Value::Opaque(_) | Value::Tensor(_) | Value::Error => Ok(value),
             other => {
                 let message = format!("a condition must be a bool, not {}", other.describe());
                 Err(self.error(code::E0201, message, span, "not a bool"))

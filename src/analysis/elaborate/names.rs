@@ -74,6 +74,10 @@ impl<'db> Elaborator<'_, 'db> {
         } else if let Some(module) = module_that_has(db, name) {
             report = report.note(format!("the standard library has it: `use {module}.{{{name}}}`"));
         }
+        // One mistake, one message: further uses in this body are of a name that is known to be missing.
+        if let Some(scope) = self.scopes.first_mut() {
+            scope.insert(name.to_string(), Binding::Value(Value::Error));
+        }
         self.fail(report)
     }
 
