@@ -158,6 +158,9 @@ fn check_layer<'db>(
     let before = checked.reports.len();
     cases(db, item, ast, checked, |walk| {
         let members = open_layer(walk, layer)?;
+        if let Some(result) = layer.decl.result {
+            walk.resolve_type(result)?;
+        }
         walk.initial_values(&members)
     });
     // With unknown members every method would repeat the same mistakes.

@@ -111,26 +111,60 @@ impl<'db> Elaborator<'_, 'db> {
             Some(Condition::Static(true)) => self.block(block, Some(rest)),
             Some(Condition::Static(false)) => self.if_stmt(branches, from + 1, rest, span),
             Some(Condition::Tensor(cond)) => self.tensor_if(cond, branches, from, rest, span),
-            None => Err(Abort::Reported),
+            None => self.unknown_if(branches, from),
         }
     }
 
-    /// Checks what `if true` and `if false` leave out, in the definition that says so. An assertion there
-    /// is never asked.
-    fn check_untaken(&mut self, branches: &'db If, from: usize, truth: bool, span: Span) {
+    /// Nothing is known of the condition: each way is looked at for its own mistakes.
+    fn unknown_if(&mut self, branches: &'db If, from: usize) -> Walk<Flow<'db>> {
+        if self.world.specialises() {
+            return Err(Abort::Reported);
+        }
+        let ways: Vec<&'db Block> =
+            branches.branches[from..].iter().map(|(_, block)| block).chain(&branches.otherwise).collect();
+        for (cond, _) in &branches.branches[from + 1..] {
+            self.aside(|walk| walk.condition_value(*cond).map(|_| ()));
+        }
+        for block in &ways {
+            self.aside(|walk| walk.block(block, None).map(|_| ()));
+        }
+        for block in &ways {
+            self.forget_assigned(block);
+        }
+        let ends = branches.otherwise.is_some() && ways.iter().all(|block| returns(block));
+        if ends { Err(Abort::Reported) } else { Ok(Flow::Next) }
+    }
+
+    /// Nothing is known any more of what a block assigns.
+    pub fn forget_assigned(&mut self, block: &Block) {
+        for name in assigned_names(self.ast, block) {
+            if matches!(self.local(&name), Some(Binding::Value(_))) {
+                self.assign_local(&name, Value::Error);
+            }
+        }
+    }
+
+    /// Walks for the mistakes in something, and leaves all else as it was. What is not reached at run time is
+    /// not asserted, either.
+    pub fn aside(&mut self, walk: impl FnOnce(&mut Self) -> Walk<()>) {
         if self.world.specialises() || self.depth > 0 {
             return;
         }
         let snapshot = self.snapshot();
-        let none = Rest { stmts: &[], next: None };
-        // Mistakes are in the reports; what comes out of the branch is not used.
-        let _ = match truth {
-            true => self.if_stmt(branches, from + 1, &none, span),
-            false => self.block(&branches.branches[from].1, Some(&none)),
-        };
+        // Mistakes are in the reports; what comes out is not used.
+        let _ = walk(self);
         let found = self.reports.split_off(snapshot.reports.min(self.reports.len()));
         self.restore(snapshot);
         self.reports.extend(found.into_iter().filter(|report| report.code != code::E0408));
+    }
+
+    /// Checks what `if true` and `if false` leave out, in the definition that says so.
+    fn check_untaken(&mut self, branches: &'db If, from: usize, truth: bool, span: Span) {
+        let none = Rest { stmts: &[], next: None };
+        self.aside(|walk| match truth {
+            true => walk.if_stmt(branches, from + 1, &none, span).map(|_| ()),
+            false => walk.block(&branches.branches[from].1, Some(&none)).map(|_| ()),
+        });
     }
 
     /// Both ways as regions; what they assign comes out of the `if`.

@@ -413,7 +413,7 @@ impl<'db> Elaborator<'_, 'db> {
             | (TypeSpec::Scheme, value @ Value::Scheme(_))
             | (TypeSpec::Init, value @ Value::Init(_))
             | (_, value @ Value::Opaque(_)) => Ok(value),
-            (TypeSpec::Float, Value::Number(number)) => Ok(Value::Number(number)),
+            (TypeSpec::Float, Value::Number(number)) => Ok(Value::Number(number.into_float())),
             (TypeSpec::Init, Value::Number(number)) => {
                 Ok(Value::Init(crate::analysis::value::InitValue::Constant(number)))
             }

@@ -58,9 +58,16 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Value::Instance(Box::new(Instance { layer, elems, hypers, path: None })))
     }
 
-    /// Reports that came out of a callee's signature point at the call.
+    /// Reports that came out of a callee's signature point at the call. What is wrong with the signature whoever
+    /// calls is told where it stands.
     pub fn blame_call(&mut self, from: usize, span: Span) {
         let place = self.place(span);
+        let inherent = |report: &Report<'_>| {
+            matches!(report.code, code::E0101 | code::E0208 | code::E0307)
+                && report.labels.iter().any(|label| label.primary && label.place.item != place.item)
+        };
+        let told: Vec<_> = self.reports.split_off(from).into_iter().filter(|report| !inherent(report)).collect();
+        self.reports.extend(told);
         for report in &mut self.reports[from..] {
             // Interfaces have no spans of their own: whatever points into one is shown at the call.
             let mut here = false;
@@ -226,6 +233,11 @@ impl<'db> Elaborator<'_, 'db> {
             }
             (spec, _) => spec,
         };
+        if let Some(default) = param.default
+            && !matches!(spec, TypeSpec::Any | TypeSpec::Scheme)
+        {
+            self.expr_as(default, &spec)?;
+        }
         let place = self.place(param.name.span);
         let opaque = |kind| Value::Opaque(Opaque { name: name.clone(), kind });
         Ok(match spec {

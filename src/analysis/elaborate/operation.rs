@@ -115,7 +115,7 @@ impl<'db> Elaborator<'_, 'db> {
         let entry = op.get();
         let bound = self.bind_op_args(op, args)?;
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
-            return Ok(Value::Error);
+            return self.judge_known(op, bound, span);
         }
         let hint = match entry.name {
             // Codes do not say what they stand for; the scales are of the type that was quantised to.
@@ -166,6 +166,19 @@ impl<'db> Elaborator<'_, 'db> {
             1 => values.swap_remove(0),
             _ => Value::Tuple(values),
         })
+    }
+
+    /// A call with an argument of which nothing is known gives nothing known; the other arguments may be wrong.
+    fn judge_known(&mut self, op: OpId, bound: Vec<Option<CallArg<'db>>>, span: Span) -> Walk<Value<'db>> {
+        for (param, arg) in op.get().params.iter().zip(bound) {
+            let Some(arg) = arg.filter(|arg| !matches!(arg.value, Value::Error)) else { continue };
+            if !param.is_operand() {
+                self.attribute(op, param, Some(arg), None, span)?;
+            } else if matches!(arg.value, Value::Function(_) | Value::Layer(..) | Value::DType(_) | Value::Str(_)) {
+                self.to_tensor(arg.value, None, arg.span)?;
+            }
+        }
+        Ok(Value::Error)
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
@@ -356,7 +369,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let constant = Tensor::from_i64(DType::Bool, vec![], vec![i64::from(truth)]);
                 Ok(self.constant(constant, span))
             }
-            Value::List(_) | Value::Tuple(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
+            Value::List(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
             Value::Error => Err(Abort::Reported),
             other => {
                 let message = format!("a tensor is needed here, not {}", other.describe());
