@@ -12,18 +12,20 @@ use crate::types::Elem;
 use std::collections::BTreeMap;
 
 /// What checking an item found.
-#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+#[derive(Clone, Default, PartialEq, Eq, salsa::SalsaValue)]
 pub struct Checked<'db> {
     pub reports: Vec<Report<'db>>,
     /// Inferred types of names, for the editor.
     pub inferred: Vec<(Span, String)>,
+    /// Functions that the body calls whatever is known at compile time.
+    pub calls: Vec<(Item<'db>, Place<'db>)>,
 }
 
 /// Checks one item: its syntax errors, then every body for every case of its open conditions.
 #[salsa::tracked]
 pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
     let parsed = parse_item(db, item);
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     for error in &parsed.errors {
         let place = |span| Place { item, span };
         let mut report = Report::new(error.code, error.message.clone()).at(place(error.span), error.label.clone());
@@ -46,10 +48,7 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     match &ast.item.kind {
         ItemKind::Use(import) => check_use(db, item, import, &mut checked),
         ItemKind::Fn(decl) => {
-            cases(db, item, ast, &mut checked, |walk| walk.definition(fn_ref(item, ast, decl)).map(|_| ()));
-            if checked.reports.is_empty() {
-                checked.reports.extend(recursion::endless(db, item));
-            }
+            cases(db, item, ast, &mut checked, |walk| walk.definition(fn_ref(item, ast, decl)).map(|_| ()))
         }
         ItemKind::Layer(decl) => check_layer(db, item, ast, layer_ref(item, ast, decl), &mut checked),
         ItemKind::Const { name, ty, value } => cases(db, item, ast, &mut checked, |walk| {
@@ -89,7 +88,7 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     }
     // A name may be unused only because what uses it is not understood yet.
     if checked.reports.is_empty() {
-        checked.reports.extend(unused::unused_variables(item, ast));
+        checked.reports.extend(unused::unused_variables(db, item, ast));
     }
     checked
 }
@@ -97,7 +96,12 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
 /// What is wrong with an item. Unlike the types of its names, this mostly stays as it is while one types.
 #[salsa::tracked]
 pub fn reports<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
-    check(db, item).reports.clone()
+    let checked = check(db, item);
+    let mut reports = checked.reports.clone();
+    if reports.is_empty() && !checked.calls.is_empty() {
+        reports.extend(recursion::endless(db, item));
+    }
+    reports
 }
 
 /// A cycle over several constants is met inside the others, where nothing is reported.
@@ -134,6 +138,11 @@ pub fn cases<'db>(
         for report in elaborator.reports {
             if !checked.reports.contains(&report) {
                 checked.reports.push(report);
+            }
+        }
+        for call in elaborator.calls {
+            if !checked.calls.contains(&call) {
+                checked.calls.push(call);
             }
         }
         for entry in elaborator.inferred {
@@ -250,10 +259,9 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
                 let place = Place { item, span: name.span };
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
-                if let Some(best) =
-                    suggest::closest(&name.name, modules::exports(db, target).keys().map(String::as_str))
-                {
-                    report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
+                let exports = modules::exports(db, target).keys();
+                if let Some(near) = suggest::nearest(&name.name, exports.map(String::as_str)) {
+                    report = report.rename(place, near);
                 }
                 checked.reports.push(report);
             }
@@ -269,9 +277,8 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     }
     let mut report = Report::new(code::E0103, format!("unknown module `{}`", dotted(&import.path)))
         .at(Place { item, span }, "no such file, and not in the standard library");
-    let names: Vec<&str> = modules::STDLIB.iter().map(|(name, _)| *name).collect();
-    if let Some(best) = suggest::closest(&dotted(&import.path), names.into_iter()) {
-        report = report.note(format!("did you mean `{best}`?"));
+    if let Some(near) = suggest::nearest(&dotted(&import.path), modules::STDLIB.iter().map(|(name, _)| *name)) {
+        report = report.rename(Place { item, span }, near);
     }
     checked.reports.push(report);
 }
@@ -295,8 +302,8 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
         if !ATTRIBUTES.contains(&name) {
             let place = Place { item, span: attribute.name.span };
             let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
-            report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
-                Some(best) => report.fix(format!("did you mean `@{best}`?"), vec![(place, best.to_string())]),
+            report = match suggest::nearest(name, ATTRIBUTES.iter().copied()) {
+                Some(near) => report.rename(place, near),
                 None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
             };
             checked.reports.push(report);
@@ -314,8 +321,8 @@ fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<
         let place = Place { item, span: name.span };
         let mut report =
             Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
-        report = match suggest::closest(&name.name, TARGETS.iter().copied()) {
-            Some(best) => report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]),
+        report = match suggest::nearest(&name.name, TARGETS.iter().copied()) {
+            Some(near) => report.rename(place, near),
             None => report.note(format!("targets are: {}", TARGETS.join(", "))),
         };
         checked.reports.push(report);
@@ -402,7 +409,7 @@ pub fn check_script<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db
     else {
         return vec![];
     };
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     cases(db, *first, &parse_item(db, *first).ast, &mut checked, |walk| walk.script(file).map(|_| ()));
     checked.reports
 }

@@ -5,7 +5,7 @@
 //! place for functions on compile-time values (and, when only checking, wherever the signature does not
 //! tell the result), or as a function of its own that the world calls.
 
-use crate::analysis::db::Report;
+use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
 use crate::analysis::elaborate::signature::Applied;
@@ -84,9 +84,9 @@ impl<'db> Elaborator<'_, 'db> {
         let mut candidates: Vec<String> = ops::all().map(|op| op.name().to_string()).collect();
         candidates.extend(modules::implicit_names(db).into_iter().map(String::from));
         candidates.extend(modules::scope(db, self.file).keys().cloned());
-        let best = crate::base::suggest::closest(name, candidates.iter().map(String::as_str)).map(String::from);
+        let near = crate::base::nearest(name, candidates.iter().map(String::as_str));
         let what = value.describe();
-        Err(self.unknown_member(&what, name, best, span))
+        Err(self.unknown_member(&what, name, near, span))
     }
 
     pub fn call_value(&mut self, function: Value<'db>, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
@@ -201,6 +201,9 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::Error);
         }
         let name = callee_name(&function);
+        if function.layer.is_none() && self.depth == 0 && !self.tentative && !self.decisions.were_asked() {
+            self.calls.push((function.item, self.place(span)));
+        }
         let reports = self.reports.len();
         let applied = self
             .apply_signature(function, instance.as_ref(), args, span)
@@ -268,6 +271,10 @@ impl<'db> Elaborator<'_, 'db> {
         span: Span,
     ) -> Walk<Value<'db>> {
         let full = full_fn(self.db, function);
+        let own = Place { item: full.item, span: full.decl.name.span };
+        if quiet && self.inferring.contains(&own) {
+            return Ok(Value::Error);
+        }
         let reports = self.reports.len();
         let obligations = self.obligations.len();
         let makes_layers = self.makes_layers && instance.is_none();
@@ -275,6 +282,7 @@ impl<'db> Elaborator<'_, 'db> {
         let result = self.nested(full.item, full.ast, span, |inner| {
             inner.makes_layers = makes_layers;
             inner.compile_time = compile_time;
+            inner.inferring.extend(quiet.then_some(own));
             if let (Some(layer), Some(instance)) = (full.layer, instance) {
                 let layer = full_layer(inner.db, layer);
                 let path = instance.path.clone().unwrap_or_default();

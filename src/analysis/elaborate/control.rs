@@ -151,8 +151,10 @@ impl<'db> Elaborator<'_, 'db> {
             return;
         }
         let snapshot = self.snapshot();
+        let tentative = std::mem::replace(&mut self.tentative, true);
         // Mistakes are in the reports; what comes out is not used.
         let _ = walk(self);
+        self.tentative = tentative;
         let found = self.reports.split_off(snapshot.reports.min(self.reports.len()));
         self.restore(snapshot);
         self.reports.extend(found.into_iter().filter(|report| report.code != code::E0408));

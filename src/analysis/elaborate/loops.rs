@@ -322,7 +322,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if expandable {
             self.expandable.push(index.clone());
         }
+        let tentative = std::mem::replace(&mut self.tentative, true);
         let result = walk(self);
+        self.tentative = tentative;
         if expandable {
             self.expandable.retain(|symbol| symbol != index);
         }

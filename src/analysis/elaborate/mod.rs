@@ -14,6 +14,7 @@ pub mod builtins;
 pub mod call;
 pub mod control;
 pub mod expr;
+pub mod fixes;
 pub mod function;
 pub mod growth;
 pub mod host;
@@ -103,6 +104,11 @@ impl Decisions {
         answer
     }
 
+    /// Whether something was answered one way that could have been answered the other way.
+    pub fn were_asked(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
     /// The next combination, or `None` when all were walked.
     pub fn next(&self) -> Option<Decisions> {
         let mut script: Vec<bool> = self.taken.iter().map(|(_, b)| *b).collect();
@@ -188,8 +194,14 @@ pub struct Elaborator<'w, 'db> {
     pub expandable: Vec<Symbol>,
     /// A constant turned out to be defined in terms of itself.
     pub cyclic: bool,
+    /// Functions that this body calls whatever is known at compile time.
+    pub calls: Vec<(Item<'db>, Place<'db>)>,
+    /// Within loops and in what is only looked at: a call here need not happen.
+    pub tentative: bool,
     /// Lookups of constants in progress, against cycles.
     pub pending: Vec<Item<'db>>,
+    /// Functions that are being walked for their results, by name: one that needs its own result has none.
+    pub inferring: Vec<Place<'db>>,
     pub depth: u32,
     /// Instances whose members were read.
     pub read: Vec<layer::ReadMembers<'db>>,
@@ -233,7 +245,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             context: None,
             expandable: vec![],
             cyclic: false,
+            calls: vec![],
+            tentative: false,
             pending: vec![],
+            inferring: vec![],
             depth: 0,
             read: vec![],
             fuel: FUEL,
@@ -261,6 +276,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.facts = std::mem::take(&mut self.facts);
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.pending = self.pending.clone();
+        inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
         inner.adopts = self.adopts;
         inner.origins = self.origins.clone();
