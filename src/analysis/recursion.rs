@@ -5,27 +5,38 @@
 //! judged where the values are known.
 
 use crate::analysis::check::check;
-use crate::analysis::db::{Item, Report};
+use crate::analysis::db::{Item, Place, Report};
 use crate::base::code;
 use std::collections::HashSet;
 
-/// The functions that every walk of a function calls. Without places, so that it stays equal when text moves.
+/// The functions of its file that every walk of a function calls: modules do not use each other, so none of
+/// another file leads back. Without places, so that it stays equal when text moves.
 #[salsa::tracked]
 fn always_called<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Item<'db>> {
     let mut seen = HashSet::new();
-    check(db, item).calls.iter().map(|(callee, _)| *callee).filter(|callee| seen.insert(*callee)).collect()
+    check(db, item)
+        .calls
+        .iter()
+        .map(|(callee, _)| *callee)
+        .filter(|callee| callee.file(db) == item.file(db) && seen.insert(*callee))
+        .collect()
 }
 
 /// What is wrong with a function that always comes back to itself.
 pub fn endless<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Option<Report<'db>> {
     let checked = check(db, item);
-    let (callee, place) = checked.calls.iter().find(|(callee, _)| *callee == item || leads_to(db, *callee, item))?;
-    let label = if *callee == item { "calls it again each time" } else { "leads back to it each time" };
+    let mut own = checked.calls.iter().filter(|(callee, _)| callee.file(db) == item.file(db));
+    let (callee, place) = own.find(|(callee, _)| *callee == item || leads_to(db, *callee, item))?;
     let name = item.name(db).as_deref().unwrap_or("this function");
-    let report = Report::new(code::E0213, format!("`{name}` calls itself without end"))
-        .at(*place, label)
-        .note("put the call under a condition that is known at compile time and comes to an end, or write a loop");
-    Some(report)
+    Some(report(name, *place, *callee == item))
+}
+
+/// A call at `place` that comes back to `name`, at once or by way of others.
+pub fn report<'db>(name: &str, place: Place<'db>, at_once: bool) -> Report<'db> {
+    let label = if at_once { "calls it again each time" } else { "leads back to it each time" };
+    Report::new(code::E0213, format!("`{name}` calls itself without end"))
+        .at(place, label)
+        .note("put the call under a condition that is known at compile time and comes to an end, or write a loop")
 }
 
 fn leads_to<'db>(db: &'db dyn salsa::Database, from: Item<'db>, to: Item<'db>) -> bool {

@@ -205,9 +205,7 @@ impl<'db> Elaborator<'_, 'db> {
             None => None,
         };
         let name = callee_name(&function);
-        if function.layer.is_none() && self.depth == 0 && !self.tentative && !self.decisions.were_asked() {
-            self.calls.push((function.item, self.place(span)));
-        }
+        self.note_call(function, instance.as_ref(), span)?;
         let reports = self.reports.len();
         let applied = self
             .apply_signature(function, instance.as_ref(), args, span)
@@ -259,7 +257,10 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(value);
         }
         let quiet = !self.world.specialises() && is_runtime;
-        self.call_in_place(function, instance, &applied, given, values, quiet, span)
+        let is_separate = quiet && values.iter().all(|(value, _)| is_plain(value));
+        let value = self.call_in_place(function, instance, &applied, given, values, quiet, span)?;
+        // As in the function that it becomes.
+        if is_separate { self.results(value, span) } else { Ok(value) }
     }
 
     /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.
@@ -272,6 +273,28 @@ impl<'db> Elaborator<'_, 'db> {
             Value::Instance(placed) => Ok(*placed),
             _ => Ok(instance),
         }
+    }
+
+    /// Keeps calls that every walk of the definition makes. Those of functions are followed later; a method that
+    /// comes back to itself is refused here.
+    fn note_call(&mut self, function: FnRef<'db>, instance: Option<&Instance<'db>>, span: Span) -> Walk<()> {
+        if self.depth > 0 || self.tentative || self.decisions.were_asked() {
+            return Ok(());
+        }
+        let place = self.place(span);
+        if function.layer.is_none() {
+            self.calls.push((function.item, place));
+            return Ok(());
+        }
+        let is_own = instance.is_some_and(|instance| instance.path.as_ref().is_some_and(Vec::is_empty));
+        if !is_own || function.item != self.item {
+            return Ok(());
+        }
+        let full = full_fn(self.db, function);
+        if self.defining != Some(Place { item: full.item, span: full.decl.name.span }) {
+            return Ok(());
+        }
+        Err(self.fail(crate::analysis::recursion::report(&callee_name(&function), place, true)))
     }
 
     /// Walks the body where the call stands.

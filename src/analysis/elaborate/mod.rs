@@ -196,6 +196,10 @@ pub struct Elaborator<'w, 'db> {
     pub cyclic: bool,
     /// Functions that this body calls whatever is known at compile time.
     pub calls: Vec<(Item<'db>, Place<'db>)>,
+    /// The function whose definition is checked, by name.
+    pub defining: Option<Place<'db>>,
+    /// Instances that a test or a script makes.
+    pub made: Vec<(Instance<'db>, Span)>,
     /// Within loops and in what is only looked at: a call here need not happen.
     pub tentative: bool,
     /// Lookups of constants in progress, against cycles.
@@ -247,6 +251,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             cyclic: false,
             calls: vec![],
             tentative: false,
+            defining: None,
+            made: vec![],
             pending: vec![],
             inferring: vec![],
             depth: 0,

@@ -5,8 +5,8 @@ mod control;
 mod incremental;
 mod layers;
 mod modules;
-mod mutation;
 mod names;
+mod reach;
 mod shapes;
 mod types;
 
