@@ -5,25 +5,27 @@ use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layer
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
-use crate::analysis::{cycles, modules, unused};
+use crate::analysis::{cycles, modules, recursion, unused};
 use crate::base::{Span, code, suggest};
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
 use std::collections::BTreeMap;
 
 /// What checking an item found.
-#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+#[derive(Clone, Default, PartialEq, Eq, salsa::SalsaValue)]
 pub struct Checked<'db> {
     pub reports: Vec<Report<'db>>,
     /// Inferred types of names, for the editor.
     pub inferred: Vec<(Span, String)>,
+    /// Functions that the body calls whatever is known at compile time.
+    pub calls: Vec<(Item<'db>, Place<'db>)>,
 }
 
 /// Checks one item: its syntax errors, then every body for every case of its open conditions.
 #[salsa::tracked]
 pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
     let parsed = parse_item(db, item);
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     for error in &parsed.errors {
         let place = |span| Place { item, span };
         let mut report = Report::new(error.code, error.message.clone()).at(place(error.span), error.label.clone());
@@ -94,7 +96,12 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
 /// What is wrong with an item. Unlike the types of its names, this mostly stays as it is while one types.
 #[salsa::tracked]
 pub fn reports<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
-    check(db, item).reports.clone()
+    let checked = check(db, item);
+    let mut reports = checked.reports.clone();
+    if reports.is_empty() && !checked.calls.is_empty() {
+        reports.extend(recursion::endless(db, item));
+    }
+    reports
 }
 
 /// A cycle over several constants is met inside the others, where nothing is reported.
@@ -133,6 +140,11 @@ pub fn cases<'db>(
                 checked.reports.push(report);
             }
         }
+        for call in elaborator.calls {
+            if !checked.calls.contains(&call) {
+                checked.calls.push(call);
+            }
+        }
         for entry in elaborator.inferred {
             if !checked.inferred.contains(&entry) {
                 checked.inferred.push(entry);
@@ -155,6 +167,9 @@ fn check_layer<'db>(
     let before = checked.reports.len();
     cases(db, item, ast, checked, |walk| {
         let members = open_layer(walk, layer)?;
+        if let Some(result) = layer.decl.result {
+            walk.resolve_type(result)?;
+        }
         walk.initial_values(&members)
     });
     // With unknown members every method would repeat the same mistakes.
@@ -407,7 +422,7 @@ pub fn check_script<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db
     else {
         return vec![];
     };
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     cases(db, *first, &parse_item(db, *first).ast, &mut checked, |walk| walk.script(file).map(|_| ()));
     checked.reports
 }

@@ -21,11 +21,9 @@ fn rewrite(types: &[Type], decl: &mut LayerDecl) {
             rewrite(types, inner);
         }
     }
-    let Some(result) = decl.result.take() else { return };
     // Older programs also write a result after the head of a layer with members; it says nothing new.
-    if !is_functional(types, decl) {
-        return;
-    }
+    let Some(result) = decl.result.filter(|_| is_functional(types, decl)) else { return };
+    decl.result = None;
     let (mut hypers, mut weights, mut inputs) = (vec![], vec![], vec![]);
     for param in std::mem::take(&mut decl.params) {
         match param.ty.map(|ty| tensor_elem(types, ty)) {

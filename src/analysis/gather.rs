@@ -48,11 +48,11 @@ fn widen_removals(text: &str, file: FileId, diagnostics: &mut [Diagnostic]) {
     }
 }
 
-/// What is wrong with the instances that `let`s make: the same mistake of several is told at the first.
+/// What is wrong with the instances that `let`s and tests make: the same mistake of several is told at the first.
 fn instances<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> impl Iterator<Item = &'db Report<'db>> {
     let mut told: HashSet<(Code, &str)> = HashSet::new();
-    let lets = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Let);
-    lets.flat_map(|item| check_instances(db, *item)).filter(move |report| told.insert((report.code, &report.message)))
+    let makers = items(db, file).iter().filter(|item| matches!(item.kind(db), RawKind::Let | RawKind::Test));
+    makers.flat_map(|item| check_instances(db, *item)).filter(move |report| told.insert((report.code, &report.message)))
 }
 
 /// Whether a broken item may be behind a report in another: the name that is missing stands in its text.

@@ -1,4 +1,4 @@
-//! Top-level instances, checked with the values they were made with.
+//! Instances of top-level `let`s and of tests, checked with the values they were made with.
 //!
 //! A definition is checked with its hyperparameters open, which leaves some questions: whether an `assert`
 //! on them holds, whether a slice ends inside its tensor. `let net = Net(dim=3)` answers them. The layer and
@@ -12,21 +12,23 @@ use crate::analysis::elaborate::names::{full_layer, methods};
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{FnRef, Instance, List, Step, Value};
 use crate::analysis::world::{Discard, Walk};
-use crate::syntax::ast::{ItemKind, Let, Pattern};
+use crate::syntax::ast::{Block, ItemKind, Let, Pattern};
 use crate::types::Dim;
 
-/// Instances walked for one `let` at most.
+/// Instances walked for one item at most.
 const MAX_INSTANCES: usize = 200;
 
-/// What is wrong with the instances that a `let` makes.
+/// What is wrong with the instances that a `let` or a test makes.
 #[salsa::tracked]
 pub fn check_instances<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
     let mut pass = Pass { db, seen: vec![], reports: vec![] };
-    let ast = &parse_item(db, item).ast;
-    if let ItemKind::Let(binding) = &ast.item.kind
-        && reports(db, item).is_empty()
-    {
-        pass.item(item, binding);
+    if !reports(db, item).is_empty() {
+        return pass.reports;
+    }
+    match &parse_item(db, item).ast.item.kind {
+        ItemKind::Let(binding) => pass.item(item, binding),
+        ItemKind::Test { body, .. } => pass.test(item, body),
+        _ => {}
     }
     pass.reports
 }
@@ -56,6 +58,18 @@ impl<'db> Pass<'db> {
         }
     }
 
+    fn test(&mut self, item: Item<'db>, body: &'db Block) {
+        let mut world = Discard::default();
+        let mut walk = Elaborator::new(self.db, &mut world, item, &parse_item(self.db, item).ast);
+        walk.makes_layers = true;
+        walk.adopts = true;
+        // What is wrong with the test itself was told.
+        let _ = walk.block(body, None);
+        for (instance, span) in std::mem::take(&mut walk.made) {
+            self.instance(instance, Place { item, span });
+        }
+    }
+
     fn instance(&mut self, mut instance: Instance<'db>, place: Place<'db>) {
         instance.path = Some(Vec::<Step>::new());
         let known = instance.hypers.iter().all(|(_, value)| is_known(value));
@@ -69,7 +83,7 @@ impl<'db> Pass<'db> {
         if !reports(db, layer.item).is_empty() {
             return;
         }
-        let mut checked = Checked { reports: vec![], inferred: vec![] };
+        let mut checked = Checked::default();
         let mut parts = vec![];
         cases(db, layer.item, layer.ast, &mut checked, |walk| {
             for info in enter(walk, &instance)? {

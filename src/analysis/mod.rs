@@ -19,6 +19,7 @@ pub mod interface;
 pub mod locals;
 pub mod modules;
 pub mod project;
+pub mod recursion;
 pub mod spelling;
 pub mod unused;
 pub mod value;

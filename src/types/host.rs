@@ -134,6 +134,17 @@ impl HostExpr {
         HostExpr::Int(Dim::constant(value))
     }
 
+    /// The same value as a float.
+    pub fn into_float(self) -> HostExpr {
+        match self {
+            HostExpr::Int(dim) => match dim.as_const() {
+                Some(value) => HostExpr::float(value as f64),
+                None => HostExpr::binary(HostOp::Mul, HostExpr::Int(dim), HostExpr::float(1.0)),
+            },
+            other => other,
+        }
+    }
+
     /// Whether the value is an int.
     pub fn is_int(&self) -> bool {
         matches!(self, HostExpr::Int(_))

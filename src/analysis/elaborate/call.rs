@@ -5,7 +5,7 @@
 //! place for functions on compile-time values (and, when only checking, wherever the signature does not
 //! tell the result), or as a function of its own that the world calls.
 
-use crate::analysis::db::Report;
+use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
 use crate::analysis::elaborate::signature::Applied;
@@ -208,6 +208,7 @@ impl<'db> Elaborator<'_, 'db> {
             None => None,
         };
         let name = callee_name(&function);
+        self.note_call(function, instance.as_ref(), span)?;
         let reports = self.reports.len();
         let applied = self
             .apply_signature(function, instance.as_ref(), args, span)
@@ -264,7 +265,10 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(value);
         }
         let quiet = !self.world.specialises() && is_runtime;
-        self.call_in_place(function, instance, &applied, given, values, quiet, span)
+        let is_separate = quiet && values.iter().all(|(value, _)| is_plain(value));
+        let value = self.call_in_place(function, instance, &applied, given, values, quiet, span)?;
+        // As in the function that it becomes.
+        if is_separate { self.results(value, span) } else { Ok(value) }
     }
 
     /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.
@@ -277,6 +281,28 @@ impl<'db> Elaborator<'_, 'db> {
             Value::Instance(placed) => Ok(*placed),
             _ => Ok(instance),
         }
+    }
+
+    /// Keeps calls that every walk of the definition makes. Those of functions are followed later; a method that
+    /// comes back to itself is refused here.
+    fn note_call(&mut self, function: FnRef<'db>, instance: Option<&Instance<'db>>, span: Span) -> Walk<()> {
+        if self.depth > 0 || self.tentative || self.decisions.asked() > 0 {
+            return Ok(());
+        }
+        let place = self.place(span);
+        if function.layer.is_none() {
+            self.calls.push((function.item, place));
+            return Ok(());
+        }
+        let is_own = instance.is_some_and(|instance| instance.path.as_ref().is_some_and(Vec::is_empty));
+        if !is_own || function.item != self.item {
+            return Ok(());
+        }
+        let full = full_fn(self.db, function);
+        if self.defining != Some(Place { item: full.item, span: full.decl.name.span }) {
+            return Ok(());
+        }
+        Err(self.fail(crate::analysis::recursion::report(&callee_name(&function), place, true)))
     }
 
     /// Walks the body where the call stands.
@@ -292,6 +318,10 @@ impl<'db> Elaborator<'_, 'db> {
         span: Span,
     ) -> Walk<Value<'db>> {
         let full = full_fn(self.db, function);
+        let own = Place { item: full.item, span: full.decl.name.span };
+        if quiet && self.inferring.contains(&own) {
+            return Ok(Value::Error);
+        }
         let reports = self.reports.len();
         let obligations = self.obligations.len();
         let makes_layers = self.makes_layers && instance.is_none();
@@ -299,6 +329,7 @@ impl<'db> Elaborator<'_, 'db> {
         let result = self.nested(full.item, full.ast, span, |inner| {
             inner.makes_layers = makes_layers;
             inner.compile_time = compile_time;
+            inner.inferring.extend(quiet.then_some(own));
             if let (Some(layer), Some(instance)) = (full.layer, instance) {
                 let layer = full_layer(inner.db, layer);
                 let path = instance.path.clone().unwrap_or_default();

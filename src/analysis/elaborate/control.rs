@@ -47,26 +47,33 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     pub fn condition(&mut self, cond: ExprId) -> Walk<Option<Condition>> {
-        let span = self.span(cond);
-        match self.expr(cond)? {
+        match self.condition_value(cond)? {
             Value::Bool(cond) => Ok(Some(Condition::Static(self.decide(&cond)?))),
             Value::Opaque(opaque) => Ok(Some(Condition::Static(self.decide(&Cond::Opaque(opaque.name))?))),
-            Value::Tensor(tensor) => {
-                if !tensor.ty.elem.is(DType::Bool) {
-                    let message = format!("a condition must be bool, not {}", tensor.ty);
-                    return Err(self.error(code::E0201, message, span, "not a bool"));
-                }
-                if !matches!(tensor.ty.shape.rank(), Some(0) | None) {
-                    let message = format!("a condition must be one bool, not {}", tensor.ty);
-                    let place = self.place(span);
-                    let report = crate::analysis::db::Report::new(code::E0304, message)
-                        .at(place, "more than one value")
-                        .note("reduce it with `.all()` or `.any()`, or choose elementwise with `where`");
-                    return Err(self.fail(report));
-                }
-                Ok(Some(Condition::Tensor(tensor)))
+            Value::Tensor(tensor) => Ok(Some(Condition::Tensor(tensor))),
+            _ => Ok(None),
+        }
+    }
+
+    /// What an `if`, a `while` or an `assert` goes by: a bool of the compiler, one of run time, or what is not
+    /// known.
+    pub fn condition_value(&mut self, cond: ExprId) -> Walk<Value<'db>> {
+        let span = self.span(cond);
+        let value = self.expr(cond)?;
+        match &value {
+            Value::Tensor(tensor) if !tensor.ty.elem.is(DType::Bool) => {
+                let message = format!("a condition must be bool, not {}", tensor.ty);
+                Err(self.error(code::E0201, message, span, "not a bool"))
             }
-            Value::Error => Ok(None),
+            Value::Tensor(tensor) if !matches!(tensor.ty.shape.rank(), Some(0) | None) => {
+                let message = format!("a condition must be one bool, not {}", tensor.ty);
+                let place = self.place(span);
+                let report = crate::analysis::db::Report::new(code::E0304, message)
+                    .at(place, "more than one value")
+                    .note("reduce it with `.all()` or `.any()`, or choose elementwise with `where`");
+                Err(self.fail(report))
+            }
+            Value::Bool(_) | Value::Opaque(_) | Value::Tensor(_) | Value::Error => Ok(value),
             other => {
                 let message = format!("a condition must be a bool, not {}", other.describe());
                 Err(self.error(code::E0201, message, span, "not a bool"))
@@ -104,26 +111,62 @@ impl<'db> Elaborator<'_, 'db> {
             Some(Condition::Static(true)) => self.block(block, Some(rest)),
             Some(Condition::Static(false)) => self.if_stmt(branches, from + 1, rest, span),
             Some(Condition::Tensor(cond)) => self.tensor_if(cond, branches, from, rest, span),
-            None => Err(Abort::Reported),
+            None => self.unknown_if(branches, from),
         }
     }
 
-    /// Checks what `if true` and `if false` leave out, in the definition that says so. An assertion there
-    /// is never asked.
-    fn check_untaken(&mut self, branches: &'db If, from: usize, truth: bool, span: Span) {
+    /// Nothing is known of the condition: each way is looked at for its own mistakes.
+    fn unknown_if(&mut self, branches: &'db If, from: usize) -> Walk<Flow<'db>> {
+        if self.world.specialises() {
+            return Err(Abort::Reported);
+        }
+        let ways: Vec<&'db Block> =
+            branches.branches[from..].iter().map(|(_, block)| block).chain(&branches.otherwise).collect();
+        for (cond, _) in &branches.branches[from + 1..] {
+            self.aside(|walk| walk.condition_value(*cond).map(|_| ()));
+        }
+        for block in &ways {
+            self.aside(|walk| walk.block(block, None).map(|_| ()));
+        }
+        for block in &ways {
+            self.forget_assigned(block);
+        }
+        let ends = branches.otherwise.is_some() && ways.iter().all(|block| returns(block));
+        if ends { Err(Abort::Reported) } else { Ok(Flow::Next) }
+    }
+
+    /// Nothing is known any more of what a block assigns.
+    pub fn forget_assigned(&mut self, block: &Block) {
+        for name in assigned_names(self.ast, block) {
+            if matches!(self.local(&name), Some(Binding::Value(_))) {
+                self.assign_local(&name, Value::Error);
+            }
+        }
+    }
+
+    /// Walks for the mistakes in something, and leaves all else as it was. What is not reached at run time is
+    /// not asserted, either.
+    pub fn aside(&mut self, walk: impl FnOnce(&mut Self) -> Walk<()>) {
         if self.world.specialises() || self.depth > 0 {
             return;
         }
         let snapshot = self.snapshot();
-        let none = Rest { stmts: &[], next: None };
-        // Mistakes are in the reports; what comes out of the branch is not used.
-        let _ = match truth {
-            true => self.if_stmt(branches, from + 1, &none, span),
-            false => self.block(&branches.branches[from].1, Some(&none)),
-        };
+        let tentative = std::mem::replace(&mut self.tentative, true);
+        // Mistakes are in the reports; what comes out is not used.
+        let _ = walk(self);
+        self.tentative = tentative;
         let found = self.reports.split_off(snapshot.reports.min(self.reports.len()));
         self.restore(snapshot);
         self.reports.extend(found.into_iter().filter(|report| report.code != code::E0408));
+    }
+
+    /// Checks what `if true` and `if false` leave out, in the definition that says so.
+    fn check_untaken(&mut self, branches: &'db If, from: usize, truth: bool, span: Span) {
+        let none = Rest { stmts: &[], next: None };
+        self.aside(|walk| match truth {
+            true => walk.if_stmt(branches, from + 1, &none, span).map(|_| ()),
+            false => walk.block(&branches.branches[from].1, Some(&none)).map(|_| ()),
+        });
     }
 
     /// Both ways as regions; what they assign comes out of the `if`.

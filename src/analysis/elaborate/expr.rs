@@ -2,6 +2,7 @@
 
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::arguments::CallArg;
+use crate::analysis::elaborate::instance::opaque_fits;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Elaborator, names};
 use crate::analysis::modules;
@@ -429,9 +430,9 @@ impl<'db> Elaborator<'_, 'db> {
             | (TypeSpec::Str, value @ Value::Str(_))
             | (TypeSpec::DType, value @ Value::DType(_))
             | (TypeSpec::Scheme, value @ Value::Scheme(_))
-            | (TypeSpec::Init, value @ Value::Init(_))
-            | (_, value @ Value::Opaque(_)) => Ok(value),
-            (TypeSpec::Float, Value::Number(number)) => Ok(Value::Number(number)),
+            | (TypeSpec::Init, value @ Value::Init(_)) => Ok(value),
+            (spec, Value::Opaque(opaque)) if opaque_fits(spec, opaque.kind) => Ok(Value::Opaque(opaque)),
+            (TypeSpec::Float, Value::Number(number)) => Ok(Value::Number(number.into_float())),
             (TypeSpec::Init, Value::Number(number)) => {
                 Ok(Value::Init(crate::analysis::value::InitValue::Constant(number)))
             }

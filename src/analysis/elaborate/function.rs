@@ -123,6 +123,7 @@ impl<'db> Elaborator<'_, 'db> {
     /// Walks a function of a definition that is checked on its own: its parameters are whatever the
     /// signature says.
     pub fn definition(&mut self, function: FnRef<'db>) -> Walk<Value<'db>> {
+        self.defining = Some(self.place(function.decl.name.span));
         self.declare_type_params(&function.decl.type_params)?;
         self.scopes.push(Default::default());
         self.declaring = Some(Declaring::new(DeclareAs::Own));

@@ -7,7 +7,7 @@ use crate::analysis::elaborate::loops::length_of;
 use crate::analysis::elaborate::names::list_length;
 use crate::analysis::value::{Comparison, Cond, List, Value};
 use crate::analysis::world::Walk;
-use crate::base::{F64, Span, code};
+use crate::base::{Span, code};
 use crate::types::host::{HostFn, HostOp};
 use crate::types::{Dim, HostExpr};
 
@@ -238,13 +238,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn float_of(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         let Value::Number(number) = call.value else { return self.not_defined(call) };
-        Ok(Value::Number(match number {
-            HostExpr::Int(dim) => match dim.as_const() {
-                Some(value) => HostExpr::float(value as f64),
-                None => HostExpr::binary(HostOp::Mul, HostExpr::Int(dim), HostExpr::Float(F64(1.0))),
-            },
-            other => other,
-        }))
+        Ok(Value::Number(number.into_float()))
     }
 
     fn ceil_div(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {

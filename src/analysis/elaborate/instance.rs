@@ -55,12 +55,23 @@ impl<'db> Elaborator<'_, 'db> {
             Ok(hypers)
         });
         let hypers = result.inspect_err(|_| self.blame_call(reports, span))?;
-        Ok(Value::Instance(Box::new(Instance { layer, elems, hypers, path: None })))
+        let instance = Instance { layer, elems, hypers, path: None };
+        if self.adopts && self.depth == 0 {
+            self.made.push((instance.clone(), span));
+        }
+        Ok(Value::Instance(Box::new(instance)))
     }
 
-    /// Reports that came out of a callee's signature point at the call.
+    /// Reports that came out of a callee's signature point at the call. What is wrong with the signature whoever
+    /// calls is told where it stands.
     pub fn blame_call(&mut self, from: usize, span: Span) {
         let place = self.place(span);
+        let inherent = |report: &Report<'_>| {
+            matches!(report.code, code::E0101 | code::E0208 | code::E0307)
+                && report.labels.iter().any(|label| label.primary && label.place.item != place.item)
+        };
+        let told: Vec<_> = self.reports.split_off(from).into_iter().filter(|report| !inherent(report)).collect();
+        self.reports.extend(told);
         for report in &mut self.reports[from..] {
             // Interfaces have no spans of their own: whatever points into one is shown at the call.
             let mut here = false;
@@ -226,6 +237,11 @@ impl<'db> Elaborator<'_, 'db> {
             }
             (spec, _) => spec,
         };
+        if let Some(default) = param.default
+            && !matches!(spec, TypeSpec::Any | TypeSpec::Scheme)
+        {
+            self.expr_as(default, &spec)?;
+        }
         let place = self.place(param.name.span);
         let opaque = |kind| Value::Opaque(Opaque { name: name.clone(), kind });
         Ok(match spec {
@@ -286,9 +302,22 @@ fn spec_like<'db>(value: &Value<'db>) -> TypeSpec<'db> {
 }
 
 /// Whether a host value can be given for a hyperparameter of this type.
+/// Whether something whose value is open may stand where this is declared.
+pub fn opaque_fits(spec: &TypeSpec<'_>, kind: OpaqueKind) -> bool {
+    match spec {
+        TypeSpec::Int | TypeSpec::Float | TypeSpec::Bool => false,
+        TypeSpec::Str => kind == OpaqueKind::Str,
+        TypeSpec::DType => kind == OpaqueKind::DType,
+        TypeSpec::Scheme => kind == OpaqueKind::Scheme,
+        TypeSpec::Init => kind == OpaqueKind::Init,
+        TypeSpec::List(_) | TypeSpec::Tuple(_) | TypeSpec::Layer(_) | TypeSpec::Tensor(_) | TypeSpec::Any => true,
+    }
+}
+
 fn fits_host(spec: &TypeSpec<'_>, value: &Value<'_>) -> bool {
     match (spec, value) {
-        (_, Value::Error | Value::Opaque(_)) | (TypeSpec::Any, _) => true,
+        (_, Value::Error) | (TypeSpec::Any, _) => true,
+        (spec, Value::Opaque(opaque)) => opaque_fits(spec, opaque.kind),
         (TypeSpec::Int, Value::Number(number)) => number.is_int(),
         (TypeSpec::Float, Value::Number(_))
         | (TypeSpec::Bool, Value::Bool(_))

@@ -33,7 +33,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let iterable = self.expr(iter)?;
         let iter_span = self.span(iter);
         if matches!(iterable, Value::Error) {
-            return Err(Abort::Reported);
+            return self.unknown_turns(body, |walk| {
+                walk.poison_pattern(pattern);
+                Ok(())
+            });
         }
         let Value::List(List::Joined(parts)) = iterable else {
             return self.for_each(pattern, &iterable, iter_span, body, span);
@@ -74,6 +77,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
         let Some(items) = self.iterate(iterable, iter_span)? else {
             let names = self.carried_names(body);
+            self.aside(|walk| {
+                walk.forget(&names);
+                walk.poison_pattern(pattern);
+                walk.block(body, None).map(|_| ())
+            });
             self.forget(&names);
             return Ok(Flow::Next);
         };
@@ -86,6 +94,21 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                 return Ok(flow);
             }
         }
+        Ok(Flow::Next)
+    }
+
+    /// Nothing is known of what a loop runs over: its body is looked at once for its own mistakes.
+    fn unknown_turns(&mut self, body: &'db Block, bind: impl FnOnce(&mut Self) -> Walk<()>) -> Walk<Flow<'db>> {
+        if self.world.specialises() {
+            return Err(Abort::Reported);
+        }
+        self.forget_assigned(body);
+        self.aside(|walk| {
+            walk.scoped(|walk| {
+                bind(walk)?;
+                walk.block(body, None).map(|_| ())
+            })
+        });
         Ok(Flow::Next)
     }
 
@@ -164,6 +187,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             return Err(Abort::Reported);
         }
         // A definition on its own: after such a loop the shapes are checked at instantiation.
+        // The first turn at least has what came in.
+        self.aside(|inner| {
+            inner.facts.assume_equal(&Dim::symbol(counted.index.as_str()), &counted.start);
+            walk(inner)
+        });
         self.forget(names);
         Ok(true)
     }
@@ -319,7 +347,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if expandable {
             self.expandable.push(index.clone());
         }
+        let tentative = std::mem::replace(&mut self.tentative, true);
         let result = walk(self);
+        self.tentative = tentative;
         if expandable {
             self.expandable.retain(|symbol| symbol != index);
         }
@@ -425,7 +455,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                     self.world.rollback(mark);
                     return self.tensor_while(cond, body, span);
                 }
-                None => return Err(Abort::Reported),
+                None => return self.unknown_turns(body, |_| Ok(())),
             }
         }
         Err(self.error(code::E0404, "this loop does not end at compile time", span, "too many turns"))

@@ -196,8 +196,18 @@ pub struct Elaborator<'w, 'db> {
     pub expandable: Vec<Symbol>,
     /// A constant turned out to be defined in terms of itself.
     pub cyclic: bool,
+    /// Functions that this body calls whatever is known at compile time.
+    pub calls: Vec<(Item<'db>, Place<'db>)>,
+    /// The function whose definition is checked, by name.
+    pub defining: Option<Place<'db>>,
+    /// Instances that a test or a script makes.
+    pub made: Vec<(Instance<'db>, Span)>,
+    /// Within loops and in what is only looked at: a call here need not happen.
+    pub tentative: bool,
     /// Lookups of constants in progress, against cycles.
     pub pending: Vec<Item<'db>>,
+    /// Functions that are being walked for their results, by name: one that needs its own result has none.
+    pub inferring: Vec<Place<'db>>,
     pub depth: u32,
     /// Instances whose members were read.
     pub read: Vec<layer::ReadMembers<'db>>,
@@ -241,7 +251,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             context: None,
             expandable: vec![],
             cyclic: false,
+            calls: vec![],
+            tentative: false,
+            defining: None,
+            made: vec![],
             pending: vec![],
+            inferring: vec![],
             depth: 0,
             read: vec![],
             fuel: FUEL,
@@ -269,6 +284,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.facts = std::mem::take(&mut self.facts);
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.pending = self.pending.clone();
+        inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
         inner.adopts = self.adopts;
         inner.origins = self.origins.clone();

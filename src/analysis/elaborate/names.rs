@@ -78,6 +78,10 @@ impl<'db> Elaborator<'_, 'db> {
         } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
             report = self.rename(report, span, name, near);
         }
+        // One mistake, one message: further uses in this body are of a name that is known to be missing.
+        if let Some(scope) = self.scopes.first_mut() {
+            scope.insert(name.to_string(), Binding::Value(Value::Error));
+        }
         self.fail(report)
     }
 

@@ -105,7 +105,7 @@ impl<'db> Elaborator<'_, 'db> {
         let entry = op.get();
         let bound = self.bind_op_args(op, args)?;
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
-            return Ok(Value::Error);
+            return self.judge_known(op, bound, span);
         }
         let hint = match entry.name {
             // Codes do not say what they stand for; the scales are of the type that was quantised to.
@@ -190,6 +190,19 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::Tensor(whole));
         }
         self.know_length(&Value::List(List::Stacked(Box::new(stack))))?;
+        Ok(Value::Error)
+    }
+
+    /// A call with an argument of which nothing is known gives nothing known; the other arguments may be wrong.
+    fn judge_known(&mut self, op: OpId, bound: Vec<Option<CallArg<'db>>>, span: Span) -> Walk<Value<'db>> {
+        for (param, arg) in op.get().params.iter().zip(bound) {
+            let Some(arg) = arg.filter(|arg| !matches!(arg.value, Value::Error)) else { continue };
+            if !param.is_operand() {
+                self.attribute(op, param, Some(arg), None, span)?;
+            } else if matches!(arg.value, Value::Function(_) | Value::Layer(..) | Value::DType(_) | Value::Str(_)) {
+                self.to_tensor(arg.value, None, arg.span)?;
+            }
+        }
         Ok(Value::Error)
     }
 
@@ -385,7 +398,7 @@ impl<'db> Elaborator<'_, 'db> {
                 Ok(self.constant(constant, span))
             }
             Value::List(List::Stacked(stack)) => Ok(*stack),
-            Value::List(_) | Value::Tuple(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
+            Value::List(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
             Value::Error => Err(Abort::Reported),
             other => {
                 let message = format!("a tensor is needed here, not {}", other.describe());

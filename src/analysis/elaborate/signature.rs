@@ -8,11 +8,11 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::call::callee_name;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
-use crate::analysis::value::{Cond, FnRef, Instance, Value};
+use crate::analysis::value::{Cond, FnRef, Instance, List, Value};
 use crate::analysis::world::{Abort, Walk};
 use crate::base::{Span, code};
 use crate::syntax::ast::{ExprId, ExprKind};
-use crate::types::{Bound, Elem, TensorType, Verdict};
+use crate::types::{Bound, DType, Elem, TensorType, Verdict};
 
 /// What calling a signature with given arguments comes to.
 pub(super) struct Applied<'db> {
@@ -77,6 +77,7 @@ impl<'db> Elaborator<'_, 'db> {
                 inner.bind(&param.name.name, value.clone());
                 params.push((spec, value, arg_span));
             }
+            inner.infer_from_literals(&mut params);
             let declaring = inner.declaring.take();
             let result = match function.decl.result {
                 Some(ty) => Some(inner.resolve_type(ty)?),
@@ -104,6 +105,30 @@ impl<'db> Elaborator<'_, 'db> {
                 TypeSpec::Tensor(_) => self.expr(default),
                 spec => self.expr_as(default, spec),
             },
+        }
+    }
+
+    /// A type variable that no tensor has bound is that of the literals given for it.
+    fn infer_from_literals(&mut self, params: &mut [(TypeSpec<'db>, Value<'db>, Span)]) {
+        let variable = |spec: &TypeSpec<'db>| match spec {
+            TypeSpec::Tensor(TensorType { elem: Elem::Var(name, bound), .. }) => Some((name.clone(), *bound)),
+            _ => None,
+        };
+        let bound_by_tensor: Vec<_> = params
+            .iter()
+            .filter(|(_, value, _)| value.has_tensor())
+            .filter_map(|(spec, ..)| variable(spec).map(|(name, _)| name))
+            .collect();
+        for (spec, value, _) in params.iter() {
+            let Some((name, bound)) = variable(spec) else { continue };
+            let is_open =
+                matches!(self.elems.get(name.as_str()), Some(Elem::Var(..))) && !bound_by_tensor.contains(&name);
+            if let Some(elem) = literal_elem(value, bound).filter(|_| is_open) {
+                self.elems.insert(name.as_str().to_string(), Elem::Known(elem));
+            }
+        }
+        for (spec, ..) in params.iter_mut() {
+            *spec = self.settle_elems(spec.clone());
         }
     }
 
@@ -213,5 +238,19 @@ impl<'db> Elaborator<'_, 'db> {
         }
         report = self.with_origins(report, &dims);
         self.fail(report)
+    }
+}
+
+/// The element type of a number or of a list of numbers where nothing else says it.
+fn literal_elem(value: &Value<'_>, bound: Bound) -> Option<DType> {
+    match value {
+        Value::Number(number) if number.is_int() && bound != Bound::Float => Some(DType::Int64),
+        Value::Number(_) => Some(DType::Float32),
+        Value::Bool(_) => Some(DType::Bool),
+        Value::List(List::Items(items)) => {
+            let elems: Option<Vec<DType>> = items.iter().map(|item| literal_elem(item, bound)).collect();
+            elems?.into_iter().reduce(|a, b| if a == b { a } else { DType::Float32 })
+        }
+        _ => None,
     }
 }

@@ -82,6 +82,22 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(solution)
     }
 
+    /// The shape of a tensor that is written as a list: of numbers, of lists, of tensors.
+    fn literal_shape(&self, value: &Value<'db>) -> Option<Shape> {
+        match value {
+            Value::Tensor(tensor) => Some(tensor.ty.shape.clone()),
+            Value::Number(_) | Value::Bool(_) => Some(Shape::scalar()),
+            Value::List(_) => {
+                let items = self.as_items(value)?;
+                let inner = self.literal_shape(items.first()?)?;
+                let count = Dim::constant(items.len() as i64);
+                let pack = inner.pack.map(|(at, pack)| (at + 1, pack));
+                Some(Shape { dims: std::iter::once(count).chain(inner.dims).collect(), pack })
+            }
+            _ => None,
+        }
+    }
+
     /// Pairs of formal and actual dims.
     fn equations(
         &mut self,
@@ -94,8 +110,13 @@ impl<'db> Elaborator<'_, 'db> {
             (TypeSpec::Tensor(ty), Value::Tensor(tensor)) => {
                 match_shapes(&ty.shape, &tensor.ty.shape, solution, equations);
             }
-            (TypeSpec::Tensor(ty), Value::List(_) | Value::Number(_) | Value::Bool(_) | Value::None) => {
-                // An optional parameter that is not given, or a literal: its packs have no dims to say.
+            (TypeSpec::Tensor(ty), Value::List(_)) => {
+                if let Some(shape) = self.literal_shape(value) {
+                    match_shapes(&ty.shape, &shape, solution, equations);
+                }
+            }
+            (TypeSpec::Tensor(ty), Value::Number(_) | Value::Bool(_) | Value::None) => {
+                // An optional parameter that is not given, or a number: its packs have no dims to say.
                 if let Some((_, Pack::Named(name))) = &ty.shape.pack {
                     solution.packs.entry(name.clone()).or_insert_with(Shape::scalar);
                 }

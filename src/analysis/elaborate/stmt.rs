@@ -330,7 +330,7 @@ impl<'db> Elaborator<'_, 'db> {
                 source.get(cond.start as usize..cond.end as usize).unwrap_or("").to_string()
             }
         };
-        match self.expr(cond)? {
+        match self.condition_value(cond)? {
             Value::Bool(cond) => match self.truth(&cond) {
                 Some(true) => Ok(()),
                 Some(false) => {
@@ -346,12 +346,7 @@ impl<'db> Elaborator<'_, 'db> {
                 self.world.leaf(Leaf::Assert { message: text }, &[tensor.value], &[], place);
                 Ok(())
             }
-            Value::Opaque(_) | Value::Error => Ok(()),
-            other => {
-                let message = format!("a condition is needed here, not {}", other.describe());
-                let span = self.span(cond);
-                Err(self.error(code::E0201, message, span, ""))
-            }
+            _ => Ok(()),
         }
     }
 
