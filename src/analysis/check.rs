@@ -19,6 +19,12 @@ pub struct Checked<'db> {
     pub inferred: Vec<(Span, String)>,
 }
 
+impl Checked<'_> {
+    pub fn has_errors(&self) -> bool {
+        self.reports.iter().any(|report| !report.code.is_warning())
+    }
+}
+
 /// Checks one item: its syntax errors, then every body for every case of its open conditions.
 #[salsa::tracked]
 pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
@@ -84,8 +90,12 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         // Statements of a script share their names: they are checked together.
         ItemKind::Stmt(_) | ItemKind::Error => {}
     }
+    // A shape that surprises may come of a mistake elsewhere.
+    if checked.has_errors() {
+        checked.reports.retain(|report| !report.code.is_warning());
+    }
     // A name may be unused only because what uses it is not understood yet.
-    if checked.reports.is_empty() {
+    if !checked.has_errors() {
         checked.reports.extend(unused::unused_variables(item, ast));
     }
     checked

@@ -26,7 +26,7 @@ pub fn check_instances<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> V
     for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Let) {
         let ast = &parse_item(db, *item).ast;
         let ItemKind::Let(binding) = &ast.item.kind else { continue };
-        if check(db, *item).reports.is_empty() {
+        if !check(db, *item).has_errors() {
             pass.item(*item, binding);
         }
     }
@@ -68,7 +68,7 @@ impl<'db> Pass<'db> {
         let db = self.db;
         let layer = full_layer(db, instance.layer);
         // What is wrong with the definition itself is told there.
-        if !check(db, layer.item).reports.is_empty() {
+        if check(db, layer.item).has_errors() {
             return;
         }
         let mut checked = Checked { reports: vec![], inferred: vec![] };
@@ -81,11 +81,11 @@ impl<'db> Pass<'db> {
             }
             Ok(())
         });
-        let members_are_fine = checked.reports.is_empty();
+        let members_are_fine = !checked.has_errors();
         for method in methods(layer).filter(|_| members_are_fine) {
             cases(db, layer.item, layer.ast, &mut checked, |walk| run(walk, &instance, method));
         }
-        for report in checked.reports {
+        for report in checked.reports.into_iter().filter(|report| !report.code.is_warning()) {
             let report = report.also(place, "in an instance that is made here");
             if !self.reports.iter().any(|known| known.code == report.code && known.message == report.message) {
                 self.reports.push(report);

@@ -1,10 +1,11 @@
 //! A program under analysis: its database, its files, and how `use` finds more of them.
 
-use crate::analysis::check::{check, check_script, duplicates, may_follow_from};
+use crate::analysis::check::{check_script, duplicates, may_follow_from};
 use crate::analysis::cycles::module_cycles;
 use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items, parse_item};
 use crate::analysis::instantiate::check_instances;
 use crate::analysis::modules;
+use crate::analysis::remedy::advised;
 use crate::analysis::unused::unused_imports;
 use crate::base::{Diagnostic, FileId, Source, Sources};
 use crate::syntax::ast::ItemKind;
@@ -149,7 +150,7 @@ impl Project {
         let db: &dyn Database = &self.db;
         let mut diagnostics: Vec<Diagnostic> = duplicates(db, file).iter().map(|r| r.resolve(db)).collect();
         for item in items(db, file) {
-            diagnostics.extend(check(db, *item).reports.iter().map(|report| report.resolve(db)));
+            diagnostics.extend(advised(db, *item).iter().map(|report| report.resolve(db)));
         }
         let whole_file =
             [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! #@ test: check, run            stages; every case is checked, whatever it asks
+//! #@ test: messages, fix         the whole text of the diagnostics; the fix in them, applied
 //! #@ target: pytorch             text, validity and execution of what the target writes
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: ternary(axis=0)   a scheme for the weights
@@ -37,6 +38,10 @@ pub enum Stage {
     Run,
     /// The formatter keeps the meaning and changes nothing the second time.
     Fmt,
+    /// The whole text of the diagnostics is the golden one.
+    Messages,
+    /// There is one diagnostic with one fix, and with that applied the program has no more to say.
+    Fix,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +106,8 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
                 "ir" => Stage::Ir,
                 "run" => Stage::Run,
                 "fmt" => Stage::Fmt,
+                "messages" => Stage::Messages,
+                "fix" => Stage::Fix,
                 _ => return Err(format!("there is no stage `{word}`")),
             });
             Ok(())

@@ -1,7 +1,8 @@
 //! The trials that a case expands into.
 //!
-//! `area/name::check` compares diagnostics, `::run` executes the file's `test` blocks, `::ir` compares and
-//! re-reads the IR, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
+//! `area/name::check` compares diagnostics, `::messages` their whole text, `::fix` applies the fix that they
+//! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::passes` runs the named
+//! passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
 
@@ -12,6 +13,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tritonc::base::Diagnostic;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::types::{DType, Tensor};
@@ -20,6 +22,8 @@ use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
 const MODULE_FILE: &str = "module.py";
+/// The golden text of the diagnostics.
+const MESSAGES_GOLDEN: &str = "check.txt";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
@@ -52,6 +56,9 @@ impl Case {
         let mut names = vec![];
         if self.directives.tests.contains(&Stage::Ir) {
             names.push("ir".to_string());
+        }
+        if self.directives.tests.contains(&Stage::Messages) {
+            names.push(MESSAGES_GOLDEN.to_string());
         }
         if !self.directives.passes.is_empty() {
             names.push(PASSES_GOLDEN.to_string());
@@ -91,6 +98,8 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Check => {}
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
+            Stage::Messages => add("messages".into(), 0, |case, _| check_messages(case)),
+            Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
             Stage::Fmt => add("fmt".into(), 0, |_, _| not_yet("there is no formatter yet")),
         }
     }
@@ -156,6 +165,32 @@ fn check(case: &Case) -> Result<(), Trouble> {
     let announced = &case.directives.announced;
     let problems = announced::misfits(&source, announced, session.diagnostics(), session.project.sources());
     if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
+}
+
+fn check_messages(case: &Case) -> Result<(), Trouble> {
+    let mut session = session();
+    session.check(&case.source());
+    golden::check(&case.path, MESSAGES_GOLDEN, &session.render(), golden::blessing()).map_err(Trouble::Failed)
+}
+
+/// Applies the only fix of the only diagnostic, as text, and checks the result.
+fn check_fix(case: &Case) -> Result<(), Trouble> {
+    let source = case.source();
+    let mut text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let mut before = session();
+    before.check(&source);
+    let edits = match before.diagnostics() {
+        [Diagnostic { fixes, .. }] if fixes.len() == 1 => fixes[0].edits.clone(),
+        _ => return Err(Trouble::Failed(format!("not one diagnostic with one fix:\n{}", before.render()))),
+    };
+    for edit in edits.iter().rev() {
+        text.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.text);
+    }
+    let mut after = session();
+    if after.check_text(&source, &text).is_empty() {
+        return Ok(());
+    }
+    Err(Trouble::Failed(format!("the fix leaves this:\n{text}\n{}", after.render())))
 }
 
 fn run_tests(case: &Case) -> Result<(), Trouble> {

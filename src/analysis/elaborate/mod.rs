@@ -23,6 +23,7 @@ pub mod initialiser;
 pub mod instance;
 pub mod layer;
 pub mod loops;
+pub mod mismatch;
 pub mod names;
 pub mod operation;
 pub mod pattern;

@@ -1,0 +1,189 @@
+//! Remedies: edits that make a shape error go away, found by trying.
+//!
+//! For an error on shapes there are a few dozen usual repairs: another axis, a transpose, `keepdim=true`,
+//! a size in the call that makes a sublayer, a fact in the signature. Each that could apply is written into
+//! a copy of the item, and the copy is checked like any other item. An edit is offered only if the copy lacks
+//! the error and has no other in its place; so what is offered works, and fits the rest of the item as well.
+//!
+//! Candidates come in tiers, the likeliest first, and the search ends with the first tier that has one that
+//! holds. If exactly one does, it is a fix; if several do, the program does not say which is meant, and they
+//! are told in a note. So is an edit after which something declared is not used any more: it may be meant, and
+//! may be a way around what is meant.
+//!
+//! For `x @ weight` with `weight: F[n, k]`, the candidates `x @ weight.T` and `weight @ x` are tried; the
+//! second has an error of its own, the first is offered.
+
+mod candidates;
+mod origins;
+mod sites;
+
+use crate::analysis::check::check;
+use crate::analysis::db::{Item, Place, Report, parse_item};
+use crate::analysis::elaborate::layer::member_name;
+use crate::analysis::unused::mentioned;
+use crate::base::{Span, code};
+use crate::syntax::ast::{Ast, ItemKind, Member, MemberKind, Param};
+use candidates::Candidate;
+use sites::Sites;
+
+/// Errors of one item that remedies are sought for; the rest is usually of the same kind.
+const MAX_REPORTS: usize = 4;
+/// Copies checked for one tier of candidates.
+const MAX_TRIED: usize = 40;
+/// Alternatives that a note names.
+const MAX_TOLD: usize = 3;
+/// Items longer than this are not searched: every copy is parsed and checked whole.
+const MAX_TEXT: usize = 64 * 1024;
+
+/// What checking an item reports, with remedies for errors on shapes.
+#[salsa::tracked]
+pub fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
+    let mut reports = check(db, item).reports.clone();
+    if item.file(db).embedded(db) || item.text(db).len() > MAX_TEXT {
+        return reports;
+    }
+    let mut copies = 0;
+    for report in reports.iter_mut().filter(|report| about_shapes(report)).take(MAX_REPORTS) {
+        *report = advise(db, item, report.clone(), &mut copies);
+    }
+    reports
+}
+
+fn about_shapes(report: &Report<'_>) -> bool {
+    let on_shapes = report.code.as_str().starts_with("E03") && report.code != code::E0307;
+    on_shapes || report.code == code::W0301 || (report.code == code::E0209 && report.fixes.is_empty())
+}
+
+fn advise<'db>(
+    db: &'db dyn salsa::Database,
+    item: Item<'db>,
+    mut report: Report<'db>,
+    copies: &mut u32,
+) -> Report<'db> {
+    let Some(at) = report.labels.iter().find(|label| label.primary && label.place.item == item) else { return report };
+    let at = at.place.span;
+    let sites = Sites::new(db, item, &parse_item(db, item).ast, at);
+    report = origins::of_numbers(report, item, &sites);
+    let known = report.clone();
+    let mut trial = Trial { db, item, report: &known, copies };
+    let mut wasteful: Vec<Candidate> = vec![];
+    for tier in candidates::tiers(&sites, &report) {
+        let mut found: Vec<Candidate> = vec![];
+        for candidate in tier.into_iter().take(MAX_TRIED) {
+            // Of candidates that come to the same, the first is enough.
+            if found.iter().any(|other| other.family.is_some() && other.family == candidate.family) {
+                continue;
+            }
+            match trial.outcome(&candidate.edits) {
+                Outcome::Holds => found.push(candidate),
+                Outcome::LeavesUnused => wasteful.push(candidate),
+                Outcome::Fails => {}
+            }
+        }
+        if !found.is_empty() {
+            return offered(report, item, at, found);
+        }
+    }
+    // A remedy that the rule itself has named.
+    report.fixes.retain(|fix| {
+        let edits: Vec<(Span, String)> = fix.edits.iter().map(|(place, text)| (place.span, text.clone())).collect();
+        trial.outcome(&edits) == Outcome::Holds
+    });
+    if report.fixes.is_empty() {
+        report.notes.extend(std::mem::take(&mut report.clash.otherwise));
+        if !wasteful.is_empty() {
+            return report.note(alternatives("perhaps ", &wasteful));
+        }
+    }
+    report
+}
+
+/// The report with what was found: a fix if there is no choice, else a note.
+fn offered<'db>(mut report: Report<'db>, item: Item<'db>, at: Span, found: Vec<Candidate>) -> Report<'db> {
+    report.fixes.clear();
+    if let [only] = found.as_slice() {
+        let edits = only.edits.iter().map(|(span, text)| (Place { item, span: *span }, text.clone())).collect();
+        if let Some(shown) = only.shown.filter(|shown| shown.end < at.start || at.end < shown.start) {
+            report = report.also(Place { item, span: shown }, "the fix goes here");
+        }
+        return report.fix(only.title.clone(), edits);
+    }
+    report.note(alternatives("either ", &found))
+}
+
+fn alternatives(lead: &str, candidates: &[Candidate]) -> String {
+    let told: Vec<&str> = candidates.iter().take(MAX_TOLD).map(|candidate| candidate.title.as_str()).collect();
+    let lead = if told.len() == 1 && lead != "perhaps " { "" } else { lead };
+    format!("help: {lead}{}", told.join(",\nor "))
+}
+
+/// Checks copies of an item.
+struct Trial<'t, 'db> {
+    db: &'db dyn salsa::Database,
+    item: Item<'db>,
+    report: &'t Report<'db>,
+    copies: &'t mut u32,
+}
+
+/// What comes of an edit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The error is gone, and there is no new one.
+    Holds,
+    /// So it is, but something that was declared is not used any more.
+    LeavesUnused,
+    Fails,
+}
+
+impl Trial<'_, '_> {
+    fn outcome(&mut self, edits: &[(Span, String)]) -> Outcome {
+        let (db, item) = (self.db, self.item);
+        let Some(text) = edited(item.text(db), edits) else { return Outcome::Fails };
+        *self.copies += 1;
+        // The number tells copies from the item and from each other.
+        let nth = u32::MAX - *self.copies;
+        let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, item.base(db));
+        let (before, after) = (&check(db, item).reports, &check(db, copy).reports);
+        let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();
+        if errors(after) >= errors(before) || after.iter().any(|report| is_same(report, self.report)) {
+            return Outcome::Fails;
+        }
+        let (used, still_used) = (mentioned(db, item), mentioned(db, copy));
+        let lost = declared(&parse_item(db, item).ast).any(|name| used.contains(name) && !still_used.contains(name));
+        if lost { Outcome::LeavesUnused } else { Outcome::Holds }
+    }
+}
+
+/// Parameters, hyperparameters and members of an item.
+fn declared(ast: &Ast) -> impl Iterator<Item = &str> {
+    let (params, members): (&[Param], &[Member]) = match &ast.item.kind {
+        ItemKind::Fn(decl) => (&decl.params, &[]),
+        ItemKind::Layer(decl) => (&decl.params, &decl.members),
+        _ => (&[], &[]),
+    };
+    let of_methods = members.iter().flat_map(|member| match &member.kind {
+        MemberKind::Fn(decl) => decl.params.as_slice(),
+        _ => &[],
+    });
+    let params = params.iter().chain(of_methods).map(|param| param.name.name.as_str());
+    params.chain(members.iter().filter_map(member_name))
+}
+
+fn is_same(a: &Report<'_>, b: &Report<'_>) -> bool {
+    a.code == b.code && a.message == b.message
+}
+
+/// The text with all edits applied; `None` if they overlap.
+fn edited(text: &str, edits: &[(Span, String)]) -> Option<String> {
+    let mut sorted: Vec<_> = edits.iter().collect();
+    sorted.sort_by_key(|(span, _)| *span);
+    let mut result = String::with_capacity(text.len() + 16);
+    let mut at = 0;
+    for (span, new) in sorted {
+        result.push_str(text.get(at..span.start as usize)?);
+        result.push_str(new);
+        at = span.end as usize;
+    }
+    result.push_str(text.get(at..)?);
+    Some(result)
+}
