@@ -17,12 +17,11 @@ mod candidates;
 mod origins;
 mod sites;
 
-use crate::analysis::check::check;
+use crate::analysis::check::{check, reports};
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::layer::member_name;
-use crate::analysis::unused::mentioned;
 use crate::base::{Span, code};
-use crate::syntax::ast::{Ast, ItemKind, Member, MemberKind, Param};
+use crate::syntax::ast::{Ast, ExprKind, ItemKind, Member, MemberKind, Param};
 use candidates::Candidate;
 use sites::Sites;
 
@@ -36,12 +35,15 @@ const MAX_TOLD: usize = 3;
 const MAX_TEXT: usize = 64 * 1024;
 
 /// What checking an item reports, with remedies for errors on shapes.
+pub fn with_remedies<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> &'db [Report<'db>] {
+    let found = reports(db, item);
+    let is_searched = !item.file(db).embedded(db) && item.text(db).len() <= MAX_TEXT && found.iter().any(about_shapes);
+    if is_searched { advised(db, item) } else { found }
+}
+
 #[salsa::tracked]
-pub fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
-    let mut reports = check(db, item).reports.clone();
-    if item.file(db).embedded(db) || item.text(db).len() > MAX_TEXT {
-        return reports;
-    }
+fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
+    let mut reports = reports(db, item).clone();
     let mut copies = 0;
     for report in reports.iter_mut().filter(|report| about_shapes(report)).take(MAX_REPORTS) {
         *report = advise(db, item, report.clone(), &mut copies);
@@ -142,16 +144,20 @@ impl Trial<'_, '_> {
         *self.copies += 1;
         // The number tells copies from the item and from each other.
         let nth = u32::MAX - *self.copies;
-        let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, item.base(db));
-        let (before, after) = (&check(db, item).reports, &check(db, copy).reports);
+        let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, 0);
+        let (before, after) = (reports(db, item), &check(db, copy).reports);
         let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();
         if errors(after) >= errors(before) || after.iter().any(|report| is_same(report, self.report)) {
             return Outcome::Fails;
         }
-        let (used, still_used) = (mentioned(db, item), mentioned(db, copy));
-        let lost = declared(&parse_item(db, item).ast).any(|name| used.contains(name) && !still_used.contains(name));
+        let (ast, copied) = (&parse_item(db, item).ast, &parse_item(db, copy).ast);
+        let lost = declared(ast).any(|name| is_read(ast, name) && !is_read(copied, name));
         if lost { Outcome::LeavesUnused } else { Outcome::Holds }
     }
+}
+
+fn is_read(ast: &Ast, name: &str) -> bool {
+    ast.exprs.iter().any(|expr| matches!(&expr.kind, ExprKind::Name(own) if own == name))
 }
 
 /// Parameters, hyperparameters and members of an item.
