@@ -471,9 +471,11 @@ mod tests {
         let e = error("reshape", &["float32[B, T]"], to("B, 3"));
         assert_eq!(e.message, "cannot reshape [B, T] into [B, 3]: T elements do not fill 3");
         assert_eq!(e.notes, ["where 3 stands, T would fit"]);
-        let e = error("reshape", &["float32[B, 16, 5, 5]"], to("B, 16 * 36"));
+        let e = error("reshape", &["float32[B, 16, 5, 5]"], to("B, 576"));
         assert_eq!(e.message, "cannot reshape [B, 16, 5, 5] into [B, 576]: 16 * 5 * 5 = 400 elements do not fill 576");
-        let e = error("reshape", &["float32[B, dim]"], to("B, heads, dim // heads"));
+        let by_head = dim("dim").floor_div(&dim("heads")).unwrap();
+        let target = Attr::Shape(Shape::new(vec![dim("B"), dim("heads"), by_head]));
+        let e = error("reshape", &["float32[B, dim]"], Attrs::new().with("shape", target));
         assert_eq!(e.notes, ["they do wherever dim % heads == 0"]);
         assert_eq!(e.code, code::E0306);
         assert_eq!(e.dims.len(), 2);

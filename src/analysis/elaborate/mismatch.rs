@@ -106,6 +106,7 @@ impl<'db> Elaborator<'_, 'db> {
             _ => code::E0303,
         };
         let mut report = Report::new(code, message).at(place, format!("shape [{}]", found.shape));
+        report.notes.extend(self.axis_too_few_or_many(&found.shape, &wanted.shape, &shown.shape));
         let clash = self.clashing(&found.shape, &wanted.shape);
         for (a, b) in &clash {
             report = report.note(format!("{a} is given where {b} is needed"));
@@ -123,7 +124,12 @@ impl<'db> Elaborator<'_, 'db> {
             && a != b
         {
             report = report.note(format!("its rank is {a}, and {b} is expected"));
+            report.notes.extend(self.axis_too_few_or_many(&found.shape, &wanted.shape, &wanted.shape));
         }
+        let crossing = self.reports.iter().find(|other| {
+            other.code == code::W0301 && other.labels.iter().any(|label| label.primary && label.place == place)
+        });
+        report.notes.extend(crossing.map(|other| other.message.clone()));
         let clash = self.clashing(&found.shape, &wanted.shape);
         let swapped = match clash.as_slice() {
             [(a, b), (c, d)] => self.facts.equal(a, d) && self.facts.equal(c, b),
@@ -145,6 +151,21 @@ impl<'db> Elaborator<'_, 'db> {
         }
         report = self.with_clash(report, &clash, &[&found.shape, &wanted.shape]);
         self.fail(report)
+    }
+
+    /// The axis that one of two shapes lacks, where all others may agree.
+    fn axis_too_few_or_many(&self, found: &Shape, wanted: &Shape, shown: &Shape) -> Option<String> {
+        let (has, needs) = (found.known()?, wanted.known()?);
+        let fits = |long: &[Dim], short: &[Dim], axis: usize| {
+            let rest = long.iter().enumerate().filter(|(index, _)| *index != axis).map(|(_, dim)| dim);
+            long.len() == short.len() + 1 && rest.zip(short).all(|(a, b)| self.facts.compare(a, b) != Verdict::Differ)
+        };
+        if let Some(axis) = (0..needs.len()).find(|axis| fits(needs, has, *axis)) {
+            let dim = shown.dims.get(axis).filter(|_| shown.pack.is_none()).unwrap_or(&needs[axis]);
+            return Some(format!("it lacks axis {axis}, {dim}"));
+        }
+        let axis = (0..has.len()).find(|axis| fits(has, needs, *axis))?;
+        Some(format!("it has an axis too many: axis {axis}, {}", has[axis]))
     }
 
     /// How two dims differ, in words.

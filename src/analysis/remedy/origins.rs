@@ -12,7 +12,8 @@ pub fn of_numbers<'db>(mut report: Report<'db>, item: Item<'db>, sites: &Sites<'
     let dims: Vec<String> = report.clash.dims.iter().flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     let mut told: Vec<String> = vec![];
     for dim in dims {
-        if dim.parse::<i64>().is_err() || dim == "1" || told.contains(&dim) {
+        // 0 and 1 are everywhere.
+        if !dim.parse::<i64>().is_ok_and(|size| size > 1) || told.contains(&dim) {
             continue;
         }
         let written = written(sites, &dim);

@@ -43,7 +43,7 @@ impl<'db> Sites<'db> {
         sites.focus.dedup();
         if let Some(first) = sites.focus.first() {
             let mut current = *first;
-            while let Some(parent) = sites.exprs().find(|id| children(ast, *id).contains(&current)) {
+            while let Some(parent) = sites.exprs().find(|id| ast.children(*id).contains(&current)) {
                 sites.around.push(parent);
                 current = parent;
             }
@@ -63,7 +63,7 @@ impl<'db> Sites<'db> {
             return;
         }
         self.inside.push(id);
-        for child in children(self.ast, id) {
+        for child in self.ast.children(id) {
             self.gather(child, hops);
         }
         if let ExprKind::Name(name) = &self.ast[id].kind
@@ -257,43 +257,10 @@ pub fn within(ast: &Ast, id: ExprId) -> Vec<ExprId> {
     let mut all = vec![id];
     let mut next = 0;
     while next < all.len() {
-        all.extend(children(ast, all[next]));
+        all.extend(ast.children(all[next]));
         next += 1;
     }
     all
-}
-
-/// The expressions directly inside one; blocks of an `if` are not looked into.
-pub fn children(ast: &Ast, id: ExprId) -> Vec<ExprId> {
-    match &ast[id].kind {
-        ExprKind::Tuple(items) | ExprKind::List(items) => items.clone(),
-        ExprKind::Comprehension { elem, iter, cond, .. } => [*elem, *iter].into_iter().chain(*cond).collect(),
-        ExprKind::Unary { operand, .. } => vec![*operand],
-        ExprKind::Binary { lhs, rhs, .. } => vec![*lhs, *rhs],
-        ExprKind::Range { start, stop } => vec![*start, *stop],
-        ExprKind::Call { callee, args } => std::iter::once(*callee).chain(args.iter().map(|arg| arg.value)).collect(),
-        ExprKind::Index { base, items } => {
-            let parts = items.iter().flat_map(|item| match item {
-                IndexItem::Expr(expr) => vec![*expr],
-                IndexItem::Slice { start, stop, step, .. } => [*start, *stop, *step].into_iter().flatten().collect(),
-            });
-            std::iter::once(*base).chain(parts).collect()
-        }
-        ExprKind::Field { base, .. } => vec![*base],
-        ExprKind::Pipe { value, function } => vec![*value, *function],
-        ExprKind::If(branches) => branches.branches.iter().map(|(cond, _)| *cond).collect(),
-        ExprKind::Error
-        | ExprKind::Int(_)
-        | ExprKind::Float(_)
-        | ExprKind::Str(_)
-        | ExprKind::Bool(_)
-        | ExprKind::None
-        | ExprKind::Name(_)
-        | ExprKind::Placeholder
-        | ExprKind::Ellipsis
-        | ExprKind::Pack(_)
-        | ExprKind::Type(_) => vec![],
-    }
 }
 
 fn methods(layer: &LayerDecl) -> Vec<&FnDecl> {

@@ -118,11 +118,12 @@ pub fn facts(sites: &Sites<'_>, clash: &Clash) -> Vec<Candidate> {
     let layer = sites.layer();
     let mut found = vec![];
     for fact in sets {
-        let of_layer = layer.and_then(|layer| after_layer_head(sites, layer)).map(|place| ("layer", place));
+        let of_layer = layer.and_then(|layer| after_layer_head(sites, layer)).map(|place| ("head of the layer", place));
         let of_function = sites.function().and_then(|decl| after_signature(sites, decl));
         let of_function = of_function.map(|place| ("signature", place));
         for (head, (at, joint)) in [of_layer, of_function].into_iter().flatten() {
-            let title = format!("state `where {fact}` behind the {head}'s parameters");
+            let title = format!("add `where {fact}` to the {head}");
+            let title = title.replace("`where ", if joint == ", " { "`" } else { "`where " });
             let edits = vec![(Span::new(at, at), format!("{joint}{fact}"))];
             found.push(Candidate { title, edits, shown: None, family: Some("where".into()) });
         }
