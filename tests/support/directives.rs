@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! #@ test: check, run            stages; every case is checked, whatever it asks
-//! #@ test: messages, fix         the whole text of the diagnostics; the fix in them, applied
+//! #@ test: messages, remedy      the whole text of the diagnostics; each fix in them, applied
+//! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
 //! #@ target: pytorch             text, validity and execution of what the target writes
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: ternary(axis=0)   a scheme for the weights
@@ -40,7 +41,9 @@ pub enum Stage {
     Fmt,
     /// The whole text of the diagnostics is the golden one.
     Messages,
-    /// There is one diagnostic with one fix, and with that applied the program has no more to say.
+    /// With any fix of the only diagnostic applied the program has no more to say.
+    Remedy,
+    /// `tritonc fix` makes the golden text of it, and that is clean.
     Fix,
 }
 
@@ -107,6 +110,7 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
                 "run" => Stage::Run,
                 "fmt" => Stage::Fmt,
                 "messages" => Stage::Messages,
+                "remedy" => Stage::Remedy,
                 "fix" => Stage::Fix,
                 _ => return Err(format!("there is no stage `{word}`")),
             });

@@ -1,7 +1,7 @@
 //! The trials that a case expands into.
 //!
-//! `area/name::check` compares diagnostics, `::messages` their whole text, `::fix` applies the fix that they
-//! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::passes` runs the named
+//! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that
+//! they offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::passes` runs the named
 //! passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
@@ -24,6 +24,8 @@ use tritonc::{ir, passes};
 const MODULE_FILE: &str = "module.py";
 /// The golden text of the diagnostics.
 const MESSAGES_GOLDEN: &str = "check.txt";
+/// The golden text of a repaired case.
+const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
@@ -59,6 +61,9 @@ impl Case {
         }
         if self.directives.tests.contains(&Stage::Messages) {
             names.push(MESSAGES_GOLDEN.to_string());
+        }
+        if self.directives.tests.contains(&Stage::Fix) {
+            names.push(FIXED.to_string());
         }
         if !self.directives.passes.is_empty() {
             names.push(PASSES_GOLDEN.to_string());
@@ -99,6 +104,7 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
             Stage::Messages => add("messages".into(), 0, |case, _| check_messages(case)),
+            Stage::Remedy => add("remedy".into(), 0, |case, _| check_remedies(case)),
             Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
             Stage::Fmt => add("fmt".into(), 0, |_, _| not_yet("there is no formatter yet")),
         }
@@ -173,24 +179,49 @@ fn check_messages(case: &Case) -> Result<(), Trouble> {
     golden::check(&case.path, MESSAGES_GOLDEN, &session.render(), golden::blessing()).map_err(Trouble::Failed)
 }
 
-/// Applies the only fix of the only diagnostic, as text, and checks the result.
-fn check_fix(case: &Case) -> Result<(), Trouble> {
+/// Applies each fix of the only diagnostic, as text, and checks the result.
+fn check_remedies(case: &Case) -> Result<(), Trouble> {
     let source = case.source();
-    let mut text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let text = io(&case.path, std::fs::read_to_string(&case.path))?;
     let mut before = session();
     before.check(&source);
-    let edits = match before.diagnostics() {
-        [Diagnostic { fixes, .. }] if fixes.len() == 1 => fixes[0].edits.clone(),
-        _ => return Err(Trouble::Failed(format!("not one diagnostic with one fix:\n{}", before.render()))),
+    let fixes = match before.diagnostics() {
+        [Diagnostic { fixes, .. }] if !fixes.is_empty() => fixes.clone(),
+        _ => return Err(Trouble::Failed(format!("not one diagnostic with fixes:\n{}", before.render()))),
     };
-    for edit in edits.iter().rev() {
-        text.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.text);
+    for fix in fixes {
+        let mut edited = text.clone();
+        let mut edits = fix.edits;
+        edits.sort_by_key(|edit| edit.span);
+        for edit in edits.iter().rev() {
+            edited.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.text);
+        }
+        let mut after = session();
+        if !after.check_text(&source, &edited).is_empty() {
+            return Err(Trouble::Failed(format!("{} leaves this:\n{edited}\n{}", fix.title, after.render())));
+        }
     }
-    let mut after = session();
-    if after.check_text(&source, &text).is_empty() {
-        return Ok(());
+    Ok(())
+}
+
+/// The program without the runner's remarks, repaired: the golden text, about which there is no more to say.
+fn check_fix(case: &Case) -> Result<(), Trouble> {
+    let text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let lines = text.lines().filter(|line| !line.starts_with("#@"));
+    let program: String =
+        lines.map(|line| line.split("#~").next().unwrap_or("").trim_end().to_string() + "\n").collect();
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let path = folder.path().join("case.tri");
+    io(&path, std::fs::write(&path, program))?;
+    let path = path.to_string_lossy();
+    let mut session = session();
+    let fixed = session.fix(&path, true);
+    let (repair, _) = rendered(&session, fixed)?;
+    golden::check(&case.path, FIXED, &repair.after, golden::blessing()).map_err(Trouble::Failed)?;
+    match session.diagnostics() {
+        [] => Ok(()),
+        _ => Err(Trouble::Failed(format!("the fixed program is not clean:\n{}", session.render()))),
     }
-    Err(Trouble::Failed(format!("the fix leaves this:\n{text}\n{}", after.render())))
 }
 
 fn run_tests(case: &Case) -> Result<(), Trouble> {

@@ -39,11 +39,7 @@ impl<'db> Elaborator<'_, 'db> {
         let shapes: Vec<&Shape> = operands.iter().map(|operand| &operand.shape).collect();
         report.clash = self.clash(&pairs, &shapes);
         match error.hint {
-            Some(Hint::Transpose(operand)) => {
-                let rank = operands.get(operand).and_then(|operand| operand.shape.rank());
-                let suffix = if rank == Some(2) { ".T" } else { ".transpose(-2, -1)" };
-                report = self.with_suffix(report, operand_spans, operand, suffix);
-            }
+            Some(Hint::Transpose(operand)) => report = self.with_suffix(report, operand_spans, operand, ".T"),
             Some(Hint::Cast(operand, dtype)) => {
                 report = self.with_suffix(report, operand_spans, operand, &format!(".to({dtype})"));
             }
@@ -216,16 +212,6 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         report
-    }
-
-    pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
-        let Some(span) = spans.get(operand) else { return report };
-        let text = self.item.text(self.db);
-        let source = text.get(span.start as usize..span.end as usize).unwrap_or("");
-        let simple = source.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-        let fixed = if simple { format!("{source}{suffix}") } else { format!("({source}){suffix}") };
-        let place = self.place(*span);
-        report.fix(format!("write `{fixed}`"), vec![(place, fixed)])
     }
 
     /// What the search for remedies needs to know.

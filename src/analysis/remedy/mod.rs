@@ -6,8 +6,8 @@
 //! the error and has no other in its place; so what is offered works, and fits the rest of the item as well.
 //!
 //! Candidates come in tiers, the likeliest first, and the search ends with the first tier that has one that
-//! holds. If exactly one does, it is a fix; if several do, the program does not say which is meant, and they
-//! are told in a note. So is an edit after which something declared is not used any more: it may be meant, and
+//! holds. If exactly one does, and it only sets right how things are put together, it is a certain fix; if several
+//! do, the program does not say which is meant, and they stand side by side. A guess is also an edit after which something declared is not used any more: it may be meant, and
 //! may be a way around what is meant.
 //!
 //! For `x @ weight` with `weight: F[n, k]`, the candidates `x @ weight.T` and `weight @ x` are tried; the
@@ -20,7 +20,7 @@ mod sites;
 use crate::analysis::check::{check, reports};
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::layer::member_name;
-use crate::base::{Span, code};
+use crate::base::{Applicability, Span, code};
 use crate::syntax::ast::{Ast, ExprKind, ItemKind, Member, MemberKind, Param};
 use candidates::Candidate;
 use sites::Sites;
@@ -31,24 +31,39 @@ const MAX_REPORTS: usize = 4;
 const MAX_TRIED: usize = 40;
 /// Alternatives that a note names.
 const MAX_TOLD: usize = 3;
-/// Items longer than this are not searched: every copy is parsed and checked whole.
-const MAX_TEXT: usize = 64 * 1024;
+/// Bytes of text checked as copies of one item, so that long items do not take long.
+const MAX_COPIED: usize = 1 << 19;
 
 /// What checking an item reports, with remedies for errors on shapes.
 pub fn with_remedies<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> &'db [Report<'db>] {
     let found = reports(db, item);
-    let is_searched = !item.file(db).embedded(db) && item.text(db).len() <= MAX_TEXT && found.iter().any(about_shapes);
+    let is_searched = !item.file(db).embedded(db) && found.iter().any(about_shapes);
     if is_searched { advised(db, item) } else { found }
 }
 
 #[salsa::tracked]
 fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
-    let mut reports = reports(db, item).clone();
-    let mut copies = 0;
-    for report in reports.iter_mut().filter(|report| about_shapes(report)).take(MAX_REPORTS) {
-        *report = advise(db, item, report.clone(), &mut copies);
+    let mut copies = Copies { made: 0, left: MAX_COPIED };
+    let mut reports: Vec<Report<'db>> = vec![];
+    for (index, report) in self::reports(db, item).iter().enumerate() {
+        if index >= MAX_REPORTS || !about_shapes(report) {
+            reports.push(report.clone());
+            continue;
+        }
+        let report = advise(db, item, report.clone(), &mut copies);
+        // What one edit mends is one mistake.
+        if report.fixes.is_empty() || !reports.iter().any(|other| other.fixes == report.fixes) {
+            reports.push(report);
+        }
     }
     reports
+}
+
+/// Copies of an item that were checked.
+struct Copies {
+    made: u32,
+    /// Bytes of text that may still be.
+    left: usize,
 }
 
 fn about_shapes(report: &Report<'_>) -> bool {
@@ -60,7 +75,7 @@ fn advise<'db>(
     db: &'db dyn salsa::Database,
     item: Item<'db>,
     mut report: Report<'db>,
-    copies: &mut u32,
+    copies: &mut Copies,
 ) -> Report<'db> {
     let Some(at) = report.labels.iter().find(|label| label.primary && label.place.item == item) else { return report };
     let at = at.place.span;
@@ -93,30 +108,40 @@ fn advise<'db>(
     });
     if report.fixes.is_empty() {
         report.notes.extend(std::mem::take(&mut report.clash.otherwise));
-        if !wasteful.is_empty() {
-            return report.note(alternatives("perhaps ", &wasteful));
-        }
+        return with_alternatives(report, item, "perhaps ", wasteful);
     }
     report
 }
 
-/// The report with what was found: a fix if there is no choice, else a note.
-fn offered<'db>(mut report: Report<'db>, item: Item<'db>, at: Span, found: Vec<Candidate>) -> Report<'db> {
+/// The report with what was found: what there is no choice about, or the alternatives.
+fn offered<'db>(mut report: Report<'db>, item: Item<'db>, at: Span, mut found: Vec<Candidate>) -> Report<'db> {
     report.fixes.clear();
-    if let [only] = found.as_slice() {
-        let edits = only.edits.iter().map(|(span, text)| (Place { item, span: *span }, text.clone())).collect();
-        if let Some(shown) = only.shown.filter(|shown| shown.end < at.start || at.end < shown.start) {
-            report = report.also(Place { item, span: shown }, "the fix goes here");
+    let several = found.len() > 1;
+    let only = found.pop();
+    match only {
+        Some(only) if !several => {
+            if let Some(shown) = only.shown.filter(|shown| shown.end < at.start || at.end < shown.start) {
+                report = report.also(Place { item, span: shown }, "the fix goes here");
+            }
+            let applicability = if only.certain { Applicability::Certain } else { Applicability::Maybe };
+            let edits = placed(item, &only);
+            report.remedy(applicability, only.title, edits)
         }
-        return report.fix(only.title.clone(), edits);
+        last => with_alternatives(report, item, "either ", found.into_iter().chain(last).collect()),
     }
-    report.note(alternatives("either ", &found))
 }
 
-fn alternatives(lead: &str, candidates: &[Candidate]) -> String {
-    let told: Vec<&str> = candidates.iter().take(MAX_TOLD).map(|candidate| candidate.title.as_str()).collect();
-    let lead = if told.len() == 1 && lead != "perhaps " { "" } else { lead };
-    format!("help: {lead}{}", told.join(",\nor "))
+fn with_alternatives<'db>(mut report: Report<'db>, item: Item<'db>, lead: &str, found: Vec<Candidate>) -> Report<'db> {
+    for (index, candidate) in found.into_iter().take(MAX_TOLD).enumerate() {
+        let edits = placed(item, &candidate);
+        let lead = if index == 0 { lead } else { "or " };
+        report = report.maybe(format!("{lead}{}", candidate.title), edits);
+    }
+    report
+}
+
+fn placed<'db>(item: Item<'db>, candidate: &Candidate) -> Vec<(Place<'db>, String)> {
+    candidate.edits.iter().map(|(span, text)| (Place { item, span: *span }, text.clone())).collect()
 }
 
 /// Checks copies of an item.
@@ -124,7 +149,7 @@ struct Trial<'t, 'db> {
     db: &'db dyn salsa::Database,
     item: Item<'db>,
     report: &'t Report<'db>,
-    copies: &'t mut u32,
+    copies: &'t mut Copies,
 }
 
 /// What comes of an edit.
@@ -141,9 +166,11 @@ impl Trial<'_, '_> {
     fn outcome(&mut self, edits: &[(Span, String)]) -> Outcome {
         let (db, item) = (self.db, self.item);
         let Some(text) = edited(item.text(db), edits) else { return Outcome::Fails };
-        *self.copies += 1;
+        let Some(left) = self.copies.left.checked_sub(text.len()) else { return Outcome::Fails };
+        self.copies.left = left;
+        self.copies.made += 1;
         // The number tells copies from the item and from each other.
-        let nth = u32::MAX - *self.copies;
+        let nth = u32::MAX - self.copies.made;
         let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, 0);
         let (before, after) = (reports(db, item), &check(db, copy).reports);
         let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();

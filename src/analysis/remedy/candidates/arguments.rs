@@ -26,6 +26,7 @@ pub fn axis(sites: &Sites<'_>) -> Vec<Candidate> {
                     for text in other_axes(sites, given) {
                         found.push(replaced(sites, call, given, text));
                     }
+                    found.extend(without_argument(sites, call, given));
                 }
                 None if param == "axis" => {
                     let Some((at, comma)) = sites.after_arguments(call) else { continue };
@@ -59,21 +60,26 @@ pub fn keepdim(sites: &Sites<'_>) -> Vec<Candidate> {
         let Some(callee) = sites.callee(call).filter(|callee| callee.params.iter().any(|p| p == "keepdim")) else {
             continue;
         };
-        let ExprKind::Call { args, .. } = &sites.ast[call].kind else { continue };
         match sites.argument(call, &callee, "keepdim") {
             None => {
                 let Some((at, comma)) = sites.after_arguments(call) else { continue };
                 found.push(rewrite(sites, call, vec![(Span::new(at, at), format!("{comma}keepdim=true"))]));
             }
-            Some(given) => {
-                let Some(index) = args.iter().position(|arg| arg.value == given) else { continue };
-                let Some(before) = index.checked_sub(1) else { continue };
-                let removed = Span::new(args[before].span.end, args[index].span.end);
-                found.push(rewrite(sites, call, vec![(removed, String::new())]));
-            }
+            Some(given) => found.extend(without_argument(sites, call, given)),
         }
     }
     found
+}
+
+fn without_argument(sites: &Sites<'_>, call: ExprId, given: ExprId) -> Option<Candidate> {
+    let ExprKind::Call { args, .. } = &sites.ast[call].kind else { return None };
+    let index = args.iter().position(|arg| arg.value == given)?;
+    let own = args[index].span;
+    let removed = match index.checked_sub(1) {
+        Some(before) => Span::new(args[before].span.end, own.end),
+        None => args.get(1).map_or(own, |next| Span::new(own.start, next.span.start)),
+    };
+    Some(rewrite(sites, call, vec![(removed, String::new())]))
 }
 
 /// Two arguments of the call exchanged.

@@ -15,16 +15,13 @@ pub fn transposes(sites: &Sites<'_>, clash: &Clash) -> Vec<Candidate> {
             let family = format!("transpose {}", side.0);
             if let Some(base) = transposed(sites, side) {
                 let span = Span::new(sites.ast[base].span.end, sites.ast[side].span.end);
-                found.push(rewrite(sites, id, vec![(span, ".transpose(-2, -1)".into())]).of_family(&family));
                 found.push(rewrite(sites, id, vec![(span, String::new())]).of_family(&family));
                 continue;
             }
             let rank = clash.shapes.get(index).filter(|_| sites.focus.contains(&id)).map(Vec::len);
-            for suffix in [".T", ".transpose(-2, -1)"] {
-                if rank.is_none_or(|rank| rank > 1 && (rank == 2) == (suffix == ".T")) {
-                    let edits = suffixed(sites, side, suffix).edits;
-                    found.push(rewrite(sites, id, edits).of_family(&family));
-                }
+            if rank.is_none_or(|rank| rank > 1) {
+                let edits = suffixed(sites, side, ".T").edits;
+                found.push(rewrite(sites, id, edits).of_family(&family));
             }
         }
         let (left, right) = (sites.text_of(lhs), sites.text_of(rhs));
@@ -89,7 +86,7 @@ fn reorderings(has: &[String], wants: &[String]) -> Vec<String> {
     if rank >= 2 && sorted.0 == sorted.1 {
         let moved: Vec<usize> = (0..rank).filter(|axis| has[*axis] != wants[*axis]).collect();
         if let [a, b] = moved.as_slice() {
-            return vec![if rank == 2 { ".T".to_string() } else { format!(".transpose({a}, {b})") }];
+            return vec![if *a + 2 == rank { ".T".to_string() } else { format!(".transpose({a}, {b})") }];
         }
         let axes: Vec<String> =
             wants.iter().filter_map(|dim| has.iter().position(|own| own == dim)).map(|axis| axis.to_string()).collect();
@@ -141,7 +138,12 @@ pub fn subscripts(sites: &Sites<'_>) -> Vec<Candidate> {
 
 fn without_item(sites: &Sites<'_>, id: ExprId, base: ExprId, position: usize, count: usize) -> Candidate {
     let (base, whole) = (sites.ast[base].span, sites.ast[id].span);
-    if count == 1 {
+    let all = |item: &IndexItem| matches!(item, IndexItem::Slice { start: None, stop: None, step: None, .. });
+    let rest_is_all = match &sites.ast[id].kind {
+        ExprKind::Index { items, .. } => items.iter().enumerate().all(|(index, item)| index == position || all(item)),
+        _ => false,
+    };
+    if count == 1 || rest_is_all {
         return rewrite(sites, id, vec![(Span::new(base.end, whole.end), String::new())]);
     }
     let ExprKind::Index { items, .. } = &sites.ast[id].kind else { return rewrite(sites, id, vec![]) };

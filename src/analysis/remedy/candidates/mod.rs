@@ -20,6 +20,8 @@ const MAX_SHOWN: usize = 96;
 pub struct Candidate {
     pub title: String,
     pub edits: Vec<(Span, String)>,
+    /// Whether nothing else can be meant if it holds.
+    pub certain: bool,
     /// The expression that changes.
     pub shown: Option<Span>,
     /// Candidates of one family come to the same: the first that holds stands for all.
@@ -36,7 +38,7 @@ impl Candidate {
 /// All candidates, the likeliest tier first.
 pub fn tiers(sites: &Sites<'_>, report: &Report<'_>) -> Vec<Vec<Candidate>> {
     let clash = &report.clash;
-    let kept = arguments::keepdim(sites);
+    let mut kept = arguments::keepdim(sites);
     let mut first = axes::transposes(sites, clash);
     first.extend(axes::permutations(sites, clash));
     first.extend(arguments::axis(sites));
@@ -45,7 +47,6 @@ pub fn tiers(sites: &Sites<'_>, report: &Report<'_>) -> Vec<Vec<Candidate>> {
     first.extend(sizes::facts(sites, clash));
     first.extend(sizes::reshapes(sites, clash));
     first.extend(axes::subscripts(sites));
-    first.extend(arguments::positions(sites, clash));
     let mut second = sizes::makers(sites, clash);
     second.extend(sizes::declarations(sites, clash));
     second.extend(sizes::literals(sites, clash));
@@ -56,7 +57,10 @@ pub fn tiers(sites: &Sites<'_>, report: &Report<'_>) -> Vec<Vec<Candidate>> {
     third.extend(sizes::repeats(sites, clash));
     third.extend(sizes::lengths(sites, clash));
     third.extend(sizes::stretched(sites, clash));
-    vec![kept, first, second, third]
+    for candidate in kept.iter_mut().chain(&mut first) {
+        candidate.certain = true;
+    }
+    vec![kept, first, arguments::positions(sites, clash), second, third]
 }
 
 /// `write ...`, showing an expression with the edits applied.
@@ -74,7 +78,7 @@ fn rewrite(sites: &Sites<'_>, shown: ExprId, edits: Vec<(Span, String)>) -> Cand
         true => vec![(span, text)],
         false => edits,
     };
-    Candidate { title, edits, shown: Some(span), family: None }
+    Candidate { title, edits, certain: false, shown: Some(span), family: None }
 }
 
 /// On one line, and no longer than a title may be.

@@ -72,25 +72,29 @@ pub fn declarations(sites: &Sites<'_>, clash: &Clash) -> Vec<Candidate> {
                 });
                 let text = crate::analysis::remedy::edited(sites.source(span), &inner.collect::<Vec<_>>());
                 let title = format!("declare `{name}: {}`", text.unwrap_or_default());
-                found.push(Candidate { title, edits, shown: Some(sites.ast[*dim].span), family: None });
+                found.push(Candidate { title, edits, certain: false, shown: Some(sites.ast[*dim].span), family: None });
             }
         }
     }
     found
 }
 
-/// Other numbers in what the error points at.
+/// Other sizes in what the error points at: in lists of dims, subscripts and arguments.
 pub fn literals(sites: &Sites<'_>, clash: &Clash) -> Vec<Candidate> {
     let mut found = vec![];
     for id in &sites.inside {
-        let Some(now) = sites.number(*id) else { continue };
         let shown = enclosing_call(sites, *id);
-        for (a, b) in exchanges(clash) {
-            let (Ok(a), Ok(b)) = (a.parse::<i64>(), b.parse::<i64>()) else { continue };
-            if a == now {
-                found.push(replaced(sites, shown, *id, b.to_string()));
-            } else if a > 0 && b > a && b % a == 0 && now > 1 {
-                found.push(replaced(sites, shown, *id, (now * (b / a)).to_string()));
+        let number = sites.number(*id);
+        for (now, then) in exchanges(clash) {
+            if sites.is_dim(*id, now) {
+                found.push(replaced(sites, shown, *id, then));
+            } else if let (Some(number), Ok(a), Ok(b)) = (number, now.parse::<i64>(), then.parse::<i64>())
+                && number > 1
+                && a > 0
+                && b > a
+                && b % a == 0
+            {
+                found.push(replaced(sites, shown, *id, (number * (b / a)).to_string()));
             }
         }
     }
@@ -125,7 +129,7 @@ pub fn facts(sites: &Sites<'_>, clash: &Clash) -> Vec<Candidate> {
             let title = format!("add `where {fact}` to the {head}");
             let title = title.replace("`where ", if joint == ", " { "`" } else { "`where " });
             let edits = vec![(Span::new(at, at), format!("{joint}{fact}"))];
-            found.push(Candidate { title, edits, shown: None, family: Some("where".into()) });
+            found.push(Candidate { title, edits, certain: true, shown: None, family: Some("where".into()) });
         }
     }
     found
