@@ -174,7 +174,9 @@ impl Trial<'_, '_> {
         let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, 0);
         let (before, after) = (reports(db, item), &check(db, copy).reports);
         let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();
-        if errors(after) >= errors(before) || after.iter().any(|report| is_same(report, self.report)) {
+        // The same may be said of two places.
+        let alike = |reports: &[Report<'_>]| reports.iter().filter(|report| is_same(report, self.report)).count();
+        if errors(after) >= errors(before) || alike(after) >= alike(before) {
             return Outcome::Fails;
         }
         let (ast, copied) = (&parse_item(db, item).ast, &parse_item(db, copy).ast);
