@@ -115,10 +115,27 @@ fn suffixed(sites: &Sites<'_>, id: ExprId, suffix: &str) -> Candidate {
 
 /// Whether a suffix binds to the whole of it.
 fn is_tight(sites: &Sites<'_>, id: ExprId) -> bool {
+    if is_parenthesised(sites.text_of(id)) {
+        return true;
+    }
     !matches!(
         sites.ast[id].kind,
         ExprKind::Unary { .. } | ExprKind::Binary { .. } | ExprKind::Pipe { .. } | ExprKind::If(_) | ExprKind::Int(_)
     )
+}
+
+/// Whether one pair of parentheses is around all of it.
+fn is_parenthesised(text: &str) -> bool {
+    let mut depth = 0usize;
+    let closes = text.char_indices().find(|(_, c)| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    text.starts_with('(') && closes.is_some_and(|(at, _)| at + 1 == text.len())
 }
 
 fn replaced(sites: &Sites<'_>, shown: ExprId, id: ExprId, text: impl Into<String>) -> Candidate {
