@@ -15,7 +15,7 @@ use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
 use crate::analysis::modules;
 use crate::analysis::value::{Cond, FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, CallRequest, Walk, renumber, visit_tensors};
-use crate::base::{Span, code};
+use crate::base::{Code, Span, code};
 use crate::ops;
 use crate::syntax::ast::{Arg, ExprId, ExprKind};
 use crate::types::{Dim, Elem, HostExpr, Pack, Shape, Symbol, TensorType};
@@ -324,11 +324,11 @@ impl<'db> Elaborator<'_, 'db> {
             inner.function_result(full)
         });
         match result {
-            // What is wrong in there is reported where it is checked, but for an axis that comes with the call.
+            // What is wrong in there is reported where it is checked, but for what comes with the call.
             Err(Abort::Reported) if quiet => {
-                let axis = self.reports.drain(reports..).find(|report| report.code == code::E0305);
+                let own = self.reports.drain(reports..).find(|report| OF_THE_CALL.contains(&report.code));
                 self.obligations.truncate(obligations);
-                match axis {
+                match own {
                     Some(Report { code, message, notes, .. }) => {
                         let mut report = Report::new(code, message).at(self.place(span), "in this call");
                         report.notes = notes;
@@ -429,6 +429,9 @@ fn partial<'db>(function: Value<'db>, receiver: Option<CallArg<'db>>, arguments:
     args.extend(arguments.args.into_iter().map(|(arg, placeholder)| (arg.name, (!placeholder).then_some(arg.value))));
     Value::Function(Function::Partial { function: Box::new(function), args })
 }
+
+/// What only a call can make wrong: an axis or a position that is not there, a size that cannot be.
+const OF_THE_CALL: &[Code] = &[code::E0305, code::E0309, code::E0310];
 
 /// `Linear.forward`, `softmax`
 pub fn callee_name(function: &FnRef<'_>) -> String {

@@ -313,6 +313,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for label in &mut report.labels {
             label.text = readable(&label.text);
         }
+        for note in &mut report.notes {
+            *note = readable(note);
+        }
         self.reports.push(report);
         Abort::Reported
     }

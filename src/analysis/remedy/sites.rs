@@ -82,6 +82,8 @@ impl<'db> Sites<'db> {
                 StmtKind::Let(Let { pattern: Pattern::Name(own), init: Some(init), .. }) if own.name == name => {
                     Some(*init)
                 }
+                // What is gone through is found near what its turns hold.
+                StmtKind::For { pattern, iter, .. } if binds(pattern, name) => Some(*iter),
                 StmtKind::Assign { target, value, .. } => match &self.ast[*target].kind {
                     ExprKind::Name(own) if own == name => Some(*value),
                     _ => None,
@@ -249,6 +251,14 @@ impl<'db> Sites<'db> {
                 _ => None,
             });
         members.filter(|(name, _)| names.contains(name)).collect()
+    }
+}
+
+fn binds(pattern: &Pattern, name: &str) -> bool {
+    match pattern {
+        Pattern::Name(own) => own.name == name,
+        Pattern::Ignore(_) => false,
+        Pattern::Tuple(parts, _) => parts.iter().any(|part| binds(part, name)),
     }
 }
 
