@@ -209,6 +209,8 @@ fn check_remedies(case: &Case) -> Result<(), Trouble> {
         }
     }
     Ok(())
+}
+
 /// The text in the one style, in which a second time changes nothing. The formatter itself sees to it that
 /// the program stays the same.
 fn check_format(case: &Case) -> Result<(), Trouble> {
