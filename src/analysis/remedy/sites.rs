@@ -40,6 +40,17 @@ impl<'db> Sites<'db> {
                 sites.focus.extend(args.iter().filter(|arg| arg.span == at).map(|arg| arg.value));
             }
         }
+        // `x += e` is marked whole.
+        if sites.focus.is_empty() {
+            let mut values = vec![];
+            for block in sites.blocks() {
+                visit_statements(block, &mut |stmt| match &stmt.kind {
+                    StmtKind::Assign { value, .. } if stmt.span == at => values.push(*value),
+                    _ => {}
+                });
+            }
+            sites.focus = values;
+        }
         sites.focus.dedup();
         if let Some(first) = sites.focus.first() {
             let mut current = *first;
