@@ -21,6 +21,11 @@ pub struct Checked<'db> {
     pub calls: Vec<(Item<'db>, Place<'db>)>,
 }
 
+/// Whether more than warnings are among the reports.
+pub fn has_errors(reports: &[Report<'_>]) -> bool {
+    reports.iter().any(|report| !report.code.is_warning())
+}
+
 /// Checks one item: its syntax errors, then every body for every case of its open conditions.
 #[salsa::tracked]
 pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
@@ -86,8 +91,12 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
         // Statements of a script share their names: they are checked together.
         ItemKind::Stmt(_) | ItemKind::Error => {}
     }
+    // A shape that surprises may come of a mistake elsewhere.
+    if has_errors(&checked.reports) {
+        checked.reports.retain(|report| !report.code.is_warning());
+    }
     // A name may be unused only because what uses it is not understood yet.
-    if checked.reports.is_empty() {
+    if !has_errors(&checked.reports) {
         checked.reports.extend(unused::unused_variables(db, item, ast));
     }
     checked

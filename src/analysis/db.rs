@@ -190,6 +190,21 @@ pub struct Report<'db> {
     pub labels: Vec<ReportLabel<'db>>,
     pub notes: Vec<String>,
     pub fixes: Vec<ReportFix<'db>>,
+    pub clash: Clash,
+}
+
+/// Shapes that do not fit, in the syntax of Tri: what the search for remedies
+/// (`src/analysis/remedy/mod.rs`) starts from.
+#[derive(Clone, Default, PartialEq, Eq, salsa::SalsaValue)]
+pub struct Clash {
+    /// Dims that should be equal.
+    pub dims: Vec<(String, String)>,
+    /// The shapes involved, dim by dim: of the operands, or what is found and what is needed.
+    pub shapes: Vec<Vec<String>>,
+    /// Facts on divisibility that would let the quotients in the shapes be multiplied back.
+    pub facts: Vec<String>,
+    /// What to say where no remedy is found.
+    pub otherwise: Vec<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
@@ -208,7 +223,7 @@ pub struct ReportFix<'db> {
 
 impl<'db> Report<'db> {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Report { code, message: message.into(), labels: vec![], notes: vec![], fixes: vec![] }
+        Report { code, message: message.into(), labels: vec![], notes: vec![], fixes: vec![], clash: Clash::default() }
     }
 
     pub fn at(mut self, place: Place<'db>, text: impl Into<String>) -> Self {

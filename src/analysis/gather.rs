@@ -1,10 +1,11 @@
 //! Everything there is to say about a file: the reports of its items and of the file as a whole, without
 //! repetitions and without those that only follow from others.
 
-use crate::analysis::check::{check_script, duplicates, reports};
+use crate::analysis::check::{check_script, duplicates};
 use crate::analysis::cycles::module_cycles;
 use crate::analysis::db::{Item, Report, SourceFile, broken_items, items};
 use crate::analysis::instantiate::check_instances;
+use crate::analysis::remedy::with_remedies;
 use crate::analysis::spelling::old_spellings;
 use crate::analysis::unused::unused_imports;
 use crate::base::{Code, Diagnostic, FileId, Severity, code, edit};
@@ -15,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 pub fn diagnostics(db: &dyn salsa::Database, file: SourceFile) -> Vec<Diagnostic> {
     let mut found: Vec<&Report<'_>> = duplicates(db, file).iter().collect();
     for item in items(db, file) {
-        found.extend(reports(db, *item));
+        found.extend(with_remedies(db, *item));
     }
     found.extend(check_script(db, file));
     found.extend(module_cycles(db, file));

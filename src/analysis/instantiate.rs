@@ -4,7 +4,7 @@
 //! on them holds, whether a slice ends inside its tensor. `let net = Net(dim=3)` answers them. The layer and
 //! its sublayers are walked again with the values given; what is wrong is shown with the `let`.
 
-use crate::analysis::check::{Checked, cases, reports};
+use crate::analysis::check::{Checked, cases, has_errors, reports};
 use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::layer::MemberInfoKind;
@@ -22,7 +22,7 @@ const MAX_INSTANCES: usize = 200;
 #[salsa::tracked]
 pub fn check_instances<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
     let mut pass = Pass { db, seen: vec![], reports: vec![] };
-    if !reports(db, item).is_empty() {
+    if has_errors(reports(db, item)) {
         return pass.reports;
     }
     match &parse_item(db, item).ast.item.kind {
@@ -80,7 +80,7 @@ impl<'db> Pass<'db> {
         let db = self.db;
         let layer = full_layer(db, instance.layer);
         // What is wrong with the definition itself is told there.
-        if !reports(db, layer.item).is_empty() {
+        if has_errors(reports(db, layer.item)) {
             return;
         }
         let mut checked = Checked::default();
@@ -93,11 +93,11 @@ impl<'db> Pass<'db> {
             }
             Ok(())
         });
-        let members_are_fine = checked.reports.is_empty();
+        let members_are_fine = !has_errors(&checked.reports);
         for method in methods(layer).filter(|_| members_are_fine) {
             cases(db, layer.item, layer.ast, &mut checked, |walk| run(walk, &instance, method));
         }
-        for report in checked.reports {
+        for report in checked.reports.into_iter().filter(|report| !report.code.is_warning()) {
             let report = report.also(place, "in an instance that is made here");
             if !self.reports.iter().any(|known| known.code == report.code && known.message == report.message) {
                 self.reports.push(report);

@@ -3,6 +3,7 @@
 //! ```text
 //! SourceFile ─items─▶ Item ─parse_item─▶ tree ─interface─▶ what others see
 //!                                         └────check────▶ reports, inferred types
+//!                                                └──advised──▶ reports with remedies
 //! ```
 //! `check(item)` walks the item's own bodies with the [`elaborate`] module; of other items it reads the
 //! interface, so an edit inside a body is felt in that item alone (and by those who call a function whose
@@ -20,6 +21,7 @@ pub mod locals;
 pub mod modules;
 pub mod project;
 pub mod recursion;
+pub mod remedy;
 pub mod spelling;
 pub mod unused;
 pub mod value;

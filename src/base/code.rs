@@ -140,6 +140,7 @@ codes! {
     E0804 "input does not fit the model"
     W0101 "unused name"
     W0102 "old spelling"
+    W0301 "broadcast to all pairs"
 }
 
 #[cfg(test)]

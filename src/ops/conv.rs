@@ -117,9 +117,13 @@ fn check_channels(cx: &mut RuleCx<'_>, groups: &Dim, transposed: bool) -> Result
     let taken = if transposed { weight.dims[0].clone() } else { weight.dims[1].mul(groups) };
     cx.require_equal(channels, &taken, || {
         let message = format!("`{op}`: the input has {channels} channels, but the weight takes {taken}");
-        OpError::new(code::E0303, message)
+        let error = OpError::new(code::E0303, message)
             .label(0, format!("[{x}], its channels are {channels}"))
-            .label(1, format!("[{weight}] with groups {groups}"))
+            .label(1, format!("[{weight}] with groups {groups}"));
+        match groups.is_const(1) || transposed {
+            true => error,
+            false => error.note(format!("axis 1 of the weight is the channels of one group: {channels} // {groups}")),
+        }
     })?;
     // In the other operand the channels divide by construction.
     let (divided, operand) = (&weight.dims[0], 1);

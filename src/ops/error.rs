@@ -41,6 +41,11 @@ impl OpError {
         self
     }
 
+    /// The dims that clash, unless the error has named some that say more.
+    pub fn between(self, a: &Dim, b: &Dim) -> OpError {
+        if self.dims.is_empty() { self.dims(&[a, b]) } else { self }
+    }
+
     pub fn note(mut self, note: impl Into<String>) -> OpError {
         self.notes.push(note.into());
         self

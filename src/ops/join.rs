@@ -80,7 +80,10 @@ fn check_structure(cx: &RuleCx<'_>, other: usize) -> Result<(), Stop> {
     let (a, b) = (&cx.operand(0).shape, &cx.operand(other).shape);
     match (a.rank(), b.rank()) {
         (Some(x), Some(y)) if x != y => {
-            let message = format!("`{}` takes tensors of one rank, but these are [{a}] and [{b}]", cx.op.name);
+            let message = format!(
+                "`{}` takes tensors of one rank, but these are [{a}], of rank {x}, and [{b}], of rank {y}",
+                cx.op.name
+            );
             Err(OpError::new(code::E0304, message).label(0, format!("[{a}]")).label(other, format!("[{b}]")).into())
         }
         _ if a.pack != b.pack || a.dims.len() != b.dims.len() || a.is_unknown() => Err(cx.unknown()),
@@ -95,8 +98,15 @@ fn check_dims(cx: &mut RuleCx<'_>, other: usize, except: Option<usize>) -> Resul
     for index in (0..a.dims.len()).filter(|index| Some(*index) != except) {
         let (x, y) = (&a.dims[index], &b.dims[index]);
         cx.require_equal(x, y, || {
-            let beside = if except.is_some() { " beside the axis" } else { "" };
-            let message = format!("`{op}`: [{a}] and [{b}] differ{beside}: {x} is not {y}");
+            let message = match except {
+                Some(axis) => format!(
+                    "`{op}` along axis {axis} takes tensors that agree on all other axes, but axis {index} of [{a}] and \
+                     [{b}] has {x} and {y}"
+                ),
+                None => format!(
+                    "`{op}` takes tensors of one shape, but axis {index} of [{a}] and [{b}] has {x} and {y}"
+                ),
+            };
             OpError::new(code::E0303, message).label(0, format!("[{a}]")).label(other, format!("[{b}]"))
         })?;
     }
@@ -219,7 +229,7 @@ fn split_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     }
     let sum = sizes.iter().fold(Dim::zero(), |sum, piece| sum.add(piece));
     cx.require_equal(&sum, size, || {
-        let message = format!("`split`: the sizes add up to {sum}, but the axis of [{shape}] has {size}");
+        let message = format!("`split`: the sizes add up to {sum}, but axis {axis} of [{shape}] has {size}");
         OpError::new(code::E0303, message).label(0, format!("[{shape}]"))
     })?;
     Ok(sizes.into_iter().map(|piece| x.with_shape(shape.with_dim(axis, piece))).collect())
@@ -261,10 +271,8 @@ fn chunk_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         cx.expect(vec![part(piece.clone()); count]);
     }
     cx.require_equal(&rest, &Dim::zero(), || {
-        let message = format!("`chunk`: {size} is not known to be a multiple of {n}");
-        OpError::new(code::E0303, message)
-            .label(0, format!("[{shape}]"))
-            .note(format!("state it in the signature: `where {size} % {n} == 0`"))
+        let message = format!("`chunk`: {size}, the size of axis {axis}, is not known to be a multiple of {n}");
+        OpError::new(code::E0303, message).label(0, format!("[{shape}]"))
     })?;
     Ok(vec![part(piece); count])
 }

@@ -116,7 +116,11 @@ fn broadcast_batch(cx: &mut RuleCx<'_>, a: &Shape, b: &Shape) -> Result<Shape, S
     let (left, right) = (&cx.operand(0).shape, &cx.operand(1).shape);
     cx.broadcast_shapes(a, 0, b, 1).map_err(|stop| match stop {
         Stop::Error(mut error) => {
-            error.message = format!("cannot multiply [{left}] by [{right}]: the leading axes do not broadcast");
+            let clash = match error.dims.as_slice() {
+                [x, y] => format!(": {x} and {y} differ"),
+                _ => String::new(),
+            };
+            error.message = format!("cannot multiply [{left}] by [{right}]: the leading axes do not broadcast{clash}");
             error.labels = vec![(0, format!("[{left}]")), (1, format!("[{right}]"))];
             Stop::Error(error)
         }

@@ -18,6 +18,9 @@ pub struct RuleCx<'a> {
     fallback: Vec<TensorType>,
     /// What must hold at instantiation.
     pub obligations: Vec<Obligation>,
+    /// A dim that broadcasting has put on two axes, each from one operand of another rank; see
+    /// [`Shape::crossed`].
+    pub crossed: Option<Dim>,
     /// Makes fresh `?` dims.
     fresh: &'a mut dyn FnMut() -> Dim,
 }
@@ -30,7 +33,7 @@ impl<'a> RuleCx<'a> {
         facts: &'a Facts,
         fresh: &'a mut dyn FnMut() -> Dim,
     ) -> Self {
-        RuleCx { op, operands, attrs, facts, fallback: vec![], obligations: vec![], fresh }
+        RuleCx { op, operands, attrs, facts, fallback: vec![], obligations: vec![], crossed: None, fresh }
     }
 
     /// States what the results are in case a rank or an attribute turns out not to be known. Call this
@@ -180,7 +183,7 @@ impl<'a> RuleCx<'a> {
     pub fn require_equal(&mut self, a: &Dim, b: &Dim, error: impl FnOnce() -> OpError) -> Result<(), Stop> {
         match self.facts.compare(a, b) {
             Verdict::Equal => Ok(()),
-            Verdict::Differ => Err(error().dims(&[a, b]).into()),
+            Verdict::Differ => Err(error().between(a, b).into()),
             Verdict::Unknown => {
                 let message = error().message;
                 self.obligations.push(Obligation { kind: ObligationKind::Equal(a.clone(), b.clone()), message });
@@ -211,7 +214,10 @@ impl<'a> RuleCx<'a> {
     /// Broadcasts two shapes that belong to these operands.
     pub fn broadcast_shapes(&mut self, a: &Shape, left: usize, b: &Shape, right: usize) -> Result<Shape, Stop> {
         match a.broadcast(b, self.facts) {
-            Broadcast::Shape(shape) => Ok(shape),
+            Broadcast::Shape(shape) => {
+                self.crossed = self.crossed.take().or_else(|| a.crossed(b, self.facts));
+                Ok(shape)
+            }
             Broadcast::Unproved(shape, pairs) => {
                 for (x, y) in pairs {
                     let message = format!("shapes [{a}] and [{b}] do not broadcast");

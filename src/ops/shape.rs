@@ -5,8 +5,9 @@ use crate::ops::storage::View;
 use crate::ops::{
     Attr, Default, EvalCx, EvalError, Obligation, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop,
 };
+use crate::types::dim::Atom;
 use crate::types::shape::Broadcast;
-use crate::types::{Dim, Pack, Shape, Tensor, TensorType, Verdict};
+use crate::types::{Dim, Facts, Pack, Shape, Tensor, TensorType, Verdict};
 
 pub static OPS: &[Op] = &[
     Op {
@@ -94,7 +95,8 @@ fn reshape_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         };
     } else if same_pack {
         let (from, to) = (product(&x.shape.dims), product(&target.dims));
-        cx.require_equal(&from, &to, || counts_differ(&x.shape, &target, &from, &to))?;
+        let facts = cx.facts;
+        cx.require_equal(&from, &to, || counts_differ(&x.shape, &target, facts))?;
     }
     Ok(vec![x.with_shape(target)])
 }
@@ -111,9 +113,64 @@ fn refuse_negative<'d>(cx: &RuleCx<'_>, mut dims: impl Iterator<Item = &'d Dim>)
     }
 }
 
-fn counts_differ(x: &Shape, target: &Shape, from: &Dim, to: &Dim) -> OpError {
-    let message = format!("cannot reshape [{x}] into [{target}]: {from} elements do not fill {to}");
-    OpError::new(code::E0306, message).label(0, format!("[{x}]"))
+/// Leaves out what both shapes have, so that what is shown is what differs.
+fn counts_differ(x: &Shape, target: &Shape, facts: &Facts) -> OpError {
+    let (mut from, mut to) = (x.dims.clone(), vec![]);
+    for dim in &target.dims {
+        match from.iter().position(|own| facts.equal(own, dim)) {
+            Some(at) => drop(from.remove(at)),
+            None => to.push(dim.clone()),
+        }
+    }
+    let (have, need) = (product(&from), product(&to));
+    let reason = format!("{} elements do not fill {}", Product(&from), Product(&to));
+    let message = format!("cannot reshape [{x}] into [{target}]: {reason}");
+    let mut error = OpError::new(code::E0306, message).label(0, format!("[{x}]")).dims(&[&have, &need]);
+    if let Some(fact) = missing_fact(&have, &need, facts) {
+        error = error.note(format!("they do wherever {fact}"));
+    } else if let [only] = to.as_slice() {
+        error = error.note(format!("where {only} stands, {have} would fit"));
+    }
+    error
+}
+
+/// The fact on divisibility that would make two dims equal.
+fn missing_fact(a: &Dim, b: &Dim, facts: &Facts) -> Option<String> {
+    let mut found = None;
+    for dim in [a, b] {
+        dim.visit_atoms(&mut |atom| {
+            let Atom::FloorDiv(value, n) = atom else { return };
+            let mut assumed = facts.clone();
+            assumed.assume_modulo(value, n, &Dim::zero());
+            if assumed.equal(a, b) {
+                found = Some(format!("{} == 0", Remainder(value, n)));
+            }
+        });
+    }
+    found
+}
+
+/// `16 * 5 * 5 = 400`: the dims as they stand, and what they come to if that says more.
+struct Product<'a>(&'a [Dim]);
+
+impl std::fmt::Display for Product<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let factor = |dim: &Dim| match dim.as_symbol().is_some() || dim.as_const().is_some() {
+            true => dim.to_string(),
+            false => format!("({dim})"),
+        };
+        match self.0 {
+            [] => f.write_str("1"),
+            [only] => only.fmt(f),
+            several => {
+                f.write_str(&several.iter().map(factor).collect::<Vec<_>>().join(" * "))?;
+                match product(several).as_const() {
+                    Some(total) => write!(f, " = {total}"),
+                    None => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 /// The size that -1 stands for: the quotient of the products, if it is exact.
@@ -127,7 +184,7 @@ fn open_size(cx: &mut RuleCx<'_>, x: &Shape, target: &Shape, open: usize) -> Res
     let filled = quotient.mul(&rest);
     cx.require_equal(&total, &filled, || {
         let message = format!("cannot reshape [{x}] into [{target}]: {total} is not known to be a multiple of {rest}");
-        let note = format!("state it in the signature: `where {} == 0`", Remainder(&total, &rest));
+        let note = format!("it is wherever {} == 0", Remainder(&total, &rest));
         OpError::new(code::E0306, message).label(0, format!("[{x}]")).note(note)
     })?;
     Ok(quotient)
@@ -249,7 +306,7 @@ fn squeeze_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     for &axis in axes.iter().rev() {
         let size = &x.shape.dims[axis];
         cx.require_equal(size, &Dim::constant(1), || {
-            let message = format!("only an axis of size 1 can be squeezed, but this one has size {size}");
+            let message = format!("only an axis of size 1 can be squeezed, but axis {axis} of [{}] is {size}", x.shape);
             OpError::new(code::E0303, message).label(0, format!("[{}]", x.shape))
         })?;
         shape = shape.without_dim(axis);
@@ -368,7 +425,6 @@ mod tests {
     use super::*;
     use crate::ops::Attrs;
     use crate::ops::testkit::{dim, error, eval_one, iota, open_rule, rule, rule_under, shape};
-    use crate::types::Facts;
 
     fn to(text: &str) -> Attrs {
         Attrs::new().with("shape", Attr::Shape(shape(text)))
@@ -413,7 +469,14 @@ mod tests {
     #[test]
     fn reshape_errors() {
         let e = error("reshape", &["float32[B, T]"], to("B, 3"));
-        assert_eq!(e.message, "cannot reshape [B, T] into [B, 3]: B * T elements do not fill 3 * B");
+        assert_eq!(e.message, "cannot reshape [B, T] into [B, 3]: T elements do not fill 3");
+        assert_eq!(e.notes, ["where 3 stands, T would fit"]);
+        let e = error("reshape", &["float32[B, 16, 5, 5]"], to("B, 576"));
+        assert_eq!(e.message, "cannot reshape [B, 16, 5, 5] into [B, 576]: 16 * 5 * 5 = 400 elements do not fill 576");
+        let by_head = dim("dim").floor_div(&dim("heads")).unwrap();
+        let target = Attr::Shape(Shape::new(vec![dim("B"), dim("heads"), by_head]));
+        let e = error("reshape", &["float32[B, dim]"], Attrs::new().with("shape", target));
+        assert_eq!(e.notes, ["they do wherever dim % heads == 0"]);
         assert_eq!(e.code, code::E0306);
         assert_eq!(e.dims.len(), 2);
         assert_eq!(error("reshape", &["float32[6]"], to("4, -1")).code, code::E0306);

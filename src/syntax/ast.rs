@@ -39,6 +39,45 @@ impl Index<TypeId> for Ast {
     }
 }
 
+impl Ast {
+    /// The expressions directly inside one; blocks of an `if` are not looked into.
+    pub fn children(&self, id: ExprId) -> Vec<ExprId> {
+        match &self[id].kind {
+            ExprKind::Tuple(items) | ExprKind::List(items) => items.clone(),
+            ExprKind::Comprehension { elem, iter, cond, .. } => [*elem, *iter].into_iter().chain(*cond).collect(),
+            ExprKind::Unary { operand, .. } => vec![*operand],
+            ExprKind::Binary { lhs, rhs, .. } => vec![*lhs, *rhs],
+            ExprKind::Range { start, stop } => vec![*start, *stop],
+            ExprKind::Call { callee, args } => {
+                std::iter::once(*callee).chain(args.iter().map(|arg| arg.value)).collect()
+            }
+            ExprKind::Index { base, items } => {
+                let parts = items.iter().flat_map(|item| match item {
+                    IndexItem::Expr(expr) => vec![*expr],
+                    IndexItem::Slice { start, stop, step, .. } => {
+                        [*start, *stop, *step].into_iter().flatten().collect()
+                    }
+                });
+                std::iter::once(*base).chain(parts).collect()
+            }
+            ExprKind::Field { base, .. } => vec![*base],
+            ExprKind::Pipe { value, function } => vec![*value, *function],
+            ExprKind::If(branches) => branches.branches.iter().map(|(cond, _)| *cond).collect(),
+            ExprKind::Error
+            | ExprKind::Int(_)
+            | ExprKind::Float(_)
+            | ExprKind::Str(_)
+            | ExprKind::Bool(_)
+            | ExprKind::None
+            | ExprKind::Name(_)
+            | ExprKind::Placeholder
+            | ExprKind::Ellipsis
+            | ExprKind::Pack(_)
+            | ExprKind::Type(_) => vec![],
+        }
+    }
+}
+
 /// A name and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ident {

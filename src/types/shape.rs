@@ -229,6 +229,29 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// The dim that stands on two axes of what two shapes of different rank broadcast to, though neither has
+    /// it twice: B for [B, 1] and [B], which give [B, B]. Seldom is such a table of all pairs meant.
+    pub fn crossed(&self, other: &Shape, facts: &Facts) -> Option<Dim> {
+        let (Some(a), Some(b)) = (self.known(), other.known()) else { return None };
+        let (long, short) = if a.len() > b.len() { (a, b) } else { (b, a) };
+        let ahead = long.len() - short.len();
+        if ahead == 0 {
+            return None;
+        }
+        let is = |dim: &Dim, wanted: &Dim| facts.equal(dim, wanted);
+        let stretched = |axis: usize| facts.normal(&long[axis]).is_const(1);
+        // An axis that only the longer has, and one on which only the shorter is wide.
+        let alone = (0..ahead).map(|axis| &long[axis]).filter(|dim| dim.as_const().is_none());
+        let crossed = alone.clone().find(|dim| {
+            let across = (0..short.len()).any(|axis| is(&short[axis], dim) && stretched(ahead + axis));
+            let once = |dims: &[Dim]| dims.iter().filter(|own| is(own, dim)).count() == 1;
+            across && once(long) && once(short)
+        });
+        crossed.cloned()
+    }
+}
+
 fn finish(shape: Shape, unproved: Vec<(Dim, Dim)>) -> Broadcast {
     if unproved.is_empty() { Broadcast::Shape(shape) } else { Broadcast::Unproved(shape, unproved) }
 }
@@ -339,6 +362,19 @@ mod tests {
         assert_eq!(pack(&["n"]).broadcast(&pack(&["1"]), &facts), Broadcast::Shape(pack(&["n"])));
         assert_eq!(pack(&["n"]).broadcast(&shape(&["n"]), &facts), Broadcast::Shape(pack(&["n"])));
         assert_eq!(pack(&["n"]).broadcast(&Shape::scalar(), &facts), Broadcast::Shape(pack(&["n"])));
+    }
+
+    #[test]
+    fn a_dim_from_two_sides_is_crossed() {
+        let facts = Facts::default();
+        let crossed = |a: &[&str], b: &[&str]| shape(a).crossed(&shape(b), &facts).map(|dim| dim.to_string());
+        assert_eq!(crossed(&["B", "1"], &["B"]), Some("B".into()));
+        assert_eq!(crossed(&["B"], &["B", "1"]), Some("B".into()));
+        assert_eq!(crossed(&["N", "1"], &["M"]), None);
+        assert_eq!(crossed(&["B", "1"], &["1", "B"]), None);
+        assert_eq!(crossed(&["B", "B"], &["B"]), None);
+        assert_eq!(crossed(&["3", "1"], &["3"]), None);
+        assert_eq!(crossed(&["B", "T", "D"], &["D"]), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! #@ test: check, run            stages; every case is checked, whatever it asks
+//! #@ test: messages, remedy      the whole text of the diagnostics; each fix in them, applied
 //! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
 //! #@ target: pytorch             text, validity and execution of what the target writes
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
@@ -40,6 +41,10 @@ pub enum Stage {
     Run,
     /// The formatter keeps the meaning and changes nothing the second time.
     Fmt,
+    /// The whole text of the diagnostics is the golden one.
+    Messages,
+    /// With any fix of the only diagnostic applied the program has no more to say.
+    Remedy,
     /// `tritonc fix` makes the golden text of it, and that is clean.
     Fix,
 }
@@ -108,6 +113,8 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
                 "ir" => Stage::Ir,
                 "run" => Stage::Run,
                 "fmt" => Stage::Fmt,
+                "messages" => Stage::Messages,
+                "remedy" => Stage::Remedy,
                 "fix" => Stage::Fix,
                 _ => return Err(format!("there is no stage `{word}`")),
             });

@@ -1,7 +1,9 @@
 //! The trials that a case expands into.
 //!
-//! `area/name::check` compares diagnostics, `::run` executes the file's `test` blocks, `::ir` compares and
-//! re-reads the IR, `::fmt` compares the formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
+//! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
+//! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
+//! formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text`
+//! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
 
@@ -12,6 +14,7 @@ use libtest_mimic::{Completion, Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tritonc::base::Diagnostic;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::syntax::format::format;
@@ -21,6 +24,8 @@ use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
 const MODULE_FILE: &str = "module.py";
+/// The golden text of the diagnostics.
+const MESSAGES_GOLDEN: &str = "check.txt";
 /// The case as the formatter writes it.
 const FORMAT_GOLDEN: &str = "fmt.tri";
 /// The golden text of a repaired case.
@@ -57,6 +62,9 @@ impl Case {
         let mut names = vec![];
         if self.directives.tests.contains(&Stage::Ir) {
             names.push("ir".to_string());
+        }
+        if self.directives.tests.contains(&Stage::Messages) {
+            names.push(MESSAGES_GOLDEN.to_string());
         }
         if self.directives.tests.contains(&Stage::Fmt) {
             names.push(FORMAT_GOLDEN.to_string());
@@ -102,6 +110,8 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Check => {}
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
+            Stage::Messages => add("messages".into(), 0, |case, _| check_messages(case)),
+            Stage::Remedy => add("remedy".into(), 0, |case, _| check_remedies(case)),
             Stage::Fmt => add("fmt".into(), 0, |case, _| check_format(case)),
             Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
         }
@@ -168,6 +178,37 @@ fn check(case: &Case) -> Result<(), Trouble> {
     let announced = &case.directives.announced;
     let problems = announced::misfits(&source, announced, session.diagnostics(), session.project.sources());
     if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
+}
+
+fn check_messages(case: &Case) -> Result<(), Trouble> {
+    let mut session = session();
+    session.check(&case.source());
+    golden::check(&case.path, MESSAGES_GOLDEN, &session.render(), golden::blessing()).map_err(Trouble::Failed)
+}
+
+/// Applies each fix of the only diagnostic, as text, and checks the result.
+fn check_remedies(case: &Case) -> Result<(), Trouble> {
+    let source = case.source();
+    let text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let mut before = session();
+    before.check(&source);
+    let fixes = match before.diagnostics() {
+        [Diagnostic { fixes, .. }] if !fixes.is_empty() => fixes.clone(),
+        _ => return Err(Trouble::Failed(format!("not one diagnostic with fixes:\n{}", before.render()))),
+    };
+    for fix in fixes {
+        let mut edited = text.clone();
+        let mut edits = fix.edits;
+        edits.sort_by_key(|edit| edit.span);
+        for edit in edits.iter().rev() {
+            edited.replace_range(edit.span.start as usize..edit.span.end as usize, &edit.text);
+        }
+        let mut after = session();
+        if !after.check_text(&source, &edited).is_empty() {
+            return Err(Trouble::Failed(format!("{} leaves this:\n{edited}\n{}", fix.title, after.render())));
+        }
+    }
+    Ok(())
 }
 
 /// The text in the one style, in which a second time changes nothing. The formatter itself sees to it that

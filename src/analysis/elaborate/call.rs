@@ -15,11 +15,11 @@ use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
 use crate::analysis::modules;
 use crate::analysis::value::{Cond, FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, CallRequest, Walk, renumber, visit_tensors};
-use crate::base::{Span, code};
+use crate::base::{Code, Span, code};
 use crate::ops;
 use crate::syntax::ast::{Arg, ExprId, ExprKind};
-use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
-use std::collections::{BTreeMap, VecDeque};
+use crate::types::{Dim, Elem, HostExpr, Pack, Shape, Symbol, TensorType};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 impl<'db> Elaborator<'_, 'db> {
     pub fn call_expr(&mut self, callee: ExprId, args: &'db [Arg], span: Span) -> Walk<Value<'db>> {
@@ -215,13 +215,19 @@ impl<'db> Elaborator<'_, 'db> {
             .inspect_err(|_| self.blame_call(reports, span))?;
         let solution = self.solve(&applied)?;
         let mut values = vec![];
+        let mut settled = BTreeSet::new();
         for ((written, value, arg_span), param) in applied.params.iter().zip(&function.decl.params) {
             let spec = solution.spec(written);
             let value = value.substitute(&|symbol| solution.dims.get(symbol).cloned().map(HostExpr::Int));
-            // What could not be solved is shown as it is written.
-            let shown = match &spec {
-                TypeSpec::Tensor(ty) if !ty.shape.is_determined() => written.clone(),
-                spec => spec.clone(),
+            let shown = match (&spec, written) {
+                // What could not be solved is shown as it is written.
+                (TypeSpec::Tensor(ty), _) if !ty.shape.is_determined() => written.clone(),
+                (TypeSpec::Tensor(_), TypeSpec::Tensor(ty)) => {
+                    let shape = solution.shape_known(&ty.shape, &settled);
+                    settled.extend(unknowns(ty));
+                    TypeSpec::Tensor(ty.with_shape(shape))
+                }
+                (spec, _) => spec.clone(),
             };
             values.push((self.pass((&name, &param.name.name), value, &spec, &shown, *arg_span)?, *arg_span));
         }
@@ -261,6 +267,8 @@ impl<'db> Elaborator<'_, 'db> {
             let takes = function.decl.params.iter().zip(&values);
             if takes.into_iter().any(|(param, (value, _))| param.ty.is_none() && is_callable(value)) {
                 self.call_in_place(function, instance, &applied, given, values, false, span)?;
+            } else if instance.is_none() && may_miss_axis(&applied, &values) {
+                self.call_in_place(function, None, &applied, given, values, true, span)?;
             }
             return Ok(value);
         }
@@ -357,11 +365,18 @@ impl<'db> Elaborator<'_, 'db> {
             inner.function_result(full)
         });
         match result {
-            // What is wrong in there is reported where it is checked.
+            // What is wrong in there is reported where it is checked, but for what comes with the call.
             Err(Abort::Reported) if quiet => {
-                self.reports.truncate(reports);
+                let own = self.reports.drain(reports..).find(|report| OF_THE_CALL.contains(&report.code));
                 self.obligations.truncate(obligations);
-                Ok(Value::Error)
+                match own {
+                    Some(Report { code, message, notes, .. }) => {
+                        let mut report = Report::new(code, message).at(self.place(span), "in this call");
+                        report.notes = notes;
+                        Err(self.fail(report))
+                    }
+                    None => Ok(Value::Error),
+                }
             }
             Err(abort) => {
                 let place = self.place(span);
@@ -456,6 +471,9 @@ fn partial<'db>(function: Value<'db>, receiver: Option<CallArg<'db>>, arguments:
     Value::Function(Function::Partial { function: Box::new(function), args })
 }
 
+/// What only a call can make wrong: an axis or a position that is not there, a size that cannot be.
+const OF_THE_CALL: &[Code] = &[code::E0305, code::E0309, code::E0310];
+
 /// `Linear.forward`, `softmax`
 pub fn callee_name(function: &FnRef<'_>) -> String {
     match function.layer {
@@ -473,6 +491,22 @@ fn declared_result<'db>(spec: &TypeSpec<'db>) -> Option<Value<'db>> {
         TypeSpec::Tuple(items) => Some(Value::Tuple(items.iter().map(declared_result).collect::<Option<_>>()?)),
         _ => None,
     }
+}
+
+/// Whether a signature of any rank is called with a number, which may be an axis that is not there.
+fn may_miss_axis(applied: &Applied<'_>, values: &[(Value<'_>, Span)]) -> bool {
+    let has_pack = |spec: &TypeSpec<'_>| matches!(spec, TypeSpec::Tensor(ty) if ty.shape.pack.is_some());
+    applied.params.iter().any(|(spec, ..)| has_pack(spec))
+        && values.iter().any(|(value, _)| value.as_dim().is_some_and(|dim| dim.as_const().is_some()))
+}
+
+/// The symbols and the pack of a declared type.
+fn unknowns(ty: &TensorType) -> BTreeSet<Symbol> {
+    let pack = ty.shape.pack.iter().filter_map(|(_, pack)| match pack {
+        Pack::Named(name) => Some(name.clone()),
+        Pack::Unknown => None,
+    });
+    ty.shape.dims.iter().flat_map(Dim::symbols).chain(pack).collect()
 }
 
 /// Whether a value can be handed to a function of its own: tensors and host values, no instances.

@@ -171,8 +171,9 @@ impl<'db> Elaborator<'_, 'db> {
                 source_of(db, full.item, full.ast, full.decl.wheres.get(index).copied())
             });
             if checked.is_err() {
-                let values: Vec<String> =
-                    layer.decl.params.iter().filter_map(|p| self.known_value(&p.name.name)).collect();
+                let mut named = vec![];
+                names_in(layer.ast, *expr, &mut named);
+                let values: Vec<String> = named.iter().filter_map(|name| self.known_value(name)).collect();
                 for report in &mut self.reports[reports..] {
                     report.notes.push(format!("here {}", values.join(", ")));
                 }
@@ -273,6 +274,18 @@ impl<'db> Elaborator<'_, 'db> {
             }
             TypeSpec::Any => Value::Error,
         })
+    }
+}
+
+/// The names in a fact, each once.
+fn names_in<'a>(ast: &'a ast::Ast, expr: ExprId, names: &mut Vec<&'a str>) {
+    if let ast::ExprKind::Name(name) = &ast[expr].kind
+        && !names.contains(&name.as_str())
+    {
+        names.push(name);
+    }
+    for child in ast.children(expr) {
+        names_in(ast, child, names);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Loops: regions where they can be, expanded where something must know the index.
 
+use crate::analysis::db::Report;
 use crate::analysis::elaborate::control::{Condition, assigned_names, returns};
 use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::stmt::Flow;
@@ -9,7 +10,7 @@ use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::{Span, code};
 use crate::syntax::ast::{Block, ExprId, Pattern};
 use crate::types::dim::Atom;
-use crate::types::{DType, Dim, Symbol, TensorType, Verdict};
+use crate::types::{DType, Dim, HostExpr, Symbol, TensorType, Verdict};
 
 /// A loop that need not be expanded: its index, bounds, and the element at the index.
 pub struct Counted<'db> {
@@ -179,6 +180,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if can_expand {
             return Ok(false);
         }
+        // What fails in the first turns, with what is there before them, fails in every run.
+        if let Some(reports) = self.first_turns_fail(counted, names, walk)? {
+            self.reports.extend(reports);
+            return Err(Abort::Reported);
+        }
         if names.iter().all(|name| self.is_carriable(name)) && self.grown(counted, names, span, walk)? {
             return Ok(true);
         }
@@ -194,6 +200,50 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         });
         self.forget(names);
         Ok(true)
+    }
+
+    /// Walks the first two turns one after the other, the index known; what is reported, if one fails.
+    fn first_turns_fail(
+        &mut self,
+        counted: &Counted<'db>,
+        names: &[String],
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<Option<Vec<Report<'db>>>> {
+        let snapshot = self.snapshot();
+        let facts = self.facts.clone();
+        let index = Dim::symbol(counted.index.as_str());
+        let mut failed = None;
+        for turn in 0..2 {
+            self.facts = facts.clone();
+            self.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
+            match self.with_index(&counted.index, false, |inner| walk(inner)) {
+                Ok(()) => self.fix_index(names, &index, &counted.start),
+                Err(Abort::Reported) => {
+                    let mut reports = self.reports.split_off(snapshot.reports);
+                    if turn > 0 {
+                        for report in &mut reports {
+                            report.notes.push("this is so in the second turn of the loop".to_string());
+                        }
+                    }
+                    failed = Some(reports);
+                    break;
+                }
+                Err(demand) => return Err(demand),
+            }
+        }
+        self.restore(snapshot);
+        Ok(failed)
+    }
+
+    /// What a turn has left in names, with the index as it was in that turn.
+    fn fix_index(&mut self, names: &[String], index: &Dim, value: &Dim) {
+        let Some(index) = index.as_symbol() else { return };
+        let replace = |symbol: &Symbol| (symbol == index).then(|| HostExpr::Int(value.clone()));
+        for name in names {
+            if let Some(Binding::Value(old)) = self.local(name).cloned() {
+                self.assign_local(name, old.substitute(&replace));
+            }
+        }
     }
 
     /// Tensors and numbers go from turn to turn; lists and the like do not.

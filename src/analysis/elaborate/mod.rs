@@ -25,6 +25,7 @@ pub mod initialiser;
 pub mod instance;
 pub mod layer;
 pub mod loops;
+pub mod mismatch;
 pub mod names;
 pub mod operation;
 pub mod pattern;
@@ -334,6 +335,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         report.message = readable(&report.message);
         for label in &mut report.labels {
             label.text = readable(&label.text);
+        }
+        for note in &mut report.notes {
+            *note = readable(note);
         }
         self.reports.push(report);
         Abort::Reported

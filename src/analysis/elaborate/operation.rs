@@ -6,7 +6,7 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Near, Span, code, suggest};
-use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Attr, Attrs, Default, Obligation, OpId, Param, ParamKind, RuleCx, Stop};
 use crate::types::{Bound, DType, Dim, Elem, HostExpr, Tensor, TensorType};
 
 impl<'db> Elaborator<'_, 'db> {
@@ -57,47 +57,19 @@ impl<'db> Elaborator<'_, 'db> {
         let mut cx = RuleCx::new(op.get(), operands, attrs, &self.facts, &mut fresh);
         let result = (op.get().rule)(&mut cx);
         let obligations = std::mem::take(&mut cx.obligations);
+        let crossed = cx.crossed.take();
         self.next_unknown = next;
         let types = match result {
             Ok(types) | Err(Stop::Unknown(types)) => types,
-            Err(Stop::Error(error)) => return Err(self.operation_error(*error, operand_spans, span)),
+            Err(Stop::Error(error)) => return Err(self.operation_error(*error, operands, operand_spans, span)),
         };
         for obligation in obligations {
             self.require(obligation, span)?;
         }
+        if let Some(dim) = crossed {
+            self.warn_of_crossing(&dim, operands, operand_spans, span);
+        }
         Ok(types)
-    }
-
-    fn operation_error(&mut self, error: OpError, operand_spans: &[Span], span: Span) -> Abort {
-        let mut report = Report::new(error.code, error.message);
-        let place = self.place(span);
-        report = report.at(place, "");
-        for (operand, text) in &error.labels {
-            if let Some(span) = operand_spans.get(*operand) {
-                report = report.also(self.place(*span), text.clone());
-            }
-        }
-        report = self.with_origins(report, &error.dims);
-        report.notes.extend(error.notes);
-        match error.hint {
-            Some(Hint::Transpose(operand)) => report = self.with_suffix(report, operand_spans, operand, ".T"),
-            Some(Hint::Cast(operand, dtype)) => {
-                report = self.with_suffix(report, operand_spans, operand, &format!(".to({dtype})"));
-            }
-            None => {}
-        }
-        self.fail(report)
-    }
-
-    /// Labels that say where the symbols of these dims were introduced.
-    pub fn with_origins(&self, mut report: Report<'db>, dims: &[Dim]) -> Report<'db> {
-        let symbols: std::collections::BTreeSet<_> = dims.iter().flat_map(Dim::symbols).collect();
-        for symbol in symbols {
-            if let Some(place) = self.origins.get(&symbol) {
-                report = report.also(*place, format!("`{symbol}` comes from here"));
-            }
-        }
-        report
     }
 
     /// Calls an operation with evaluated arguments.

@@ -9,7 +9,7 @@ use crate::analysis::elaborate::call::callee_name;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
 use crate::analysis::value::{Cond, FnRef, Instance, List, Value};
-use crate::analysis::world::{Abort, Walk};
+use crate::analysis::world::Walk;
 use crate::base::{Span, code};
 use crate::syntax::ast::{ExprId, ExprKind};
 use crate::types::{Bound, DType, Elem, TensorType, Verdict};
@@ -207,37 +207,6 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(value);
         }
         self.conform(value, spec, span)
-    }
-
-    fn argument_mismatch(
-        &mut self,
-        (callee, param): (&str, &str),
-        found: &TensorType,
-        wanted: &TensorType,
-        shown: &TensorType,
-        span: Span,
-    ) -> Abort {
-        let place = self.place(span);
-        let message = match (found.shape.rank(), wanted.shape.rank()) {
-            (Some(a), Some(b)) if a != b => {
-                format!("`{param}` of `{callee}` must be {shown}, of rank {b}, but this is {found}, of rank {a}")
-            }
-            _ => format!("`{param}` of `{callee}` must be {shown}, but this is {found}"),
-        };
-        let code = match (found.shape.rank(), wanted.shape.rank()) {
-            (Some(a), Some(b)) if a != b => code::E0304,
-            _ => code::E0303,
-        };
-        let mut report = Report::new(code, message).at(place, format!("shape [{}]", found.shape));
-        let tails = found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev());
-        let clash: Vec<_> = tails.filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
-        let mut dims = vec![];
-        for (a, b) in clash {
-            report = report.note(format!("dim {a} is given where {b} is needed"));
-            dims.extend([a.clone(), b.clone()]);
-        }
-        report = self.with_origins(report, &dims);
-        self.fail(report)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
 use crate::types::dim::Atom;
 use crate::types::{Dim, Pack, Shape, Symbol};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The unknowns of a signature, solved.
 #[derive(Default)]
@@ -32,6 +32,26 @@ impl Solution {
             },
             _ => shape,
         }
+    }
+
+    /// The shape as a message shows it: what other arguments have settled is put in, what this one would
+    /// choose keeps its name.
+    pub(super) fn shape_known(&self, shape: &Shape, settled: &BTreeSet<Symbol>) -> Shape {
+        let part = Solution {
+            dims: self
+                .dims
+                .iter()
+                .filter(|(name, _)| settled.contains(*name))
+                .map(|(n, d)| (n.clone(), d.clone()))
+                .collect(),
+            packs: self
+                .packs
+                .iter()
+                .filter(|(name, _)| settled.contains(*name))
+                .map(|(n, s)| (n.clone(), s.clone()))
+                .collect(),
+        };
+        part.shape(shape)
     }
 
     pub(super) fn spec<'db>(&self, spec: &TypeSpec<'db>) -> TypeSpec<'db> {

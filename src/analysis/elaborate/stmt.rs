@@ -375,36 +375,6 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Value::Tensor(TensorValue { ty: TensorType { elem: tensor.ty.elem, shape }, value: tensor.value }))
     }
 
-    fn shape_mismatch(&mut self, found: &TensorType, wanted: &TensorType, span: Span) -> Abort {
-        let place = self.place(span);
-        let mut report = Report::new(code::E0303, format!("expected {wanted}, found {found}"))
-            .at(place, format!("this has shape [{}]", found.shape));
-        let pairs: Vec<_> = match (found.shape.known(), wanted.shape.known()) {
-            (Some(a), Some(b)) if a.len() == b.len() => a.iter().zip(b).collect(),
-            (Some(a), Some(b)) => {
-                report = report.note(format!("its rank is {}, and {} is expected", a.len(), b.len()));
-                vec![]
-            }
-            _ => found.shape.tail().iter().rev().zip(wanted.shape.tail().iter().rev()).collect(),
-        };
-        let clash: Vec<_> = pairs.iter().filter(|(a, b)| self.facts.compare(a, b) == Verdict::Differ).collect();
-        let dims: Vec<_> = clash.iter().flat_map(|(a, b)| [(*a).clone(), (*b).clone()]).collect();
-        let swapped =
-            clash.len() == 2 && self.facts.equal(clash[0].0, clash[1].1) && self.facts.equal(clash[1].0, clash[0].1);
-        if swapped {
-            report = report.note("the two axes are swapped: a transpose is missing");
-            if found.shape.rank() == Some(2) {
-                report = self.with_suffix(report, &[span], 0, ".T");
-            }
-        } else {
-            for (a, b) in &clash {
-                report = report.note(format!("dims {a} and {b} are not provably equal"));
-            }
-        }
-        report = self.with_origins(report, &dims);
-        self.fail(report)
-    }
-
     /// The number as a scalar tensor, for values that differ between turns or branches.
     pub fn as_runtime(&mut self, value: Value<'db>, span: Span) -> Walk<Value<'db>> {
         match value {

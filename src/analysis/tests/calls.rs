@@ -30,7 +30,7 @@ fn lists_are_called_in_order() {
         "test \"t\" {\n    assert ([relu, exp, neg])(ones([2])).shape == [2]\n    assert [](ones([2])).shape == [2]\n}\n",
     );
     let text = "use nn.{Linear}\nlayer L {\n    let net = [Linear(4, 8), relu, Linear(9, 2)]\n    fn forward(x: float32[B, 4]) -> float32[B, 2] = net(x)\n}\n";
-    assert_one(text, "E0303", 4, "float32[B, 9]");
+    assert_one(text, "E0303", 4, "float32[..., 9]");
 }
 
 #[test]

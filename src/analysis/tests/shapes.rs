@@ -7,9 +7,13 @@ const FORGETFUL: &str = "layer Lin(n: int, k: int) {\n    param weight: float32[
 fn a_missing_transpose_names_shapes_dims_origins_and_the_fix() {
     assert_one(FORGETFUL, "E0301", 3, "[B, k] by [n, k]");
     let told = told(FORGETFUL);
-    for part in
-        ["dimensions k and n differ", "its last dim is k", "`k` comes from here", "`n` comes from here", "`weight.T`"]
-    {
+    for part in [
+        "dimensions k and n differ",
+        "its last dim is k",
+        "`k` comes from here",
+        "`n` comes from here",
+        "`x @ weight.T`",
+    ] {
         assert!(told.contains(part), "{part}: {told}");
     }
     assert_clean(&repaired(FORGETFUL));
