@@ -13,6 +13,7 @@ pub mod cycles;
 pub mod db;
 pub mod desugar;
 pub mod elaborate;
+pub mod foreign;
 pub mod gather;
 pub mod instantiate;
 pub mod interface;

@@ -48,6 +48,10 @@ impl Args {
 fn list(prefix: &str) -> String {
     let prefix = prefix.to_ascii_uppercase();
     let mut parts = vec![];
+    // Longer ones are codes that lack a digit.
+    if prefix.len() > FAMILIES[0].0.len() {
+        return String::new();
+    }
     for (name, title) in FAMILIES {
         let codes = family(name).filter(|entry| entry.code.as_str().starts_with(&prefix));
         let rows: String = codes.map(|entry| format!("  {}  {}\n", entry.code, entry.title)).collect();

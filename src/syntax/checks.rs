@@ -13,7 +13,8 @@ use crate::syntax::message::foreign_word;
 
 /// Checks one item's tree.
 pub fn check(ast: &Ast, text: &str) -> Vec<SyntaxError> {
-    let mut checker = Checker { ast, text, errors: vec![] };
+    let in_test = matches!(ast.item.kind, ItemKind::Test { .. });
+    let mut checker = Checker { ast, text, in_test, errors: vec![] };
     checker.item();
     for expr in &ast.exprs {
         if let ExprKind::If(value) = &expr.kind {
@@ -26,6 +27,7 @@ pub fn check(ast: &Ast, text: &str) -> Vec<SyntaxError> {
 struct Checker<'a> {
     ast: &'a Ast,
     text: &'a str,
+    in_test: bool,
     errors: Vec<SyntaxError>,
 }
 
@@ -121,7 +123,12 @@ impl Checker<'_> {
         let minus = self.text.get(span.start as usize..).is_some_and(|rest| rest.starts_with('-'));
         let error = match kind {
             _ if minus => self.explain_minus(error, span, before),
-            ExprKind::Binary { op: BinaryOp::Eq, .. } => error.note("to assign, write `=` instead of `==`"),
+            ExprKind::Binary { op: BinaryOp::Eq, .. } if self.in_test => error
+                .note("a test says what must hold with `assert`")
+                .fix("assert it", vec![(Span::new(span.start, span.start), "assert ".into())]),
+            ExprKind::Binary { op: BinaryOp::Eq, .. } => {
+                error.note("to assign, write `=` instead of `==`; to demand it, write `assert` before it")
+            }
             ExprKind::Str(_) => error.note("comments begin with `#`, documentation with `##`"),
             ExprKind::Name(name) => match foreign_word(name) {
                 Some(note) => error.note(note),

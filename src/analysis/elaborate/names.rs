@@ -72,7 +72,11 @@ impl<'db> Elaborator<'_, 'db> {
         candidates.extend(ops::all().map(|op| op.name().to_string()));
         candidates.extend(builtins::NAMES.iter().map(|n| n.to_string()));
         let place = self.place(span);
-        let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
+        let report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
+        if let Some(told) = self.foreign_name(&report, name, span).or_else(|| self.outer_name(&report, name)) {
+            return self.fail(told);
+        }
+        let mut report = report;
         if let Some(module) = modules::library_module_with(db, name) {
             report = self.import_it(report.note("the standard library has it"), module, name, span);
         } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
