@@ -32,11 +32,12 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     let mut best: Option<((usize, bool, bool), &'a str)> = None;
     let mut tied = false;
     for candidate in candidates {
-        let have = folded(candidate);
         // A difference in length alone is at least as many edits; a name of other letters is no typo.
-        if have.is_empty() || have.len().abs_diff(wanted.len()) > allowed || candidate == name {
+        let length = candidate.chars().count();
+        if length == 0 || length.abs_diff(wanted.len()) > allowed || candidate == name {
             continue;
         }
+        let have = folded(candidate);
         let found = distance(&wanted, &have);
         if found > allowed || found >= have.len() {
             continue;

@@ -130,6 +130,7 @@ impl Failure<'_> {
                 };
             }
             if self.at == self.statement.start + 1
+                && word.len() > 2
                 && let Some(near) = nearest(word, KEYWORDS.iter().copied()).filter(|near| near.certain)
             {
                 let token = self.tokens[self.statement.start];
