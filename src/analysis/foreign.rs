@@ -69,6 +69,11 @@ pub fn element_type(word: &str) -> Option<&'static str> {
     lookup(TYPES, word)
 }
 
+/// Which of the known arguments one of another name is: PyTorch's `dim` is `axis` here.
+pub fn argument<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known.iter().copied().find(|known| matches!(word, "dim" | "dims") && known.starts_with("ax"))
+}
+
 /// Whether functions stand behind this name and a dot elsewhere.
 pub fn is_prefix(word: &str) -> bool {
     PREFIXES.contains(&word)
@@ -80,6 +85,13 @@ mod tests {
     use crate::analysis::elaborate::builtins;
     use crate::ops;
     use crate::types::DType;
+
+    #[test]
+    fn dim_is_axis() {
+        assert_eq!(argument("dim", &["x", "axis"]), Some("axis"));
+        assert_eq!(argument("dims", &["x", "axes"]), Some("axes"));
+        assert_eq!((argument("dim", &["x"]), argument("keepdim", &["axis"])), (None, None));
+    }
 
     #[test]
     fn what_is_suggested_exists() {

@@ -26,6 +26,11 @@ impl Code {
         self.entry().title
     }
 
+    /// The first sentence of the explain page.
+    pub fn summary(self) -> String {
+        self.entry().summary()
+    }
+
     /// The explain page, as Markdown.
     pub fn page(self) -> &'static str {
         self.entry().page

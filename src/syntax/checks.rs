@@ -9,7 +9,7 @@
 use crate::base::{Span, code};
 use crate::syntax::ast::*;
 use crate::syntax::error::SyntaxError;
-use crate::syntax::message::foreign_word;
+use crate::syntax::message::{foreign_word, misspelt_keyword};
 
 /// Checks one item's tree.
 pub fn check(ast: &Ast, text: &str) -> Vec<SyntaxError> {
@@ -121,6 +121,15 @@ impl Checker<'_> {
         }
         let error = SyntaxError::new(code::E0006, "this statement has no effect", span).label("its value is not used");
         let minus = self.text.get(span.start as usize..).is_some_and(|rest| rest.starts_with('-'));
+        let text = self.text.get(span.start as usize..).unwrap_or("");
+        let word = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+        // `assrt (a - b).max() < 1.0` reads as a call; a name that is only a name is no statement either way.
+        if let Some(keyword) = misspelt_keyword(word).filter(|_| !matches!(kind, ExprKind::Name(_))) {
+            let place = Span::new(span.start, span.start + word.len() as u32);
+            let error = error.note(format!("did you mean `{keyword}`?"));
+            self.errors.push(error.fix(format!("write `{keyword}`"), vec![(place, keyword.into())]));
+            return;
+        }
         let error = match kind {
             _ if minus => self.explain_minus(error, span, before),
             ExprKind::Binary { op: BinaryOp::Eq, .. } if self.in_test => error

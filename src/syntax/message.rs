@@ -130,15 +130,22 @@ impl Failure<'_> {
                 };
             }
             if self.at == self.statement.start + 1
-                && word.len() > 2
-                && let Some(near) = nearest(word, KEYWORDS.iter().copied()).filter(|near| near.certain)
+                && let Some(keyword) = misspelt_keyword(word)
             {
                 let token = self.tokens[self.statement.start];
                 let message = format!("`{word}` is no word that begins a statement");
                 let error = SyntaxError::new(code::E0004, message, Span::new(token.0, token.2))
-                    .label(format!("did you mean `{}`?", near.name));
-                return self.replace(error, self.statement.start, near.name);
+                    .label(format!("did you mean `{keyword}`?"));
+                return self.replace(error, self.statement.start, keyword);
             }
+        }
+        // A word inside of a statement: `whree` after a signature.
+        if found == Some(TokenKind::Name)
+            && let Some(near) = nearest(self.slice(self.at), INNER_KEYWORDS.iter().copied())
+            && near.certain
+            && self.can(near.name)
+        {
+            return self.replace(error.note(format!("did you mean `{}`?", near.name)), self.at, near.name);
         }
         if self.slice(self.at) == "elif" {
             return self.replace(error.note("write `else if`"), self.at, "else if");
@@ -244,6 +251,17 @@ const KEYWORDS: [&str; 16] = [
     "let", "return", "for", "while", "assert", "fn", "layer", "use", "const", "type", "test", "param", "buffer",
     "state", "if", "else",
 ];
+
+/// Words that stand inside of a statement and are long enough to be misspelt.
+const INNER_KEYWORDS: [&str; 5] = ["where", "else", "and", "not", "or"];
+
+/// The keyword that a statement was to begin with, where its first word is nearly one.
+pub fn misspelt_keyword(word: &str) -> Option<&'static str> {
+    if word.len() < 3 {
+        return None;
+    }
+    nearest(word, KEYWORDS.iter().copied()).filter(|near| near.certain).map(|near| near.name)
+}
 
 /// The keyword that stands for a word of other languages.
 fn own_keyword(word: &str) -> Option<&'static str> {

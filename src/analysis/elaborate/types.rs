@@ -180,6 +180,11 @@ impl<'db> Elaborator<'_, 'db> {
         let mut candidates: Vec<String> = DType::ALL.iter().map(|d| d.name().to_string()).collect();
         candidates.extend(HOST_TYPES.iter().map(|n| n.to_string()));
         candidates.extend(self.elems.keys().cloned());
+        let members = self.layer.iter().flat_map(|layer| &layer.decl.members);
+        candidates.extend(members.filter_map(|member| match &member.kind {
+            MemberKind::TypeAlias { name, .. } => Some(name.name.clone()),
+            _ => None,
+        }));
         candidates.extend(modules::scope(self.db, self.file).keys().cloned());
         let place = self.place(span);
         let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
@@ -370,9 +375,12 @@ impl<'db> Elaborator<'_, 'db> {
                     None => {
                         let message = format!("unknown bound `{}`", ident.name);
                         let place = self.place(ident.span);
-                        let report = Report::new(code::E0208, message)
+                        let mut report = Report::new(code::E0208, message)
                             .at(place, "not a bound")
                             .note("bounds are any, num, int and float");
+                        if let Some(near) = suggest::nearest(&ident.name, ["any", "num", "int", "float"].into_iter()) {
+                            report = self.rename(report, ident.span, &ident.name, near);
+                        }
                         return Err(self.fail(report));
                     }
                 },
