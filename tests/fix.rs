@@ -135,6 +135,7 @@ fn unused_variable(text: &str) -> Vec<String> {
 fn unused_import(text: &str) -> Vec<String> {
     let lists =
         text.match_indices("use nn.{").map(|(at, list)| at + list.len()).filter(|_| !text.contains("GroupNorm"));
+    let lists = lists.filter(|at| !text[*at..].starts_with('\n'));
     some(lists.map(|at| format!("{}GroupNorm, {}", &text[..at], &text[at..])).collect())
 }
 
