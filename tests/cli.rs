@@ -35,8 +35,12 @@ fn explain_prints_each_page() {
         assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, entry.page, ""));
     }
     let list = tritonc(&["explain"]);
-    assert_eq!(list.out.lines().count(), TABLE.len());
-    assert!(list.out.contains("E0301  inner dimensions differ\n"));
+    assert_eq!(list.out.lines().filter(|line| line.starts_with("  ")).count(), TABLE.len());
+    assert!(list.out.starts_with("E00: text and syntax\n  E0001  unexpected character\n"));
+    let shapes = tritonc(&["explain", "e03"]);
+    assert!(shapes.out.starts_with("E03: shapes\n  E0301  inner dimensions differ\n"), "{}", shapes.out);
+    assert!(shapes.out.lines().skip(1).all(|line| line.starts_with("  E03")));
+    assert!(list.out.contains(&shapes.out));
 }
 
 #[test]

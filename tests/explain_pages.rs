@@ -3,7 +3,7 @@
 //! A page holds programs in fenced `tri` blocks, each under a line `Wrong:` or `Right:`. A code that no
 //! program text can trigger has a fenced `sh` block under `Command:` instead.
 
-use tritonc::base::code::TABLE;
+use tritonc::base::code::{TABLE, index};
 use tritonc::base::{Code, Diagnostic};
 use tritonc::driver::{Session, SessionOptions};
 
@@ -88,6 +88,20 @@ fn check(text: &str) -> Vec<Diagnostic> {
 fn every_page_keeps_its_word() {
     let problems: Vec<String> = TABLE.iter().flat_map(|entry| examine(entry.code, entry.page, check)).collect();
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// The list of all codes is what the table makes. `TRITONC_BLESS=1` rewrites it.
+#[test]
+fn the_index_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
+    if std::env::var("TRITONC_BLESS").is_ok_and(|value| value == "1") {
+        std::fs::write(path, index()).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap();
+    assert!(written == index(), "docs/errors.md is stale; TRITONC_BLESS=1 rewrites it");
+    for entry in TABLE {
+        assert!(written.contains(&format!("[{0}](errors/{0}.md)", entry.code)), "{}", entry.code);
+    }
 }
 
 #[test]

@@ -286,6 +286,19 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     }
     let mut report = Report::new(code::E0103, format!("unknown module `{}`", dotted(&import.path)))
         .at(Place { item, span }, "no such file, and not in the standard library");
+    if let Some((last, folder)) = import.path.split_last()
+        && !folder.is_empty()
+        && let Some(target) = modules::resolve_path(db, file, folder)
+    {
+        let message = format!("module `{}` has no `{}`", dotted(folder), last.name);
+        let place = Place { item, span: last.span };
+        let mut report = Report::new(code::E0104, message).at(place, "neither a module nor a name in one");
+        if let Some(near) = suggest::nearest(&last.name, modules::exports(db, target).keys().map(String::as_str)) {
+            report = report.rename(place, near);
+        }
+        checked.reports.push(report);
+        return;
+    }
     if let Some(near) = suggest::nearest(&dotted(&import.path), modules::STDLIB.iter().map(|(name, _)| *name)) {
         report = report.rename(Place { item, span }, near);
     }

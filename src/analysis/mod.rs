@@ -14,6 +14,7 @@ pub mod cycles;
 pub mod db;
 pub mod desugar;
 pub mod elaborate;
+pub mod foreign;
 pub mod gather;
 pub mod instantiate;
 pub mod interface;

@@ -109,7 +109,15 @@ fn removed_name(import: &Use, name: &Ident, text: &str) -> Span {
     let names = import.names.as_deref().unwrap_or_default();
     match names.iter().position(|other| std::ptr::eq(other, name)) {
         Some(index) if names.len() > 1 => match (names.get(index + 1), index) {
-            (Some(next), _) => Span::new(name.span.start, next.span.start),
+            (Some(next), _) => {
+                let between = text.get(name.span.end as usize..next.span.start as usize).unwrap_or("");
+                // Where the next name stands on a line of its own, the line break stays.
+                let end = match (between.contains('\n'), between.find(',')) {
+                    (true, Some(comma)) => name.span.end + comma as u32 + 1,
+                    _ => next.span.start,
+                };
+                Span::new(name.span.start, end)
+            }
             (None, 0) => name.span,
             (None, _) => Span::new(names[index - 1].span.end, name.span.end),
         },

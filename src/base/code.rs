@@ -26,6 +26,11 @@ impl Code {
         self.entry().title
     }
 
+    /// The first sentence of the explain page.
+    pub fn summary(self) -> String {
+        self.entry().summary()
+    }
+
     /// The explain page, as Markdown.
     pub fn page(self) -> &'static str {
         self.entry().page
@@ -53,6 +58,53 @@ pub struct Entry {
     pub code: Code,
     pub title: &'static str,
     pub page: &'static str,
+}
+
+impl Entry {
+    /// The first sentence of the page.
+    pub fn summary(&self) -> String {
+        let paragraph = self.page.split("\n\n").nth(1).unwrap_or_default().replace('\n', " ");
+        let end = |mark: &str| paragraph.find(&format!("{mark} ")).or_else(|| paragraph.rfind(mark));
+        match [end("."), end(":")].into_iter().flatten().min() {
+            Some(end) => format!("{}.", &paragraph[..end]),
+            None => paragraph,
+        }
+    }
+}
+
+/// Codes whose first three characters are the same, and what they are about.
+pub const FAMILIES: &[(&str, &str)] = &[
+    ("E00", "text and syntax"),
+    ("E01", "names and modules"),
+    ("E02", "types"),
+    ("E03", "shapes"),
+    ("E04", "constants, hyperparameters and entries"),
+    ("E05", "quantisation"),
+    ("E06", "targets"),
+    ("E07", "weights"),
+    ("E08", "files, inputs and outputs"),
+    ("W01", "warnings and hints"),
+];
+
+/// The rows of a family.
+pub fn family(prefix: &str) -> impl Iterator<Item = &'static Entry> {
+    TABLE.iter().filter(move |entry| entry.code.as_str().starts_with(prefix))
+}
+
+/// `docs/errors.md`: every code by family, with a link to its page.
+pub fn index() -> String {
+    let mut page = "# Diagnostic codes\n\nEach has a page with a wrong and a right program, which `tritonc explain CODE` \
+                    prints. This list is made from the table in\n`src/base/code.rs`: `TRITONC_BLESS=1 cargo test --test \
+                    explain_pages`.\n"
+        .to_string();
+    for (prefix, title) in FAMILIES {
+        page += &format!("\n## {prefix}: {title}\n\n| code | title | what it means |\n| --- | --- | --- |\n");
+        for entry in family(prefix) {
+            let (code, summary) = (entry.code, entry.summary().replace('|', "\\|"));
+            page += &format!("| [{code}](errors/{code}.md) | {} | {summary} |\n", entry.title);
+        }
+    }
+    page
 }
 
 macro_rules! codes {
@@ -181,6 +233,21 @@ mod tests {
         let pages: BTreeSet<String> = files.collect();
         let codes: BTreeSet<String> = TABLE.iter().map(|entry| format!("{}.md", entry.code)).collect();
         assert_eq!(pages, codes);
+    }
+
+    #[test]
+    fn each_code_has_a_family_and_a_sentence() {
+        assert_eq!(FAMILIES.iter().map(|(prefix, _)| family(prefix).count()).sum::<usize>(), TABLE.len());
+        for entry in TABLE {
+            let summary = entry.summary();
+            assert!(
+                summary.len() > 20 && summary.ends_with('.') && !summary.contains('\n'),
+                "{}: {summary}",
+                entry.code
+            );
+        }
+        assert_eq!(E0004.entry().summary(), "The text does not follow the grammar.");
+        assert_eq!(E0301.entry().summary(), "The dims that a matrix product sums over differ.");
     }
 
     #[test]

@@ -7,7 +7,8 @@
 /// Names longer than this are not compared: the table of distances would be quadratic in them.
 const MAX_LENGTH: usize = 128;
 
-/// The candidate nearest to `name`, if any is near enough. Of equally near ones, the first with the same digits.
+/// The candidate nearest to `name`, if any is near enough. Of equally near ones, the first with the same digits,
+/// and then with a capital where `name` has one.
 pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     nearest(name, candidates).map(|near| near.name)
 }
@@ -28,19 +29,20 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
         return None;
     }
     let allowed = allowed_distance(wanted.len());
-    let mut best: Option<((usize, bool), &'a str)> = None;
+    let mut best: Option<((usize, bool, bool), &'a str)> = None;
     let mut tied = false;
     for candidate in candidates {
-        let have = folded(candidate);
         // A difference in length alone is at least as many edits; a name of other letters is no typo.
-        if have.is_empty() || have.len().abs_diff(wanted.len()) > allowed || candidate == name {
+        let length = candidate.chars().count();
+        if length == 0 || length.abs_diff(wanted.len()) > allowed || candidate == name {
             continue;
         }
+        let have = folded(candidate);
         let found = distance(&wanted, &have);
         if found > allowed || found >= have.len() {
             continue;
         }
-        let found = (found, digits(name) != digits(candidate));
+        let found = (found, digits(name) != digits(candidate), capital(name) != capital(candidate));
         match best {
             Some((least, _)) if found > least => {}
             Some((least, known)) if found == least => tied |= known != candidate,
@@ -50,10 +52,14 @@ pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
             }
         }
     }
-    best.map(|((found, other_digits), candidate)| {
+    best.map(|((found, other_digits, _), candidate)| {
         let certain = !tied && found * 3 <= wanted.len() && !other_digits;
         Near { name: candidate, certain }
     })
+}
+
+fn capital(text: &str) -> bool {
+    text.starts_with(char::is_uppercase)
 }
 
 fn digits(text: &str) -> String {
@@ -127,6 +133,7 @@ mod tests {
         assert_eq!(certain("conv2", &["conv1"]), Some(("conv1", false)));
         assert_eq!(certain("ab", &["ac"]), Some(("ac", false)));
         assert_eq!(certain("reluu", &["relu6", "relu"]), Some(("relu", true)));
+        assert_eq!(certain("Linaer", &["linear", "Linear"]), Some(("Linear", true)));
         // The same candidate from two lists is one.
         assert_eq!(certain("hiden", &["hidden", "hidden"]), Some(("hidden", true)));
     }

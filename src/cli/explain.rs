@@ -1,8 +1,8 @@
-//! `tritonc explain`: what a diagnostic code means, with a wrong and a right program.
+//! `tritonc explain`: what a diagnostic code means, with a wrong and a right program; or lists of codes.
 
 use super::common::Status;
 use super::output;
-use crate::base::code::TABLE;
+use crate::base::code::{FAMILIES, TABLE, family};
 use crate::base::render::visible_line;
 use crate::base::{Code, closest};
 
@@ -10,7 +10,7 @@ use crate::base::{Code, closest};
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// A code such as E0301; without one, all codes are listed
+    /// A code such as E0301, or the beginning of several such as E03; without one, all codes are listed
     #[arg(value_name = "CODE")]
     code: Option<String>,
 }
@@ -18,15 +18,17 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   tritonc explain E0301
+  tritonc explain E03
   tritonc explain";
 
 impl Args {
     pub fn execute(self) -> Status {
         let text = match &self.code {
-            None => TABLE.iter().map(|entry| format!("{}  {}\n", entry.code, entry.title)).collect(),
-            Some(code) => match Code::parse(code) {
-                Some(code) => code.page().to_string(),
-                None => return unknown(code),
+            None => list(""),
+            Some(code) => match (Code::parse(code), list(code)) {
+                (Some(code), _) => code.page().to_string(),
+                (None, list) if !list.is_empty() => list,
+                (None, _) => return unknown(code),
             },
         };
         match output::try_write(text.as_bytes()) {
@@ -40,6 +42,24 @@ impl Args {
             }
         }
     }
+}
+
+/// The codes that begin like this, by family.
+fn list(prefix: &str) -> String {
+    let prefix = prefix.to_ascii_uppercase();
+    let mut parts = vec![];
+    // Longer ones are codes that lack a digit.
+    if prefix.len() > FAMILIES[0].0.len() {
+        return String::new();
+    }
+    for (name, title) in FAMILIES {
+        let codes = family(name).filter(|entry| entry.code.as_str().starts_with(&prefix));
+        let rows: String = codes.map(|entry| format!("  {}  {}\n", entry.code, entry.title)).collect();
+        if !rows.is_empty() {
+            parts.push(format!("{name}: {title}\n{rows}"));
+        }
+    }
+    parts.join("\n")
 }
 
 fn unknown(code: &str) -> Status {

@@ -120,12 +120,15 @@ impl State {
         self.found.iter().filter(|diagnostic| diagnostic.is_error()).count()
     }
 
-    /// The certain fixes that can be done together, errors' first.
+    /// The certain fixes that can be done together. Warnings wait until there is no error: a name may be
+    /// unused only because the one that was to use it is misspelt.
     fn candidates(&self, file: FileId, refused: &BTreeSet<Key>) -> Vec<Candidate> {
-        let mut sorted: Vec<&Diagnostic> = self.found.iter().collect();
-        sorted.sort_by_key(|diagnostic| diagnostic.severity != Severity::Error);
+        let has_errors = self.errors() > 0;
         let mut taken: Vec<Candidate> = vec![];
-        for diagnostic in sorted {
+        for diagnostic in &self.found {
+            if has_errors && diagnostic.severity == Severity::Warning {
+                continue;
+            }
             let certain = |fix: &&Fix| {
                 fix.applicability == Applicability::Certain
                     && !fix.edits.is_empty()

@@ -9,11 +9,12 @@
 use crate::base::{Span, code};
 use crate::syntax::ast::*;
 use crate::syntax::error::SyntaxError;
-use crate::syntax::message::foreign_word;
+use crate::syntax::message::{foreign_word, misspelt_keyword};
 
 /// Checks one item's tree.
 pub fn check(ast: &Ast, text: &str) -> Vec<SyntaxError> {
-    let mut checker = Checker { ast, text, errors: vec![] };
+    let in_test = matches!(ast.item.kind, ItemKind::Test { .. });
+    let mut checker = Checker { ast, text, in_test, errors: vec![] };
     checker.item();
     for expr in &ast.exprs {
         if let ExprKind::If(value) = &expr.kind {
@@ -26,6 +27,7 @@ pub fn check(ast: &Ast, text: &str) -> Vec<SyntaxError> {
 struct Checker<'a> {
     ast: &'a Ast,
     text: &'a str,
+    in_test: bool,
     errors: Vec<SyntaxError>,
 }
 
@@ -119,9 +121,23 @@ impl Checker<'_> {
         }
         let error = SyntaxError::new(code::E0006, "this statement has no effect", span).label("its value is not used");
         let minus = self.text.get(span.start as usize..).is_some_and(|rest| rest.starts_with('-'));
+        let text = self.text.get(span.start as usize..).unwrap_or("");
+        let word = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or("");
+        // `assrt (a - b).max() < 1.0` reads as a call; a name that is only a name is no statement either way.
+        if let Some(keyword) = misspelt_keyword(word).filter(|_| !matches!(kind, ExprKind::Name(_))) {
+            let place = Span::new(span.start, span.start + word.len() as u32);
+            let error = error.note(format!("did you mean `{keyword}`?"));
+            self.errors.push(error.fix(format!("write `{keyword}`"), vec![(place, keyword.into())]));
+            return;
+        }
         let error = match kind {
             _ if minus => self.explain_minus(error, span, before),
-            ExprKind::Binary { op: BinaryOp::Eq, .. } => error.note("to assign, write `=` instead of `==`"),
+            ExprKind::Binary { op: BinaryOp::Eq, .. } if self.in_test => error
+                .note("a test says what must hold with `assert`")
+                .fix("assert it", vec![(Span::new(span.start, span.start), "assert ".into())]),
+            ExprKind::Binary { op: BinaryOp::Eq, .. } => {
+                error.note("to assign, write `=` instead of `==`; to demand it, write `assert` before it")
+            }
             ExprKind::Str(_) => error.note("comments begin with `#`, documentation with `##`"),
             ExprKind::Name(name) => match foreign_word(name) {
                 Some(note) => error.note(note),

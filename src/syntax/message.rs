@@ -3,7 +3,7 @@
 //! The generated parser says which terminals it could have taken. Most of such a list is noise to a
 //! reader (every operator can follow an operand), so it is summed up in one or two ideas.
 
-use crate::base::{Span, code};
+use crate::base::{Span, code, nearest};
 use crate::syntax::error::SyntaxError;
 use crate::syntax::layout::Lexed;
 use crate::syntax::token::{TokenKind, shown};
@@ -120,8 +120,35 @@ impl Failure<'_> {
     fn advise(&self, error: SyntaxError) -> SyntaxError {
         let first = self.first_kind();
         let found = self.kind();
-        if let Some(note) = foreign_word(self.slice(self.statement.start)).filter(|_| first == Some(TokenKind::Name)) {
-            return error.note(note);
+        if first == Some(TokenKind::Name) {
+            let word = self.slice(self.statement.start);
+            if let Some(note) = foreign_word(word) {
+                let error = error.note(note);
+                return match own_keyword(word) {
+                    Some(own) => self.replace(error, self.statement.start, own),
+                    None => error,
+                };
+            }
+            if self.at == self.statement.start + 1
+                && let Some(keyword) = misspelt_keyword(word)
+            {
+                let token = self.tokens[self.statement.start];
+                let message = format!("`{word}` is no word that begins a statement");
+                let error = SyntaxError::new(code::E0004, message, Span::new(token.0, token.2))
+                    .label(format!("did you mean `{keyword}`?"));
+                return self.replace(error, self.statement.start, keyword);
+            }
+        }
+        // A word inside of a statement: `whree` after a signature.
+        if found == Some(TokenKind::Name)
+            && let Some(near) = nearest(self.slice(self.at), INNER_KEYWORDS.iter().copied())
+            && near.certain
+            && self.can(near.name)
+        {
+            return self.replace(error.note(format!("did you mean `{}`?", near.name)), self.at, near.name);
+        }
+        if self.slice(self.at) == "elif" {
+            return self.replace(error.note("write `else if`"), self.at, "else if");
         }
         let head =
             matches!(first, Some(TokenKind::If | TokenKind::For | TokenKind::While | TokenKind::Fn | TokenKind::Layer));
@@ -145,6 +172,8 @@ impl Failure<'_> {
             Some(TokenKind::Not) if self.can("int") => error.note("put the `not` in parentheses: `a == (not b)`"),
             Some(TokenKind::DotDot) => error.note("a range `a..b` stands only after `in`"),
             Some(TokenKind::Question) => error.note("`?` is a dim that is not known; it stands in types only"),
+            Some(kind) if begins_operand(kind) && self.wants_between(":") => self.insert_before(error, ":"),
+            Some(kind) if begins_operand(kind) && self.wants_between(",") => self.insert_before(error, ","),
             Some(TokenKind::Less) if matches!(first, Some(TokenKind::Fn | TokenKind::Layer)) => {
                 error.note("type parameters stand in square brackets: `fn f[T](x: T)`")
             }
@@ -155,6 +184,34 @@ impl Failure<'_> {
                 error.note(format!("`{}` is a keyword and cannot be a name here", self.slice(self.at)))
             }
             _ => error,
+        }
+    }
+
+    /// Replaces a token.
+    fn replace(&self, error: SyntaxError, index: usize, text: &str) -> SyntaxError {
+        match self.tokens.get(index) {
+            Some(token) => error.fix(format!("write `{text}`"), vec![(Span::new(token.0, token.2), text.into())]),
+            None => error,
+        }
+    }
+
+    /// Whether a mark between two operands of a bracketed list is what is missing: both on one line, and a `:`
+    /// only after a name.
+    fn wants_between(&self, mark: &str) -> bool {
+        let Some(before) = self.at.checked_sub(1).and_then(|index| self.tokens.get(index)) else { return false };
+        let gap = self.tokens.get(self.at).and_then(|token| self.text.get(before.2 as usize..token.0 as usize));
+        let closes = self.can(")") || self.can("]") || self.can("use}") || self.can(":");
+        let named = mark != ":" || before.1 == TokenKind::Name && !self.can("+");
+        self.can(mark) && closes && named && gap.is_some_and(|gap| !gap.contains('\n'))
+    }
+
+    fn insert_before(&self, error: SyntaxError, mark: &str) -> SyntaxError {
+        match self.at.checked_sub(1).and_then(|index| self.tokens.get(index)) {
+            Some(before) => {
+                let end = Span::new(before.2, before.2);
+                error.fix(format!("write `{mark}` between the two"), vec![(end, mark.to_string())])
+            }
+            None => error,
         }
     }
 
@@ -182,6 +239,38 @@ impl Failure<'_> {
 fn is_keyword(kind: TokenKind) -> bool {
     use TokenKind::*;
     matches!(kind, Let | Return | For | While | Assert | Fn | If | Else | In | And | Or | Not | True | False | None)
+}
+
+fn begins_operand(kind: TokenKind) -> bool {
+    use TokenKind::*;
+    matches!(kind, Name | Int | Float | Str | LeftParen | LeftBracket | True | False | None)
+}
+
+/// Words that begin a statement, an item or a member.
+const KEYWORDS: [&str; 16] = [
+    "let", "return", "for", "while", "assert", "fn", "layer", "use", "const", "type", "test", "param", "buffer",
+    "state", "if", "else",
+];
+
+/// Words that stand inside of a statement and are long enough to be misspelt.
+const INNER_KEYWORDS: [&str; 5] = ["where", "else", "and", "not", "or"];
+
+/// The keyword that a statement was to begin with, where its first word is nearly one.
+pub fn misspelt_keyword(word: &str) -> Option<&'static str> {
+    if word.len() < 3 {
+        return None;
+    }
+    nearest(word, KEYWORDS.iter().copied()).filter(|near| near.certain).map(|near| near.name)
+}
+
+/// The keyword that stands for a word of other languages.
+fn own_keyword(word: &str) -> Option<&'static str> {
+    Some(match word {
+        "def" | "func" | "function" | "fun" => "fn",
+        "class" | "struct" => "layer",
+        "var" | "mut" | "auto" | "val" => "let",
+        _ => return None,
+    })
 }
 
 /// What to write instead of a word that other languages use.

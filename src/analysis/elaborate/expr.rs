@@ -5,6 +5,7 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::instance::opaque_fits;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Elaborator, names};
+use crate::analysis::foreign;
 use crate::analysis::modules;
 use crate::analysis::value::{Comparison, Cond, Function, List, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk};
@@ -324,7 +325,9 @@ impl<'db> Elaborator<'_, 'db> {
                 None => {
                     let names = modules::exports(self.db, file).keys().map(String::as_str);
                     let near = suggest::nearest(&name.name, names);
-                    Err(self.unknown_member("module", &name.name, near, name.span))
+                    let key = file.module(self.db);
+                    let what = format!("module `{}`", key.strip_prefix("std:").unwrap_or(key).replace('/', "."));
+                    Err(self.unknown_member(&what, &name.name, near, name.span))
                 }
             },
             Value::Instance(instance) => self.instance_field(*instance, name, span),
@@ -338,7 +341,8 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn unknown_member(&mut self, of: &str, name: &str, near: Option<Near<'_>>, span: Span) -> Abort {
         let place = self.place(span);
         let mut report = Report::new(code::E0107, format!("{of} has no `{name}`")).at(place, "not found");
-        if let Some(near) = near {
+        let foreign = foreign::name(name).map(|name| Near { name, certain: true });
+        if let Some(near) = foreign.or(near) {
             report = self.rename(report, span, name, near);
         }
         self.fail(report)

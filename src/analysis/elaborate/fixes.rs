@@ -5,9 +5,13 @@
 
 use crate::analysis::db::{Place, Report, items, parse_item};
 use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::layer::member_name;
+use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named, std_key};
-use crate::base::{Applicability, Near, Span};
-use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, StmtKind};
+use crate::analysis::value::Value;
+use crate::analysis::world::Abort;
+use crate::base::{Applicability, Near, Span, code};
+use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, Param, StmtKind};
 use crate::syntax::items::RawKind;
 use crate::types::Elem;
 
@@ -84,6 +88,71 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let title = format!("declare it: `let {name} = ...`");
         report.remedy(applicability, title, vec![self.insertion(span.start, "let ")])
+    }
+
+    /// What another language's name is here: another word, or nothing at all (`self.`, `torch.`).
+    pub fn foreign_name(&self, report: &Report<'db>, name: &str, span: Span) -> Option<Report<'db>> {
+        let report = report.clone();
+        if let Some(own) = foreign::name(name) {
+            return Some(self.rename(report, span, name, Near { name: own, certain: true }));
+        }
+        let note = match name {
+            "self" => "members and hyperparameters stand by their names alone, without `self.`",
+            _ if foreign::is_prefix(name) => "operations stand by their names alone",
+            _ => return None,
+        };
+        let report = report.note(note);
+        let dotted = Span::new(span.start, span.end + 1);
+        if self.source(dotted).strip_prefix(name) != Some(".") {
+            return Some(report);
+        }
+        Some(report.fix(format!("remove `{name}.`"), vec![(self.place(dotted), String::new())]))
+    }
+
+    /// A function stands where its result is needed. Whether it can be called without arguments shows when
+    /// the fix is tried.
+    pub fn uncalled(&mut self, function: &Value<'db>, needed: &str, span: Span) -> Abort {
+        let source = self.source(span);
+        let message = format!("{needed} is needed here, not {}", function.describe());
+        let report = Report::new(code::E0201, message).at(self.place(span), "this is a function");
+        let report = match is_primary(source) && !source.is_empty() {
+            true => report.fix(format!("call it: `{source}()`"), vec![self.insertion(span.end, "()")]),
+            false => report,
+        };
+        self.fail(report)
+    }
+
+    /// A method has no parameter for its instance.
+    pub fn refuse_self(&mut self, param: &Param) -> Abort {
+        let span = param.name.span;
+        let report = Report::new(code::E0208, "a method takes no `self`")
+            .at(self.place(span), "not a parameter")
+            .note("members and hyperparameters stand by their names alone, without `self.`");
+        let rest = self.item.text(self.db).get(span.end as usize..).unwrap_or("");
+        let comma = rest.len() - rest.trim_start_matches([',', ' ']).len();
+        let place = self.place(Span::new(span.start, span.end + comma as u32));
+        self.fail(report.fix("remove it", vec![(place, String::new())]))
+    }
+
+    /// A layer inside a layer sees nothing of it; this says so where the outer one has the name.
+    pub fn outer_name(&self, report: &Report<'db>, name: &str) -> Option<Report<'db>> {
+        let inner = self.layer?;
+        let ItemKind::Layer(outer) = &self.ast.item.kind else { return None };
+        if std::ptr::eq(outer, inner.decl) {
+            return None;
+        }
+        let has = |decl: &LayerDecl| {
+            decl.params.iter().any(|param| param.name.name == name)
+                || decl.members.iter().any(|member| member_name(member) == Some(name))
+        };
+        if !has(outer) {
+            return None;
+        }
+        let (inner, outer) = (&inner.decl.name.name, &outer.name.name);
+        Some(report.clone().note(format!(
+            "`{name}` belongs to `{outer}`, and the layer `{inner}` inside it does not see it: give `{inner}` a \
+             hyperparameter `{name}`, and pass it on with `{inner}({name})`"
+        )))
     }
 
     /// Suggests to import a name that a module of the standard library has: into the list of a `use` that is

@@ -171,12 +171,16 @@ impl<'db> Elaborator<'_, 'db> {
         let Some(ty) = param.ty else {
             return match param.default {
                 Some(_) => self.open_hyper(param),
+                None if param.name.name == "self" => Err(self.refuse_self(param)),
                 // Any tensor: what it is used for is checked at the call.
                 None => Ok(Value::Error),
             };
         };
         let spec = self.resolve_type(ty)?;
         let optional = param.default.is_some_and(|d| matches!(self.ast[d].kind, crate::syntax::ast::ExprKind::None));
+        if let Some(default) = param.default.filter(|_| !optional) {
+            self.default_value(default, &spec)?;
+        }
         if optional && !self.decide(&Cond::Opaque(format!("{} != None", param.name.name)))? {
             return Ok(Value::None);
         }

@@ -226,6 +226,13 @@ impl<'db> Elaborator<'_, 'db> {
         let spec = match (spec, param.default) {
             (TypeSpec::Any, Some(default)) => {
                 let value = self.expr(default)?;
+                if value == Value::None {
+                    let message = format!("`{name}` needs a type: its default `None` does not tell one");
+                    let report = Report::new(code::E0208, message)
+                        .at(self.place(param.name.span), "nothing says what it is when it is given")
+                        .note(format!("write the type before the default, as in `{name}: float32[B, N] = None`"));
+                    return Err(self.fail(report));
+                }
                 match spec_like(&value) {
                     // A callable: any of its signature fits, so its default speaks for all.
                     TypeSpec::Any => return Ok(value),
@@ -236,7 +243,11 @@ impl<'db> Elaborator<'_, 'db> {
                 let message = format!("`{name}` needs a type or a default");
                 return Err(self.error(code::E0208, message, param.name.span, "nothing says what it is"));
             }
-            (spec, _) => spec,
+            (spec, Some(default)) => {
+                self.default_value(default, &spec)?;
+                spec
+            }
+            (spec, None) => spec,
         };
         if let Some(default) = param.default
             && !matches!(spec, TypeSpec::Any | TypeSpec::Scheme)

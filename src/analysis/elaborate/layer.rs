@@ -205,6 +205,7 @@ impl<'db> Elaborator<'_, 'db> {
         self.context = outer;
         match value? {
             Value::Init(_) | Value::Number(_) | Value::Opaque(_) | Value::Error => Ok(()),
+            value @ Value::Function(_) => Err(self.uncalled(&value, "an initialiser", span)),
             value => self.conform_tensor(value, ty, span).map(|_| ()),
         }
     }

@@ -8,7 +8,7 @@ use crate::analysis::world::{Abort, Leaf, Part, Walk};
 use crate::base::{Span, code, suggest};
 use crate::ops;
 use crate::syntax::ast::{Ast, FnDecl, ItemKind, LayerDecl, MemberKind, StorageKind};
-use crate::types::TensorType;
+use crate::types::{DType, TensorType};
 
 impl<'db> Elaborator<'_, 'db> {
     /// The value of a name: locals and members, the file's names, what it uses, the implicit modules,
@@ -55,7 +55,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// A seed of this call site.
     pub fn rng(&mut self, span: Span) -> Value<'db> {
-        let ty = TensorType::scalar(crate::types::DType::Int64);
+        let ty = TensorType::scalar(DType::Int64);
         let place = self.place(span);
         let values = self.world.leaf(Leaf::Rng, &[], std::slice::from_ref(&ty), place);
         Value::Tensor(TensorValue { ty, value: values[0] })
@@ -71,8 +71,14 @@ impl<'db> Elaborator<'_, 'db> {
         candidates.extend(modules::implicit_names(db).into_iter().map(String::from));
         candidates.extend(ops::all().map(|op| op.name().to_string()));
         candidates.extend(builtins::NAMES.iter().map(|n| n.to_string()));
+        candidates.extend(["true", "false", "None"].map(String::from));
+        candidates.extend(DType::ALL.iter().map(|dtype| dtype.name().to_string()));
         let place = self.place(span);
-        let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
+        let report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
+        if let Some(told) = self.foreign_name(&report, name, span).or_else(|| self.outer_name(&report, name)) {
+            return self.fail(told);
+        }
+        let mut report = report;
         if let Some(module) = modules::library_module_with(db, name) {
             report = self.import_it(report.note("the standard library has it"), module, name, span);
         } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {

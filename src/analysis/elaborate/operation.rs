@@ -3,6 +3,7 @@
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::arguments::CallArg;
+use crate::analysis::foreign;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Near, Span, code, suggest};
@@ -230,9 +231,7 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn unknown_argument(&mut self, callee: &str, name: &str, names: &[&str], span: Span) -> Abort {
         let place = self.place(span);
         let mut report = Report::new(code::E0204, format!("`{callee}` has no parameter `{name}`")).at(place, "");
-        // PyTorch's `dim` is `axis` here.
-        let axis = names.iter().copied().find(|known| matches!(name, "dim" | "dims") && known.starts_with("ax"));
-        let near = axis.map(|name| Near { name, certain: true });
+        let near = foreign::argument(name, names).map(|name| Near { name, certain: true });
         if let Some(near) = near.or_else(|| suggest::nearest(name, names.iter().copied())) {
             // The argument begins with its name.
             let own = Span::new(span.start, span.start + name.len() as u32);

@@ -3,11 +3,16 @@
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::builtins::Taken;
+use crate::analysis::foreign;
 use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
-use crate::base::{F64, Span, code};
+use crate::base::{F64, Near, Span, code, nearest};
 use crate::quant::{Scheme, SchemeKind, Ste, TernaryRule};
 use crate::types::Elem;
+
+const TERNARY_OPTIONS: &[&str] =
+    &["axis", "group", "scale_dtype", "rule", "ratio", "threshold", "scale", "stochastic", "ste"];
+const INT_OPTIONS: &[&str] = &["axis", "group", "symmetric", "scale_dtype", "dynamic", "ste"];
 
 impl<'db> Elaborator<'_, 'db> {
     /// `ternary(...)`, `int8(...)`, `int4(...)`.
@@ -28,15 +33,22 @@ impl<'db> Elaborator<'_, 'db> {
                     Value::Str(text) => format!("`{name}` cannot take \"{text}\" for `{option}`"),
                     _ => format!("`{name}` has no option `{option}`, or not with this value"),
                 };
-                let report = crate::analysis::db::Report::new(code::E0501, message)
-                    .at(self.place(arg.span), "")
-                    .note(match name {
-                        "ternary" => {
-                            "options: axis, group, scale_dtype, rule (\"absmean\", \"max\", \"fixed\"), ratio, threshold, \
-                             scale (\"kept\"), stochastic, ste"
-                        }
-                        _ => "options: axis, group, symmetric, scale_dtype, dynamic, ste",
-                    });
+                let (options, note) = match name {
+                    "ternary" => (
+                        TERNARY_OPTIONS,
+                        "options: axis, group, scale_dtype, rule (\"absmean\", \"max\", \"fixed\"), ratio, threshold, \
+                         scale (\"kept\"), stochastic, ste",
+                    ),
+                    _ => (INT_OPTIONS, "options: axis, group, symmetric, scale_dtype, dynamic, ste"),
+                };
+                let mut report =
+                    crate::analysis::db::Report::new(code::E0501, message).at(self.place(arg.span), "").note(note);
+                let near = foreign::argument(option, options).map(|name| Near { name, certain: true });
+                if let Some(near) = near.or_else(|| nearest(option, options.iter().copied())) {
+                    // The argument begins with its name.
+                    let own = Span::new(arg.span.start, arg.span.start + option.len() as u32);
+                    report = self.rename(report, own, option, near);
+                }
                 return Err(self.fail(report));
             }
         }

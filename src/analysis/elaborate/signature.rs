@@ -98,7 +98,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     /// The default of a parameter; `None` makes it optional whatever its type.
-    fn default_value(&mut self, default: ExprId, spec: &TypeSpec<'db>) -> Walk<Value<'db>> {
+    pub(super) fn default_value(&mut self, default: ExprId, spec: &TypeSpec<'db>) -> Walk<Value<'db>> {
         match &self.ast[default].kind {
             ExprKind::None => Ok(Value::None),
             _ => match spec {

@@ -2,10 +2,11 @@
 
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::{Binding, Elaborator};
+use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named};
 use crate::analysis::value::{LayerRef, Value};
 use crate::analysis::world::{Abort, Walk};
-use crate::base::{Span, code, suggest};
+use crate::base::{Near, Span, code, suggest};
 use crate::syntax::ast::{DimItem, ExprId, ExprKind, Ident, ItemKind, MemberKind, TypeId, TypeKind};
 use crate::types::{Bound, DType, Dim, Elem, Shape, Symbol, TensorType};
 
@@ -179,13 +180,30 @@ impl<'db> Elaborator<'_, 'db> {
         let mut candidates: Vec<String> = DType::ALL.iter().map(|d| d.name().to_string()).collect();
         candidates.extend(HOST_TYPES.iter().map(|n| n.to_string()));
         candidates.extend(self.elems.keys().cloned());
+        let members = self.layer.iter().flat_map(|layer| &layer.decl.members);
+        candidates.extend(members.filter_map(|member| match &member.kind {
+            MemberKind::TypeAlias { name, .. } => Some(name.name.clone()),
+            _ => None,
+        }));
         candidates.extend(modules::scope(self.db, self.file).keys().cloned());
         let place = self.place(span);
         let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
-        if let Some(module) = modules::library_module_with(self.db, name) {
+        if let Some(own) = foreign::element_type(name) {
+            if HOST_TYPES.contains(&name) {
+                report = report.note(format!("`{name}` is the type of a host value; tensors hold element types"));
+            }
+            report = self.rename(report, span, name, Near { name: own, certain: true });
+        } else if let Some(module) = modules::library_module_with(self.db, name) {
             report = self.import_it(report.note("the standard library has it"), module, name, span);
-        } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
-            report = self.rename(report, span, name, near);
+        } else {
+            let near = suggest::nearest(name, candidates.iter().map(String::as_str));
+            if near.is_none_or(|near| !near.certain) {
+                let names: Vec<&str> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
+                report = report.note(format!("element types are {}", names.join(", ")));
+            }
+            if let Some(near) = near {
+                report = self.rename(report, span, name, near);
+            }
         }
         self.fail(report)
     }
@@ -335,10 +353,13 @@ impl<'db> Elaborator<'_, 'db> {
         match suggest::nearest(name, candidates.iter().map(String::as_str)) {
             Some(near) => report = self.rename(report, span, name, near),
             None => {
-                report = report.note(
-                    "a dim is a hyperparameter, a constant, or a dim variable of the signature; dim variables \
-                     begin with a capital letter",
-                );
+                report = match self.outer_name(&report, name) {
+                    Some(told) => told,
+                    None => report.note(
+                        "a dim is a hyperparameter, a constant, or a dim variable of the signature; dim variables \
+                         begin with a capital letter",
+                    ),
+                };
             }
         }
         self.fail(report)
@@ -354,9 +375,12 @@ impl<'db> Elaborator<'_, 'db> {
                     None => {
                         let message = format!("unknown bound `{}`", ident.name);
                         let place = self.place(ident.span);
-                        let report = Report::new(code::E0208, message)
+                        let mut report = Report::new(code::E0208, message)
                             .at(place, "not a bound")
                             .note("bounds are any, num, int and float");
+                        if let Some(near) = suggest::nearest(&ident.name, ["any", "num", "int", "float"].into_iter()) {
+                            report = self.rename(report, ident.span, &ident.name, near);
+                        }
                         return Err(self.fail(report));
                     }
                 },

@@ -58,6 +58,7 @@ pub fn sarif(diagnostics: &[&Diagnostic], sources: &Sources) -> String {
         json!({
             "id": code.as_str(),
             "shortDescription": { "text": code.title() },
+            "fullDescription": { "text": code.summary() },
             "help": { "text": code.page(), "markdown": code.page() },
             "defaultConfiguration": { "level": if code.is_warning() { "warning" } else { "error" } },
         })
