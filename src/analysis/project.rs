@@ -139,6 +139,11 @@ impl Project {
         &self.sources
     }
 
+    /// The file of a module key.
+    pub fn module(&self, key: &str) -> Option<SourceFile> {
+        self.files.get(key).copied()
+    }
+
     pub fn file(&self, id: FileId) -> Option<SourceFile> {
         self.files.values().copied().find(|file| file.index(&self.db) == id.0)
     }

@@ -4,8 +4,11 @@
 //! `heads * (dim // heads)` with the quotient as a symbol of its own, so that everything built on `dim`
 //! is a polynomial again. Dims keep the user's spelling; only questions are asked on the substituted form.
 
-use crate::types::dim::{Atom, Dim, Symbol};
+use crate::types::dim::{Atom, Dim, Monomial, Symbol};
 use std::collections::BTreeSet;
+
+/// At most so many known bounds are added up to prove another.
+const MAX_COMBINED_BOUNDS: usize = 4;
 
 /// The answer to "are these dims equal?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,11 +81,26 @@ impl Facts {
     }
 
     fn proves_nonnegative(&self, dim: &Dim) -> bool {
-        if self.lower_bound(dim).is_some_and(|bound| bound >= 0) {
-            return true;
+        let known: Vec<Dim> = self.nonnegative.iter().map(|known| self.normal(known)).collect();
+        self.follows_from(dim, &known, MAX_COMBINED_BOUNDS)
+    }
+
+    /// Whether the dim is at least a sum of known bounds: `limit - T` is, where `limit - T - start` and
+    /// `start` are. A term that keeps the dim from being bounded must come from one of them.
+    fn follows_from(&self, dim: &Dim, known: &[Dim], depth: usize) -> bool {
+        if let Some(bound) = self.lower_bound(dim) {
+            return bound >= 0 || (depth > 0 && known.iter().any(|k| self.lower_bound(&dim.sub(k)) >= Some(0)));
         }
-        let follows = |known| self.lower_bound(&dim.sub(&self.normal(known))).is_some_and(|bound| bound >= 0);
-        self.nonnegative.iter().any(follows)
+        let Some((monomial, wanted)) = dim.terms().find(|(monomial, c)| self.term_lower_bound(monomial, *c).is_none())
+        else {
+            return false;
+        };
+        depth > 0
+            && known.iter().any(|bound| {
+                let given = bound.coefficient(monomial);
+                let helps = given != 0 && wanted % given == 0 && wanted / given > 0;
+                helps && self.follows_from(&dim.sub(&bound.scale(wanted / given)), known, depth - 1)
+            })
     }
 
     /// Learns `a == b`.
@@ -116,6 +134,7 @@ impl Facts {
                     continue;
                 }
                 if let Some(value) = dim.solve(&atom, &target) {
+                    self.assume_quotient(a, r, &quotient);
                     self.substitutions.push((atom, value));
                     return;
                 }
@@ -126,6 +145,16 @@ impl Facts {
             if zero != Dim::zero() {
                 self.zeros.push(zero);
             }
+        }
+    }
+
+    /// A size has a quotient that is a size; that of at least 1 without a remainder is at least 1 too.
+    fn assume_quotient(&mut self, a: &Dim, r: &Dim, quotient: &Dim) {
+        let Some(symbol) = quotient.as_symbol() else { return };
+        if r.is_const(0) && self.at_least(a, &Dim::constant(1)) == Some(true) {
+            self.positive.insert(symbol.clone());
+        } else if self.at_least(a, &Dim::zero()) == Some(true) {
+            self.nonnegative.push(quotient.clone());
         }
     }
 
@@ -146,22 +175,18 @@ impl Facts {
 
     /// A constant that the dim is never below.
     fn lower_bound(&self, dim: &Dim) -> Option<i64> {
-        let mut bound = 0i64;
-        for (monomial, coefficient) in dim.terms() {
-            if monomial.is_empty() {
-                bound = bound.checked_add(coefficient)?;
-                continue;
-            }
-            if coefficient < 0 {
-                return None;
-            }
-            let mut product = coefficient;
-            for (atom, exponent) in monomial {
-                product = product.checked_mul(self.atom_lower_bound(atom)?.checked_pow(*exponent)?)?;
-            }
-            bound = bound.checked_add(product)?;
+        let mut terms = dim.terms();
+        terms.try_fold(0i64, |bound, (monomial, c)| bound.checked_add(self.term_lower_bound(monomial, c)?))
+    }
+
+    fn term_lower_bound(&self, monomial: &Monomial, coefficient: i64) -> Option<i64> {
+        if coefficient < 0 && !monomial.is_empty() {
+            return None;
         }
-        Some(bound)
+        let mut atoms = monomial.iter();
+        atoms.try_fold(coefficient, |product, (atom, exponent)| {
+            product.checked_mul(self.atom_lower_bound(atom)?.checked_pow(*exponent)?)
+        })
     }
 
     /// As [`Facts::lower_bound`], for atoms that are never negative (products keep the order).
@@ -253,5 +278,34 @@ mod tests {
         assert_eq!(facts.at_least(&Dim::zero(), &s("S")), Some(false));
         facts.assume_at_least(&s("T"), &s("S"));
         assert_eq!(facts.at_least(&s("T").add(&Dim::constant(1)), &s("S")), Some(true));
+    }
+
+    #[test]
+    fn bounds_add_up() {
+        let mut facts = Facts::default();
+        let (start, limit, size) = (s("start"), s("limit"), s("T"));
+        facts.assume_at_least(&limit, &start.add(&size));
+        assert_eq!(facts.at_least(&limit, &size), None);
+        facts.assume_at_least(&start, &Dim::zero());
+        assert_eq!(facts.at_least(&limit, &size), Some(true));
+        assert_eq!(facts.at_least(&limit.scale(2), &size.scale(2)), Some(true));
+        assert_eq!(facts.at_least(&size, &limit), None);
+        assert_eq!(facts.at_least(&size, &limit.add(&Dim::constant(1))), Some(false));
+    }
+
+    #[test]
+    fn quotients_of_sizes_are_sizes() {
+        let quotient = |positive: bool, rest: i64| {
+            let mut facts = Facts::default();
+            if positive {
+                facts.assume_positive(&Symbol::new("D"));
+            }
+            facts.assume_modulo(&s("D"), &Dim::constant(2), &Dim::constant(rest));
+            let half = s("D").floor_div(&Dim::constant(2)).unwrap();
+            [0, 1].map(|bound| facts.at_least(&half, &Dim::constant(bound)))
+        };
+        assert_eq!(quotient(true, 0), [Some(true), Some(true)]);
+        assert_eq!(quotient(true, 1), [Some(true), None]);
+        assert_eq!(quotient(false, 0), [None, None]);
     }
 }

@@ -136,7 +136,9 @@ impl<'db> Elaborator<'_, 'db> {
         // Without parameters either may be meant; a call that runs with each call refuses to make layers.
         self.makes_layers |= function.layer.is_none() && !takes_tensors;
         self.assume_wheres(&function.decl.wheres)?;
-        self.function_result(function)
+        let result = self.function_result(function)?;
+        self.infer(function.decl.name.span, &result);
+        Ok(result)
     }
 
     fn open_parameter(&mut self, param: &'db Param) -> Walk<Value<'db>> {

@@ -1,9 +1,9 @@
 //! Patterns of `let` and `for`.
 
 use crate::analysis::elaborate::Elaborator;
-use crate::analysis::value::Value;
+use crate::analysis::value::{List, Value};
 use crate::analysis::world::Walk;
-use crate::base::code;
+use crate::base::{Span, code};
 use crate::syntax::ast::Pattern;
 
 impl<'db> Elaborator<'_, 'db> {
@@ -17,8 +17,8 @@ impl<'db> Elaborator<'_, 'db> {
                 };
                 if let Value::Tensor(tensor) = &value {
                     self.world.name(tensor.value, &name.name);
-                    self.inferred.push((name.span, tensor.ty.to_string()));
                 }
+                self.infer(name.span, &value);
                 self.bind(&name.name, value);
                 Ok(())
             }
@@ -42,6 +42,18 @@ impl<'db> Elaborator<'_, 'db> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Notes the types of the tensors in a value for the editor; `?` stands for what nothing is known of.
+    pub fn infer(&mut self, span: Span, value: &Value<'db>) {
+        match value {
+            Value::Tensor(tensor) => self.inferred.push((span, tensor.ty.to_string())),
+            Value::Error => self.inferred.push((span, "?".into())),
+            Value::Tuple(items) | Value::List(List::Items(items)) => {
+                items.iter().for_each(|item| self.infer(span, item))
+            }
+            _ => {}
         }
     }
 

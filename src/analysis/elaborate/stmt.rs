@@ -201,6 +201,7 @@ impl<'db> Elaborator<'_, 'db> {
                 if let Value::Tensor(tensor) = &value {
                     self.world.name(tensor.value, name);
                 }
+                self.infer(span, &value);
                 self.assign_local(name, value);
                 Ok(())
             }
