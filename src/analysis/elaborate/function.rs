@@ -136,9 +136,7 @@ impl<'db> Elaborator<'_, 'db> {
         // Without parameters either may be meant; a call that runs with each call refuses to make layers.
         self.makes_layers |= function.layer.is_none() && !takes_tensors;
         self.assume_wheres(&function.decl.wheres)?;
-        let result = self.function_result(function)?;
-        self.infer(function.decl.name.span, &result);
-        Ok(result)
+        self.function_result(function)
     }
 
     fn open_parameter(&mut self, param: &'db Param) -> Walk<Value<'db>> {

@@ -1,7 +1,7 @@
 //! Patterns of `let` and `for`.
 
 use crate::analysis::elaborate::Elaborator;
-use crate::analysis::value::{List, Value};
+use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
 use crate::base::{Span, code};
 use crate::syntax::ast::Pattern;
@@ -18,7 +18,7 @@ impl<'db> Elaborator<'_, 'db> {
                 if let Value::Tensor(tensor) = &value {
                     self.world.name(tensor.value, &name.name);
                 }
-                self.infer(name.span, &value);
+                self.note_inferred(name.span, &value);
                 self.bind(&name.name, value);
                 Ok(())
             }
@@ -45,14 +45,12 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// Notes the types of the tensors in a value for the editor; `?` stands for what nothing is known of.
-    pub fn infer(&mut self, span: Span, value: &Value<'db>) {
+    /// Remembers what is known of a value, for the editor; `?` where nothing is.
+    pub fn note_inferred(&mut self, span: Span, value: &Value<'db>) {
         match value {
             Value::Tensor(tensor) => self.inferred.push((span, tensor.ty.to_string())),
-            Value::Error => self.inferred.push((span, "?".into())),
-            Value::Tuple(items) | Value::List(List::Items(items)) => {
-                items.iter().for_each(|item| self.infer(span, item))
-            }
+            Value::Error => self.inferred.push((span, "?".to_string())),
+            Value::Tuple(items) => items.iter().for_each(|item| self.note_inferred(span, item)),
             _ => {}
         }
     }
