@@ -84,9 +84,9 @@ impl<'db> Elaborator<'_, 'db> {
         let mut candidates: Vec<String> = ops::all().map(|op| op.name().to_string()).collect();
         candidates.extend(modules::implicit_names(db).into_iter().map(String::from));
         candidates.extend(modules::scope(db, self.file).keys().cloned());
-        let best = crate::base::suggest::closest(name, candidates.iter().map(String::as_str)).map(String::from);
+        let near = crate::base::nearest(name, candidates.iter().map(String::as_str));
         let what = value.describe();
-        Err(self.unknown_member(&what, name, best, span))
+        Err(self.unknown_member(&what, name, near, span))
     }
 
     pub fn call_value(&mut self, function: Value<'db>, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
