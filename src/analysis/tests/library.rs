@@ -8,8 +8,8 @@ use crate::analysis::project::NoFiles;
 use crate::base::{Source, Span};
 use crate::ops::ObligationKind;
 
-/// Of each item of a module what `collect` finds there, as `name at "source": found`.
-fn found(module: &str, collect: impl Fn(&Checked<'_>) -> Vec<(Span, String)>) -> Vec<String> {
+/// Of each item of a module what `collect` finds there: the place in its source, and what was found.
+fn found(module: &str, collect: impl Fn(&Checked<'_>) -> Vec<(Span, String)>) -> Vec<(String, String)> {
     let mut project = Project::new();
     let text = STDLIB.iter().find(|(name, _)| *name == module).map_or("", |(_, text)| text);
     let (file, _) = project.open("main", Source::new("main.tri", text), &mut NoFiles);
@@ -20,7 +20,7 @@ fn found(module: &str, collect: impl Fn(&Checked<'_>) -> Vec<(Span, String)>) ->
         let (name, text) = (item.name(db).as_deref().unwrap_or("test"), item.text(db));
         for (span, entry) in collect(check(db, *item)) {
             let line = text[span.start as usize..].lines().next().unwrap_or_default();
-            all.push(format!("{name} at `{line}`: {entry}"));
+            all.push((format!("{name} at `{line}`"), entry));
         }
     }
     all
@@ -41,8 +41,8 @@ fn models_have_no_unknown_sizes() {
         let inferred = found(module, |checked| checked.inferred.clone());
         types += inferred.len();
         // `[..., n]` has lost what stands before; a named pack (`...S`) has not.
-        let lost = |entry: &&String| entry.contains('?') || entry.contains("...,") || entry.contains("...]");
-        let unknown: Vec<&String> = inferred.iter().filter(lost).collect();
+        let lost = |ty: &str| ty.contains('?') || ty.contains("...,") || ty.contains("...]");
+        let unknown: Vec<_> = inferred.iter().filter(|(_, ty)| lost(ty)).collect();
         assert!(unknown.is_empty(), "{module}: {unknown:#?}");
     }
     assert!(types > 30, "only {types} types were inferred");
