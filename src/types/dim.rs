@@ -284,6 +284,13 @@ impl Dim {
         (quotient, rest)
     }
 
+    /// Without the atoms that stand in every term and are wanted gone.
+    pub fn without_factor(&self, unwanted: &dyn Fn(&Atom) -> bool) -> Dim {
+        let common = common_factor(self, self).terms.into_keys().next().unwrap_or_default();
+        let factor: Monomial = common.into_iter().filter(|(atom, _)| unwanted(atom)).collect();
+        if factor.is_empty() { self.clone() } else { self.divide(&Dim::term(factor, 1)).0 }
+    }
+
     /// The term of highest degree.
     fn leading(&self) -> Option<(Monomial, i64)> {
         self.terms.iter().max_by_key(|(m, _)| (degree(m), *m)).map(|(m, c)| (m.clone(), *c))

@@ -81,8 +81,18 @@ impl Facts {
     }
 
     fn proves_nonnegative(&self, dim: &Dim) -> bool {
-        let known: Vec<Dim> = self.nonnegative.iter().map(|known| self.normal(known)).collect();
-        self.follows_from(dim, &known, MAX_COMBINED_BOUNDS)
+        if self.lower_bound(dim).is_some_and(|bound| bound >= 0) {
+            return true;
+        }
+        let dim = self.without_positive_factor(dim);
+        let known = self.nonnegative.iter().map(|known| self.without_positive_factor(&self.normal(known)));
+        let known: Vec<Dim> = known.chain(quotient_bounds(&dim)).collect();
+        self.follows_from(&dim, &known, MAX_COMBINED_BOUNDS)
+    }
+
+    /// `n * x` has the sign of `x` where n is at least 1.
+    fn without_positive_factor(&self, dim: &Dim) -> Dim {
+        dim.without_factor(&|atom| self.atom_lower_bound(atom).is_some_and(|bound| bound >= 1))
     }
 
     /// Whether the dim is at least a sum of known bounds: `limit - T` is, where `limit - T - start` and
@@ -160,7 +170,11 @@ impl Facts {
 
     /// Learns `a >= b`.
     pub fn assume_at_least(&mut self, a: &Dim, b: &Dim) {
-        self.nonnegative.push(a.sub(b));
+        let known = a.sub(b);
+        match known.add(&Dim::constant(1)).as_symbol() {
+            Some(symbol) => self.assume_positive(symbol),
+            None => self.nonnegative.push(known),
+        }
     }
 
     /// Learns that a symbol is at least 1.
@@ -185,14 +199,16 @@ impl Facts {
         }
         let mut atoms = monomial.iter();
         atoms.try_fold(coefficient, |product, (atom, exponent)| {
-            product.checked_mul(self.atom_lower_bound(atom)?.checked_pow(*exponent)?)
+            let bound = self.atom_lower_bound(atom).or_else(|| exponent.is_multiple_of(2).then_some(0))?;
+            product.checked_mul(bound.checked_pow(*exponent)?)
         })
     }
 
     /// As [`Facts::lower_bound`], for atoms that are never negative (products keep the order).
     fn atom_lower_bound(&self, atom: &Atom) -> Option<i64> {
         let bound = match atom {
-            Atom::Sym(symbol) => self.positive.contains(symbol).then_some(1),
+            Atom::Sym(symbol) if self.positive.contains(symbol) => Some(1),
+            Atom::Sym(symbol) => self.nonnegative.iter().any(|known| known.as_symbol() == Some(symbol)).then_some(0),
             // Sizes, in a program that runs.
             Atom::Unknown(_) => Some(0),
             Atom::Element(..) => None,
@@ -212,6 +228,15 @@ impl Facts {
         };
         bound.filter(|b| *b >= 0)
     }
+}
+
+/// `0 <= a - n * (a // n) <= n - 1`, for the quotients in a dim.
+fn quotient_bounds(dim: &Dim) -> Vec<Dim> {
+    let quotients = dim.terms().flat_map(|(monomial, _)| monomial).filter_map(|(atom, _)| match atom {
+        Atom::FloorDiv(a, n) => Some((a.sub(&n.mul(&Dim::atom(atom.clone()))), n)),
+        _ => None,
+    });
+    quotients.flat_map(|(rest, n)| [n.sub(&Dim::constant(1)).sub(&rest), rest]).collect()
 }
 
 /// Atoms that stand alone with a coefficient of one, symbols first, the last name first
@@ -295,6 +320,37 @@ mod tests {
         assert_eq!(facts.at_least(&limit.scale(2), &size.scale(2)), Some(true));
         assert_eq!(facts.at_least(&size, &limit), None);
         assert_eq!(facts.at_least(&size, &limit.add(&Dim::constant(1))), Some(false));
+    }
+
+    #[test]
+    fn squares_are_never_negative() {
+        let facts = Facts::default();
+        assert_eq!(facts.at_least(&s("x").mul(&s("x")), &Dim::zero()), Some(true));
+        assert_eq!(facts.at_least(&s("x").mul(&s("x")).mul(&s("x")), &Dim::zero()), None);
+    }
+
+    #[test]
+    fn factors_of_at_least_one_do_not_matter() {
+        let mut facts = Facts::default();
+        let (image, patch) = (s("image"), s("patch"));
+        facts.assume_at_least(&image, &Dim::zero());
+        facts.assume_modulo(&image, &patch, &Dim::zero());
+        facts.assume_at_least(&image, &patch);
+        let size = image.floor_div(&patch).unwrap();
+        assert_eq!(facts.at_least(&size, &Dim::constant(1)), None);
+        facts.assume_at_least(&patch, &Dim::constant(1));
+        assert_eq!(facts.at_least(&size, &Dim::constant(1)), Some(true));
+        assert_eq!(facts.at_least(&size, &Dim::constant(2)), None);
+    }
+
+    #[test]
+    fn quotients_round_down_by_less_than_the_divisor() {
+        let facts = Facts::default();
+        let (size, window) = (s("size"), s("window"));
+        let whole = |count: Dim| count.mul(&window);
+        assert_eq!(facts.at_least(&whole(size.ceil_div(&window).unwrap()), &size), Some(true));
+        assert_eq!(facts.at_least(&size, &whole(size.floor_div(&window).unwrap())), Some(true));
+        assert_eq!(facts.at_least(&whole(size.floor_div(&window).unwrap()), &size), None);
     }
 
     #[test]
