@@ -8,6 +8,7 @@
 //!
 //! Example: `(2*H + 6) // 2 - 3` is built as `H`.
 
+mod series;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -32,7 +32,7 @@ fn models() -> impl Iterator<Item = &'static str> {
 
 /// Models whose bounds are proved too.
 const PROVED_BOUNDS: &[&str] =
-    &["models.bert", "models.gpt2", "models.llama", "models.mixtral", "models.vit", "models.sam"];
+    &["models.bert", "models.dlrm", "models.gpt2", "models.llama", "models.mixtral", "models.sam", "models.vit"];
 
 /// Every size of every variable and result of a model is an expression over its sizes.
 #[test]
