@@ -7,6 +7,7 @@ use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
 use crate::analysis::{cycles, modules, recursion, unused};
 use crate::base::{Span, code, suggest};
+use crate::ops::Obligation;
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ pub struct Checked<'db> {
     pub inferred: Vec<(Span, String)>,
     /// Functions that the body calls whatever is known at compile time.
     pub calls: Vec<(Item<'db>, Place<'db>)>,
+    /// What is not proved here but left to instances and calls, but for the `where` facts that say so.
+    pub unproved: Vec<(Span, Obligation)>,
 }
 
 /// Whether more than warnings are among the reports.
@@ -157,6 +160,12 @@ pub fn cases<'db>(
         for entry in elaborator.inferred {
             if !checked.inferred.contains(&entry) {
                 checked.inferred.push(entry);
+            }
+        }
+        let own = elaborator.obligations.into_iter().filter(|(_, place)| place.item == item);
+        for entry in own.map(|(obligation, place)| (place.span, obligation)) {
+            if !checked.unproved.contains(&entry) {
+                checked.unproved.push(entry);
             }
         }
     }
