@@ -17,7 +17,7 @@ use crate::lower::frame::Frame;
 use crate::lower::{Failure, Lowering};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
-use crate::types::{Dim, Shape, Symbol};
+use crate::types::{Dim, HostExpr, Shape, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instance, and how.
@@ -274,10 +274,14 @@ impl<'db> Lowering<'_, 'db> {
                 symbols.push((Symbol::new(name), HostKind::Int));
                 Value::dim(Dim::symbol(name))
             }
+            TypeSpec::Float => {
+                symbols.push((Symbol::new(name), HostKind::Float));
+                Value::Number(HostExpr::FloatSymbol(Symbol::new(name)))
+            }
             _ => {
                 let message = format!("`{name}` of `{}` has no value", method.decl.name.name);
                 let report = Report::new(code::E0407, message)
-                    .at(place, format!("an entry's parameter must be a tensor, not {}", spec.describe()));
+                    .at(place, format!("an entry's parameter must be a tensor or a number, not {}", spec.describe()));
                 return Err((Abort::Reported, vec![report]));
             }
         })

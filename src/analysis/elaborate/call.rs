@@ -158,7 +158,7 @@ impl<'db> Elaborator<'_, 'db> {
                 const CARRIED: &str = "x'";
                 self.scopes.push(BTreeMap::from([(CARRIED.to_string(), super::Binding::Value(value.clone()))]));
                 let item = counted.item.clone();
-                let done = self.rolled(&counted, &[CARRIED.to_string()], span, &mut |walk| {
+                let done = self.rolled(&counted, &[CARRIED.to_string()], None, span, &mut |walk| {
                     let Some(super::Binding::Value(x)) = walk.local(CARRIED).cloned() else { return Ok(()) };
                     let next = walk.call_value(item.clone(), vec![CallArg::positional(x, arg_span)], span)?;
                     walk.assign_local(CARRIED, next);
@@ -173,6 +173,9 @@ impl<'db> Elaborator<'_, 'db> {
                     Some(items) => items,
                     None => return Ok(Value::Error),
                 }
+            }
+            List::Stacked(_) | List::Growing(_) => {
+                return Err(self.error(code::E0207, "a list of tensors cannot be called", span, ""));
             }
         };
         for item in items {

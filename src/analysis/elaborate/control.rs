@@ -384,7 +384,7 @@ pub fn returns(block: &Block) -> bool {
     found
 }
 
-fn visit_statements(block: &Block, visit: &mut dyn FnMut(&Stmt)) {
+pub fn visit_statements(block: &Block, visit: &mut dyn FnMut(&Stmt)) {
     for stmt in &block.stmts {
         visit(stmt);
         match &stmt.kind {

@@ -12,6 +12,7 @@
 pub mod arguments;
 pub mod builtins;
 pub mod call;
+pub mod collect;
 pub mod control;
 pub mod expr;
 pub mod fixes;
@@ -27,6 +28,7 @@ pub mod loops;
 pub mod names;
 pub mod operation;
 pub mod pattern;
+pub mod saved;
 pub mod scheme;
 pub mod script;
 pub mod signature;
