@@ -111,7 +111,9 @@ class Recurrent(nn.Module):
             parts.append(h * k)
         # tests/cases/control/lists_that_loops_fill.tri:21
         parts = (
-            torch.stack(parts) if parts else torch.zeros((n, B, self.hidden), device=x.device)
+            torch.stack(parts)
+            if parts
+            else torch.zeros((n, B, self.hidden), device=x.device)
         )
         # tests/cases/control/lists_that_loops_fill.tri:23
         outputs = []
