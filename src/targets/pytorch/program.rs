@@ -329,9 +329,10 @@ impl<'m> Program<'m> {
         let module = self.module;
         let function = &module[id];
         let mut callees = vec![];
-        visit(function, &function.body, &mut |inst| match &function[inst].kind {
-            InstKind::Call { func, .. } => callees.push((*func, draws_seed(function, inst, &module[*func]))),
-            _ => {}
+        visit(function, &function.body, &mut |inst| {
+            if let InstKind::Call { func, .. } = &function[inst].kind {
+                callees.push((*func, draws_seed(function, inst, &module[*func])));
+            }
         });
         for (callee, draws) in callees {
             let target = &module[callee];
