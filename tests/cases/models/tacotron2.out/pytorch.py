@@ -115,10 +115,10 @@ def renamed(path, names):
 def thinned(x, p):
     """Zeroes elements with probability `p` and scales the others, in training and outside it. The shape stays."""
     d0, d1, d2 = x.shape
-    # <std>/models/tacotron2.tri:79
+    # <std>/models/tacotron2.tri:80
     seed = new_seed()
     keep = random_uniform(seed, (d0, d1, d2), 0, 1, torch.float32, device=x.device) >= p
-    # <std>/models/tacotron2.tri:80
+    # <std>/models/tacotron2.tri:81
     return torch.where(keep, x / (1.0 - p), 0.0)
 
 
@@ -183,9 +183,9 @@ class Prenet(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., dim]`."""
-        # <std>/models/tacotron2.tri:72
-        y = thinned(F.relu(self.layers[0](x)), self.dropout)
         # <std>/models/tacotron2.tri:73
+        y = thinned(F.relu(self.layers[0](x)), self.dropout)
+        # <std>/models/tacotron2.tri:74
         return thinned(F.relu(self.layers[1](y)), self.dropout)
 
 
@@ -228,7 +228,7 @@ class LSTMCell(nn.Module):
 
     def forward(self, x, h, c):
         """`x: [B, input_size]`, the last output `h` and the cell `c`, both `[B, hidden_size]`, give the next two."""
-        # <std>/recurrent.tri:152
+        # <std>/recurrent.tri:155
         y, y_2 = lstm_step(
             x, h, c, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
         )
@@ -313,15 +313,15 @@ class LocationAttention(nn.Module):
         `seen: [B, T]` (false where there is no text), the last weights and their sum over all steps, both `[B, T]`,
         give what was found, `[B, memory_dim]`, and the weights, `[B, T]`.
         """
-        # <std>/models/tacotron2.tri:57
+        # <std>/models/tacotron2.tri:58
         y = self.location_conv(torch.stack([last, total], dim=1)).mT
         location = self.location_dense(y)
-        # <std>/models/tacotron2.tri:58
+        # <std>/models/tacotron2.tri:59
         y = self.query_layer(query).unsqueeze(1) + location + keys
         energies = self.v(y.tanh())[..., 0]
-        # <std>/models/tacotron2.tri:59
-        weights = F.softmax(torch.where(seen, energies, -math.inf), dim=-1)
         # <std>/models/tacotron2.tri:60
+        weights = F.softmax(torch.where(seen, energies, -math.inf), dim=-1)
+        # <std>/models/tacotron2.tri:61
         return (weights.unsqueeze(1) @ memory)[:, 0], weights
 
 
@@ -389,11 +389,11 @@ class Decoder(nn.Module):
     def start(self, memory):
         """The state before the first step."""
         B, T = memory.shape[:2]
-        # <std>/models/tacotron2.tri:148
+        # <std>/models/tacotron2.tri:155
         h = torch.zeros((B, self.rnn_dim), dtype=torch.float32, device=memory.device)
-        # <std>/models/tacotron2.tri:149
+        # <std>/models/tacotron2.tri:156
         w = torch.zeros((B, T), dtype=torch.float32, device=memory.device)
-        # <std>/models/tacotron2.tri:150
+        # <std>/models/tacotron2.tri:157
         return (
             h,
             h,
@@ -421,21 +421,21 @@ class Decoder(nn.Module):
         state_7,
     ):
         """One step: from the last frame after the prenet to the next frame."""
-        # <std>/models/tacotron2.tri:162
+        # <std>/models/tacotron2.tri:169
         y = torch.cat([x, state_7], dim=-1)
         h1, c1 = self.attention_rnn(y, state, state_2)
-        # <std>/models/tacotron2.tri:163
-        # <std>/models/tacotron2.tri:164
+        # <std>/models/tacotron2.tri:170
+        # <std>/models/tacotron2.tri:171
         context, weights = self.attention_layer(
             h1, keys, memory, seen, state_5, state_6
         )
-        # <std>/models/tacotron2.tri:165
+        # <std>/models/tacotron2.tri:172
         y = torch.cat([h1, context], dim=-1)
         h2, c2 = self.decoder_rnn(y, state_3, state_4)
-        # <std>/models/tacotron2.tri:166
-        # <std>/models/tacotron2.tri:167
+        # <std>/models/tacotron2.tri:173
+        # <std>/models/tacotron2.tri:174
         y = torch.cat([h2, context], dim=-1)
-        # <std>/models/tacotron2.tri:169
+        # <std>/models/tacotron2.tri:176
         return (
             self.linear_projection(y),
             self.gate_layer(y)[:, 0],
@@ -453,19 +453,19 @@ class Decoder(nn.Module):
         `[B, S, mels]`, the scores of the sound's ending there, `[B, S]`, and the weights of the attention, `[B, S, T]`.
         """
         S = frames.shape[1]
-        # <std>/models/tacotron2.tri:115
-        inputs = self.prenet(frames)
-        # <std>/models/tacotron2.tri:116
-        keys = self.attention_layer.memory_layer(memory)
-        # <std>/models/tacotron2.tri:117
-        y, y_2, y_3, y_4, y_5, y_6, y_7 = self.start(memory)
         # <std>/models/tacotron2.tri:119
+        inputs = self.prenet(frames)
+        # <std>/models/tacotron2.tri:120
+        keys = self.attention_layer.memory_layer(memory)
+        # <std>/models/tacotron2.tri:121
+        y, y_2, y_3, y_4, y_5, y_6, y_7 = self.start(memory)
+        # <std>/models/tacotron2.tri:123
         alignments = []
         gates = []
         outputs = []
-        # <std>/models/tacotron2.tri:119
+        # <std>/models/tacotron2.tri:123
         for s in range(S):
-            # <std>/models/tacotron2.tri:120
+            # <std>/models/tacotron2.tri:124
             y_8 = inputs[:, s]
             frame, gate, y, y_2, y_3, y_4, y_5, y_6, y_7 = self.step(
                 y_8, keys, memory, seen, y, y_2, y_3, y_4, y_5, y_6, y_7
@@ -473,7 +473,7 @@ class Decoder(nn.Module):
             alignments.append(y_5)
             gates.append(gate)
             outputs.append(frame)
-        # <std>/models/tacotron2.tri:126
+        # <std>/models/tacotron2.tri:130
         return (
             torch.stack(outputs, dim=1),
             torch.stack(gates, dim=1),

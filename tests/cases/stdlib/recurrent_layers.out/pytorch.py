@@ -169,9 +169,9 @@ class LSTM(nn.Module):
         of each direction, both `[directions, B, hidden_size]`. The first ones are zeros unless given.
         """
         B = x.shape[0]
-        # <std>/recurrent.tri:267
+        # <std>/recurrent.tri:284
         h0 = torch.zeros((2, B, self.hidden_size), dtype=torch.float32, device=x.device)
-        # <std>/recurrent.tri:270
+        # <std>/recurrent.tri:287
         y = h0[0]
         y, h, c = lstm_sequence(
             x,
@@ -182,11 +182,11 @@ class LSTM(nn.Module):
             self.bias_ih_l0,
             self.bias_hh_l0,
         )
-        # <std>/recurrent.tri:275
+        # <std>/recurrent.tri:292
         back = x.flip(1)
-        # <std>/recurrent.tri:278
+        # <std>/recurrent.tri:296
         y_2 = h0[1]
-        # <std>/recurrent.tri:277
+        # <std>/recurrent.tri:294
         z, g, d = lstm_sequence(
             back,
             y_2,
@@ -196,7 +196,7 @@ class LSTM(nn.Module):
             self.bias_ih_l0_reverse,
             self.bias_hh_l0_reverse,
         )
-        # <std>/recurrent.tri:284
+        # <std>/recurrent.tri:306
         return (
             torch.cat([y, z.flip(1)], dim=-1),
             torch.stack([h, g]),
