@@ -265,3 +265,10 @@ fn paths_are_found_in_code() {
     let names: Vec<String> = named_parts(&code).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["base", "ir", "ops", "types", "syntax"]);
 }
+
+/// Work that an edit overtakes is ended by unwinding, so a build that aborts on panic could not cancel it.
+#[test]
+fn panics_unwind() {
+    let manifest = std::fs::read_to_string("Cargo.toml").unwrap();
+    assert!(!manifest.contains("panic = \"abort\""));
+}

@@ -91,6 +91,12 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     checked
 }
 
+/// What is wrong with an item. Unlike the types of its names, this mostly stays as it is while one types.
+#[salsa::tracked]
+pub fn reports<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
+    check(db, item).reports.clone()
+}
+
 /// A cycle over several constants is met inside the others, where nothing is reported.
 fn refuse_cycle(walk: &mut Elaborator<'_, '_>, name: &str, span: Span) -> Walk<()> {
     match walk.cyclic && walk.reports.is_empty() {
@@ -233,13 +239,14 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
         _ => return,
     };
     if let Some(target) = modules::resolve_path(db, file, &import.path) {
-        let exports = modules::exports(db, target);
         for name in import.names.iter().flatten() {
-            if !exports.contains_key(&name.name) {
+            if modules::export(db, target, &name.name).is_none() {
                 let place = Place { item, span: name.span };
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
-                if let Some(best) = suggest::closest(&name.name, exports.keys().map(String::as_str)) {
+                if let Some(best) =
+                    suggest::closest(&name.name, modules::exports(db, target).keys().map(String::as_str))
+                {
                     report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
                 }
                 checked.reports.push(report);
@@ -250,7 +257,7 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     if let Some((last, folder)) = import.path.split_last()
         && !folder.is_empty()
         && let Some(target) = modules::resolve_path(db, file, folder)
-        && modules::exports(db, target).contains_key(&last.name)
+        && modules::export(db, target, &last.name).is_some()
     {
         return;
     }
@@ -346,12 +353,6 @@ fn collect_attributes<'a>(decl: &'a crate::syntax::ast::LayerDecl, all: &mut Vec
             collect_attributes(inner, all);
         }
     }
-}
-
-/// Whether a broken item may be behind a report in another: the name that is missing stands in its text.
-pub fn may_follow_from(broken: &[&str], code: crate::base::Code, message: &str) -> bool {
-    let about_names = matches!(code, code::E0101 | code::E0104 | code::E0107 | code::E0207 | code::E0208 | code::E0307);
-    about_names && message.split('`').nth(1).is_some_and(|name| broken.iter().any(|text| text.contains(name)))
 }
 
 /// Names that a file defines more than once.

@@ -1,6 +1,6 @@
 //! Cycles: modules that use each other, layers that hold themselves.
 
-use crate::analysis::db::{Item, ModuleMap, Place, Report, SourceFile, interface, items, parse_item};
+use crate::analysis::db::{Item, Place, Report, SourceFile, interface, items, parse_item};
 use crate::analysis::elaborate::names::layer_ref;
 use crate::analysis::elaborate::names::nested_layers;
 use crate::analysis::modules::{self, Named};
@@ -10,28 +10,37 @@ use crate::syntax::ast::{Ast, ExprId, ExprKind, ItemKind, MemberKind, Use};
 use crate::syntax::items::RawKind;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+
+/// The project's files that a file uses.
+#[salsa::tracked]
+fn used_files(db: &dyn salsa::Database, file: SourceFile) -> Vec<SourceFile> {
+    let uses = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use);
+    let mut files: Vec<SourceFile> = uses.filter_map(|item| target_of(db, file, *item)).collect();
+    files.retain(|file| !file.embedded(db));
+    files
+}
+
+/// Whether uses lead from one file to another, or the two are one.
+fn leads_to(db: &dyn salsa::Database, from: SourceFile, to: SourceFile) -> bool {
+    let mut seen = HashSet::from([from]);
+    let mut waiting = vec![from];
+    while let Some(file) = waiting.pop() {
+        if file == to {
+            return true;
+        }
+        waiting.extend(used_files(db, file).iter().filter(|next| seen.insert(**next)));
+    }
+    false
+}
 
 /// The `use` items of a file that lead back to it.
 #[salsa::tracked]
 pub fn module_cycles<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Report<'db>> {
-    let Some(map) = ModuleMap::try_get(db) else { return vec![] };
-    let mut graph: DiGraph<SourceFile, ()> = DiGraph::new();
-    let own = map.files(db).values().filter(|file| !file.embedded(db));
-    let nodes: HashMap<SourceFile, NodeIndex> = own.map(|file| (*file, graph.add_node(*file))).collect();
-    for (from, node) in &nodes {
-        for item in items(db, *from).iter().filter(|item| item.kind(db) == RawKind::Use) {
-            if let Some(target) = target_of(db, *from, *item).and_then(|target| nodes.get(&target)) {
-                graph.add_edge(*node, *target, ());
-            }
-        }
-    }
-    let Some(node) = nodes.get(&file) else { return vec![] };
-    let cycle = tarjan_scc(&graph).into_iter().find(|cycle| cycle.contains(node)).unwrap_or_default();
     let mut reports = vec![];
     for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use) {
         let Some(target) = target_of(db, file, *item) else { continue };
-        if target != file && !nodes.get(&target).is_some_and(|node| cycle.contains(node)) {
+        if !leads_to(db, target, file) {
             continue;
         }
         let (from, to) = (file.module(db).replace('/', "."), target.module(db).replace('/', "."));
@@ -148,15 +157,15 @@ fn layer_named<'db>(
             if outer.decl.name.name == *name {
                 return Some((outer, outer));
             }
-            match modules::scope(db, layer.item.file(db)).get(name)? {
-                Named::Item(item) => *item,
+            match modules::lookup(db, layer.item.file(db), name)? {
+                Named::Item(item) => item,
                 Named::Module(_) | Named::Missing => return None,
             }
         }
         ExprKind::Field { base, name } => {
             let ExprKind::Name(module) = &layer.ast[*base].kind else { return None };
-            let Named::Module(file) = modules::scope(db, layer.item.file(db)).get(module)? else { return None };
-            *modules::exports(db, *file).get(&name.name)?
+            let Named::Module(file) = modules::lookup(db, layer.item.file(db), module)? else { return None };
+            modules::export(db, file, &name.name)?
         }
         _ => return None,
     };

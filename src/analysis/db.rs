@@ -1,9 +1,12 @@
 //! The salsa database: files, items, syntax trees.
 //!
-//! `SourceFile` is the only input besides the module map. An edit makes new `Item`s; those whose text
+//! `SourceFile` is the only input besides the maps of modules. An edit makes new `Item`s; those whose text
 //! stayed equal keep their identity, so nothing that hangs on them is computed again. `base` is a tracked
 //! field of its own and read only when spans leave the queries: inserting a line above moves it and
 //! invalidates nothing.
+//!
+//! The standard library never changes ([`salsa::Durability::NEVER_CHANGE`]): what was computed from it alone
+//! is not even looked at after an edit, and nothing keeps a dependency on it.
 
 use crate::analysis::desugar;
 use crate::analysis::interface as visible;
@@ -12,6 +15,7 @@ use crate::syntax::ast::Ast;
 use crate::syntax::items::{self as splitter, RawKind};
 use crate::syntax::{SyntaxError, parse};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The database. In tests it logs which queries run.
 #[salsa::db]
@@ -19,7 +23,17 @@ use std::collections::BTreeMap;
 pub struct Database {
     storage: salsa::Storage<Self>,
     #[cfg(test)]
-    log: std::sync::Arc<std::sync::Mutex<Vec<String>>>,
+    log: std::sync::Arc<std::sync::Mutex<Log>>,
+}
+
+/// What the database did.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct Log {
+    /// Queries that ran, as `check(Id(..))`.
+    pub executed: Vec<String>,
+    /// Results from before that were found to hold still.
+    pub validated: Vec<String>,
 }
 
 #[salsa::db]
@@ -35,13 +49,15 @@ impl Default for Database {
 #[cfg(test)]
 impl Default for Database {
     fn default() -> Self {
-        let log = std::sync::Arc::<std::sync::Mutex<Vec<String>>>::default();
+        use salsa::EventKind::{DidValidateMemoizedValue, WillExecute};
+        let log = std::sync::Arc::<std::sync::Mutex<Log>>::default();
         let sink = log.clone();
         let callback = move |event: salsa::Event| {
-            if let salsa::EventKind::WillExecute { database_key } = event.kind
-                && let Ok(mut log) = sink.lock()
-            {
-                log.push(format!("{database_key:?}"));
+            let Ok(mut log) = sink.lock() else { return };
+            match event.kind {
+                WillExecute { database_key } => log.executed.push(format!("{database_key:?}")),
+                DidValidateMemoizedValue { database_key } => log.validated.push(format!("{database_key:?}")),
+                _ => {}
             }
         };
         Database { storage: salsa::Storage::new(Some(Box::new(callback))), log }
@@ -50,8 +66,8 @@ impl Default for Database {
 
 #[cfg(test)]
 impl Database {
-    /// The queries run since the last call, as `check(Id(..))`.
-    pub fn take_log(&self) -> Vec<String> {
+    /// What happened since the last call.
+    pub fn take_log(&self) -> Log {
         self.log.lock().map(|mut log| std::mem::take(&mut *log)).unwrap_or_default()
     }
 }
@@ -70,14 +86,28 @@ pub struct SourceFile {
     #[returns(copy)]
     pub index: u32,
     #[returns(ref)]
-    pub text: String,
+    pub text: Arc<str>,
 }
 
-/// Which module path is which file.
+/// Which module path is which file, among the project's own.
 #[salsa::input(singleton)]
 pub struct ModuleMap {
     #[returns(ref)]
     pub files: BTreeMap<String, SourceFile>,
+}
+
+/// The same for the standard library.
+#[salsa::input(singleton)]
+pub struct Library {
+    #[returns(ref)]
+    pub files: BTreeMap<String, SourceFile>,
+}
+
+/// A name that is looked up.
+#[salsa::interned]
+pub struct Word<'db> {
+    #[returns(ref)]
+    pub text: String,
 }
 
 /// A top-level item: identity is file, kind, name and the count of equal ones before it.
@@ -137,6 +167,12 @@ pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Parsed 
 #[salsa::tracked]
 pub fn interface<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Ast {
     visible::of(&parse_item(db, item).ast)
+}
+
+/// The items of a file that do not parse.
+#[salsa::tracked]
+pub fn broken_items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'db>> {
+    items(db, file).iter().copied().filter(|item| !parse_item(db, *item).errors.is_empty()).collect()
 }
 
 /// A place inside an item.

@@ -4,8 +4,8 @@
 //! on them holds, whether a slice ends inside its tensor. `let net = Net(dim=3)` answers them. The layer and
 //! its sublayers are walked again with the values given; what is wrong is shown with the `let`.
 
-use crate::analysis::check::{Checked, cases, check};
-use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::check::{Checked, cases, reports};
+use crate::analysis::db::{Item, Place, Report, parse_item};
 use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::layer::MemberInfoKind;
 use crate::analysis::elaborate::names::{full_layer, methods};
@@ -13,22 +13,20 @@ use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{FnRef, Instance, List, Step, Value};
 use crate::analysis::world::{Discard, Walk};
 use crate::syntax::ast::{ItemKind, Let, Pattern};
-use crate::syntax::items::RawKind;
 use crate::types::Dim;
 
-/// Instances walked for one file at most.
+/// Instances walked for one `let` at most.
 const MAX_INSTANCES: usize = 200;
 
-/// What is wrong with the instances that the `let`s of a file make.
+/// What is wrong with the instances that a `let` makes.
 #[salsa::tracked]
-pub fn check_instances<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Report<'db>> {
+pub fn check_instances<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
     let mut pass = Pass { db, seen: vec![], reports: vec![] };
-    for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Let) {
-        let ast = &parse_item(db, *item).ast;
-        let ItemKind::Let(binding) = &ast.item.kind else { continue };
-        if check(db, *item).reports.is_empty() {
-            pass.item(*item, binding);
-        }
+    let ast = &parse_item(db, item).ast;
+    if let ItemKind::Let(binding) = &ast.item.kind
+        && reports(db, item).is_empty()
+    {
+        pass.item(item, binding);
     }
     pass.reports
 }
@@ -68,7 +66,7 @@ impl<'db> Pass<'db> {
         let db = self.db;
         let layer = full_layer(db, instance.layer);
         // What is wrong with the definition itself is told there.
-        if !check(db, layer.item).reports.is_empty() {
+        if !reports(db, layer.item).is_empty() {
             return;
         }
         let mut checked = Checked { reports: vec![], inferred: vec![] };
@@ -124,6 +122,7 @@ fn instances<'db>(value: &Value<'db>, found: &mut Vec<Instance<'db>>) {
             }
             None => instances(element, found),
         },
+        Value::List(List::Joined(parts)) => parts.iter().for_each(|part| instances(part, found)),
         _ => {}
     }
 }

@@ -1,4 +1,5 @@
-//! What other items can see of an item: its tree without function bodies, initial values and spans.
+//! What other items can see of an item: its tree without function bodies, initial values,
+//! documentation and spans.
 
 use crate::base::Span;
 use crate::syntax::ast::*;
@@ -45,7 +46,7 @@ impl Copy<'_> {
             ItemKind::Stmt(_) | ItemKind::Error => ItemKind::Error,
         };
         let attributes = self.attributes(&item.attributes);
-        Item { attributes, doc: item.doc.clone(), kind, span: NOWHERE }
+        Item { attributes, doc: None, kind, span: NOWHERE }
     }
 
     fn attributes(&mut self, attributes: &[Attribute]) -> Vec<Attribute> {

@@ -13,6 +13,7 @@ pub mod cycles;
 pub mod db;
 pub mod desugar;
 pub mod elaborate;
+pub mod gather;
 pub mod instantiate;
 pub mod interface;
 pub mod modules;
@@ -24,4 +25,4 @@ pub mod world;
 #[cfg(test)]
 mod tests;
 
-pub use project::{Loader, Project};
+pub use project::{Cancelled, Loader, Project, Snapshot};

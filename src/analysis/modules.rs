@@ -4,19 +4,14 @@
 //! one of the standard library is `std:nn`. `use a.b` in `models/llama` looks for `models/a/b`, then
 //! `a/b`, then `std:a.b`. Path segments are identifiers, so a path cannot climb out of its root.
 
-use crate::analysis::db::{Item, ModuleMap, SourceFile, interface, items};
+use crate::analysis::db::{Item, Library, ModuleMap, SourceFile, Word, interface, items};
 use crate::syntax::ast::{Ident, ItemKind, Use};
 use crate::syntax::items::RawKind;
 use std::collections::BTreeMap;
 
-/// The embedded standard library. Names of the first ones are visible without `use`.
-pub const STDLIB: &[(&str, &str)] = &[
-    ("prelude", include_str!("../../stdlib/prelude.tri")),
-    ("activations", include_str!("../../stdlib/activations.tri")),
-    ("losses", include_str!("../../stdlib/losses.tri")),
-    ("attention", include_str!("../../stdlib/attention.tri")),
-    ("nn", include_str!("../../stdlib/nn.tri")),
-];
+/// The embedded standard library: the name and the text of each module, from the files in `stdlib/`
+/// (`build.rs` lists them).
+pub const STDLIB: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/stdlib.rs"));
 
 /// Modules whose names every file sees.
 pub const IMPLICIT: &[&str] = &["prelude", "activations", "losses", "attention"];
@@ -24,6 +19,11 @@ pub const IMPLICIT: &[&str] = &["prelude", "activations", "losses", "attention"]
 /// Key of a module of the standard library.
 pub fn std_key(name: &str) -> String {
     format!("std:{name}")
+}
+
+/// Whether a key is one of the standard library.
+pub fn is_std_key(key: &str) -> bool {
+    key.starts_with("std:")
 }
 
 /// What a name at the top of a file stands for.
@@ -39,7 +39,7 @@ pub enum Named<'db> {
 pub fn candidate_keys(from: &str, path: &[&str]) -> Vec<String> {
     let joined = path.join("/");
     let mut keys = vec![];
-    if !from.starts_with("std:") {
+    if !is_std_key(from) {
         if let Some((folder, _)) = from.rsplit_once('/') {
             keys.push(format!("{folder}/{joined}"));
         }
@@ -52,8 +52,16 @@ pub fn candidate_keys(from: &str, path: &[&str]) -> Vec<String> {
 /// The file that a `use` path names.
 pub fn resolve_path(db: &dyn salsa::Database, from: SourceFile, path: &[Ident]) -> Option<SourceFile> {
     let names: Vec<&str> = path.iter().map(|p| p.name.as_str()).collect();
-    let map = ModuleMap::try_get(db)?;
-    candidate_keys(from.module(db), &names).iter().find_map(|key| map.files(db).get(key).copied())
+    candidate_keys(from.module(db), &names).iter().find_map(|key| file_of(db, key))
+}
+
+/// The file of a module key. The library is asked for its own keys alone, so that nothing in it depends on
+/// the project.
+fn file_of(db: &dyn salsa::Database, key: &str) -> Option<SourceFile> {
+    match is_std_key(key) {
+        true => Library::try_get(db)?.files(db).get(key).copied(),
+        false => ModuleMap::try_get(db)?.files(db).get(key).copied(),
+    }
 }
 
 /// The items a file declares, by name. The first of two equal names wins; the second is reported.
@@ -86,6 +94,32 @@ pub fn scope<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> BTreeMap<St
     names
 }
 
+/// What a name stands for at the top of a file. Who asks for one name is untouched by others that come and go.
+pub fn lookup<'db>(db: &'db dyn salsa::Database, file: SourceFile, name: &str) -> Option<Named<'db>> {
+    match file.embedded(db) {
+        true => scope(db, file).get(name).copied(),
+        false => *named(db, file, Word::new(db, name)),
+    }
+}
+
+#[salsa::tracked]
+fn named<'db>(db: &'db dyn salsa::Database, file: SourceFile, name: Word<'db>) -> Option<Named<'db>> {
+    scope(db, file).get(name.text(db)).copied()
+}
+
+/// The item that a file declares under a name.
+pub fn export<'db>(db: &'db dyn salsa::Database, file: SourceFile, name: &str) -> Option<Item<'db>> {
+    match file.embedded(db) {
+        true => exports(db, file).get(name).copied(),
+        false => *exported(db, file, Word::new(db, name)),
+    }
+}
+
+#[salsa::tracked]
+fn exported<'db>(db: &'db dyn salsa::Database, file: SourceFile, name: Word<'db>) -> Option<Item<'db>> {
+    exports(db, file).get(name.text(db)).copied()
+}
+
 /// What one `use` brings in; what cannot be found is kept as missing (and reported where it stands).
 fn imported<'db>(db: &'db dyn salsa::Database, file: SourceFile, import: &Use) -> Vec<(String, Named<'db>)> {
     if let Some(target) = resolve_path(db, file, &import.path) {
@@ -113,19 +147,20 @@ fn imported<'db>(db: &'db dyn salsa::Database, file: SourceFile, import: &Use) -
 
 /// A name of the implicit modules.
 pub fn implicit<'db>(db: &'db dyn salsa::Database, name: &str) -> Option<Item<'db>> {
-    let map = ModuleMap::try_get(db)?;
-    IMPLICIT.iter().find_map(|module| {
-        let file = map.files(db).get(&std_key(module))?;
-        exports(db, *file).get(name).copied()
-    })
+    implicit_files(db).find_map(|file| exports(db, file).get(name).copied())
 }
 
 /// All names that the implicit modules give, for suggestions.
 pub fn implicit_names(db: &dyn salsa::Database) -> Vec<&str> {
-    let Some(map) = ModuleMap::try_get(db) else { return vec![] };
-    IMPLICIT
-        .iter()
-        .filter_map(|module| map.files(db).get(&std_key(module)))
-        .flat_map(|file| exports(db, *file).keys().map(String::as_str))
-        .collect()
+    implicit_files(db).flat_map(|file| exports(db, file).keys().map(String::as_str)).collect()
+}
+
+fn implicit_files(db: &dyn salsa::Database) -> impl Iterator<Item = SourceFile> {
+    IMPLICIT.iter().filter_map(move |module| file_of(db, &std_key(module)))
+}
+
+/// The module of the standard library that has an item of this name.
+pub fn library_module_with(db: &dyn salsa::Database, name: &str) -> Option<&'static str> {
+    let mut modules = STDLIB.iter().map(|(module, _)| *module);
+    modules.find(|module| file_of(db, &std_key(module)).is_some_and(|file| exports(db, file).contains_key(name)))
 }

@@ -1,16 +1,17 @@
 //! A program under analysis: its database, its files, and how `use` finds more of them.
+//!
+//! One thread owns the [`Project`] and edits it. Others read it through a [`Snapshot`] each; an edit makes
+//! their work end early, as [`Cancelled`], and waits until they have let go.
 
-use crate::analysis::check::{check, check_script, duplicates, may_follow_from};
-use crate::analysis::cycles::module_cycles;
-use crate::analysis::db::{Database as Analysis, ModuleMap, SourceFile, interface, items, parse_item};
-use crate::analysis::instantiate::check_instances;
-use crate::analysis::modules;
-use crate::analysis::unused::unused_imports;
+use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, interface, items};
+use crate::analysis::{gather, modules};
 use crate::base::{Diagnostic, FileId, Source, Sources};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
-use salsa::{Database, Durability, Setter};
+use salsa::{Durability, Setter};
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 /// Finds project modules; the standard library is built in.
 pub trait Loader {
@@ -32,7 +33,32 @@ impl Loader for NoFiles {
 pub struct Project {
     db: Analysis,
     sources: Sources,
+    /// What of the sources is under analysis, by [`FileId`].
+    by_id: Vec<Option<SourceFile>>,
+    /// The project's own files, by module key.
     files: BTreeMap<String, SourceFile>,
+    /// Inputs of files that were closed, to be used again: salsa keeps inputs for ever.
+    closed: BTreeMap<String, SourceFile>,
+}
+
+/// A project as it stands, for reading in another thread.
+///
+/// An edit waits until every snapshot is gone, so take one for each piece of work, when the work begins. A
+/// thread that holds one must not edit.
+pub struct Snapshot {
+    project: Project,
+}
+
+/// The project was edited while a snapshot of it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled;
+
+impl Snapshot {
+    /// Does some reading, and lets go of the snapshot. An edit meanwhile ends it early.
+    pub fn read<T>(self, work: impl FnOnce(&Project) -> T) -> Result<T, Cancelled> {
+        // Queries leave no broken state behind when they are unwound, and the snapshot goes with them.
+        salsa::Cancelled::catch(AssertUnwindSafe(|| work(&self.project))).map_err(|_| Cancelled)
+    }
 }
 
 impl Default for Project {
@@ -44,35 +70,88 @@ impl Default for Project {
 impl Project {
     /// A project that knows the standard library.
     pub fn new() -> Project {
-        let mut project = Project { db: Analysis::default(), sources: Sources::default(), files: BTreeMap::new() };
+        let db = Analysis::default();
+        let (mut sources, mut by_id, mut library) = (Sources::default(), vec![], BTreeMap::new());
         for (name, text) in modules::STDLIB {
-            let source = Source::new(format!("<std>/{name}.tri"), *text);
-            project.add(&modules::std_key(name), source, true);
+            let source = Source::new(format!("<std>/{}.tri", name.replace('.', "/")), *text);
+            let (name, text, key) = (source.name.clone(), source.text.clone(), modules::std_key(name));
+            let id = sources.add(source);
+            let file = SourceFile::builder(name, key.clone(), true, id.0, text);
+            let file = file.durability(Durability::NEVER_CHANGE).new(&db);
+            by_id.push(Some(file));
+            library.insert(key, file);
         }
-        project.publish();
-        project
+        let _ = Library::builder(library).durability(Durability::NEVER_CHANGE).new(&db);
+        let _ = ModuleMap::builder(BTreeMap::new()).durability(Durability::MEDIUM).new(&db);
+        Project { db, sources, by_id, files: BTreeMap::new(), closed: BTreeMap::new() }
     }
 
-    fn add(&mut self, key: &str, source: Source, embedded: bool) -> SourceFile {
-        let durability = if embedded { Durability::HIGH } else { Durability::LOW };
-        let text = source.text.clone();
-        let name = source.name.clone();
-        let index = self.sources.add(source).0;
-        let file =
-            SourceFile::builder(name, key.to_string(), embedded, index, text).durability(durability).new(&self.db);
+    /// Forgets every file but those of the standard library, which need not be read again.
+    pub fn clear(&mut self) {
+        self.closed.append(&mut self.files);
+        self.sources.truncate(modules::STDLIB.len());
+        self.by_id.truncate(modules::STDLIB.len());
+    }
+
+    /// This project for another thread.
+    pub fn snapshot(&self) -> Snapshot {
+        let project = Project {
+            db: self.db.clone(),
+            sources: self.sources.clone(),
+            by_id: self.by_id.clone(),
+            files: self.files.clone(),
+            closed: BTreeMap::new(),
+        };
+        Snapshot { project }
+    }
+
+    fn add(&mut self, key: &str, source: Source) -> SourceFile {
+        let (name, text) = (source.name.clone(), source.text.clone());
+        let id = self.add_source(source);
+        if let Some(old) = self.files.remove(key) {
+            self.by_id[old.index(&self.db) as usize] = None;
+            self.closed.insert(key.to_string(), old);
+        }
+        let again = self.closed.remove(key).or_else(|| self.closed.pop_first().map(|(_, file)| file));
+        let file = match again {
+            Some(file) => self.reuse(file, name, key, id, text),
+            None => SourceFile::builder(name, key.to_string(), false, id.0, text)
+                .durability(Durability::MEDIUM)
+                .text_durability(Durability::LOW)
+                .new(&self.db),
+        };
+        self.by_id[id.0 as usize] = Some(file);
         self.files.insert(key.to_string(), file);
         file
     }
 
+    /// Makes the input of a closed file that of another. What stays the same is not written: each write begins
+    /// a new revision.
+    fn reuse(&mut self, file: SourceFile, name: String, key: &str, id: FileId, text: Arc<str>) -> SourceFile {
+        let db = &mut self.db;
+        if *file.name(db) != name {
+            file.set_name(db).to(name);
+        }
+        if file.module(db) != key {
+            file.set_module(db).to(key.to_string());
+        }
+        if file.index(db) != id.0 {
+            file.set_index(db).to(id.0);
+        }
+        if *file.text(db) != text {
+            file.set_text(db).to(text);
+        }
+        file
+    }
+
+    /// Tells the queries which files there are.
     fn publish(&mut self) {
-        let files = self.files.clone();
-        match ModuleMap::try_get(&self.db) {
-            Some(map) => {
-                map.set_files(&mut self.db).to(files);
-            }
-            None => {
-                ModuleMap::new(&self.db, files);
-            }
+        // No `use` can name a key that is no name.
+        let files = self.files.iter().filter(|(key, _)| !is_entry(key));
+        let files: BTreeMap<String, SourceFile> = files.map(|(key, file)| (key.clone(), *file)).collect();
+        let map = ModuleMap::get(&self.db);
+        if *map.files(&self.db) != files {
+            map.set_files(&mut self.db).to(files);
         }
     }
 
@@ -80,7 +159,12 @@ impl Project {
     /// there and cannot be used.
     pub fn open(&mut self, key: &str, source: Source, loader: &mut dyn Loader) -> (FileId, Vec<Diagnostic>) {
         let mut refused = vec![];
-        let file = self.add(key, source, false);
+        if let Some(same) = self.files.get(key).map(|file| FileId(file.index(&self.db)))
+            && *self.sources.get(same) == source
+        {
+            return (same, refused);
+        }
+        let file = self.add(key, source);
         let mut waiting = vec![file];
         while let Some(file) = waiting.pop() {
             for candidates in self.used_keys(file) {
@@ -90,7 +174,7 @@ impl Project {
                     }
                     match loader.load(&key) {
                         Ok(Some(source)) => {
-                            waiting.push(self.add(&key, source, false));
+                            waiting.push(self.add(&key, source));
                             break;
                         }
                         Ok(None) => {}
@@ -105,10 +189,11 @@ impl Project {
 
     /// A text that only diagnostics point into.
     pub fn add_source(&mut self, source: Source) -> FileId {
+        self.by_id.push(None);
         self.sources.add(source)
     }
 
-    /// For each `use` of a file, the keys that may be meant.
+    /// For each `use` of a file, the keys of project files that may be meant.
     fn used_keys(&self, file: SourceFile) -> Vec<Vec<String>> {
         let db = &self.db;
         let mut all = vec![];
@@ -120,15 +205,16 @@ impl Project {
                 all.push(modules::candidate_keys(file.module(db), &names[..names.len() - 1]));
             }
         }
+        all.iter_mut().for_each(|keys| keys.retain(|key| !modules::is_std_key(key)));
         all
     }
 
-    /// Replaces a file's text.
-    pub fn edit(&mut self, id: FileId, text: String) {
-        let Some(file) = self.file(id) else { return };
-        let name = file.name(&self.db).clone();
-        self.sources.replace(id, Source::new(name, text.clone()));
-        file.set_text(&mut self.db).to(text);
+    /// Replaces a file's text. The standard library stays as it is.
+    pub fn edit(&mut self, id: FileId, text: impl Into<Arc<str>>) {
+        let Some(file) = self.file(id).filter(|file| !file.embedded(&self.db)) else { return };
+        let source = Source::new(file.name(&self.db).clone(), text);
+        file.set_text(&mut self.db).to(source.text.clone());
+        self.sources.replace(id, source);
     }
 
     pub fn database(&self) -> &Analysis {
@@ -140,50 +226,25 @@ impl Project {
     }
 
     pub fn file(&self, id: FileId) -> Option<SourceFile> {
-        self.files.values().copied().find(|file| file.index(&self.db) == id.0)
+        self.by_id.get(id.0 as usize).copied().flatten()
     }
 
     /// Every diagnostic of one file.
     pub fn check(&self, id: FileId) -> Vec<Diagnostic> {
-        let Some(file) = self.file(id) else { return vec![] };
-        let db: &dyn Database = &self.db;
-        let mut diagnostics: Vec<Diagnostic> = duplicates(db, file).iter().map(|r| r.resolve(db)).collect();
-        for item in items(db, file) {
-            diagnostics.extend(check(db, *item).reports.iter().map(|report| report.resolve(db)));
-        }
-        let whole_file =
-            [check_script(db, file), module_cycles(db, file), check_instances(db, file), unused_imports(db, file)];
-        diagnostics.extend(whole_file.into_iter().flatten().map(|report| report.resolve(db)));
-        let broken = items(db, file).iter().filter(|item| !parse_item(db, **item).errors.is_empty());
-        let broken: Vec<&str> = broken.map(|item| item.text(db).as_str()).collect();
-        diagnostics.retain(|diagnostic| !may_follow_from(&broken, diagnostic.code, &diagnostic.message));
-        let mut unique: Vec<Diagnostic> = vec![];
-        for diagnostic in diagnostics {
-            if !unique.contains(&diagnostic) {
-                unique.push(diagnostic);
-            }
-        }
-        // What is wrong whoever calls is told at its definition, not for each call as well.
-        let told = unique.clone();
-        unique.retain(|diagnostic| !told.iter().any(|other| is_less_of(other, diagnostic)));
-        unique
+        self.file(id).map(|file| gather::diagnostics(&self.db, file)).unwrap_or_default()
     }
 
     /// Every diagnostic of the project's own files.
     pub fn check_all(&self) -> Vec<Diagnostic> {
-        // An entry expression (its key is no name) is judged when it is lowered.
-        let is_own = |file: &&SourceFile| !file.embedded(&self.db) && !file.module(&self.db).ends_with('\'');
-        let own = self.files.values().filter(is_own);
-        let mut ids: Vec<FileId> = own.map(|file| FileId(file.index(&self.db))).collect();
+        // An entry expression is judged when it is lowered.
+        let own = self.files.iter().filter(|(key, _)| !is_entry(key));
+        let mut ids: Vec<FileId> = own.map(|(_, file)| FileId(file.index(&self.db))).collect();
         ids.sort();
         ids.into_iter().flat_map(|id| self.check(id)).collect()
     }
 }
 
-/// Whether `less` tells the same mistake with fewer of the calls that lead there.
-fn is_less_of(less: &Diagnostic, more: &Diagnostic) -> bool {
-    (less.code, &less.message, &less.notes) == (more.code, &more.message, &more.notes)
-        && less.labels.len() < more.labels.len()
-        && less.labels.iter().any(|label| label.primary)
-        && less.labels.iter().all(|label| more.labels.contains(label))
+/// Whether a key is that of an entry expression, which no module can have.
+fn is_entry(key: &str) -> bool {
+    key.ends_with('\'')
 }

@@ -3,17 +3,40 @@
 //! A name counts as used if it stands anywhere in the item besides its declaration, so nothing is reported
 //! wrongly where a name is declared twice. Names that begin with `_` are never reported.
 
-use crate::analysis::check::check;
-use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
+use crate::analysis::check;
+use crate::analysis::db::{Item, Place, Report, SourceFile, broken_items, interface, items, parse_item};
 use crate::base::code;
 use crate::syntax::ast::*;
 use crate::syntax::items::RawKind;
 use std::collections::BTreeSet;
 
-/// Every name that stands in an item's expressions and types.
+/// The names that a file's imports bring in. What each item uses of them is all that is kept of it.
 #[salsa::tracked]
-pub fn mentioned<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> BTreeSet<String> {
-    names_in(&parse_item(db, item).ast)
+fn imported_names(db: &dyn salsa::Database, file: SourceFile) -> BTreeSet<String> {
+    let uses = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use);
+    let imports = uses.filter_map(|item| match &interface(db, *item).item.kind {
+        ItemKind::Use(import) => Some(import),
+        _ => None,
+    });
+    imports.flat_map(bound_names).map(|name| name.name.clone()).collect()
+}
+
+fn bound_names(import: &Use) -> Vec<&Ident> {
+    match (&import.names, &import.alias) {
+        (Some(names), _) => names.iter().collect(),
+        (None, Some(alias)) => vec![alias],
+        (None, None) => import.path.last().into_iter().collect(),
+    }
+}
+
+/// The imported names that stand in an item's expressions and types.
+#[salsa::tracked]
+fn imports_used<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> BTreeSet<String> {
+    let imported = imported_names(db, item.file(db));
+    if imported.is_empty() {
+        return BTreeSet::new();
+    }
+    names_in(&parse_item(db, item).ast).intersection(imported).cloned().collect()
 }
 
 fn names_in(ast: &Ast) -> BTreeSet<String> {
@@ -55,24 +78,19 @@ fn names_in(ast: &Ast) -> BTreeSet<String> {
 pub fn unused_imports<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Report<'db>> {
     let mut reports = vec![];
     // Where something does not parse, a use of the name may be lost.
-    if items(db, file).iter().any(|item| !parse_item(db, *item).errors.is_empty()) {
+    if !broken_items(db, file).is_empty() {
         return reports;
     }
+    let used: BTreeSet<&String> = items(db, file).iter().flat_map(|item| imports_used(db, *item)).collect();
     let uses = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use);
     for item in uses {
         // What cannot be found is reported as that.
-        if !check(db, *item).reports.is_empty() {
+        if !check::reports(db, *item).is_empty() {
             continue;
         }
         let ItemKind::Use(import) = &parse_item(db, *item).ast.item.kind else { continue };
-        let names: Vec<&Ident> = match (&import.names, &import.alias) {
-            (Some(names), _) => names.iter().collect(),
-            (None, Some(alias)) => vec![alias],
-            (None, None) => import.path.last().into_iter().collect(),
-        };
-        for name in names {
-            let used = items(db, file).iter().any(|other| mentioned(db, *other).contains(&name.name));
-            if !used && !name.name.starts_with('_') {
+        for name in bound_names(import) {
+            if !used.contains(&name.name) && !name.name.starts_with('_') {
                 let place = Place { item: *item, span: name.span };
                 let message = format!("`{}` is imported and never used", name.name);
                 reports.push(Report::new(code::W0101, message).at(place, "not used in this file"));

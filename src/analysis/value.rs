@@ -64,6 +64,8 @@ pub enum OpaqueKind {
     Scheme,
     Init,
     List,
+    /// A list of ints: its elements are dims.
+    Ints,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,9 @@ pub enum List<'db> {
         count: Dim,
         element: Box<Value<'db>>,
     },
+    /// Lists one after the other, at least one of them of open length: only in a definition that is checked
+    /// on its own, since lowering asks for the lengths.
+    Joined(Vec<Value<'db>>),
 }
 
 /// A host condition.
@@ -260,6 +265,29 @@ impl<'db> Value<'db> {
         Value::List(List::Items(items))
     }
 
+    /// Lists one after the other, each with its elements or a repeated element.
+    pub fn joined(lists: Vec<Value<'db>>) -> Value<'db> {
+        let mut parts: Vec<Value<'db>> = vec![];
+        for list in lists {
+            let pieces = match list {
+                Value::List(List::Joined(pieces)) => pieces,
+                other => vec![other],
+            };
+            for piece in pieces {
+                match (parts.last_mut(), piece) {
+                    (Some(Value::List(List::Items(items))), Value::List(List::Items(more))) => items.extend(more),
+                    (_, Value::List(List::Items(items))) if items.is_empty() => {}
+                    (_, piece) => parts.push(piece),
+                }
+            }
+        }
+        match parts.len() {
+            0 => Value::list(vec![]),
+            1 => parts.remove(0),
+            _ => Value::List(List::Joined(parts)),
+        }
+    }
+
     pub fn as_dim(&self) -> Option<&Dim> {
         match self {
             Value::Number(expr) => expr.as_dim(),
@@ -304,7 +332,9 @@ impl<'db> Value<'db> {
     pub fn has_tensor(&self) -> bool {
         match self {
             Value::Tensor(_) => true,
-            Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().any(Value::has_tensor),
+            Value::Tuple(items) | Value::List(List::Items(items) | List::Joined(items)) => {
+                items.iter().any(Value::has_tensor)
+            }
             Value::List(List::Repeat { element, .. }) => element.has_tensor(),
             _ => false,
         }
@@ -314,7 +344,9 @@ impl<'db> Value<'db> {
         match self {
             Value::Instance(_) => true,
             Value::Function(Function::Method(..)) => true,
-            Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().any(Value::has_instance),
+            Value::Tuple(items) | Value::List(List::Items(items) | List::Joined(items)) => {
+                items.iter().any(Value::has_instance)
+            }
             Value::List(List::Repeat { element, .. }) => element.has_instance(),
             _ => false,
         }
@@ -338,6 +370,9 @@ impl<'db> Value<'db> {
                 count: dim(count),
                 element: Box::new(element.substitute(replace)),
             }),
+            Value::List(List::Joined(parts)) => {
+                Value::List(List::Joined(parts.iter().map(|part| part.substitute(replace)).collect()))
+            }
             Value::Shape(shape) => Value::Shape(shape.map_dims(dim)),
             Value::TensorType(ty) => Value::TensorType(ty.with_shape(ty.shape.map_dims(dim))),
             Value::Range(a, b) => Value::Range(dim(a), dim(b)),

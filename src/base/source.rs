@@ -1,6 +1,7 @@
 //! Source files and their line starts.
 
 use crate::base::span::Span;
+use std::sync::Arc;
 
 /// Index of a file in [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -39,12 +40,12 @@ impl LineIndex {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
     pub name: String,
-    pub text: String,
+    pub text: Arc<str>,
     pub lines: LineIndex,
 }
 
 impl Source {
-    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
         let text = text.into();
         Source { name: name.into(), lines: LineIndex::new(&text), text }
     }
@@ -62,20 +63,33 @@ impl Source {
     }
 }
 
-/// Every file that a diagnostic may point into.
+/// Every file that a diagnostic may point into. A copy shares the files.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    files: Vec<Source>,
+    files: Vec<Arc<Source>>,
 }
 
 impl Sources {
     pub fn add(&mut self, source: Source) -> FileId {
-        self.files.push(source);
+        self.files.push(Arc::new(source));
         FileId(self.files.len() as u32 - 1)
     }
 
     pub fn replace(&mut self, id: FileId, source: Source) {
-        self.files[id.0 as usize] = source;
+        self.files[id.0 as usize] = Arc::new(source);
+    }
+
+    /// Forgets the files from this one on.
+    pub fn truncate(&mut self, count: usize) {
+        self.files.truncate(count);
+    }
+
+    pub fn len(&self) -> usize {
+        self.files.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
     }
 
     pub fn get(&self, id: FileId) -> &Source {
@@ -83,6 +97,6 @@ impl Sources {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &Source)> {
-        self.files.iter().enumerate().map(|(i, s)| (FileId(i as u32), s))
+        self.files.iter().enumerate().map(|(i, s)| (FileId(i as u32), &**s))
     }
 }

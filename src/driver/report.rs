@@ -48,7 +48,7 @@ impl Report {
             _ => 0,
         };
         let text = &source.text[hidden as usize..];
-        let known = self.sources.iter().find(|(_, known)| known.name == source.name && known.text == text);
+        let known = self.sources.iter().find(|(_, known)| known.name == source.name && *known.text == *text);
         let known = known.map(|(id, _)| id);
         let file = known.unwrap_or_else(|| self.sources.add(Source::new(source.name.as_str(), text)));
         (file, Span::new(span.start.saturating_sub(hidden), span.end.saturating_sub(hidden)))

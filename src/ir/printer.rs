@@ -49,17 +49,18 @@ use crate::ops::{Attrs, Obligation, ObligationKind};
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
 use names::ValueNames;
+use std::collections::BTreeSet;
 
 /// The module as text: the same text for equal modules.
 pub fn print(module: &Module) -> String {
-    let mut printer = Printer { module, out: String::new(), indent: 0 };
+    let mut printer = Printer::new(module);
     printer.write_module();
-    printer.out
+    printer.text_with_files()
 }
 
 /// One function as text, for messages.
 pub fn print_function(module: &Module, function: &Function) -> String {
-    let mut printer = Printer { module, out: String::new(), indent: 0 };
+    let mut printer = Printer::new(module);
     printer.write_function(function);
     printer.out
 }
@@ -99,9 +100,28 @@ struct Printer<'m> {
     module: &'m Module,
     out: String,
     indent: usize,
+    /// Files that the comments name. Others are not listed, so that a module's text does not change when the
+    /// program around it gets a file.
+    named_files: BTreeSet<u32>,
 }
 
-impl Printer<'_> {
+impl<'m> Printer<'m> {
+    fn new(module: &'m Module) -> Self {
+        Printer { module, out: String::new(), indent: 0, named_files: BTreeSet::new() }
+    }
+
+    /// What was written, below the list of the files that it names.
+    fn text_with_files(self) -> String {
+        let named = self.named_files.iter().filter_map(|index| self.module.files.get(*index as usize));
+        let files: Vec<String> = named.map(|file| format!("{file:?}")).collect();
+        match files.is_empty() {
+            true => self.out,
+            // An entry follows its files at once, other things after an empty line.
+            false if self.module.entry.is_some() => format!("files {}\n{}", files.join(", "), self.out),
+            false => format!("files {}\n\n{}", files.join(", "), self.out),
+        }
+    }
+
     /// One line at the current depth, with the place in the source as a comment.
     fn line(&mut self, text: &str, loc: Loc) {
         self.out.push_str(&"  ".repeat(self.indent));
@@ -111,6 +131,7 @@ impl Printer<'_> {
             // A name with a line break in it would end the comment.
             if !file.contains(['\n', '\r']) {
                 self.out.push_str(&format!("  # {file}:{}", loc.line));
+                self.named_files.insert(loc.file.0);
             }
         }
         self.out.push('\n');
@@ -121,10 +142,6 @@ impl Printer<'_> {
     }
 
     fn write_module(&mut self) {
-        if !self.module.files.is_empty() {
-            let files: Vec<String> = self.module.files.iter().map(|file| format!("{file:?}")).collect();
-            self.plain(&format!("files {}", files.join(", ")));
-        }
         if let Some(entry) = &self.module.entry {
             self.write_entry(entry);
         }

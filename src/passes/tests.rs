@@ -386,7 +386,7 @@ func @draw() -> int64 {
 }
 "#,
         expect![[r#"
-            files "a.tri", "std.tri"
+            files "a.tri"
             entry net = Net(dim = 3)
 
             layer Net(dim: int) {

@@ -49,6 +49,8 @@ pub enum Atom {
     Pow(Dim, Dim),
     Min(Dim, Dim),
     Max(Dim, Dim),
+    /// An element of a list of ints that has no value yet, at a position that counts from 0.
+    Element(Symbol, Dim),
 }
 
 /// Atoms with their exponents, sorted; empty for the constant term.
@@ -319,6 +321,7 @@ impl Dim {
                     a.visit_atoms(visit);
                     b.visit_atoms(visit);
                 }
+                Atom::Element(_, position) => position.visit_atoms(visit),
             }
         }
     }
@@ -453,6 +456,7 @@ fn substitute_atom(atom: &Atom, replace: &dyn Fn(&Atom) -> Option<Dim>) -> Dim {
         Atom::Pow(a, b) => a.substitute(replace).pow(&b.substitute(replace)),
         Atom::Min(a, b) => Some(a.substitute(replace).minimum(&b.substitute(replace))),
         Atom::Max(a, b) => Some(a.substitute(replace).maximum(&b.substitute(replace))),
+        Atom::Element(list, position) => Some(Dim::atom(Atom::Element(list.clone(), position.substitute(replace)))),
     };
     rebuilt.unwrap_or_else(|| Dim::atom(atom.clone()))
 }
@@ -460,7 +464,7 @@ fn substitute_atom(atom: &Atom, replace: &dyn Fn(&Atom) -> Option<Dim>) -> Dim {
 fn eval_atom(atom: &Atom, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<i64> {
     Some(match atom {
         Atom::Sym(symbol) => value(symbol)?,
-        Atom::Unknown(_) => return None,
+        Atom::Unknown(_) | Atom::Element(..) => return None,
         Atom::FloorDiv(a, b) => {
             let (a, b) = (a.eval(value)?, b.eval(value)?);
             if b <= 0 {
@@ -527,6 +531,17 @@ mod tests {
         assert_eq!(next, c(2).pow(&s("i")).unwrap().scale(2));
         let falling = c(2).pow(&c(3).sub(&s("i"))).unwrap();
         assert_eq!(falling.substitute_symbols(&|_| Some(c(1))), c(4));
+    }
+
+    #[test]
+    fn elements_of_open_lists_follow_their_position() {
+        let element = |position: Dim| Dim::atom(Atom::Element(Symbol::new("dims"), position));
+        let next = element(s("i").add(&c(1)));
+        assert_eq!(next.to_string(), "dims[i + 1]");
+        assert_eq!(next.substitute_symbols(&|_| Some(c(2))), element(c(3)));
+        assert_eq!(element(c(0)).scale(6).floor_div(&element(c(0))), Some(c(6)));
+        assert_eq!(next.symbols().len(), 1);
+        assert_eq!(next.eval(&|_| Some(2)), None);
     }
 
     #[test]

@@ -168,7 +168,9 @@ impl Facts {
     fn atom_lower_bound(&self, atom: &Atom) -> Option<i64> {
         let bound = match atom {
             Atom::Sym(symbol) => self.positive.contains(symbol).then_some(1),
+            // Sizes, in a program that runs.
             Atom::Unknown(_) => Some(0),
+            Atom::Element(..) => None,
             Atom::FloorDiv(a, n) => {
                 let a = self.lower_bound(a)?;
                 match n.as_const() {
@@ -194,7 +196,9 @@ fn solvable_atoms(dim: &Dim) -> Vec<Atom> {
         .terms()
         .filter(|(_, coefficient)| coefficient.abs() == 1)
         .filter_map(|(monomial, _)| match monomial.as_slice() {
-            [(atom @ (Atom::Sym(_) | Atom::FloorDiv(..) | Atom::Unknown(_)), 1)] => Some(atom.clone()),
+            [(atom @ (Atom::Sym(_) | Atom::FloorDiv(..) | Atom::Unknown(_) | Atom::Element(..)), 1)] => {
+                Some(atom.clone())
+            }
             _ => None,
         })
         .collect();

@@ -68,7 +68,7 @@ impl<'db> Elaborator<'_, 'db> {
     /// The function that `value.name(...)` calls: not a local or member of that name.
     fn function_name(&mut self, name: &str, value: &Value<'db>, span: Span) -> Walk<Value<'db>> {
         let db = self.db;
-        let known = modules::scope(db, self.file).contains_key(name)
+        let known = modules::lookup(db, self.file, name).is_some()
             || modules::implicit(db, name).is_some()
             || super::builtins::NAMES.contains(&name)
             || ops::find(name).is_some();
@@ -134,7 +134,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn call_instance(&mut self, instance: Instance<'db>, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
-        let layer = full_layer(self.db, instance.layer);
+        let layer = self.seen_layer(instance.layer);
         match super::names::methods(layer).find(|m| m.decl.name.name == "forward") {
             Some(forward) => self.call_function(forward, Some(instance), args, span),
             None => {
@@ -151,7 +151,7 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let (mut value, arg_span) = (arg.value.clone(), arg.span);
         let items = match list {
-            List::Items(items) => items,
+            List::Items(items) | List::Joined(items) => items,
             repeat @ List::Repeat { .. } => {
                 let repeat = Value::List(repeat);
                 let Some(counted) = self.counted(&repeat, "i") else { return Ok(Value::Error) };

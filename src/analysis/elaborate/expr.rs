@@ -121,6 +121,27 @@ impl<'db> Elaborator<'_, 'db> {
     ) -> Walk<Value<'db>> {
         let iterable = self.expr(iter)?;
         let iter_span = self.span(iter);
+        let Value::List(List::Joined(parts)) = iterable else {
+            return self.comprehension_over(elem, pattern, iterable, iter_span, cond);
+        };
+        let mut lists = vec![];
+        for part in parts {
+            lists.push(match self.comprehension_over(elem, pattern, part, iter_span, cond)? {
+                list @ Value::List(_) => list,
+                _ => return Ok(Value::Error),
+            });
+        }
+        Ok(Value::joined(lists))
+    }
+
+    fn comprehension_over(
+        &mut self,
+        elem: ExprId,
+        pattern: &'db Pattern,
+        iterable: Value<'db>,
+        iter_span: Span,
+        cond: Option<ExprId>,
+    ) -> Walk<Value<'db>> {
         // First as a repeated element; expanded only if the element needs its index.
         if cond.is_none()
             && let Some((index, count, item)) = self.repeated(&iterable)
@@ -272,7 +293,10 @@ impl<'db> Elaborator<'_, 'db> {
                 self.known_int(&count.clone())?;
             }
         }
-        Ok(Value::Error)
+        match (left, right) {
+            (Value::List(_), Value::List(_)) => Ok(Value::joined(vec![left.clone(), right.clone()])),
+            _ => Ok(Value::Error),
+        }
     }
 
     /// `value.name`
@@ -280,8 +304,8 @@ impl<'db> Elaborator<'_, 'db> {
         match value {
             Value::Error => Ok(Value::Error),
             Value::Tensor(tensor) => self.tensor_field(tensor, name, span),
-            Value::Module(file) => match modules::exports(self.db, file).get(&name.name) {
-                Some(item) => self.item_value(*item, &name.name, name.span),
+            Value::Module(file) => match modules::export(self.db, file, &name.name) {
+                Some(item) => self.item_value(item, &name.name, name.span),
                 None => {
                     let names = modules::exports(self.db, file).keys().map(String::as_str);
                     let best = suggest::closest(&name.name, names).map(String::from);
@@ -348,7 +372,7 @@ impl<'db> Elaborator<'_, 'db> {
         if let Some(value) = instance.hyper(&name.name) {
             return Ok(value.clone());
         }
-        let layer = names::full_layer(self.db, instance.layer);
+        let layer = self.seen_layer(instance.layer);
         if let Some(method) = names::methods(layer).find(|m| m.decl.name.name == name.name) {
             return Ok(Value::Function(Function::Method(Box::new(instance), method)));
         }
@@ -356,7 +380,8 @@ impl<'db> Elaborator<'_, 'db> {
             return match binding {
                 super::Binding::Value(value) => Ok(value),
                 super::Binding::Storage(member) => self.read_storage(&member, span),
-                super::Binding::Absent { condition } => {
+                super::Binding::Absent(member) => {
+                    let condition = member.condition(self.db);
                     let message = format!("this instance has `{}` only if {condition}", name.name);
                     Err(self.error(code::E0403, message, name.span, ""))
                 }

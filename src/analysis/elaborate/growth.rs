@@ -2,7 +2,8 @@
 //!
 //! In `for layer in layers { y = concat([y, layer(y)], axis=1) }` the second dim of `y` grows by the same
 //! amount each turn. The body is walked once with `?` for the dims of what it carries, which shows the step;
-//! from it follows `d + i * step` (or `d * factor ** i`), with which the body is walked again as a proof.
+//! from it follows `d + i * step` (or `d * factor ** i`), with which the body is walked again as a proof. A dim
+//! that each turn sets anew to `g(i)` is `g(i - 1)` before it, if that is what it is before the first.
 
 use crate::analysis::elaborate::loops::{Counted, Turn};
 use crate::analysis::elaborate::{Binding, Elaborator};
@@ -19,6 +20,8 @@ enum Growth {
     Step(Dim),
     /// Multiplied each turn.
     Factor(Dim),
+    /// Set by each turn, over the index of that turn: `dims[i + 1]`.
+    Set(Dim),
     Unsolved,
 }
 
@@ -53,6 +56,13 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for (open, after) in open.iter().zip(&after) {
             let pairs = open.shape.dims.iter().zip(&after.shape.dims);
             growths.push(pairs.map(|(open, after)| self.growth(counted, open, after)).collect());
+        }
+        for (growth, dim) in growths.iter_mut().flatten().zip(before.iter().flat_map(|ty| &ty.shape.dims)) {
+            if let Growth::Set(set) = growth
+                && !self.facts.equal(&turn_before(counted, set, &counted.start), dim)
+            {
+                *growth = Growth::Unsolved;
+            }
         }
         if growths.iter().flatten().all(|growth| matches!(growth, Growth::Constant)) {
             return Ok(false);
@@ -125,6 +135,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if at(0) == Dim::zero() && fixed(&factor) && factor.mul(open) == *after {
             return Growth::Factor(factor);
         }
+        if !after.has_unknown() {
+            return Growth::Set(after.clone());
+        }
         Growth::Unsolved
     }
 
@@ -147,6 +160,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                         Some(power) => dim.mul(&power),
                         None => self.fresh_dim(),
                     },
+                    Growth::Set(set) => turn_before(counted, set, index),
                     Growth::Unsolved => self.fresh_dim(),
                 };
             }
@@ -154,4 +168,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
         types
     }
+}
+
+/// What the turn before the one with this index sets.
+fn turn_before(counted: &Counted<'_>, set: &Dim, index: &Dim) -> Dim {
+    let before = index.sub(&Dim::constant(1));
+    set.substitute_symbols(&|symbol| (*symbol == counted.index).then(|| before.clone()))
 }

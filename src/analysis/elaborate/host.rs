@@ -165,6 +165,10 @@ impl<'db> Elaborator<'_, 'db> {
                 let count = self.facts.normal(count).as_const().filter(|n| *n <= super::loops::MAX_EXPANDED)?;
                 Some((0..count).map(|i| element_at(index, element, &Dim::constant(i))).collect())
             }
+            Value::List(List::Joined(parts)) => {
+                let parts: Option<Vec<_>> = parts.iter().map(|part| self.as_items(part)).collect();
+                Some(parts?.concat())
+            }
             Value::Range(start, stop) => {
                 let (start, stop) = (self.facts.normal(start).as_const()?, self.facts.normal(stop).as_const()?);
                 let few = stop.saturating_sub(start) <= super::loops::MAX_EXPANDED;

@@ -3,6 +3,8 @@
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::builtins::Taken;
 use crate::analysis::elaborate::host::element_at;
+use crate::analysis::elaborate::loops::length_of;
+use crate::analysis::elaborate::names::list_length;
 use crate::analysis::value::{Comparison, Cond, List, Value};
 use crate::analysis::world::Walk;
 use crate::base::{F64, Span, code};
@@ -51,8 +53,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn len(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         match &call.value {
-            Value::List(List::Repeat { count, .. }) => Ok(Value::dim(count.clone())),
-            Value::Opaque(opaque) => Ok(Value::dim(Dim::symbol(&format!("len({})", opaque.name)))),
+            Value::List(_) => Ok(list_length(&call.value).map_or(Value::Error, Value::dim)),
+            Value::Opaque(opaque) => Ok(Value::dim(length_of(&opaque.name))),
             Value::Range(start, stop) => Ok(Value::dim(stop.sub(start))),
             Value::Tensor(tensor) => match tensor.ty.shape.axis(0) {
                 Ok(axis) => Ok(Value::dim(tensor.ty.shape.dims[axis].clone())),
@@ -75,17 +77,20 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn reverse(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        let list = self.opened(call.value.clone());
         // Of a hyperparameter: some list.
-        if let Value::Opaque(_) = &call.value {
-            return Ok(call.value);
+        if let Value::Opaque(_) = &list {
+            return Ok(list);
         }
-        if let Value::List(List::Repeat { index, count, element }) = &call.value {
+        if let Value::List(List::Repeat { index, count, element }) = &list {
             let mirrored = count.sub(&Dim::constant(1)).sub(&Dim::symbol(index.as_str()));
             let element = Box::new(element_at(index, element, &mirrored));
             return Ok(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
         }
         match self.as_items(&call.value) {
             Some(items) => Ok(Value::list(items.into_iter().rev().collect())),
+            // Some list of a definition that is checked on its own.
+            None if matches!(list, Value::List(_)) => Ok(Value::Error),
             None => self.not_defined(call),
         }
     }
@@ -118,18 +123,31 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn enumerate(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
-        if let Value::List(List::Repeat { index, count, element }) = call.value {
-            let position = Value::dim(Dim::symbol(index.as_str()));
-            let element = Box::new(Value::Tuple(vec![position, *element]));
-            return Ok(Value::List(List::Repeat { index, count, element }));
-        }
-        match self.as_items(&call.value) {
-            Some(items) => {
-                let pairs = items.into_iter().enumerate();
-                Ok(Value::list(pairs.map(|(i, v)| Value::Tuple(vec![Value::int(i as i64), v])).collect()))
+        let list = self.opened(call.value.clone());
+        if let Value::List(List::Joined(parts)) = &list {
+            let mut offset = Dim::zero();
+            let mut numbered = vec![];
+            for part in parts {
+                numbered.extend(self.numbered(part, &offset));
+                offset = offset.add(&list_length(part).unwrap_or_default());
             }
+            return Ok(Value::joined(numbered));
+        }
+        match self.numbered(&list, &Dim::zero()) {
+            Some(pairs) => Ok(pairs),
             None => self.not_defined(call),
         }
+    }
+
+    /// Pairs of position and element, the first of them at `offset`.
+    fn numbered(&self, list: &Value<'db>, offset: &Dim) -> Option<Value<'db>> {
+        let pair = |position: Dim, element: Value<'db>| Value::Tuple(vec![Value::dim(offset.add(&position)), element]);
+        if let Value::List(List::Repeat { index, count, element }) = list {
+            let element = Box::new(pair(Dim::symbol(index.as_str()), (**element).clone()));
+            return Some(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
+        }
+        let items = self.as_items(list)?.into_iter().enumerate();
+        Some(Value::list(items.map(|(i, item)| pair(Dim::constant(i as i64), item)).collect()))
     }
 
     fn zip(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
@@ -142,6 +160,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     fn zip_two(&mut self, left: Value<'db>, right: Value<'db>, span: Span) -> Walk<Value<'db>> {
+        let (left, right) = (self.opened(left), self.opened(right));
         if let (
             Value::List(List::Repeat { index, count, element }),
             Value::List(List::Repeat { index: other, count: other_count, element: other_element }),
@@ -160,6 +179,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                 let message = format!("`zip` needs lists of one length, but these have {} and {}", a.len(), b.len());
                 Err(self.error(code::E0303, message, span, ""))
             }
+            _ if is_list(&left) && is_list(&right) => Ok(Value::Error),
             _ => Err(self.error(code::E0201, "`zip` needs two lists", span, "")),
         }
     }
@@ -262,6 +282,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             None => Ok(Value::Number(self.host_function(HostFn::Abs, number))),
         }
     }
+}
+
+fn is_list(value: &Value<'_>) -> bool {
+    matches!(value, Value::List(_) | Value::Opaque(_) | Value::Range(..) | Value::Shape(_) | Value::Tuple(_))
 }
 
 /// `((a, b), c)` of each turn as `(a, b, c)`.

@@ -2,12 +2,14 @@
 
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::host::element_at;
-use crate::analysis::value::{List, TensorValue, Value};
+use crate::analysis::elaborate::loops::length_of;
+use crate::analysis::value::{List, Opaque, OpaqueKind, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk};
 use crate::base::{Span, code};
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
 use crate::syntax::ast::{ExprId, ExprKind, IndexItem};
-use crate::types::{Dim, Elem, HostExpr, Shape, TensorType};
+use crate::types::dim::Atom;
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
 
 /// A subscript item, evaluated.
 pub enum Subscript {
@@ -113,6 +115,15 @@ impl<'db> Elaborator<'_, 'db> {
                 },
                 None => Ok(Value::dim(self.fresh_dim())),
             },
+            Value::List(List::Joined(parts)) => match self.known_int(position)? {
+                Some(position) => Ok(self.joined_element(parts, position)),
+                None => Ok(Value::Error),
+            },
+            Value::Opaque(Opaque { name, kind: OpaqueKind::Ints }) => {
+                let from_end = self.facts.normal(position).as_const().is_some_and(|p| p < 0);
+                let position = if from_end { length_of(name).add(position) } else { position.clone() };
+                Ok(Value::dim(Dim::atom(Atom::Element(Symbol::new(name), position))))
+            }
             Value::Opaque(_) => Ok(Value::dim(self.fresh_dim())),
             Value::List(_) | Value::Tuple(_) | Value::Shape(_) => {
                 let items = self.as_items(&list).unwrap_or_default();
@@ -135,17 +146,40 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
+    /// An element of lists one after the other, where the lengths on the way to it are known.
+    fn joined_element(&self, parts: &[Value<'db>], position: i64) -> Value<'db> {
+        let mut left = if position < 0 { -1 - position } else { position };
+        let mut parts: Vec<&Value<'db>> = parts.iter().collect();
+        if position < 0 {
+            parts.reverse();
+        }
+        for part in parts {
+            let Some(items) = self.as_items(part) else { break };
+            let length = items.len() as i64;
+            if left < length {
+                let index = if position < 0 { length - 1 - left } else { left };
+                return items.into_iter().nth(index as usize).unwrap_or(Value::Error);
+            }
+            left -= length;
+        }
+        Value::Error
+    }
+
     fn slice_list(&mut self, list: Value<'db>, start: Option<Dim>, stop: Option<Dim>, span: Span) -> Walk<Value<'db>> {
         if let Value::Shape(shape) = &list
             && let Some((at, pack)) = &shape.pack
         {
             return self.slice_pack(shape, *at, pack.clone(), start, stop);
         }
+        let list = self.opened(list);
         if let Value::List(List::Repeat { count, .. }) = &list {
             self.known_int(&count.clone())?;
         }
         let Some(items) = self.as_items(&list) else {
             return match list {
+                Value::List(List::Repeat { index, count, element }) => {
+                    Ok(slice_repeat(&index, &count, &element, start, stop))
+                }
                 Value::Opaque(_) | Value::Error | Value::List(_) => Ok(Value::Error),
                 other => {
                     let message = format!("{} cannot be sliced", other.describe());
@@ -370,4 +404,21 @@ pub fn is_from_end(dim: &Dim) -> bool {
         any = true;
     }
     any
+}
+
+/// A slice of a list of open length: from a position that counts from the start to one that counts from the end.
+fn slice_repeat<'db>(
+    index: &Symbol,
+    count: &Dim,
+    element: &Value<'db>,
+    start: Option<Dim>,
+    stop: Option<Dim>,
+) -> Value<'db> {
+    let start = start.unwrap_or_default();
+    let fewer = stop.as_ref().map_or(Some(0), Dim::as_const);
+    let counts_from_end = stop.is_none() || fewer.is_some_and(|fewer| fewer < 0);
+    let (Some(0..), Some(fewer), true) = (start.as_const(), fewer, counts_from_end) else { return Value::Error };
+    let element = element_at(index, element, &start.add(&Dim::symbol(index.as_str())));
+    let count = count.sub(&start).add(&Dim::constant(fewer));
+    Value::List(List::Repeat { index: index.clone(), count, element: Box::new(element) })
 }

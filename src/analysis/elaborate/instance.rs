@@ -243,6 +243,7 @@ impl<'db> Elaborator<'_, 'db> {
                 None => opaque(OpaqueKind::Scheme),
             },
             TypeSpec::Init => opaque(OpaqueKind::Init),
+            TypeSpec::List(inner) if matches!(*inner, TypeSpec::Int) => opaque(OpaqueKind::Ints),
             TypeSpec::List(_) | TypeSpec::Tuple(_) => opaque(OpaqueKind::List),
             TypeSpec::Layer(layer) => {
                 // An instance given from outside: its own hyperparameters are not known here.

@@ -1,8 +1,8 @@
 //! Members of layers: what an instance holds.
 
-use crate::analysis::elaborate::names::{full_layer, nested_layers, with_path};
+use crate::analysis::elaborate::names::{nested_layers, with_path};
 use crate::analysis::elaborate::types::TypeSpec;
-use crate::analysis::elaborate::{Binding, Elaborator, StorageMember};
+use crate::analysis::elaborate::{AbsentMember, Binding, Elaborator, StorageMember};
 use crate::analysis::value::{Function, Instance, LayerRef, Step, Value};
 use crate::analysis::world::{Abort, Discard, Walk};
 use crate::base::{Span, code};
@@ -59,6 +59,15 @@ pub fn member_name(member: &ast::Member) -> Option<&str> {
         MemberKind::Fn(decl) => Some(&decl.name.name),
         MemberKind::Layer(decl) => Some(&decl.name.name),
         MemberKind::Stmt(_) | MemberKind::Error => None,
+    }
+}
+
+/// What stands behind `if` in a member's declaration.
+pub fn member_condition(member: &ast::Member) -> Option<ExprId> {
+    match &member.kind {
+        MemberKind::Storage(storage) => storage.cond,
+        MemberKind::Let(binding) => binding.cond,
+        _ => None,
     }
 }
 
@@ -200,9 +209,9 @@ impl<'db> Elaborator<'_, 'db> {
         if self.static_condition(cond)? {
             return Ok(true);
         }
-        let span = self.span(cond);
-        let condition = self.item.text(self.db).get(span.start as usize..span.end as usize).unwrap_or("").to_string();
-        self.bind_as(name, Binding::Absent { condition });
+        if let Some(layer) = self.layer {
+            self.bind_as(name, Binding::Absent(AbsentMember { layer, name: name.to_string() }));
+        }
         Ok(false)
     }
 
@@ -281,7 +290,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// A member of another instance, over this scope's symbols.
     pub fn member_of(&mut self, instance: &Instance<'db>, name: &str, span: Span) -> Walk<Option<Binding<'db>>> {
-        let layer = full_layer(self.db, instance.layer);
+        let layer = self.seen_layer(instance.layer);
         let path = instance.path.clone().unwrap_or_default();
         for step in &path {
             // A part is named by its path, so a position in it must be known.

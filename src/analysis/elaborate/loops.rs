@@ -4,10 +4,11 @@ use crate::analysis::elaborate::control::{Condition, assigned_names, returns};
 use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::{Binding, Elaborator};
-use crate::analysis::value::{List, TensorValue, Value};
+use crate::analysis::value::{List, Opaque, OpaqueKind, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::{Span, code};
 use crate::syntax::ast::{Block, ExprId, Pattern};
+use crate::types::dim::Atom;
 use crate::types::{DType, Dim, Symbol, TensorType, Verdict};
 
 /// A loop that need not be expanded: its index, bounds, and the element at the index.
@@ -34,11 +35,30 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if matches!(iterable, Value::Error) {
             return Err(Abort::Reported);
         }
+        let Value::List(List::Joined(parts)) = iterable else {
+            return self.for_each(pattern, &iterable, iter_span, body, span);
+        };
+        for part in parts {
+            if let flow @ Flow::Return(..) = self.for_each(pattern, &part, iter_span, body, span)? {
+                return Ok(flow);
+            }
+        }
+        Ok(Flow::Next)
+    }
+
+    fn for_each(
+        &mut self,
+        pattern: &'db Pattern,
+        iterable: &Value<'db>,
+        iter_span: Span,
+        body: &'db Block,
+        span: Span,
+    ) -> Walk<Flow<'db>> {
         let hint = match pattern {
             Pattern::Name(name) if matches!(iterable, Value::Range(..)) => &name.name,
             _ => "i",
         };
-        if let Some(counted) = self.counted(&iterable, hint)
+        if let Some(counted) = self.counted(iterable, hint)
             && !returns(body)
         {
             let names = self.carried_names(body);
@@ -52,7 +72,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                 return Ok(Flow::Next);
             }
         }
-        let Some(items) = self.iterate(&iterable, iter_span)? else {
+        let Some(items) = self.iterate(iterable, iter_span)? else {
             let names = self.carried_names(body);
             self.forget(&names);
             return Ok(Flow::Next);
@@ -283,7 +303,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     /// The iterable as a counted loop.
     pub fn counted(&mut self, iterable: &Value<'db>, hint: &str) -> Option<Counted<'db>> {
-        match iterable {
+        match &self.opened(iterable.clone()) {
             Value::Range(start, stop) => {
                 let index = self.fresh_index(hint);
                 let item = Value::dim(Dim::symbol(index.as_str()));
@@ -295,6 +315,19 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                 Some(Counted { index: fresh, start: Dim::zero(), stop: count.clone(), item })
             }
             _ => None,
+        }
+    }
+
+    /// A list of ints that has no value yet, as its length many elements.
+    pub fn opened(&mut self, iterable: Value<'db>) -> Value<'db> {
+        match iterable {
+            Value::Opaque(Opaque { name, kind: OpaqueKind::Ints }) => {
+                let index = self.fresh_index("i");
+                let position = Dim::symbol(index.as_str());
+                let element = Box::new(Value::dim(Dim::atom(Atom::Element(Symbol::new(&name), position))));
+                Value::List(List::Repeat { index, count: length_of(&name), element })
+            }
+            other => other,
         }
     }
 
@@ -411,6 +444,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
         Ok(Flow::Next)
     }
+}
+
+/// The length of a list that has no value yet.
+pub fn length_of(list: &str) -> Dim {
+    Dim::symbol(&format!("len({list})"))
 }
 
 /// A tuple of what can go from turn to turn.

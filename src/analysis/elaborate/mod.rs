@@ -39,7 +39,7 @@ use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
 use crate::analysis::world::{Abort, Walk, World};
 use crate::base::{Code, Span, code};
 use crate::ops::{Obligation, ObligationKind};
-use crate::syntax::ast::{Ast, ExprId};
+use crate::syntax::ast::{Ast, ExprId, Member};
 use crate::types::{Dim, Elem, Facts, HostExpr, Pack, Shape, Symbol, TensorType, Verdict};
 use std::collections::BTreeMap;
 
@@ -53,9 +53,24 @@ pub enum Binding<'db> {
     /// A stored member of the layer.
     Storage(Box<StorageMember>),
     /// A member that exists only under a condition that does not hold here.
-    Absent {
-        condition: String,
-    },
+    Absent(AbsentMember<'db>),
+}
+
+/// The member of a layer whose condition does not hold.
+#[derive(Clone, Debug)]
+pub struct AbsentMember<'db> {
+    pub layer: LayerRef<'db>,
+    pub name: String,
+}
+
+impl<'db> AbsentMember<'db> {
+    /// Its condition as it is written. Reads the layer's text, so it is for messages.
+    pub fn condition(&self, db: &'db dyn salsa::Database) -> String {
+        let layer = names::full_layer(db, self.layer);
+        let own = |member: &&'db Member| layer::member_name(member) == Some(&self.name);
+        let cond = layer.decl.members.iter().find(own).and_then(layer::member_condition);
+        instance::source_of(db, layer.item, layer.ast, cond)
+    }
 }
 
 /// A `param`, `buffer` or `state` as methods see it.
@@ -265,8 +280,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         result
     }
 
-    /// Takes one step of those that are left; reports once when they run out.
+    /// Takes one step of those that are left; reports once when they run out. A long walk ends here when the
+    /// text it is about has changed meanwhile.
     pub fn spend(&mut self, span: Span) -> Walk<()> {
+        self.db.unwind_if_revision_cancelled();
         match self.fuel {
             0 => Err(Abort::Reported),
             1 => {

@@ -17,7 +17,8 @@ impl<'db> Elaborator<'_, 'db> {
         match self.local(name).cloned() {
             Some(Binding::Value(value)) => return Ok(value),
             Some(Binding::Storage(member)) => return self.read_storage(&member, span),
-            Some(Binding::Absent { condition }) => {
+            Some(Binding::Absent(member)) => {
+                let condition = member.condition(self.db);
                 let message = format!("`{name}` exists only if {condition}");
                 let place = self.place(span);
                 let report = Report::new(code::E0403, message)
@@ -31,9 +32,9 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::DType(elem.clone()));
         }
         let db = self.db;
-        match modules::scope(db, self.file).get(name) {
-            Some(Named::Item(item)) => return self.item_value(*item, name, span),
-            Some(Named::Module(file)) => return Ok(Value::Module(*file)),
+        match modules::lookup(db, self.file, name) {
+            Some(Named::Item(item)) => return self.item_value(item, name, span),
+            Some(Named::Module(file)) => return Ok(Value::Module(file)),
             Some(Named::Missing) => return Ok(Value::Error),
             None => {}
         }
@@ -71,7 +72,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
         if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
             report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
-        } else if let Some(module) = module_that_has(db, name) {
+        } else if let Some(module) = modules::library_module_with(db, name) {
             report = report.note(format!("the standard library has it: `use {module}.{{{name}}}`"));
         }
         self.fail(report)
@@ -139,7 +140,11 @@ impl<'db> Elaborator<'_, 'db> {
             let message = format!("`{name}` is defined in terms of itself");
             return Err(self.error(code::E0404, message, span, "used in its own definition"));
         }
-        let ast = &parse_item(self.db, item).ast;
+        // What is wrong with it is told there, so a check needs no places in it.
+        let ast = match self.world.specialises() {
+            true => &parse_item(self.db, item).ast,
+            false => interface(self.db, item),
+        };
         let (ty, value) = match &ast.item.kind {
             ItemKind::Const { ty, value, .. } => (*ty, Some(*value)),
             ItemKind::Let(binding) => (binding.ty, binding.init),
@@ -188,6 +193,14 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
+    /// A layer as this walk may see it: of another item, checking sees the interface only.
+    pub fn seen_layer(&self, layer: LayerRef<'db>) -> LayerRef<'db> {
+        match self.world.specialises() || layer.item == self.item {
+            true => full_layer(self.db, layer),
+            false => layer_in(layer, interface(self.db, layer.item)),
+        }
+    }
+
     /// The full tree of a function whose reference may come from an interface.
     pub fn full_fn(&self, function: FnRef<'db>) -> FnRef<'db> {
         full_fn(self.db, function)
@@ -209,7 +222,11 @@ pub fn full_fn<'db>(db: &'db dyn salsa::Database, function: FnRef<'db>) -> FnRef
 
 /// A layer whose tree has bodies and spans.
 pub fn full_layer<'db>(db: &'db dyn salsa::Database, layer: LayerRef<'db>) -> LayerRef<'db> {
-    let ast = &parse_item(db, layer.item).ast;
+    layer_in(layer, &parse_item(db, layer.item).ast)
+}
+
+/// The same layer in another tree of its item.
+fn layer_in<'db>(layer: LayerRef<'db>, ast: &'db Ast) -> LayerRef<'db> {
     let ItemKind::Layer(top) = &ast.item.kind else { return layer };
     find_layer(layer_ref(layer.item, ast, top), &layer.decl.name.name).unwrap_or(layer)
 }
@@ -255,6 +272,20 @@ pub fn layer_ref<'db>(item: Item<'db>, ast: &'db Ast, decl: &'db LayerDecl) -> L
     LayerRef { item, ast, decl, attributes: &ast.item.attributes, doc: ast.item.doc.as_deref() }
 }
 
+/// How many elements a list has.
+pub fn list_length(value: &Value<'_>) -> Option<crate::types::Dim> {
+    use crate::analysis::value::List;
+    use crate::types::Dim;
+    match value {
+        Value::List(List::Items(items)) => Some(Dim::constant(items.len() as i64)),
+        Value::List(List::Repeat { count, .. }) => Some(count.clone()),
+        Value::List(List::Joined(parts)) => {
+            parts.iter().try_fold(Dim::zero(), |sum, part| Some(sum.add(&list_length(part)?)))
+        }
+        _ => None,
+    }
+}
+
 /// The value with its instances placed under `path`.
 pub fn with_path<'db>(value: Value<'db>, path: &[crate::analysis::value::Step]) -> Value<'db> {
     use crate::analysis::value::{List, Step};
@@ -288,15 +319,32 @@ pub fn with_path<'db>(value: Value<'db>, path: &[crate::analysis::value::Step]) 
             let element = with_path(*element, &below(Step::Index(Dim::symbol(index.as_str()))));
             Value::List(List::Repeat { index, count, element: Box::new(element) })
         }
+        Value::List(List::Joined(parts)) => {
+            let mut offset = Dim::zero();
+            let mut placed = vec![];
+            for part in parts {
+                let length = list_length(&part).unwrap_or_default();
+                placed.push(match part {
+                    Value::List(List::Items(items)) => Value::list(
+                        items
+                            .into_iter()
+                            .enumerate()
+                            .map(|(i, item)| with_path(item, &below(Step::Index(offset.add(&Dim::constant(i as i64))))))
+                            .collect(),
+                    ),
+                    Value::List(List::Repeat { index, count, element }) => {
+                        let position = offset.add(&Dim::symbol(index.as_str()));
+                        let element = Box::new(with_path(*element, &below(Step::Index(position))));
+                        Value::List(List::Repeat { index, count, element })
+                    }
+                    other => other,
+                });
+                offset = offset.add(&length);
+            }
+            Value::List(List::Joined(placed))
+        }
         other => other,
     }
-}
-
-fn module_that_has(db: &dyn salsa::Database, name: &str) -> Option<&'static str> {
-    let map = crate::analysis::db::ModuleMap::try_get(db)?;
-    modules::STDLIB.iter().map(|(module, _)| *module).find(|module| {
-        map.files(db).get(&modules::std_key(module)).is_some_and(|file| modules::exports(db, *file).contains_key(name))
-    })
 }
 
 /// How a storage declaration can be used.

@@ -3,7 +3,7 @@
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
-use crate::base::code;
+use crate::base::{Span, code};
 use crate::syntax::ast::Pattern;
 
 impl<'db> Elaborator<'_, 'db> {
@@ -17,8 +17,8 @@ impl<'db> Elaborator<'_, 'db> {
                 };
                 if let Value::Tensor(tensor) = &value {
                     self.world.name(tensor.value, &name.name);
-                    self.inferred.push((name.span, tensor.ty.to_string()));
                 }
+                self.note_inferred(name.span, &value);
                 self.bind(&name.name, value);
                 Ok(())
             }
@@ -42,6 +42,16 @@ impl<'db> Elaborator<'_, 'db> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// Remembers what is known of a value, for the editor; `?` where nothing is.
+    pub fn note_inferred(&mut self, span: Span, value: &Value<'db>) {
+        match value {
+            Value::Tensor(tensor) => self.inferred.push((span, tensor.ty.to_string())),
+            Value::Error => self.inferred.push((span, "?".to_string())),
+            Value::Tuple(items) => items.iter().for_each(|item| self.note_inferred(span, item)),
+            _ => {}
         }
     }
 

@@ -96,6 +96,7 @@ impl<'db> Elaborator<'_, 'db> {
                     Some(expr) => (self.return_value(*expr)?, self.span(*expr)),
                     None => (Value::None, stmt.span),
                 };
+                self.note_inferred(span, &value);
                 Ok(Flow::Return(value, span))
             }
             StmtKind::If(branches) => self.if_stmt(branches, 0, rest, stmt.span),
@@ -144,6 +145,7 @@ impl<'db> Elaborator<'_, 'db> {
             let target_span = self.span(target);
             new = self.binary_values(op, (old, target_span), (new, value_span), span)?;
         }
+        self.note_inferred(value_span, &new);
         self.assign_to(target, new, value_span)
     }
 
@@ -219,7 +221,8 @@ impl<'db> Elaborator<'_, 'db> {
                     .note("only `state` members change while a program runs");
                 Err(self.fail(report))
             }
-            Some(Binding::Absent { condition }) => {
+            Some(Binding::Absent(member)) => {
+                let condition = member.condition(self.db);
                 let message = format!("`{name}` exists only if {condition}");
                 Err(self.error(code::E0403, message, span, ""))
             }

@@ -102,7 +102,7 @@ impl<'db> Elaborator<'_, 'db> {
         if let Some(spec) = self.own_alias(name) {
             return spec;
         }
-        let named = modules::scope(self.db, self.file).get(name).copied();
+        let named = modules::lookup(self.db, self.file, name);
         let named = named.or_else(|| modules::implicit(self.db, name).map(Named::Item));
         if let Some(layer) = self.local(name).and_then(|binding| match binding {
             Binding::Value(Value::Layer(layer, _)) => Some(*layer),
@@ -139,10 +139,10 @@ impl<'db> Elaborator<'_, 'db> {
     fn dotted_type(&mut self, path: &[Ident], span: Span) -> Walk<TypeSpec<'db>> {
         let names: Vec<&str> = path.iter().map(|p| p.name.as_str()).collect();
         if let [module, name] = names.as_slice()
-            && let Some(Named::Module(file)) = modules::scope(self.db, self.file).get(*module)
-            && let Some(item) = modules::exports(self.db, *file).get(*name)
+            && let Some(Named::Module(file)) = modules::lookup(self.db, self.file, module)
+            && let Some(item) = modules::export(self.db, file, name)
         {
-            return self.item_type(*item, name, span);
+            return self.item_type(item, name, span);
         }
         Err(self.unknown_type(&names.join("."), span))
     }
@@ -314,7 +314,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn is_global(&self, name: &str) -> bool {
-        modules::scope(self.db, self.file).contains_key(name) || modules::implicit(self.db, name).is_some()
+        modules::lookup(self.db, self.file, name).is_some() || modules::implicit(self.db, name).is_some()
     }
 
     fn unknown_dim(&mut self, name: &str, span: Span) -> Abort {

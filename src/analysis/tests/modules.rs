@@ -29,6 +29,21 @@ fn items_and_modules_are_imported() {
 }
 
 #[test]
+fn the_standard_library_has_folders() {
+    let program = |item: &str| format!("use models.gpt2{item}\ntest \"t\" {{\n    let _ = ones([2])\n}}\n");
+    for item in [" as g", ".{GPT2}", ".GPT2"] {
+        let codes: Vec<String> = check(&program(item), &[]).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(codes, ["W0101"], "{item}");
+    }
+    assert_eq!(check(&program(".{GTP2}"), &[])[0].1, "module `models.gpt2` has no `GTP2`");
+    let model = "use models.gpt2 as g\nlet m = g.GPT2(vocab=5, dim=6, heads=2, depth=1)\ntest \"t\" {\n    assert m(zeros([2, \
+                 3], dtype=int64)).shape == [2, 3, 5]\n}\n";
+    assert_eq!(check(model, &[]), vec![]);
+    // A project's own module of this name goes first.
+    assert_eq!(check("use models.gpt2.{double}\nlet a = double(ones([2]))\n", &[("models/gpt2", SCALE)]), vec![]);
+}
+
+#[test]
 fn what_is_missing_is_reported_once() {
     let found = check("use models.scale.{Skale}\nlet a = Skale(3)\n", &[("models/scale", SCALE)]);
     assert_eq!(found, [("E0104".to_string(), "module `models.scale` has no `Skale`".to_string())]);

@@ -19,7 +19,7 @@ fn stays(text: &str) {
     assert_eq!(round(text), text);
 }
 
-const LAYERS: &str = r#"files "mlp.tri", "nn.tri"
+const LAYERS: &str = r#"files "nn.tri"
 entry model = MLP(dim = 256, eps = 1e-5, name = "a \"b\"", on = true)
 
 layer Linear_2(in_features: int, out_features: int = 4 * in_features doc "Outputs.", eps: float = 0.5) {  # nn.tri:4

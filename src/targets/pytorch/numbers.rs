@@ -66,6 +66,8 @@ fn atom(part: &Atom, symbols: Symbols) -> Py {
         Atom::Pow(a, b) => Py::binary(dim(a, symbols), "**", dim(b, symbols)),
         Atom::Min(a, b) => Py::name("min").call(vec![dim(a, symbols), dim(b, symbols)]),
         Atom::Max(a, b) => Py::name("max").call(vec![dim(a, symbols), dim(b, symbols)]),
+        // Lists are resolved before there is IR.
+        Atom::Element(..) => Py::name(UNKNOWN),
     }
 }
 

@@ -40,7 +40,8 @@ impl fmt::Display for Operand<'_> {
 
 impl Dim {
     fn is_simple(&self) -> bool {
-        self.as_const().is_some_and(|c| c >= 0) || matches!(self.as_atom(), Some(Atom::Sym(_) | Atom::Unknown(_)))
+        self.as_const().is_some_and(|c| c >= 0)
+            || matches!(self.as_atom(), Some(Atom::Sym(_) | Atom::Unknown(_) | Atom::Element(..)))
     }
 }
 
@@ -65,6 +66,7 @@ fn write_term(f: &mut fmt::Formatter<'_>, monomial: &Monomial, coefficient: u64)
             Atom::Pow(a, b) => write!(f, "({} ** {})", Operand(a), Operand(b))?,
             Atom::Min(a, b) => write!(f, "minimum({a}, {b})")?,
             Atom::Max(a, b) => write!(f, "maximum({a}, {b})")?,
+            Atom::Element(list, position) => write!(f, "{list}[{position}]")?,
         }
         if *exponent != 1 {
             write!(f, " ** {exponent}")?;

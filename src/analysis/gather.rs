@@ -1,0 +1,69 @@
+//! Everything there is to say about a file: the reports of its items and of the file as a whole, without
+//! repetitions and without those that only follow from others.
+
+use crate::analysis::check::{check_script, duplicates, reports};
+use crate::analysis::cycles::module_cycles;
+use crate::analysis::db::{Item, Report, SourceFile, broken_items, items};
+use crate::analysis::instantiate::check_instances;
+use crate::analysis::unused::unused_imports;
+use crate::base::{Code, Diagnostic, code};
+use crate::syntax::items::RawKind;
+use std::collections::{HashMap, HashSet};
+
+/// The diagnostics of a file. Reads the places of items, so it is no query.
+pub fn diagnostics(db: &dyn salsa::Database, file: SourceFile) -> Vec<Diagnostic> {
+    let mut found: Vec<&Report<'_>> = duplicates(db, file).iter().collect();
+    for item in items(db, file) {
+        found.extend(reports(db, *item));
+    }
+    found.extend(check_script(db, file));
+    found.extend(module_cycles(db, file));
+    found.extend(instances(db, file));
+    found.extend(unused_imports(db, file));
+    if found.is_empty() {
+        return vec![];
+    }
+    let broken = broken_items(db, file);
+    found.retain(|report| !may_follow_from(db, broken, report));
+    let mut seen = HashSet::new();
+    let all: Vec<Diagnostic> =
+        found.iter().map(|report| report.resolve(db)).filter(|diagnostic| seen.insert(diagnostic.clone())).collect();
+    without_longer_ones(all)
+}
+
+/// What is wrong with the instances that `let`s make: the same mistake of several is told at the first.
+fn instances<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> impl Iterator<Item = &'db Report<'db>> {
+    let mut told: HashSet<(Code, &str)> = HashSet::new();
+    let lets = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Let);
+    lets.flat_map(|item| check_instances(db, *item)).filter(move |report| told.insert((report.code, &report.message)))
+}
+
+/// Whether a broken item may be behind a report in another: the name that is missing stands in its text.
+fn may_follow_from(db: &dyn salsa::Database, broken: &[Item<'_>], report: &Report<'_>) -> bool {
+    let codes = [code::E0101, code::E0104, code::E0107, code::E0207, code::E0208, code::E0307];
+    let name = report.message.split('`').nth(1).filter(|_| codes.contains(&report.code));
+    name.is_some_and(|name| broken.iter().any(|item| item.text(db).contains(name)))
+}
+
+/// What is wrong whoever calls is told at its definition, not for each call as well.
+fn without_longer_ones(all: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let mut alike: HashMap<(Code, &str, &[String]), Vec<&Diagnostic>> = HashMap::new();
+    for diagnostic in &all {
+        alike.entry((diagnostic.code, &diagnostic.message, &diagnostic.notes)).or_default().push(diagnostic);
+    }
+    let keep: Vec<bool> = all
+        .iter()
+        .map(|more| {
+            let others = alike.get(&(more.code, more.message.as_str(), more.notes.as_slice()));
+            !others.into_iter().flatten().any(|less| has_fewer_labels(less, more))
+        })
+        .collect();
+    all.into_iter().zip(keep).filter(|(_, keep)| *keep).map(|(diagnostic, _)| diagnostic).collect()
+}
+
+/// Whether `less` leads to the mistake by fewer of the same calls.
+fn has_fewer_labels(less: &Diagnostic, more: &Diagnostic) -> bool {
+    less.labels.len() < more.labels.len()
+        && less.labels.iter().any(|label| label.primary)
+        && less.labels.iter().all(|label| more.labels.contains(label))
+}
