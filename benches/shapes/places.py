@@ -91,7 +91,12 @@ def count_torch(source):
         total += sum(tokens(ast.unparse(kind)) for kind in types if kind is not None)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             skipped.update(range(body[0].lineno, body[0].end_lineno + 1))
     code = set()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
@@ -113,18 +118,20 @@ def parts(text):
 
 def count_tri(source):
     """(annotation tokens, lines of code)."""
-    source = re.sub(r'^(test|let) .*?(?=^\S(?<!\}))|^test .*\Z', "", source + "\n", flags=re.M | re.S)
-    source = re.sub(r"#.*", "", source)
+    lines = re.sub(r"#.*", "", source).split("\n")
+    heads = [n for n, line in enumerate(lines) if TRI_ITEM.match(line)]
+    items = ["\n".join(lines[first:end]) for first, end in zip(heads, [*heads[1:], len(lines)])]
+    source = "\n".join(item for item in items if not item.startswith(("let ", "test ")))
     total = 0
-    for member in re.finditer(r"^ +(?:param|buffer|state) \w+: (.*?) *(?:=|$)", source, flags=re.M):
+    for member in re.finditer(r"^ +(?:param|buffer|state) \w+: (.*?) *(?:=|$)", source, flags=re.MULTILINE):
         total += tokens(member[1])
-    for head in re.finditer(r"^ *(?:layer|fn) \w+\(", source, flags=re.M):
+    for head in re.finditer(r"^ *(?:layer|fn) \w+\(", source, flags=re.MULTILINE):
         depth, end = 1, head.end()
         while depth:
             depth += (source[end] in "([") - (source[end] in ")]")
             end += 1
         for parameter in parts(source[head.end() : end - 1]):
             total += tokens(parameter.partition(":")[2].split("=")[0])
-        rest = re.match(r"(.*?)(\{|=(?!=)(?<![<>=]=))", source[end:], flags=re.S)[1]
+        rest = re.match(r"(.*?)(\{|=(?!=)(?<![<>=]=))", source[end:], flags=re.DOTALL)[1]
         total += tokens(rest.replace("->", "").replace("where", ""))
     return total, sum(1 for line in source.split("\n") if line.strip())

@@ -11,7 +11,7 @@ import warnings
 
 warnings.filterwarnings("ignore")
 
-import torch  # noqa: E402
+import torch
 
 # What PyTorch raises about shapes. A mistake in the edit itself, such as a misspelt name, is none of these.
 SHAPE_ERRORS = (RuntimeError, IndexError, ValueError)
@@ -28,7 +28,7 @@ def results(source, probes):
     """For each probe, and `smoke()` last, the shapes or the error."""
     torch.manual_seed(0)
     names = {"__name__": "family"}
-    exec(compile(source, "family.py", "exec"), names)
+    exec(compile(source, "family.py", "exec"), names)  # noqa: S102
     found = []
     for probe in [*probes, "smoke()"]:
         try:

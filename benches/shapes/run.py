@@ -46,7 +46,9 @@ class Family:
 
 def reports_tritonc(tritonc, path):
     """Lines of the errors that tritonc reports in a file."""
-    done = subprocess.run([tritonc, "check", "--error-format", "json", path], capture_output=True, text=True)
+    done = subprocess.run(
+        [tritonc, "check", "--error-format", "json", path], check=False, capture_output=True, text=True
+    )
     lines = []
     for text in (done.stdout + done.stderr).splitlines():
         diagnostic = json.loads(text) if text.startswith("{") else {}
@@ -66,7 +68,7 @@ def pyrefly_command(paths):
 
 def reports_pyrefly(paths):
     """For each path the lines of the errors that pyrefly reports; one process for all of them."""
-    done = subprocess.run(pyrefly_command(paths), capture_output=True, text=True)
+    done = subprocess.run(pyrefly_command(paths), check=False, capture_output=True, text=True)
     lines = {Path(path).name: [] for path in paths}
     for error in json.loads(done.stdout)["errors"]:
         if error["severity"] == "error":
@@ -119,7 +121,9 @@ def prove(families):
         }
         for family in families
     }
-    done = subprocess.run([sys.executable, HERE / "proof.py"], input=json.dumps(work), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, HERE / "proof.py"], input=json.dumps(work), check=False, capture_output=True, text=True
+    )
     if done.returncode != 0:
         raise SystemExit(f"the proof failed: {done.stderr[-2000:]}")
     proofs = json.loads(done.stdout)
@@ -135,7 +139,7 @@ def seconds(command, runs):
     times = []
     for run in range(runs + 1):
         start = time.perf_counter()
-        subprocess.run(command, capture_output=True)
+        subprocess.run(command, check=False, capture_output=True)
         times.append(time.perf_counter() - start)
     return statistics.median(times[1:])
 
@@ -180,7 +184,10 @@ def tables(families, results, timings):
         tri, torch = places.count_tri(f.tri), places.count_torch(f.torch)
         clean = [results[f.name]["tri clean"], results[f.name].get("torch clean", "")]
         ignored = f.torch.count("# type: ignore")
-        speed = [f"{timings[f.name]['tri']:.1f}", f"{timings[f.name]['torch']:.0f}" if "torch" in timings[f.name] else ""]
+        speed = [
+            f"{timings[f.name]['tri']:.1f}",
+            f"{timings[f.name]['torch']:.0f}" if "torch" in timings[f.name] else "",
+        ]
         ratios = [f"{tri[0] / tri[1]:.1f}", f"{torch[0] / torch[1]:.1f}"]
         sizes.append([f.name, clean[0], clean[1], ignored, tri[1], torch[1], *ratios, *speed])
     size_heads = ["", "alarms, Tri", "alarms, PyTorch", "ignored", "lines, Tri", "lines, PyTorch"]
@@ -217,7 +224,9 @@ def main():
     if options.verbose:
         for family in families:
             for number, kind in enumerate(family.kinds):
-                found = {who: results[family.name][who][number] for who in ("tri", "torch") if who in results[family.name]}
+                found = {
+                    who: results[family.name][who][number] for who in ("tri", "torch") if who in results[family.name]
+                }
                 if set(found.values()) != {"place"}:
                     print(f"{family.name} {number} {kind}: {found}", proofs[family.name][number] if proofs else "")
     written = tables(families, results, timings)
@@ -229,7 +238,7 @@ def main():
         document = DOCUMENT.read_text()
         for name, text in written.items():
             marks = rf"(<!-- {name}: written by run.py -->\n).*?(<!-- end -->)"
-            document = re.sub(marks, lambda m: m[1] + text + "\n" + m[2], document, flags=re.S)
+            document = re.sub(marks, lambda m, text=text: m[1] + text + "\n" + m[2], document, flags=re.DOTALL)
         DOCUMENT.write_text(document)
 
 

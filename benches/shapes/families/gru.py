@@ -101,7 +101,9 @@ class Translator[S: IntVar, V: IntVar, D: IntVar, H: IntVar](nn.Module):
         self.encoder = Encoder(source, dim, hidden)
         self.decoder = Decoder(target, dim, hidden)
 
-    def forward[B: IntVar, T: IntVar, L: IntVar](self, text: Tensor[[B, T]], answer: Tensor[[B, L]]) -> Tensor[[B, L, V]]:
+    def forward[B: IntVar, T: IntVar, L: IntVar](
+        self, text: Tensor[[B, T]], answer: Tensor[[B, L]]
+    ) -> Tensor[[B, L, V]]:
         return self.decoder(self.encoder(text), answer)
 
 
