@@ -81,7 +81,7 @@ fn wrong_usage_exits_with_2() {
 fn help_and_version_go_to_standard_output() {
     let run = tritonc(&["--version"]);
     assert_eq!((run.status, run.out), (0, format!("tritonc {}\n", env!("CARGO_PKG_VERSION"))));
-    for command in ["build", "check", "run", "test", "explain", "targets", "completions"] {
+    for command in ["build", "check", "fix", "run", "test", "explain", "targets", "completions"] {
         let run = tritonc(&[command, "--help"]);
         assert_eq!((run.status, run.err.as_str()), (0, ""));
         assert!(run.out.contains("Examples:\n  tritonc "), "{command}");
@@ -160,6 +160,42 @@ fn json_is_one_object_a_line() {
     let label = &lines[0]["labels"][0];
     assert_eq!((&label["start"], &label["line"], &label["column"]), (&3.into(), &2.into(), &1.into()));
     assert_eq!((&lines[1]["code"], &lines[1]["file"]), (&"E0801".into(), &serde_json::Value::Null));
+}
+
+const SLIPS: &str = "use nn.{Linear}\n\nfn f(x: float32[N]) -> float32[N] = sofmax(x, dim=-1)\n";
+const MENDED: &str = "fn f(x: float32[N]) -> float32[N] = softmax(x, axis=-1)\n";
+
+#[test]
+fn fix_writes_the_file_and_says_what_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slips.tri");
+    std::fs::write(&path, SLIPS).unwrap();
+    let dry = tritonc_in(folder.path(), &["fix", "--dry-run", "slips.tri"], b"");
+    let diff = "--- slips.tri\n+++ slips.tri\n@@ -1,3 +1,1 @@\n-use nn.{Linear}\n-\n-fn f(x: float32[N]) -> \
+                float32[N] = sofmax(x, dim=-1)\n+fn f(x: float32[N]) -> float32[N] = softmax(x, axis=-1)\n";
+    assert_eq!((dry.status, dry.out.as_str()), (0, diff));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), SLIPS);
+    let run = tritonc_in(folder.path(), &["fix", "slips.tri"], b"");
+    let list = "slips.tri:1:9: fixed[W0101]: `Linear` is imported and never used: remove it\n\
+                slips.tri:3:37: fixed[E0101]: unknown name `sofmax`: write `softmax`\n\
+                slips.tri:3:47: fixed[E0204]: `softmax` has no parameter `dim`: write `axis`\n";
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, list, ""));
+    assert_eq!(dry.err, list);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), MENDED);
+    let again = tritonc_in(folder.path(), &["fix", "slips.tri"], b"");
+    assert_eq!((again.status, again.out.as_str(), again.err.as_str()), (0, "", ""));
+}
+
+#[test]
+fn fix_leaves_what_it_cannot_mend() {
+    let run = tritonc_in(&std::env::temp_dir(), &["fix", "-", "--error-format=short"], SLIPS.as_bytes());
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, MENDED, ""));
+    let text = "fn f(x: float32[N]) -> float32[2 * N] = sofmax(x)\n";
+    let run = tritonc_in(&std::env::temp_dir(), &["fix", "-", "--error-format=short"], text.as_bytes());
+    assert_eq!((run.status, run.out.as_str()), (1, text.replace("sofmax", "softmax").as_str()));
+    assert!(run.err.starts_with("<stdin>:1:41: error[E0303]"), "{}", run.err);
+    let run = tritonc_in(&std::env::temp_dir(), &["fix", "no-such.tri"], b"");
+    assert_eq!((run.status, run.out.as_str()), (1, ""));
 }
 
 #[test]

@@ -77,7 +77,11 @@ fn summary(diagnostics: &[Diagnostic]) -> Vec<String> {
 }
 
 fn check(text: &str) -> Vec<Diagnostic> {
-    Session::new(SessionOptions::default()).check_text("page.tri", text)
+    let mut session = Session::new(SessionOptions::default());
+    let mut found = session.check_text("page.tri", text);
+    let page = session.project.sources().iter().find(|(_, source)| source.name == "page.tri").map(|(id, _)| id);
+    found.extend(page.iter().flat_map(|page| session.project.hints(*page)));
+    found
 }
 
 #[test]

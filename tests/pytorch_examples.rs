@@ -38,6 +38,18 @@ fn examples_and_layers_agree_with_the_interpreter() {
     assert!(output.status.success(), "{}", text(&output));
 }
 
+/// Models of the standard library, in the interpreter and emitted, against PyTorch code that is not ours.
+#[test]
+#[ignore = "needs a Python with torch: ./test runs it"]
+fn models_agree_with_independent_references() {
+    let output = Command::new(python())
+        .arg(Path::new(ROOT).join("tests/pytorch/references.py"))
+        .arg(env!("CARGO_BIN_EXE_tritonc"))
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", text(&output));
+}
+
 /// Trains ternary weights on real digits with the emitted module, packs them, and has the packed module and
 /// the interpreter agree on the whole test set.
 #[test]

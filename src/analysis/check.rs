@@ -86,7 +86,7 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     }
     // A name may be unused only because what uses it is not understood yet.
     if checked.reports.is_empty() {
-        checked.reports.extend(unused::unused_variables(item, ast));
+        checked.reports.extend(unused::unused_variables(db, item, ast));
     }
     checked
 }
@@ -244,10 +244,9 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
                 let place = Place { item, span: name.span };
                 let message = format!("module `{}` has no `{}`", dotted(&import.path), name.name);
                 let mut report = Report::new(code::E0104, message).at(place, "not found");
-                if let Some(best) =
-                    suggest::closest(&name.name, modules::exports(db, target).keys().map(String::as_str))
-                {
-                    report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
+                let exports = modules::exports(db, target).keys();
+                if let Some(near) = suggest::nearest(&name.name, exports.map(String::as_str)) {
+                    report = report.rename(place, near);
                 }
                 checked.reports.push(report);
             }
@@ -263,9 +262,8 @@ fn check_use<'db>(db: &'db dyn salsa::Database, item: Item<'db>, import: &'db Us
     }
     let mut report = Report::new(code::E0103, format!("unknown module `{}`", dotted(&import.path)))
         .at(Place { item, span }, "no such file, and not in the standard library");
-    let names: Vec<&str> = modules::STDLIB.iter().map(|(name, _)| *name).collect();
-    if let Some(best) = suggest::closest(&dotted(&import.path), names.into_iter()) {
-        report = report.note(format!("did you mean `{best}`?"));
+    if let Some(near) = suggest::nearest(&dotted(&import.path), modules::STDLIB.iter().map(|(name, _)| *name)) {
+        report = report.rename(Place { item, span }, near);
     }
     checked.reports.push(report);
 }
@@ -289,8 +287,8 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
         if !ATTRIBUTES.contains(&name) {
             let place = Place { item, span: attribute.name.span };
             let mut report = Report::new(code::E0108, format!("unknown attribute `@{name}`")).at(place, "not known");
-            report = match suggest::closest(name, ATTRIBUTES.iter().copied()) {
-                Some(best) => report.fix(format!("did you mean `@{best}`?"), vec![(place, best.to_string())]),
+            report = match suggest::nearest(name, ATTRIBUTES.iter().copied()) {
+                Some(near) => report.rename(place, near),
                 None => report.note(format!("attributes are: {}", ATTRIBUTES.join(", "))),
             };
             checked.reports.push(report);
@@ -308,8 +306,8 @@ fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<
         let place = Place { item, span: name.span };
         let mut report =
             Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
-        report = match suggest::closest(&name.name, TARGETS.iter().copied()) {
-            Some(best) => report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]),
+        report = match suggest::nearest(&name.name, TARGETS.iter().copied()) {
+            Some(near) => report.rename(place, near),
             None => report.note(format!("targets are: {}", TARGETS.join(", "))),
         };
         checked.reports.push(report);

@@ -10,7 +10,7 @@
 
 use crate::analysis::desugar;
 use crate::analysis::interface as visible;
-use crate::base::{Code, Span};
+use crate::base::{Applicability, Code, Near, Span};
 use crate::syntax::ast::Ast;
 use crate::syntax::items::{self as splitter, RawKind};
 use crate::syntax::{SyntaxError, parse};
@@ -203,6 +203,7 @@ pub struct ReportLabel<'db> {
 pub struct ReportFix<'db> {
     pub title: String,
     pub edits: Vec<(Place<'db>, String)>,
+    pub applicability: Applicability,
 }
 
 impl<'db> Report<'db> {
@@ -225,14 +226,35 @@ impl<'db> Report<'db> {
         self
     }
 
-    pub fn fix(mut self, title: impl Into<String>, edits: Vec<(Place<'db>, String)>) -> Self {
-        self.fixes.push(ReportFix { title: title.into(), edits });
+    /// A remedy that is certain: `tritonc fix` applies it.
+    pub fn fix(self, title: impl Into<String>, edits: Vec<(Place<'db>, String)>) -> Self {
+        self.remedy(Applicability::Certain, title, edits)
+    }
+
+    /// A remedy that is a guess: editors offer it.
+    pub fn maybe(self, title: impl Into<String>, edits: Vec<(Place<'db>, String)>) -> Self {
+        self.remedy(Applicability::Maybe, title, edits)
+    }
+
+    pub fn remedy(
+        mut self,
+        applicability: Applicability,
+        title: impl Into<String>,
+        edits: Vec<(Place<'db>, String)>,
+    ) -> Self {
+        self.fixes.push(ReportFix { title: title.into(), edits, applicability });
         self
+    }
+
+    /// Suggests another name for the misspelt one that stands at `place`.
+    pub fn rename(self, place: Place<'db>, near: Near<'_>) -> Self {
+        let applicability = if near.certain { Applicability::Certain } else { Applicability::Maybe };
+        self.remedy(applicability, format!("did you mean `{}`?", near.name), vec![(place, near.name.to_string())])
     }
 
     /// Absolute places. Reads item offsets, so it is called outside the queries.
     pub fn resolve(&self, db: &'db dyn salsa::Database) -> crate::base::Diagnostic {
-        use crate::base::{Diagnostic, Edit, FileId};
+        use crate::base::{Diagnostic, Edit, FileId, Fix};
         let absolute =
             |place: &Place<'db>| (FileId(place.item.file(db).index(db)), place.span.offset_by(place.item.base(db)));
         let mut diagnostic = Diagnostic::new(self.code, self.message.clone());
@@ -249,7 +271,8 @@ impl<'db> Report<'db> {
                 let (file, span) = absolute(place);
                 Edit { file, span, text: text.clone() }
             });
-            diagnostic = diagnostic.fix(fix.title.clone(), edits.collect());
+            let edits = edits.collect();
+            diagnostic.fixes.push(Fix { title: fix.title.clone(), edits, applicability: fix.applicability });
         }
         diagnostic
     }

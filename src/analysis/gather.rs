@@ -5,8 +5,9 @@ use crate::analysis::check::{check_script, duplicates, reports};
 use crate::analysis::cycles::module_cycles;
 use crate::analysis::db::{Item, Report, SourceFile, broken_items, items};
 use crate::analysis::instantiate::check_instances;
+use crate::analysis::spelling::old_spellings;
 use crate::analysis::unused::unused_imports;
-use crate::base::{Code, Diagnostic, code};
+use crate::base::{Code, Diagnostic, FileId, Severity, code, edit};
 use crate::syntax::items::RawKind;
 use std::collections::{HashMap, HashSet};
 
@@ -28,7 +29,23 @@ pub fn diagnostics(db: &dyn salsa::Database, file: SourceFile) -> Vec<Diagnostic
     let mut seen = HashSet::new();
     let all: Vec<Diagnostic> =
         found.iter().map(|report| report.resolve(db)).filter(|diagnostic| seen.insert(diagnostic.clone())).collect();
-    without_longer_ones(all)
+    let mut all = without_longer_ones(all);
+    widen_removals(file.text(db), FileId(file.index(db)), &mut all);
+    all
+}
+
+/// What could be written better in a file that is right.
+pub fn hints(db: &dyn salsa::Database, file: SourceFile) -> Vec<Diagnostic> {
+    let reports = items(db, file).iter().flat_map(|item| old_spellings(db, *item));
+    reports.map(|report| Diagnostic { severity: Severity::Hint, ..report.resolve(db) }).collect()
+}
+
+/// Removals take the lines along that they would leave empty.
+fn widen_removals(text: &str, file: FileId, diagnostics: &mut [Diagnostic]) {
+    let edits = diagnostics.iter_mut().flat_map(|diagnostic| &mut diagnostic.fixes).flat_map(|fix| &mut fix.edits);
+    for edit in edits.filter(|edit| edit.text.is_empty() && edit.file == file) {
+        edit.span = edit::removal(text, edit.span);
+    }
 }
 
 /// What is wrong with the instances that `let`s make: the same mistake of several is told at the first.

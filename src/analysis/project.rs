@@ -234,6 +234,11 @@ impl Project {
         self.file(id).map(|file| gather::diagnostics(&self.db, file)).unwrap_or_default()
     }
 
+    /// What could be written better in a file that is right: nothing that `check` speaks of.
+    pub fn hints(&self, id: FileId) -> Vec<Diagnostic> {
+        self.file(id).map(|file| gather::hints(&self.db, file)).unwrap_or_default()
+    }
+
     /// Every diagnostic of the project's own files.
     pub fn check_all(&self) -> Vec<Diagnostic> {
         // An entry expression is judged when it is lowered.

@@ -1,11 +1,13 @@
 //! Names that are declared and never used: imports of a file, variables of a body.
 //!
-//! A name counts as used if it stands anywhere in the item besides its declaration, so nothing is reported
-//! wrongly where a name is declared twice. Names that begin with `_` are never reported.
+//! An import counts as used if its name stands anywhere in another item of the file, a variable if something
+//! reads it (`locals`). Names that begin with `_` are never reported.
 
-use crate::analysis::check;
 use crate::analysis::db::{Item, Place, Report, SourceFile, broken_items, interface, items, parse_item};
-use crate::base::code;
+use crate::analysis::locals::{self, Local};
+use crate::analysis::{check, modules};
+use crate::base::{Span, code};
+use crate::ops;
 use crate::syntax::ast::*;
 use crate::syntax::items::RawKind;
 use std::collections::BTreeSet;
@@ -93,64 +95,108 @@ pub fn unused_imports<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Ve
             if !used.contains(&name.name) && !name.name.starts_with('_') {
                 let place = Place { item: *item, span: name.span };
                 let message = format!("`{}` is imported and never used", name.name);
-                reports.push(Report::new(code::W0101, message).at(place, "not used in this file"));
+                let removed = Place { item: *item, span: removed_name(import, name, item.text(db)) };
+                let report = Report::new(code::W0101, message).at(place, "not used in this file");
+                reports.push(report.fix("remove it", vec![(removed, String::new())]));
             }
         }
     }
     reports
 }
 
-/// Variables that a body declares and never uses.
-pub fn unused_variables<'db>(item: Item<'db>, ast: &Ast) -> Vec<Report<'db>> {
-    let mut declared = vec![];
-    match &ast.item.kind {
-        ItemKind::Fn(decl) => in_function(decl, &mut declared),
-        ItemKind::Layer(decl) => in_layer(decl, &mut declared),
-        ItemKind::Test { body, .. } => in_block(body, &mut declared),
-        _ => {}
+/// What to remove of a `use` for one of its names: its place in the list, or all of the statement.
+fn removed_name(import: &Use, name: &Ident, text: &str) -> Span {
+    let names = import.names.as_deref().unwrap_or_default();
+    match names.iter().position(|other| std::ptr::eq(other, name)) {
+        Some(index) if names.len() > 1 => match (names.get(index + 1), index) {
+            (Some(next), _) => Span::new(name.span.start, next.span.start),
+            (None, 0) => name.span,
+            (None, _) => Span::new(names[index - 1].span.end, name.span.end),
+        },
+        _ => Span::new(0, text.trim_end().len() as u32),
     }
-    if declared.is_empty() {
-        return vec![];
-    }
-    let used = names_in(ast);
-    let unused = declared.into_iter().filter(|name| !name.name.starts_with('_') && !used.contains(&name.name));
-    unused
-        .map(|name| {
-            let place = Place { item, span: name.span };
-            Report::new(code::W0101, format!("`{}` is declared and never used", name.name))
-                .at(place, "not used after this")
-                .note("remove it, or begin its name with `_`")
-        })
-        .collect()
 }
 
-fn in_layer<'a>(decl: &'a LayerDecl, declared: &mut Vec<&'a Ident>) {
-    for member in &decl.members {
-        match &member.kind {
-            MemberKind::Fn(function) => in_function(function, declared),
-            MemberKind::Layer(inner) => in_layer(inner, declared),
-            _ => {}
+/// Variables that a body declares and never reads.
+pub fn unused_variables<'db>(db: &'db dyn salsa::Database, item: Item<'db>, ast: &'db Ast) -> Vec<Report<'db>> {
+    let unread = locals::of(ast).into_iter().filter(|local| !local.is_read && !local.name.name.starts_with('_'));
+    unread.map(|local| unused_variable(db, item, ast, &local)).collect()
+}
+
+/// The statement goes where its value has no effect; else the name says that nobody reads it.
+fn unused_variable<'db>(
+    db: &'db dyn salsa::Database,
+    item: Item<'db>,
+    ast: &'db Ast,
+    local: &Local<'db>,
+) -> Report<'db> {
+    let name = &local.name.name;
+    let place = |span| Place { item, span };
+    let report = Report::new(code::W0101, format!("`{name}` is declared and never used"))
+        .at(place(local.name.span), "not used after this")
+        .note("remove it, or begin its name with `_`");
+    let has_effect = local.binding.init.is_some_and(|value| has_effect(db, item, ast, value));
+    if local.writes.is_empty() && local.binding.ty.is_none() && !has_effect {
+        let text = item.text(db);
+        let same_line = |next: &u32| {
+            let between = text.get(local.span.end as usize..*next as usize);
+            between.is_some_and(|between| !between.contains('\n'))
+        };
+        let end = local.next.filter(same_line).unwrap_or(local.span.end);
+        return report.fix("remove it", vec![(place(Span::new(local.span.start, end)), String::new())]);
+    }
+    let spans = std::iter::once(local.name.span).chain(local.writes.iter().copied());
+    report.fix(format!("write `_{name}`"), spans.map(|span| (place(span), format!("_{name}"))).collect())
+}
+
+/// Whether computing a value may do more than give it: calls of the user's functions and layers may print,
+/// assert or change state, and a random draw moves those after it.
+fn has_effect<'db>(db: &'db dyn salsa::Database, item: Item<'db>, ast: &'db Ast, expr: ExprId) -> bool {
+    let effect = |expr: &ExprId| has_effect(db, item, ast, *expr);
+    let is_operation = |name: &str| {
+        if modules::lookup(db, item.file(db), name).is_some() {
+            return false;
         }
-    }
-}
-
-fn in_function<'a>(decl: &'a FnDecl, declared: &mut Vec<&'a Ident>) {
-    if let FnBody::Block(block) = &decl.body {
-        in_block(block, declared);
-    }
-}
-
-fn in_block<'a>(block: &'a Block, declared: &mut Vec<&'a Ident>) {
-    for stmt in &block.stmts {
-        match &stmt.kind {
-            // Of a tuple some part is often not wanted.
-            StmtKind::Let(Let { pattern: Pattern::Name(name), .. }) => declared.push(name),
-            StmtKind::If(branches) => {
-                let blocks = branches.branches.iter().map(|(_, block)| block).chain(&branches.otherwise);
-                blocks.for_each(|block| in_block(block, declared));
-            }
-            StmtKind::For { body, .. } | StmtKind::While { body, .. } => in_block(body, declared),
-            _ => {}
+        match modules::implicit(db, name).map(|function| &interface(db, function).item.kind) {
+            Some(ItemKind::Fn(decl)) => decl.params.iter().all(|param| param.name.name != "seed"),
+            Some(_) => false,
+            None => ops::find(name).is_some_and(|op| op.get().params.iter().all(|param| param.name != "seed")),
         }
+    };
+    match &ast[expr].kind {
+        ExprKind::Int(_)
+        | ExprKind::Float(_)
+        | ExprKind::Str(_)
+        | ExprKind::Bool(_)
+        | ExprKind::None
+        | ExprKind::Name(_)
+        | ExprKind::Ellipsis
+        | ExprKind::Pack(_) => false,
+        ExprKind::Tuple(items) | ExprKind::List(items) => items.iter().any(effect),
+        ExprKind::Unary { operand, .. } => effect(operand),
+        ExprKind::Binary { lhs, rhs, .. } => effect(lhs) || effect(rhs),
+        ExprKind::Field { base, .. } => effect(base),
+        ExprKind::Index { base, items } => {
+            effect(base)
+                || items.iter().any(|item| match item {
+                    IndexItem::Expr(expr) => effect(expr),
+                    IndexItem::Slice { start, stop, step, .. } => [start, stop, step].into_iter().flatten().any(effect),
+                })
+        }
+        ExprKind::Call { callee, args } => {
+            let callee_has = match &ast[*callee].kind {
+                ExprKind::Name(name) => !is_operation(name),
+                ExprKind::Field { base, name } => !is_operation(&name.name) || effect(base),
+                _ => true,
+            };
+            callee_has || args.iter().any(|arg| effect(&arg.value))
+        }
+        ExprKind::Error
+        | ExprKind::Placeholder
+        | ExprKind::Comprehension { .. }
+        | ExprKind::Range { .. }
+        | ExprKind::Pipe { .. }
+        | ExprKind::If(_)
+        | ExprKind::Type(_) => true,
     }
 }

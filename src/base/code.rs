@@ -138,6 +138,7 @@ codes! {
     E0803 "unreadable array file"
     E0804 "input does not fit the model"
     W0101 "unused name"
+    W0102 "old spelling"
 }
 
 #[cfg(test)]

@@ -8,6 +8,8 @@ use crate::base::span::Span;
 pub enum Severity {
     Error,
     Warning,
+    /// Nothing is wrong, but it could be written better: for editors and `tritonc fix`, never printed by `check`.
+    Hint,
 }
 
 /// A piece of source with a remark. Spans are absolute in `file`.
@@ -27,11 +29,21 @@ pub struct Edit {
     pub text: String,
 }
 
+/// Whether a fix may be applied unseen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Applicability {
+    /// What was meant is plain: `tritonc fix` applies it.
+    Certain,
+    /// One of several remedies, or a guess: offered to people.
+    Maybe,
+}
+
 /// A machine-applicable remedy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fix {
     pub title: String,
     pub edits: Vec<Edit>,
+    pub applicability: Applicability,
 }
 
 /// One message: cause, place and, where there is one, the fix.
@@ -67,8 +79,9 @@ impl Diagnostic {
         self
     }
 
+    /// A remedy that is certain.
     pub fn fix(mut self, title: impl Into<String>, edits: Vec<Edit>) -> Self {
-        self.fixes.push(Fix { title: title.into(), edits });
+        self.fixes.push(Fix { title: title.into(), edits, applicability: Applicability::Certain });
         self
     }
 

@@ -2,6 +2,7 @@
 
 pub mod code;
 pub mod diagnostic;
+pub mod edit;
 pub mod float;
 pub mod philox;
 pub mod render;
@@ -10,8 +11,8 @@ pub mod span;
 pub mod suggest;
 
 pub use code::Code;
-pub use diagnostic::{Diagnostic, Edit, Fix, Label, Severity};
+pub use diagnostic::{Applicability, Diagnostic, Edit, Fix, Label, Severity};
 pub use float::F64;
 pub use source::{FileId, LineIndex, Source, Sources};
 pub use span::{Loc, Span};
-pub use suggest::closest;
+pub use suggest::{Near, closest, nearest};

@@ -7,14 +7,29 @@
 /// Names longer than this are not compared: the table of distances would be quadratic in them.
 const MAX_LENGTH: usize = 128;
 
-/// The candidate nearest to `name`, if any is near enough. Of equally near ones, the first.
+/// The candidate nearest to `name`, if any is near enough. Of equally near ones, the first with the same digits.
 pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    nearest(name, candidates).map(|near| near.name)
+}
+
+/// A name that is near to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Near<'a> {
+    pub name: &'a str,
+    /// No other candidate is as near, and the difference is small for the length and no digit's: `w1` for `w2`
+    /// is another name, not a slip.
+    pub certain: bool,
+}
+
+/// The candidate nearest to `name`, and whether it is plainly the one.
+pub fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<Near<'a>> {
     let wanted: Vec<char> = folded(name);
     if wanted.is_empty() || wanted.len() > MAX_LENGTH {
         return None;
     }
     let allowed = allowed_distance(wanted.len());
-    let mut best: Option<(usize, &'a str)> = None;
+    let mut best: Option<((usize, bool), &'a str)> = None;
+    let mut tied = false;
     for candidate in candidates {
         let have = folded(candidate);
         // A difference in length alone is at least as many edits; a name of other letters is no typo.
@@ -22,11 +37,27 @@ pub fn closest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
             continue;
         }
         let found = distance(&wanted, &have);
-        if found <= allowed && found < have.len() && best.is_none_or(|(least, _)| found < least) {
-            best = Some((found, candidate));
+        if found > allowed || found >= have.len() {
+            continue;
+        }
+        let found = (found, digits(name) != digits(candidate));
+        match best {
+            Some((least, _)) if found > least => {}
+            Some((least, known)) if found == least => tied |= known != candidate,
+            _ => {
+                best = Some((found, candidate));
+                tied = false;
+            }
         }
     }
-    best.map(|(_, candidate)| candidate)
+    best.map(|((found, other_digits), candidate)| {
+        let certain = !tied && found * 3 <= wanted.len() && !other_digits;
+        Near { name: candidate, certain }
+    })
+}
+
+fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
 }
 
 fn folded(text: &str) -> Vec<char> {
@@ -82,6 +113,22 @@ mod tests {
     fn the_nearest_wins_and_the_first_of_equals() {
         assert_eq!(suggest("conv2", &["conv1d", "conv2d"]), Some("conv2d"));
         assert_eq!(suggest("up.3", &["up.0", "up.1"]), Some("up.0"));
+    }
+
+    #[test]
+    fn only_slips_are_certain() {
+        let certain = |name: &str, candidates: &[&'static str]| {
+            nearest(name, candidates.iter().copied()).map(|near| (near.name, near.certain))
+        };
+        assert_eq!(certain("sofmax", &["softmax", "softplus"]), Some(("softmax", true)));
+        assert_eq!(certain("linear", &["Linear"]), Some(("Linear", true)));
+        // Two are as near, the digit differs, the name is too short to tell.
+        assert_eq!(certain("wx_proj", &["wq_proj", "wk_proj"]), Some(("wq_proj", false)));
+        assert_eq!(certain("conv2", &["conv1"]), Some(("conv1", false)));
+        assert_eq!(certain("ab", &["ac"]), Some(("ac", false)));
+        assert_eq!(certain("reluu", &["relu6", "relu"]), Some(("relu", true)));
+        // The same candidate from two lists is one.
+        assert_eq!(certain("hiden", &["hidden", "hidden"]), Some(("hidden", true)));
     }
 
     #[test]

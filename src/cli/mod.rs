@@ -7,6 +7,7 @@ mod check;
 mod common;
 mod completions;
 mod explain;
+mod fix;
 mod output;
 mod run;
 mod targets;
@@ -39,6 +40,7 @@ struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   tritonc check mlp.tri
+  tritonc fix mlp.tri
   tritonc build mlp.tri --target pytorch --entry 'MLP(dim=256)' -o out
   tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
   tritonc explain E0301
@@ -86,6 +88,7 @@ enum Color {
 enum Command {
     Build(build::Args),
     Check(check::Args),
+    Fix(fix::Args),
     Run(run::Args),
     Test(test::Args),
     Explain(explain::Args),
@@ -157,6 +160,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let status = match cli.command {
         Command::Build(args) => args.execute(&mut session),
         Command::Check(args) => args.execute(&mut session),
+        Command::Fix(args) => args.execute(&mut session),
         Command::Run(args) => args.execute(&mut session),
         Command::Test(args) => args.execute(&mut session),
         Command::Explain(args) => args.execute(),

@@ -6,7 +6,9 @@
 
 pub mod artifact;
 pub mod bind;
+pub mod diff;
 pub mod draw;
+pub mod fix;
 pub mod inputs;
 pub mod model;
 pub mod modules;
@@ -165,6 +167,21 @@ impl Session {
         self.begin();
         let checked = self.open(path).and_then(|file| pipeline::check(self, file));
         if checked.is_err() { Outcome::Errors } else { Outcome::Done }
+    }
+
+    /// Applies the certain fixes of a file, writes it (not standard input) if `write` says so, and records
+    /// what there is to say about the result.
+    pub fn fix(&mut self, path: &str, write: bool) -> Result<(fix::Repair, Outcome), Failed> {
+        self.begin();
+        let file = self.open(path)?;
+        let repair = fix::repair(&mut self.project, file);
+        if write && path != "-" && repair.changed() {
+            artifact::write_atomic(Path::new(path), repair.after.as_bytes())
+                .map_err(|error| self.report_file(&error))?;
+        }
+        let remaining = self.project.check(file);
+        let outcome = if self.report_all(remaining).is_ok() { Outcome::Done } else { Outcome::Errors };
+        Ok((repair, outcome))
     }
 
     /// Checks a text as if it were a file of this name, and says all there is to say about it.

@@ -50,7 +50,10 @@ impl RuleCx<'_> {
             }
             Elem::Known(_) if wants_bool => error.note("compare first, as in `x != 0`"),
             Elem::Known(dtype) if dtype.is_storage() => {
-                error.note(format!("{dtype} is a storage type without arithmetic: convert it with `.to(...)`"))
+                let to = if accept(&Elem::Known(DType::Float32)) { DType::Float32 } else { DType::Int32 };
+                error
+                    .note(format!("{dtype} is a storage type without arithmetic: convert it with `.to({to})`"))
+                    .hint(Hint::Cast(operand, to))
             }
             Elem::Known(DType::Bool) => error.note("convert it with `.to(...)`, or use `and`, `or`, `not`"),
             Elem::Known(_) if accept(&Elem::Known(DType::Float32)) => {

@@ -62,7 +62,9 @@ pub fn window_count(cx: &mut RuleCx<'_>, size: &Dim, window: &AxisWindow, ceil_m
     let reach = window.reach();
     let padded = size.add(&window.padding.scale(2));
     let (op, shape) = (cx.op.name, &cx.operand(0).shape);
-    cx.require_at_least(&padded, &reach, || {
+    // With `ceil_mode` the last window may reach beyond the end, so that the first may, too.
+    let beyond = if ceil_mode { window.stride.sub(&Dim::constant(1)) } else { Dim::zero() };
+    cx.require_at_least(&padded.add(&beyond), &reach, || {
         let message =
             format!("`{op}`: a kernel that spans {reach} does not fit in an axis of {padded} with its padding");
         OpError::new(code::E0310, message).label(0, format!("[{shape}]"))
@@ -131,14 +133,15 @@ impl Windows {
         for axis in 0..self.plane.len() {
             let (size, padding, stride) = (self.plane[axis], self.padding[axis], self.stride[axis]);
             let reach = self.reach(axis);
-            let room = (size + 2 * padding).checked_sub(reach).ok_or_else(|| {
+            let beyond = if ceil_mode { stride - 1 } else { 0 };
+            let room = (size + 2 * padding + beyond).checked_sub(reach).ok_or_else(|| {
                 EvalError(format!(
                     "{op}: a kernel that spans {reach} does not fit in an axis of {size}, padding {padding}"
                 ))
             })?;
             self.grid.push(match ceil_mode {
                 false => room / stride + 1,
-                true => (room.div_ceil(stride) + 1).min((size + padding).div_ceil(stride)),
+                true => (room / stride + 1).min((size + padding).div_ceil(stride)),
             });
         }
         Ok(self)

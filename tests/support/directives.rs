@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! #@ test: check, run            stages; every case is checked, whatever it asks
+//! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
 //! #@ target: pytorch             text, validity and execution of what the target writes
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: ternary(axis=0)   a scheme for the weights
@@ -37,6 +38,8 @@ pub enum Stage {
     Run,
     /// The formatter keeps the meaning and changes nothing the second time.
     Fmt,
+    /// `tritonc fix` makes the golden text of it, and that is clean.
+    Fix,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +104,7 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
                 "ir" => Stage::Ir,
                 "run" => Stage::Run,
                 "fmt" => Stage::Fmt,
+                "fix" => Stage::Fix,
                 _ => return Err(format!("there is no stage `{word}`")),
             });
             Ok(())

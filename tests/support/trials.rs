@@ -20,6 +20,8 @@ use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
 const MODULE_FILE: &str = "module.py";
+/// The golden text of a repaired case.
+const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
@@ -52,6 +54,9 @@ impl Case {
         let mut names = vec![];
         if self.directives.tests.contains(&Stage::Ir) {
             names.push("ir".to_string());
+        }
+        if self.directives.tests.contains(&Stage::Fix) {
+            names.push(FIXED.to_string());
         }
         if !self.directives.passes.is_empty() {
             names.push(PASSES_GOLDEN.to_string());
@@ -91,6 +96,7 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Check => {}
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
+            Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
             Stage::Fmt => add("fmt".into(), 0, |_, _| not_yet("there is no formatter yet")),
         }
     }
@@ -156,6 +162,26 @@ fn check(case: &Case) -> Result<(), Trouble> {
     let announced = &case.directives.announced;
     let problems = announced::misfits(&source, announced, session.diagnostics(), session.project.sources());
     if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
+}
+
+/// The program without the runner's remarks, repaired: the golden text, about which there is no more to say.
+fn check_fix(case: &Case) -> Result<(), Trouble> {
+    let text = io(&case.path, std::fs::read_to_string(&case.path))?;
+    let lines = text.lines().filter(|line| !line.starts_with("#@"));
+    let program: String =
+        lines.map(|line| line.split("#~").next().unwrap_or("").trim_end().to_string() + "\n").collect();
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let path = folder.path().join("case.tri");
+    io(&path, std::fs::write(&path, program))?;
+    let path = path.to_string_lossy();
+    let mut session = session();
+    let fixed = session.fix(&path, true);
+    let (repair, _) = rendered(&session, fixed)?;
+    golden::check(&case.path, FIXED, &repair.after, golden::blessing()).map_err(Trouble::Failed)?;
+    match session.diagnostics() {
+        [] => Ok(()),
+        _ => Err(Trouble::Failed(format!("the fixed program is not clean:\n{}", session.render()))),
+    }
 }
 
 fn run_tests(case: &Case) -> Result<(), Trouble> {

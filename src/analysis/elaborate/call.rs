@@ -84,9 +84,9 @@ impl<'db> Elaborator<'_, 'db> {
         let mut candidates: Vec<String> = ops::all().map(|op| op.name().to_string()).collect();
         candidates.extend(modules::implicit_names(db).into_iter().map(String::from));
         candidates.extend(modules::scope(db, self.file).keys().cloned());
-        let best = crate::base::suggest::closest(name, candidates.iter().map(String::as_str)).map(String::from);
+        let near = crate::base::nearest(name, candidates.iter().map(String::as_str));
         let what = value.describe();
-        Err(self.unknown_member(&what, name, best, span))
+        Err(self.unknown_member(&what, name, near, span))
     }
 
     pub fn call_value(&mut self, function: Value<'db>, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
@@ -200,6 +200,10 @@ impl<'db> Elaborator<'_, 'db> {
         if args.iter().any(|arg| matches!(arg.value, Value::Error)) {
             return Ok(Value::Error);
         }
+        let instance = match instance {
+            Some(instance) => Some(self.placed(instance, span)?),
+            None => None,
+        };
         let name = callee_name(&function);
         let reports = self.reports.len();
         let applied = self
@@ -253,6 +257,18 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let quiet = !self.world.specialises() && is_runtime;
         self.call_in_place(function, instance, &applied, given, values, quiet, span)
+    }
+
+    /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.
+    fn placed(&mut self, instance: Instance<'db>, span: Span) -> Walk<Instance<'db>> {
+        if instance.path.is_some() || !self.adopts || self.owns_layers() {
+            return Ok(instance);
+        }
+        let hint = instance.layer.decl.name.name.to_lowercase();
+        match self.adopt(&hint, Value::Instance(Box::new(instance.clone())), span)? {
+            Value::Instance(placed) => Ok(*placed),
+            _ => Ok(instance),
+        }
     }
 
     /// Walks the body where the call stands.

@@ -7,7 +7,7 @@ use crate::analysis::elaborate::{Elaborator, names};
 use crate::analysis::modules;
 use crate::analysis::value::{Comparison, Cond, Function, List, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk};
-use crate::base::{Span, code, suggest};
+use crate::base::{Near, Span, code, suggest};
 use crate::ops::{self, Attr, Attrs};
 use crate::syntax::ast::{BinaryOp, ExprId, ExprKind, Ident, Pattern, UnaryOp};
 use crate::types::{DType, Dim, HostExpr, Shape};
@@ -308,8 +308,8 @@ impl<'db> Elaborator<'_, 'db> {
                 Some(item) => self.item_value(item, &name.name, name.span),
                 None => {
                     let names = modules::exports(self.db, file).keys().map(String::as_str);
-                    let best = suggest::closest(&name.name, names).map(String::from);
-                    Err(self.unknown_member("module", &name.name, best, name.span))
+                    let near = suggest::nearest(&name.name, names);
+                    Err(self.unknown_member("module", &name.name, near, name.span))
                 }
             },
             Value::Instance(instance) => self.instance_field(*instance, name, span),
@@ -320,11 +320,11 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    pub fn unknown_member(&mut self, of: &str, name: &str, best: Option<String>, span: Span) -> Abort {
+    pub fn unknown_member(&mut self, of: &str, name: &str, near: Option<Near<'_>>, span: Span) -> Abort {
         let place = self.place(span);
         let mut report = Report::new(code::E0107, format!("{of} has no `{name}`")).at(place, "not found");
-        if let Some(best) = best {
-            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.clone())]);
+        if let Some(near) = near {
+            report = self.rename(report, span, name, near);
         }
         self.fail(report)
     }
@@ -340,26 +340,30 @@ impl<'db> Elaborator<'_, 'db> {
             "T" => self.transpose(tensor, span),
             other => {
                 let known = ["shape", "dtype", "ndim", "T"];
-                let mut best = suggest::closest(other, known.into_iter()).map(String::from);
+                let mut near = suggest::nearest(other, known.into_iter());
+                let call = format!("{other}()");
                 if self.local(other).is_some()
                     || ops::find(other).is_some()
                     || modules::implicit(self.db, other).is_some()
                 {
-                    best = Some(format!("{other}()"));
+                    near = Some(Near { name: &call, certain: true });
                 }
                 let what = format!("a tensor {}", tensor.ty);
-                Err(self.unknown_member(&what, other, best, name.span))
+                Err(self.unknown_member(&what, other, near, name.span))
             }
         }
     }
 
-    /// All axes reversed.
+    /// The last two axes swapped.
     fn transpose(&mut self, tensor: TensorValue, span: Span) -> Walk<Value<'db>> {
         let Some(rank) = tensor.ty.shape.rank() else {
             let message = "`.T` needs a tensor of known rank";
             return Err(self.error(code::E0304, message, span, format!("this is {}", tensor.ty)));
         };
-        let axes: Vec<i64> = (0..rank as i64).rev().collect();
+        let mut axes: Vec<i64> = (0..rank as i64).collect();
+        if rank >= 2 {
+            axes.swap(rank - 1, rank - 2);
+        }
         self.emit_one("permute", vec![tensor], Attrs::new().with("axes", Attr::ints(&axes)), &[span], span)
     }
 
@@ -395,9 +399,9 @@ impl<'db> Elaborator<'_, 'db> {
             .chain(instance.hypers.iter().map(|(n, _)| n.as_str()))
             .map(String::from)
             .collect();
-        let best = suggest::closest(&name.name, candidates.iter().map(String::as_str)).map(String::from);
+        let near = suggest::nearest(&name.name, candidates.iter().map(String::as_str));
         let what = format!("layer `{}`", layer.decl.name.name);
-        Err(self.unknown_member(&what, &name.name, best, name.span))
+        Err(self.unknown_member(&what, &name.name, near, name.span))
     }
 
     /// Checks a value against a declared type and converts host values to it.

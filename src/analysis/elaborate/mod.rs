@@ -14,6 +14,7 @@ pub mod builtins;
 pub mod call;
 pub mod control;
 pub mod expr;
+pub mod fixes;
 pub mod function;
 pub mod growth;
 pub mod host;

@@ -4,7 +4,7 @@ use crate::analysis::db::{Item, Report, interface, parse_item};
 use crate::analysis::elaborate::{Binding, Elaborator, builtins};
 use crate::analysis::modules::{self, Named};
 use crate::analysis::value::{FnRef, Function, LayerRef, TensorValue, Value};
-use crate::analysis::world::{Leaf, Part, Walk};
+use crate::analysis::world::{Abort, Leaf, Part, Walk};
 use crate::base::{Span, code, suggest};
 use crate::ops;
 use crate::syntax::ast::{Ast, FnDecl, ItemKind, LayerDecl, MemberKind, StorageKind};
@@ -61,8 +61,11 @@ impl<'db> Elaborator<'_, 'db> {
         Value::Tensor(TensorValue { ty, value: values[0] })
     }
 
-    pub fn unknown_name(&mut self, name: &str, span: Span) -> crate::analysis::world::Abort {
+    pub fn unknown_name(&mut self, name: &str, span: Span) -> Abort {
         let db = self.db;
+        if self.misspelt_import(name) {
+            return Abort::Reported;
+        }
         let mut candidates: Vec<String> = self.scopes.iter().flat_map(|s| s.keys().cloned()).collect();
         candidates.extend(modules::scope(db, self.file).keys().cloned());
         candidates.extend(modules::implicit_names(db).into_iter().map(String::from));
@@ -70,12 +73,19 @@ impl<'db> Elaborator<'_, 'db> {
         candidates.extend(builtins::NAMES.iter().map(|n| n.to_string()));
         let place = self.place(span);
         let mut report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
-        if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
-            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
-        } else if let Some(module) = modules::library_module_with(db, name) {
-            report = report.note(format!("the standard library has it: `use {module}.{{{name}}}`"));
+        if let Some(module) = modules::library_module_with(db, name) {
+            report = self.import_it(report.note("the standard library has it"), module, name, span);
+        } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
+            report = self.rename(report, span, name, near);
         }
         self.fail(report)
+    }
+
+    /// Whether an import that was not found was meant to bring this name in; it is reported where it stands.
+    pub fn misspelt_import(&self, name: &str) -> bool {
+        let scope = modules::scope(self.db, self.file);
+        let missing = scope.iter().filter(|(_, named)| **named == Named::Missing);
+        suggest::closest(name, missing.map(|(missing, _)| missing.as_str())).is_some()
     }
 
     /// Reads a stored member. Where it is quantised, the value is what the codes stand for.

@@ -5,7 +5,7 @@ use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
-use crate::base::{Span, code, suggest};
+use crate::base::{Near, Span, code, suggest};
 use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
 use crate::types::{Bound, DType, Dim, Elem, HostExpr, Tensor, TensorType};
 
@@ -98,16 +98,6 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         report
-    }
-
-    pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
-        let Some(span) = spans.get(operand) else { return report };
-        let text = self.item.text(self.db);
-        let source = text.get(span.start as usize..span.end as usize).unwrap_or("");
-        let simple = source.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.'));
-        let fixed = if simple { format!("{source}{suffix}") } else { format!("({source}){suffix}") };
-        let place = self.place(*span);
-        report.fix(format!("write `{fixed}`"), vec![(place, fixed)])
     }
 
     /// Calls an operation with evaluated arguments.
@@ -222,8 +212,11 @@ impl<'db> Elaborator<'_, 'db> {
         let mut report = Report::new(code::E0204, format!("`{callee}` has no parameter `{name}`")).at(place, "");
         // PyTorch's `dim` is `axis` here.
         let axis = names.iter().copied().find(|known| matches!(name, "dim" | "dims") && known.starts_with("ax"));
-        if let Some(best) = axis.or_else(|| suggest::closest(name, names.iter().copied())) {
-            report = report.note(format!("did you mean `{best}`?"));
+        let near = axis.map(|name| Near { name, certain: true });
+        if let Some(near) = near.or_else(|| suggest::nearest(name, names.iter().copied())) {
+            // The argument begins with its name.
+            let own = Span::new(span.start, span.start + name.len() as u32);
+            report = self.rename(report, own, name, near);
         }
         report = report.note(format!("its parameters are: {}", names.join(", ")));
         self.fail(report)

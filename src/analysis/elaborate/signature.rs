@@ -171,7 +171,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let message = format!("`{param}` of `{callee}` must be {shown}, but this is {found}");
                 let place = self.place(span);
                 let report = Report::new(code::E0202, message).at(place, format!("this is {}", found.elem));
-                return Err(self.fail(report.note(format!("convert it with `.to({})`", ty.elem))));
+                return Err(self.fail(self.with_cast(report, span, &found.elem, &ty.elem)));
             }
             if shapes == Verdict::Differ {
                 return Err(self.argument_mismatch(names, found, ty, shown, span));

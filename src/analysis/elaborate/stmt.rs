@@ -229,13 +229,16 @@ impl<'db> Elaborator<'_, 'db> {
             None => {
                 let locals: Vec<String> = self.scopes.iter().flat_map(|s| s.keys().cloned()).collect();
                 let place = self.place(span);
-                let best = suggest::closest(name, locals.iter().map(String::as_str));
+                let near = suggest::nearest(name, locals.iter().map(String::as_str));
                 let mut report = Report::new(code::E0101, format!("unknown name `{name}`"))
                     .at(place, "assigned, but never declared");
-                report = match best {
-                    Some(best) => report.note(format!("did you mean `{best}`?")),
-                    None => report.note(format!("declare it with `let {name} = ...`")),
+                report = match near {
+                    Some(near) => self.rename(report, span, name, near),
+                    None => report,
                 };
+                report = self.declare_it(report, name, span, near.is_none());
+                // What follows is to be checked as if it were declared.
+                self.bind(name, Value::Error);
                 Err(self.fail(report))
             }
         }
@@ -354,7 +357,7 @@ impl<'db> Elaborator<'_, 'db> {
             let place = self.place(span);
             let mut report = Report::new(code::E0202, format!("expected {ty}, found {}", tensor.ty))
                 .at(place, format!("this is {found}"));
-            report = report.note(format!("convert it with `.to({wanted})`"));
+            report = self.with_cast(report, span, found, wanted);
             return Err(self.fail(report));
         }
         match tensor.ty.shape.compare(&ty.shape, &self.facts) {

@@ -173,14 +173,19 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     fn unknown_type(&mut self, name: &str, span: Span) -> Abort {
+        if self.misspelt_import(name) {
+            return Abort::Reported;
+        }
         let mut candidates: Vec<String> = DType::ALL.iter().map(|d| d.name().to_string()).collect();
         candidates.extend(HOST_TYPES.iter().map(|n| n.to_string()));
         candidates.extend(self.elems.keys().cloned());
         candidates.extend(modules::scope(self.db, self.file).keys().cloned());
         let place = self.place(span);
         let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
-        if let Some(best) = suggest::closest(name, candidates.iter().map(String::as_str)) {
-            report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
+        if let Some(module) = modules::library_module_with(self.db, name) {
+            report = self.import_it(report.note("the standard library has it"), module, name, span);
+        } else if let Some(near) = suggest::nearest(name, candidates.iter().map(String::as_str)) {
+            report = self.rename(report, span, name, near);
         }
         self.fail(report)
     }
@@ -327,10 +332,8 @@ impl<'db> Elaborator<'_, 'db> {
             .collect();
         let place = self.place(span);
         let mut report = Report::new(code::E0307, format!("unknown dim `{name}`")).at(place, "not found here");
-        match suggest::closest(name, candidates.iter().map(String::as_str)) {
-            Some(best) => {
-                report = report.fix(format!("did you mean `{best}`?"), vec![(place, best.to_string())]);
-            }
+        match suggest::nearest(name, candidates.iter().map(String::as_str)) {
+            Some(near) => report = self.rename(report, span, name, near),
             None => {
                 report = report.note(
                     "a dim is a hyperparameter, a constant, or a dim variable of the signature; dim variables \

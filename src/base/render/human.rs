@@ -46,6 +46,7 @@ fn convert(
     let severity = match diagnostic.severity {
         Severity::Error => report::Severity::Error,
         Severity::Warning => report::Severity::Warning,
+        Severity::Hint => report::Severity::Help,
     };
     let labels = diagnostic.labels.iter().filter_map(|label| {
         let index = files.iter().position(|file| *file == label.file)?;
@@ -73,13 +74,22 @@ fn indented(note: &str) -> String {
 /// `help: TITLE`, and what to write where the title does not already say it.
 fn describe(fix: &Fix, sources: &Sources) -> String {
     let mut text = format!("help: {}", fix.title);
-    let steps: Vec<String> = fix.edits.iter().map(|edit| step(edit, sources)).collect();
+    let steps = steps(fix, sources);
     let spelt_out = fix.edits.iter().all(|edit| !edit.text.is_empty() && fix.title.contains(edit.text.trim()));
     let fits = fix.edits.iter().all(|edit| edit.text.len() <= MAX_REPLACEMENT && !edit.text.contains('\n'));
     if !spelt_out && fits {
         text += &format!(": {}", steps.join(", "));
     }
     text
+}
+
+/// What a fix does: its title, or its edits where the title only asks.
+pub fn action(fix: &Fix, sources: &Sources) -> String {
+    if fix.title.ends_with('?') { steps(fix, sources).join(", ") } else { fix.title.clone() }
+}
+
+fn steps(fix: &Fix, sources: &Sources) -> Vec<String> {
+    fix.edits.iter().map(|edit| step(edit, sources)).collect()
 }
 
 fn step(edit: &Edit, sources: &Sources) -> String {

@@ -1,7 +1,7 @@
 //! The forms for programs: JSON (one object a line) and SARIF 2.1.0 (one document).
 
 use super::{place, severity_name};
-use crate::base::{Diagnostic, Edit, Fix, Label, Severity, Sources, Span};
+use crate::base::{Applicability, Diagnostic, Edit, Fix, Label, Severity, Sources, Span};
 use serde_json::{Map, Value, json};
 
 /// One diagnostic as a line of JSON. Labels and edits in another file than the diagnostic's name theirs.
@@ -31,7 +31,11 @@ pub fn json(diagnostic: &Diagnostic, sources: &Sources) -> String {
             elsewhere(&mut object, edit.file);
             object
         });
-        json!({ "title": fix.title, "edits": edits.collect::<Vec<_>>() })
+        let applicability = match fix.applicability {
+            Applicability::Certain => "certain",
+            Applicability::Maybe => "maybe",
+        };
+        json!({ "title": fix.title, "edits": edits.collect::<Vec<_>>(), "applicability": applicability })
     });
     json!({
         "code": diagnostic.code.as_str(),
@@ -85,6 +89,7 @@ fn result(diagnostic: &Diagnostic, rule: usize, sources: &Sources) -> Value {
     let level = match diagnostic.severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Hint => "note",
     };
     let mut object = json!({
         "ruleId": diagnostic.code.as_str(),

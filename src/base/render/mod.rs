@@ -9,7 +9,7 @@ mod excerpt;
 mod human;
 mod machine;
 
-use crate::base::{Diagnostic, FileId, Label, Severity, Sources};
+use crate::base::{Diagnostic, FileId, Fix, Label, Severity, Sources};
 use std::borrow::Cow;
 
 /// How diagnostics are written.
@@ -37,6 +37,11 @@ pub fn render(diagnostics: &[Diagnostic], sources: &Sources, format: Format, col
     }
 }
 
+/// What a fix does, on one line, for lists of fixes: a question becomes the answer.
+pub fn fix_line(fix: &Fix, sources: &Sources) -> String {
+    human::action(fix, sources)
+}
+
 /// By file and position, those without a place last; what is equal appears once.
 pub fn sorted(diagnostics: &[Diagnostic]) -> Vec<&Diagnostic> {
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
@@ -59,6 +64,7 @@ fn severity_name(severity: Severity) -> &'static str {
     match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
+        Severity::Hint => "hint",
     }
 }
 

@@ -62,7 +62,7 @@ fn short_form() {
 fn json_form() {
     let (sources, diagnostic) = product();
     expect![[r#"
-        {"code":"E0301","severity":"error","message":"cannot multiply: inner dimensions k and n differ","file":"mlp.tri","labels":[{"start":110,"end":120,"line":5,"column":16,"text":"float32[B, k] @ float32[n, k]","primary":true},{"start":52,"end":58,"line":2,"column":26,"text":"n comes from here","primary":false}],"notes":["a product contracts the last dim with the second last"],"fixes":[{"title":"transpose it","edits":[{"start":120,"end":120,"text":".T"}]}]}
+        {"code":"E0301","severity":"error","message":"cannot multiply: inner dimensions k and n differ","file":"mlp.tri","labels":[{"start":110,"end":120,"line":5,"column":16,"text":"float32[B, k] @ float32[n, k]","primary":true},{"start":52,"end":58,"line":2,"column":26,"text":"n comes from here","primary":false}],"notes":["a product contracts the last dim with the second last"],"fixes":[{"title":"transpose it","edits":[{"start":120,"end":120,"text":".T"}],"applicability":"certain"}]}
     "#]].assert_eq(&render(&[diagnostic], &sources, Format::Json, false));
     let nowhere = Diagnostic::new(E0801, "cannot read it");
     expect![[r#"

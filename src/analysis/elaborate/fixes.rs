@@ -1,0 +1,193 @@
+//! Edits that remedy a mistake, for `tritonc fix` and editors.
+//!
+//! An edit replaces the very text that it is about: where a walk reads the interface of another item, spans say
+//! nothing, and the remedy becomes a note or is left out.
+
+use crate::analysis::db::{Place, Report, items, parse_item};
+use crate::analysis::elaborate::Elaborator;
+use crate::analysis::modules::{self, Named, std_key};
+use crate::base::{Applicability, Near, Span};
+use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, StmtKind};
+use crate::syntax::items::RawKind;
+use crate::types::Elem;
+
+impl<'db> Elaborator<'_, 'db> {
+    /// The text of a span of the item that is walked.
+    pub fn source(&self, span: Span) -> &'db str {
+        let text: &'db str = self.item.text(self.db);
+        text.get(span.start as usize..span.end as usize).unwrap_or("")
+    }
+
+    /// Suggests another name for the misspelt one at `span`.
+    pub fn rename(&self, report: Report<'db>, span: Span, wrong: &str, near: Near<'_>) -> Report<'db> {
+        match self.source(span) == wrong {
+            true => report.rename(self.place(span), near),
+            false => report.note(format!("did you mean `{}`?", near.name)),
+        }
+    }
+
+    /// Suggests to append to an operand, which gets parentheses where it needs them.
+    pub fn with_suffix(&self, report: Report<'db>, spans: &[Span], operand: usize, suffix: &str) -> Report<'db> {
+        match spans.get(operand) {
+            Some(span) => self.append(report, Applicability::Certain, *span, suffix),
+            None => report,
+        }
+    }
+
+    /// Suggests a conversion. One that loses more than precision may not be what is meant.
+    pub fn with_cast(&self, report: Report<'db>, span: Span, found: &Elem, wanted: &Elem) -> Report<'db> {
+        let report = report.note(format!("convert it with `.to({wanted})`"));
+        let keeps = match (found.known(), wanted.known()) {
+            (Some(found), Some(wanted)) => {
+                wanted.is_float() || found.is_int() && wanted.is_int() && found.bits() <= wanted.bits()
+            }
+            _ => wanted.is_float(),
+        };
+        // A type variable of the function that is called means nothing here.
+        let known = match wanted {
+            Elem::Known(_) => true,
+            Elem::Var(..) => self.elems.values().any(|own| own == wanted),
+        };
+        let applicability = if keeps { Applicability::Certain } else { Applicability::Maybe };
+        if known { self.append(report, applicability, span, &format!(".to({wanted})")) } else { report }
+    }
+
+    fn append(&self, report: Report<'db>, applicability: Applicability, span: Span, suffix: &str) -> Report<'db> {
+        // Of a named argument the value is meant.
+        let span = Span::new(span.start + name_length(self.source(span)), span.end);
+        let source = self.source(span);
+        if source.is_empty() {
+            return report;
+        }
+        let (title, edits) = if is_primary(source) {
+            (format!("write `{source}{suffix}`"), vec![self.insertion(span.end, suffix)])
+        } else {
+            let edits = vec![self.insertion(span.start, "("), self.insertion(span.end, &format!("){suffix}"))];
+            (format!("write `({source}){suffix}`"), edits)
+        };
+        report.remedy(applicability, title, edits)
+    }
+
+    fn insertion(&self, at: u32, text: &str) -> (Place<'db>, String) {
+        (self.place(Span::new(at, at)), text.to_string())
+    }
+
+    /// Suggests `let` before an assignment to the unknown name at `span`. Inside a branch or loop the variable
+    /// may be meant to live on after it, so only in the body itself is that certain.
+    pub fn declare_it(&self, report: Report<'db>, name: &str, span: Span, sure: bool) -> Report<'db> {
+        if self.source(span) != name {
+            return report;
+        }
+        let applicability = match sure && bodies(self.ast).iter().any(|body| assigns(self.ast, body, span)) {
+            true => Applicability::Certain,
+            false => Applicability::Maybe,
+        };
+        let title = format!("declare it: `let {name} = ...`");
+        report.remedy(applicability, title, vec![self.insertion(span.start, "let ")])
+    }
+
+    /// Suggests to import a name that a module of the standard library has: into the list of a `use` that is
+    /// there, by its module's name where that is imported, else with a `use` before the file's first item.
+    pub fn import_it(&self, report: Report<'db>, module: &str, name: &str, span: Span) -> Report<'db> {
+        let db = self.db;
+        let scope = modules::scope(db, self.file);
+        let whole = std_key(module);
+        let prefix = scope.iter().find_map(|(prefix, named)| match named {
+            Named::Module(file) if *file.module(db) == whole => Some(prefix),
+            Named::Module(_) | Named::Item(_) | Named::Missing => None,
+        });
+        if let Some(prefix) = prefix
+            && self.source(span) == name
+        {
+            return report
+                .fix(format!("write `{prefix}.{name}`"), vec![self.insertion(span.start, &format!("{prefix}."))]);
+        }
+        let title = format!("import it: `use {module}.{{{name}}}`");
+        // The entry expression and the standard library are not the user's to edit.
+        if self.file.embedded(db) || self.file.module(db).ends_with('\'') {
+            return report.note(title);
+        }
+        let all = items(db, self.file);
+        for item in all.iter().filter(|item| item.kind(db) == RawKind::Use) {
+            let ItemKind::Use(import) = &parse_item(db, *item).ast.item.kind else { continue };
+            let path: Vec<&str> = import.path.iter().map(|part| part.name.as_str()).collect();
+            if path.join(".") == module
+                && let Some(last) = import.names.as_ref().and_then(|names| names.last())
+            {
+                let place = Place { item: *item, span: Span::new(last.span.end, last.span.end) };
+                return report.fix(format!("import it from `{module}`"), vec![(place, format!(", {name}"))]);
+            }
+        }
+        let Some(first) = all.first() else { return report.note(title) };
+        let gap = if first.kind(db) == RawKind::Use { "" } else { "\n" };
+        let place = Place { item: *first, span: Span::new(0, 0) };
+        report.fix(title, vec![(place, format!("use {module}.{{{name}}}\n{gap}"))])
+    }
+}
+
+/// How much of an argument is `name=`.
+fn name_length(source: &str) -> u32 {
+    let name = source.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    match name.trim_start().strip_prefix('=') {
+        Some(value) if name.len() < source.len() && !value.starts_with('=') => {
+            (source.len() - value.trim_start().len()) as u32
+        }
+        _ => 0,
+    }
+}
+
+/// Whether `.name` after an expression belongs to all of it: `x.y`, `f(a + b)[0]`, `(a + b)`, but not `a + b`.
+fn is_primary(source: &str) -> bool {
+    let mut depth = 0usize;
+    for c in source.chars() {
+        match c {
+            '(' | '[' => depth += 1,
+            ')' | ']' => depth = depth.saturating_sub(1),
+            _ if depth > 0 || c.is_alphanumeric() || matches!(c, '_' | '.') => {}
+            _ => return false,
+        }
+    }
+    !source.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// The outermost blocks of an item: bodies of functions, methods and tests.
+fn bodies(ast: &Ast) -> Vec<&Block> {
+    let mut found = vec![];
+    match &ast.item.kind {
+        ItemKind::Fn(decl) => of_function(decl, &mut found),
+        ItemKind::Layer(decl) => of_layer(decl, &mut found),
+        ItemKind::Test { body, .. } => found.push(body),
+        ItemKind::Use(_)
+        | ItemKind::Const { .. }
+        | ItemKind::Let(_)
+        | ItemKind::TypeAlias { .. }
+        | ItemKind::Stmt(_)
+        | ItemKind::Error => {}
+    }
+    found
+}
+
+fn of_function<'a>(decl: &'a FnDecl, found: &mut Vec<&'a Block>) {
+    if let FnBody::Block(block) = &decl.body {
+        found.push(block);
+    }
+}
+
+fn of_layer<'a>(decl: &'a LayerDecl, found: &mut Vec<&'a Block>) {
+    for member in &decl.members {
+        match &member.kind {
+            MemberKind::Fn(decl) => of_function(decl, found),
+            MemberKind::Layer(decl) => of_layer(decl, found),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a statement of the block itself assigns to the name at `span`.
+fn assigns(ast: &Ast, body: &Block, span: Span) -> bool {
+    let target = |kind: &StmtKind| match kind {
+        StmtKind::Assign { target, op: None, .. } => Some(ast[*target].span),
+        _ => None,
+    };
+    body.stmts.iter().any(|stmt| target(&stmt.kind) == Some(span))
+}
