@@ -315,10 +315,15 @@ impl<'db> Elaborator<'_, 'db> {
             inner.function_result(full)
         });
         match result {
-            // What is wrong in there is reported where it is checked.
             Err(Abort::Reported) if quiet => {
-                self.reports.truncate(reports);
                 self.obligations.truncate(obligations);
+                // The standard library is right in itself, so what is wrong in there is wrong with this call. A
+                // function of the user's is reported where it is checked.
+                if full.item.file(self.db).embedded(self.db) {
+                    self.blame_caller(reports, &callee_name(&function), span);
+                    return Err(Abort::Reported);
+                }
+                self.reports.truncate(reports);
                 Ok(Value::Error)
             }
             Err(abort) => {

@@ -86,6 +86,22 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         Ok(true)
     }
 
+    /// Whether the first turn, which has the types from before the loop, is wrong already: then no way to
+    /// follow the dims can help.
+    pub fn fails_at_once(&mut self, counted: &Counted<'db>, walk: &mut Turn<'_, 'w, 'db>) -> Walk<bool> {
+        let snapshot = self.snapshot();
+        self.assume_in_range(counted);
+        self.facts.assume_equal(&Dim::symbol(counted.index.as_str()), &counted.start);
+        let outcome = self.with_index(&counted.index, false, |inner| walk(inner));
+        self.reports.truncate(snapshot.reports);
+        self.restore(snapshot);
+        match outcome {
+            Ok(()) => Ok(false),
+            Err(Abort::Reported) => Ok(true),
+            Err(demand) => Err(demand),
+        }
+    }
+
     /// One turn with these types before it; gives those after it.
     fn turn(
         &mut self,
