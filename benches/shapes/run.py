@@ -145,14 +145,17 @@ def seconds(command, runs):
 
 
 def times(family, tritonc, runs, with_pyrefly):
-    """Milliseconds from the start of the process to its end, for a program with one bug."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "pyrefly.toml").write_text("")
-        tri = write_all(folder, [family.edited_tri[0][0]], "bug_{}.tri")[0]
-        result = {"tri": 1000 * seconds([tritonc, "check", tri], runs)}
-        if with_pyrefly:
-            torch = write_all(folder, [family.edited_torch[0][0]], "bug_{}.py")[0]
-            result["torch"] = 1000 * seconds(pyrefly_command([torch]), runs)
+    """Milliseconds for a file: in a process of its own, with one bug; and in one process for all of the family."""
+    forms = {"tri": (family.tri, family.edited_tri, lambda paths: [tritonc, "check", *map(str, paths)])}
+    if with_pyrefly:
+        forms["py"] = (family.torch, family.edited_torch, pyrefly_command)
+    result = {}
+    for form, (clean, edited, command) in forms.items():
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "pyrefly.toml").write_text("")
+            paths = write_all(folder, [clean, *(source for source, _ in edited)], f"bug_{{:02}}.{form}")
+            result[form] = 1000 * seconds(command([paths[1]]), runs)
+            result[f"{form} together"] = 1000 * seconds(command(paths), runs) / len(paths)
     return result
 
 
@@ -179,24 +182,35 @@ def tables(families, results, timings):
         torch = [all_torch[n] for n in chosen] if all_torch else None
         by_kind.append(row_of(kind, [all_tri[n] for n in chosen], torch))
     total = row_of("all", all_tri, all_torch)
-    sizes = []
-    for f in families:
-        tri, torch = places.count_tri(f.tri), places.count_torch(f.torch)
-        clean = [results[f.name]["tri clean"], results[f.name].get("torch clean", "")]
-        ignored = f.torch.count("# type: ignore")
-        speed = [
-            f"{timings[f.name]['tri']:.1f}",
-            f"{timings[f.name]['torch']:.0f}" if "torch" in timings[f.name] else "",
-        ]
-        ratios = [f"{tri[0] / tri[1]:.1f}", f"{torch[0] / torch[1]:.1f}"]
-        sizes.append([f.name, clean[0], clean[1], ignored, tri[1], torch[1], *ratios, *speed])
-    size_heads = ["", "alarms, Tri", "alarms, PyTorch", "ignored", "lines, Tri", "lines, PyTorch"]
-    size_heads += ["tokens a line, Tri", "tokens a line, PyTorch", "ms, tritonc", "ms, pyrefly"]
     return {
         "family": table(["family", *heads[1:]], [*by_family, total]),
         "kind": table(["kind", *heads[1:]], [*by_kind, total]),
-        "forms": table(["family", *size_heads[1:]], sizes),
+        "forms": form_table(families, results),
+        "time": time_table(families, timings),
     }
+
+
+def form_table(families, results):
+    rows = []
+    for f in families:
+        tri, torch = places.count_tri(f.tri), places.count_torch(f.torch)
+        alarms = [results[f.name]["tri clean"], results[f.name].get("torch clean", "")]
+        ratios = [f"{tri[0] / tri[1]:.1f}", f"{torch[0] / torch[1]:.1f}"]
+        rows.append([f.name, *alarms, f.torch.count("# type: ignore"), tri[1], torch[1], *ratios])
+    heads = ["family", "alarms, Tri", "alarms, PyTorch", "ignored", "lines, Tri", "lines, PyTorch"]
+    return table([*heads, "tokens a line, Tri", "tokens a line, PyTorch"], rows)
+
+
+def time_table(families, timings):
+    def cell(family, key, digits):
+        return f"{timings[family.name][key]:.{digits}f}" if key in timings[family.name] else ""
+
+    rows = []
+    for f in families:
+        alone = [cell(f, "tri", 1), cell(f, "py", 0)]
+        rows.append([f.name, *alone, cell(f, "tri together", 2), cell(f, "py together", 1)])
+    heads = ["family", "tritonc, alone", "pyrefly, alone", "tritonc, together", "pyrefly, together"]
+    return table(heads, rows)
 
 
 def main():

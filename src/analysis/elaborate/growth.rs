@@ -5,6 +5,7 @@
 //! from it follows `d + i * step` (or `d * factor ** i`), with which the body is walked again as a proof. A dim
 //! that each turn sets anew to `g(i)` is `g(i - 1)` before it, if that is what it is before the first.
 
+use crate::analysis::db::Report;
 use crate::analysis::elaborate::loops::{Counted, Turn};
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{TensorValue, Value};
@@ -86,18 +87,22 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         Ok(true)
     }
 
-    /// Whether the first turn, which has the types from before the loop, is wrong already: then no way to
-    /// follow the dims can help.
-    pub fn fails_at_once(&mut self, counted: &Counted<'db>, walk: &mut Turn<'_, 'w, 'db>) -> Walk<bool> {
+    /// What is wrong with the first turn, which has the values from before the loop: no way to follow the dims
+    /// can help with that.
+    pub fn wrong_at_once(
+        &mut self,
+        counted: &Counted<'db>,
+        walk: &mut Turn<'_, 'w, 'db>,
+    ) -> Walk<Option<Vec<Report<'db>>>> {
         let snapshot = self.snapshot();
         self.assume_in_range(counted);
         self.facts.assume_equal(&Dim::symbol(counted.index.as_str()), &counted.start);
         let outcome = self.with_index(&counted.index, false, |inner| walk(inner));
-        self.reports.truncate(snapshot.reports);
+        let found = self.reports.split_off(snapshot.reports);
         self.restore(snapshot);
         match outcome {
-            Ok(()) => Ok(false),
-            Err(Abort::Reported) => Ok(true),
+            Ok(()) => Ok(None),
+            Err(Abort::Reported) => Ok(Some(found)),
             Err(demand) => Err(demand),
         }
     }

@@ -150,8 +150,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         if can_expand {
             return Ok(false);
         }
-        if outcome == Err(Abort::Reported) && self.fails_at_once(counted, walk)? {
-            self.reports.extend(reports);
+        if let Some(found) = self.wrong_at_once(counted, walk)? {
+            self.reports.extend(if reports.is_empty() { found } else { reports });
             return Err(Abort::Reported);
         }
         if names.iter().all(|name| self.is_carriable(name)) && self.grown(counted, names, span, walk)? {
