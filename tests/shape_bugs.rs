@@ -110,7 +110,15 @@ fn each_family_has_twenty_bugs_that_apply_to_both_forms() {
     }
 }
 
-/// `| family | bugs | caught | at the place | ...`
+/// The bugs caught and those caught at the place, from the page's row `| family | bugs | caught | at the place |`.
+fn promised(page: &str, family: &str) -> (usize, usize) {
+    let head = format!("| {family} | 20 | ");
+    let row = page.lines().find_map(|line| line.strip_prefix(&head));
+    let row = row.unwrap_or_else(|| panic!("docs/shapes.md has no row for {family}"));
+    let mut counts = row.split(" | ").map(|count| count.parse().unwrap());
+    (counts.next().unwrap(), counts.next().unwrap())
+}
+
 #[test]
 fn as_many_bugs_are_caught_as_the_page_says() {
     let page = read("docs/shapes.md");
@@ -127,7 +135,8 @@ fn as_many_bugs_are_caught_as_the_page_says() {
                 false => others.push(format!("{number}: {:?} -> {:?}", bug.tri.0, bug.tri.1)),
             }
         }
-        let row = format!("| {family} | 20 | {caught} | {at_place} |");
-        assert!(page.contains(&row), "docs/shapes.md has no row {row:?}; not at the place: {others:#?}");
+        let (all, there) = promised(&page, family);
+        let message = format!("{family}: {caught} caught, {at_place} at the place; not there: {others:#?}");
+        assert!(caught >= all && at_place >= there, "docs/shapes.md promises {all} and {there}. {message}");
     }
 }

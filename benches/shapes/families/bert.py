@@ -42,7 +42,7 @@ class Attention[D: IntVar, N: IntVar](nn.Module):
         return self.out(mixed.transpose(1, 2).reshape(x.shape[0], x.shape[1], self.dim))
 
     def split[B: IntVar, T: IntVar](self, x: Tensor[[B, T, D]]) -> Tensor[[B, N, T, D // N]]:
-        parts = x.reshape(x.shape[0], x.shape[1], self.heads, self.dim // self.heads)
+        parts = x.reshape(x.shape[0], x.shape[1], self.heads, -1)
         return parts.permute(0, 2, 1, 3)
 
 

@@ -38,13 +38,12 @@ class Classifier[I: IntVar, H: IntVar, C: IntVar](nn.Module):
 class Net[N: IntVar, W: IntVar, H: IntVar, C: IntVar](nn.Module):
     def __init__(self, channels: Int[N], width: Int[W], hidden: Int[H], classes: Int[C]) -> None:
         super().__init__()
-        self.width = width
         self.features = Features(channels, width)
         self.classifier = Classifier(16 * width, hidden, classes)
 
     def forward[B: IntVar](self, x: Tensor[[B, N, 28, 28]]) -> Tensor[[B, C]]:
         maps = self.features(x)
-        flat = maps.reshape(x.shape[0], 16 * self.width)
+        flat = maps.flatten(1)
         return self.classifier(flat)
 
     def heat[B: IntVar](self, x: Tensor[[B, N, 28, 28]]) -> Tensor[[B, 2, 2]]:

@@ -21,7 +21,7 @@ class CausalAttention[D: IntVar, N: IntVar, L: IntVar](nn.Module):
 
     def forward[B: IntVar, T: IntVar](self, x: Tensor[[B, T, D]]) -> Tensor[[B, T, D]]:
         b, t, _ = x.shape
-        joined = self.qkv(x).reshape(b, t, 3, self.heads, self.dim // self.heads)
+        joined = self.qkv(x).reshape(b, t, 3, self.heads, -1)
         parts = joined.permute(2, 0, 3, 1, 4)
         q = parts[0]
         k = parts[1]

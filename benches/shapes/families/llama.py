@@ -42,7 +42,6 @@ class Attention[D: IntVar, G: IntVar, S: IntVar, K: IntVar](nn.Module):
         super().__init__()
         self.groups = groups
         self.share = share
-        self.half = half
         self.wq = nn.Linear(dim, groups * share * 2 * half, bias=False)
         self.wk = nn.Linear(dim, groups * 2 * half, bias=False)
         self.wv = nn.Linear(dim, groups * 2 * half, bias=False)
@@ -52,16 +51,16 @@ class Attention[D: IntVar, G: IntVar, S: IntVar, K: IntVar](nn.Module):
         self, x: Tensor[[B, T, D]], cosine: Tensor[[T, K]], sine: Tensor[[T, K]]
     ) -> Tensor[[B, T, D]]:
         b, t, _ = x.shape
-        q = self.wq(x).reshape(b, t, self.groups * self.share, 2 * self.half).transpose(1, 2)
-        k = self.wk(x).reshape(b, t, self.groups, 2 * self.half).transpose(1, 2)
-        v = self.wv(x).reshape(b, t, self.groups, 2 * self.half).transpose(1, 2)
+        q = self.wq(x).reshape(b, t, self.groups * self.share, -1).transpose(1, 2)
+        k = self.wk(x).reshape(b, t, self.groups, -1).transpose(1, 2)
+        v = self.wv(x).reshape(b, t, self.groups, -1).transpose(1, 2)
         query = rotate(cosine, sine, q)
         keys = rotate(cosine, sine, k).repeat_interleave(self.share, dim=1)
         values = v.repeat_interleave(self.share, dim=1)
         scores = query @ keys.transpose(2, 3)
         later = torch.triu(torch.ones(t, t), 1) * -10000.0
         mixed = torch.softmax(scores + later, dim=-1) @ values
-        return self.wo(mixed.transpose(1, 2).reshape(b, t, self.groups * self.share * 2 * self.half))
+        return self.wo(mixed.transpose(1, 2).flatten(2))
 
 
 class FeedForward[D: IntVar, H: IntVar](nn.Module):

@@ -54,13 +54,13 @@ class Mixture[D: IntVar, H: IntVar, E: IntVar, K: IntVar](nn.Module):
 
     def forward[B: IntVar, T: IntVar](self, x: Tensor[[B, T, D]]) -> Tensor[[B, T, D]]:
         b, t, _ = x.shape
-        tokens = x.reshape(b * t, self.dim)
+        tokens = x.flatten(0, 1)
         weights, index = self.router(tokens)
         answers = self.experts_(tokens).permute(1, 0, 2)
         wanted = index[:, :, None] + torch.zeros(1, 1, self.dim, dtype=torch.int64)
         asked = answers.gather(1, wanted)
         mixed = (asked * weights[:, :, None]).sum(dim=1)
-        return (mixed + self.shared(tokens)).reshape(b, t, self.dim)
+        return (mixed + self.shared(tokens)).reshape(b, t, -1)
 
     def shared[N: IntVar](self, tokens: Tensor[[N, D]]) -> Tensor[[N, D]]:
         """An expert that every token asks, with a gate."""

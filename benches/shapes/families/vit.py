@@ -13,7 +13,6 @@ from torch import Tensor, nn
 class Patches[N: IntVar, S: IntVar, P: IntVar, D: IntVar](nn.Module):
     def __init__(self, channels: Int[N], side: Int[S], patch: Int[P], dim: Int[D]) -> None:
         super().__init__()
-        self.side = side
         self.dim = dim
         self.project = nn.Conv2d(channels, dim, patch, stride=patch)
         self.token = nn.Parameter(torch.zeros(1, 1, dim))
@@ -21,7 +20,7 @@ class Patches[N: IntVar, S: IntVar, P: IntVar, D: IntVar](nn.Module):
 
     def forward[B: IntVar](self, image: Tensor[[B, N, S * P, S * P]]) -> Tensor[[B, S * S + 1, D]]:
         maps = self.project(image)
-        rows = maps.reshape(image.shape[0], self.dim, self.side * self.side).transpose(1, 2)
+        rows = maps.flatten(2).transpose(1, 2)
         first = self.token.expand(image.shape[0], 1, self.dim)
         return torch.cat((first, rows), dim=1) + self.place
 
@@ -37,12 +36,12 @@ class Attention[N: IntVar, K: IntVar](nn.Module):
     def forward[B: IntVar, T: IntVar](self, x: Tensor[[B, T, N * K]]) -> Tensor[[B, T, N * K]]:
         b, t, _ = x.shape
         query, key, value = self.qkv(x).chunk(3, dim=2)
-        q = query.reshape(b, t, self.heads, self.head_dim).transpose(1, 2)
-        k = key.reshape(b, t, self.heads, self.head_dim).transpose(1, 2)
-        v = value.reshape(b, t, self.heads, self.head_dim).transpose(1, 2)
+        q = query.reshape(b, t, self.heads, -1).transpose(1, 2)
+        k = key.reshape(b, t, self.heads, -1).transpose(1, 2)
+        v = value.reshape(b, t, self.heads, -1).transpose(1, 2)
         scores = (q @ k.transpose(-2, -1)) / math.sqrt(self.head_dim)
         mixed = torch.softmax(scores, dim=-1) @ v
-        return self.out(mixed.transpose(1, 2).reshape(b, t, self.heads * self.head_dim))
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class Block[N: IntVar, K: IntVar, H: IntVar](nn.Module):
@@ -95,7 +94,7 @@ class ViT[C: IntVar, S: IntVar, P: IntVar, N: IntVar, K: IntVar, O: IntVar](nn.M
         first = x[:, 0, :]
         rest = x[:, 1:, :]
         products = (rest * first[:, None, :]).sum(dim=2)
-        return products.reshape(image.shape[0], self.side, self.side)
+        return products.reshape(image.shape[0], self.side, -1)
 
 
 def smoke() -> tuple[Tensor[[2, 7]], Tensor[[2, 4, 4]]]:
