@@ -193,11 +193,6 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             return Err(Abort::Reported);
         }
         // A definition on its own: after such a loop the shapes are checked at instantiation.
-        // The first turn at least has what came in.
-        self.aside(|inner| {
-            inner.facts.assume_equal(&Dim::symbol(counted.index.as_str()), &counted.start);
-            walk(inner)
-        });
         self.forget(names);
         Ok(true)
     }
