@@ -79,6 +79,27 @@ fn programs_stay_what_they_are() {
     });
 }
 
+/// Examples in the spelling of older programs, which they are there to show.
+const OLD_SPELLING: &str = "classic_";
+
+#[test]
+fn the_standard_library_and_the_examples_are_formatted() {
+    let files = ["stdlib", "examples"].map(|folder| files_below(&root().join(folder), ".tri").unwrap());
+    let mut seen = 0;
+    for file in files.iter().flatten() {
+        let name = file.strip_prefix(root()).unwrap().display().to_string();
+        if name.contains(OLD_SPELLING) {
+            continue;
+        }
+        let text = std::fs::read_to_string(file).unwrap();
+        let formatted = checked(&name, &text).unwrap_or_else(|problem| panic!("{problem}"));
+        let difference = first_difference(&text, &formatted);
+        assert_eq!(difference, None, "`tritonc fmt {name}` changes it: {}", difference.as_deref().unwrap_or(""));
+        seen += 1;
+    }
+    assert!(seen > 7, "{seen}");
+}
+
 /// A generator of numbers that gives the same ones each time (xorshift).
 struct Random(u64);
 

@@ -110,3 +110,6 @@ fn print_rest(text: &str, comments: &Comments<'_>, end: u32, page: &mut Page) {
     let rest = printer.ending(gap, page.is_empty());
     render::render(&printer.docs, rest, page);
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Trees are walked in the order of their text, so that comments are met where they stand. What the author
 //! put on several lines on purpose stays so: lists, calls and signatures whose first element begins a line
-//! and whose closing bracket does, blocks whose first statement begins a line, and chains of pipes or method
+//! and whose closing bracket does, in the same rows, blocks whose first statement begins a line, and chains of pipes or method
 //! calls that were broken.
 
 use super::comments::{Comments, Gap};
@@ -121,7 +121,7 @@ impl<'a> Printer<'_, 'a> {
 
     // ---- Lists ------------------------------------------------------------------------------------
 
-    /// Elements between brackets, on one line or each on its own.
+    /// Elements between brackets, on one line, each on its own, or in the author's rows.
     pub fn list<T>(
         &mut self,
         brackets: Brackets<'a>,
@@ -134,24 +134,29 @@ impl<'a> Printer<'_, 'a> {
             _ => brackets.from,
         };
         let aside = self.aside(open_at);
+        let first = items.first().map_or(brackets.close_at, |item| self.start(span(self, item)));
+        let spread = brackets.stays_open && self.is_spread_out(first, brackets.close_at);
+        // Elements, and the lines between them.
         let mut parts = vec![];
         let mut end = open_at;
         for (index, item) in items.iter().enumerate() {
             let span = span(self, item);
             let (start, stop) = (self.start(span), self.end(span));
-            let first = index == 0;
-            if first && brackets.stays_open && self.is_spread_out(start, brackets.close_at) {
-                parts.push(self.docs.force());
-            }
+            let kept = spread && self.comments.break_between(end, start);
             let gap = self.comments.take(end, start);
-            let line = if first { self.docs.soft() } else { self.docs.line() };
-            parts.push(self.between(gap, line, first));
-            parts.push(print(self, item));
+            let line = match (kept, index) {
+                (true, _) => self.docs.hard(false),
+                (false, 0) => self.docs.soft(),
+                (false, _) => self.docs.line(),
+            };
+            parts.push(self.between(gap, line, index == 0));
+            let element = print(self, item);
             let last = index + 1 == items.len();
-            parts.push(match brackets.comma {
+            let comma = match brackets.comma {
                 Comma::IfBroken if last => self.docs.if_break(","),
                 Comma::IfBroken | Comma::Always => self.docs.text(","),
-            });
+            };
+            parts.push(self.docs.concat(&[element, comma]));
             end = stop;
         }
         let gap = self.comments.take(end, brackets.close_at);
@@ -159,10 +164,22 @@ impl<'a> Printer<'_, 'a> {
             let (open, close) = (self.docs.text(brackets.open), self.docs.text(brackets.close));
             return self.docs.concat(&[aside, open, close]);
         }
-        parts.push(self.ending(gap, items.is_empty()));
-        let body = self.docs.concat(&parts);
+        let ending = self.ending(gap, items.is_empty());
+        let body = self.rows(parts, spread);
+        let body = self.docs.concat(&[body, ending]);
         let list = self.enclose(brackets.open, body, brackets.close, brackets.optional);
         self.docs.concat(&[aside, list])
+    }
+
+    /// Lines and elements in turn. What the author spread out stays in the rows it had.
+    fn rows(&mut self, parts: Vec<Doc>, spread: bool) -> Doc {
+        match (spread, parts.split_first()) {
+            (true, Some((line, elements))) => {
+                let elements = self.docs.fill(elements);
+                self.docs.concat(&[*line, elements])
+            }
+            _ => self.docs.concat(&parts),
+        }
     }
 
     /// Whether the author put what is in brackets on lines of its own.

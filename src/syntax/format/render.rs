@@ -115,11 +115,15 @@ impl Renderer<'_, '_> {
             return self.push(indent, Mode::Broken, between);
         }
         let content = self.docs.child(separator + 1);
+        let column = self.page.column().saturating_add(self.docs.width(between));
+        let fits = match separator + 2 < end {
+            // A line may end behind it.
+            true => column.saturating_add(self.docs.width(content)) <= WIDTH,
+            false => self.fits(column, content),
+        };
         self.todo.push((indent, Mode::Broken, Todo::Fill(separator + 2, end)));
         self.push(indent, Mode::Broken, content);
-        let column = self.page.column().saturating_add(self.docs.width(between));
-        let mode = if self.fits(column, content) { Mode::Flat } else { Mode::Broken };
-        self.push(indent, mode, between);
+        self.push(indent, if fits { Mode::Flat } else { Mode::Broken }, between);
     }
 
     /// Whether a document fits on the line from a column on, together with what follows it there.
