@@ -163,7 +163,9 @@ impl<'m> Program<'m> {
             table,
             classes: HashMap::new(),
             callees: HashMap::new(),
-            globals: Arc::new(IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().map(|h| h.name.clone())).collect()),
+            globals: Arc::new(
+                IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().map(|h| h.name.clone())).collect(),
+            ),
             function_names: HashMap::new(),
             makers: HashMap::new(),
             effects: HashSet::new(),
