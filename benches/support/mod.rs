@@ -5,6 +5,10 @@
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// One layer that most programs would have.
 pub const SIMPLE_LAYER: &str = "\
 layer Dense(inputs: int = 64, outputs: int = 32) {

@@ -159,7 +159,8 @@ pub fn items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'d
 pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Parsed {
     let mut parsed = parse::parse_item(item.text(db));
     desugar::functional_layers(&mut parsed.ast);
-    Parsed { ast: parsed.ast, errors: parsed.errors }
+    // A copy has no room to spare, and trees are most of what a large file costs.
+    Parsed { ast: parsed.ast.clone(), errors: parsed.errors }
 }
 
 /// The item's tree without function bodies and with all spans zero: what other items depend on.

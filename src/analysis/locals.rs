@@ -10,7 +10,7 @@
 //! return y
 //! ```
 
-use crate::base::Span;
+use crate::base::{Span, deep};
 use crate::syntax::ast::*;
 use std::collections::BTreeMap;
 
@@ -177,6 +177,10 @@ impl<'a> Locals<'a> {
     }
 
     fn expr(&mut self, expr: ExprId) {
+        deep(|| self.expr_step(expr));
+    }
+
+    fn expr_step(&mut self, expr: ExprId) {
         let ast = self.ast;
         match &ast[expr].kind {
             ExprKind::Name(name) => self.read(name),

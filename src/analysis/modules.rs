@@ -147,16 +147,25 @@ fn imported<'db>(db: &'db dyn salsa::Database, file: SourceFile, import: &Use) -
 
 /// A name of the implicit modules.
 pub fn implicit<'db>(db: &'db dyn salsa::Database, name: &str) -> Option<Item<'db>> {
-    implicit_files(db).find_map(|file| exports(db, file).get(name).copied())
+    implicit_items(db, Library::try_get(db)?).get(name).copied()
+}
+
+/// The names of the implicit modules; the first module that has one gives it.
+#[salsa::tracked]
+fn implicit_items<'db>(db: &'db dyn salsa::Database, library: Library) -> BTreeMap<String, Item<'db>> {
+    let mut names = BTreeMap::new();
+    for file in IMPLICIT.iter().filter_map(|module| library.files(db).get(&std_key(module))) {
+        for (name, item) in exports(db, *file) {
+            names.entry(name.clone()).or_insert(*item);
+        }
+    }
+    names
 }
 
 /// All names that the implicit modules give, for suggestions.
 pub fn implicit_names(db: &dyn salsa::Database) -> Vec<&str> {
-    implicit_files(db).flat_map(|file| exports(db, file).keys().map(String::as_str)).collect()
-}
-
-fn implicit_files(db: &dyn salsa::Database) -> impl Iterator<Item = SourceFile> {
-    IMPLICIT.iter().filter_map(move |module| file_of(db, &std_key(module)))
+    let library = Library::try_get(db);
+    library.into_iter().flat_map(|library| implicit_items(db, library).keys().map(String::as_str)).collect()
 }
 
 /// The module of the standard library that has an item of this name.

@@ -6,7 +6,7 @@
 use crate::analysis::db::{Item, Place, Report, SourceFile, broken_items, interface, items, parse_item};
 use crate::analysis::locals::{self, Local};
 use crate::analysis::{check, modules};
-use crate::base::{Span, code};
+use crate::base::{Span, code, deep};
 use crate::ops;
 use crate::syntax::ast::*;
 use crate::syntax::items::RawKind;
@@ -160,7 +160,7 @@ fn unused_variable<'db>(
 /// Whether computing a value may do more than give it: calls of the user's functions and layers may print,
 /// assert or change state, and a random draw moves those after it.
 fn has_effect<'db>(db: &'db dyn salsa::Database, item: Item<'db>, ast: &'db Ast, expr: ExprId) -> bool {
-    let effect = |expr: &ExprId| has_effect(db, item, ast, *expr);
+    let effect = |expr: &ExprId| deep(|| has_effect(db, item, ast, *expr));
     let is_operation = |name: &str| {
         if modules::lookup(db, item.file(db), name).is_some() {
             return false;

@@ -10,7 +10,13 @@ use std::collections::{BTreeSet, HashMap};
 /// Gives values and instructions that still stand somewhere new ids in the order of the text, and forgets
 /// the others.
 pub fn compact(function: &mut Function) {
-    let source = std::mem::replace(function, empty_like(function));
+    let source = Function {
+        params: std::mem::take(&mut function.params),
+        values: std::mem::take(&mut function.values),
+        insts: std::mem::take(&mut function.insts),
+        body: std::mem::take(&mut function.body),
+        ..function.clone()
+    };
     let mut copier = Copier::new(&source, Substitution::default(), None);
     function.params = source.params.iter().map(|param| copier.value(function, *param)).collect();
     function.body = copier.region(function, &source.body);

@@ -72,32 +72,30 @@ pub fn run(module: Verified, names: &[&str]) -> Result<Verified, PassError> {
 
 /// The same, with what each pass did.
 pub fn run_with_statistics(module: Verified, names: &[&str]) -> Result<(Verified, Vec<Statistics>), PassError> {
-    let mut verified = module;
+    let mut module = module.into_inner();
     let mut statistics = vec![];
-    let mut unverified: Option<Module> = None;
     for (position, name) in names.iter().enumerate() {
         let Some(pass) = PASSES.iter().find(|pass| pass.name == *name) else {
             let known: Vec<&str> = PASSES.iter().map(|pass| pass.name).collect();
             let message = format!("there is no such pass; there are {}", known.join(", "));
             return Err(PassError { pass: name.to_string(), message });
         };
-        let mut module = match unverified.take() {
-            Some(module) => module,
-            None => verified.clone().into_inner(),
-        };
         let before = instruction_count(&module);
         let changes = (pass.run)(&mut module);
         statistics.push(Statistics { pass: pass.name, changes, before, after: instruction_count(&module) });
-        if cfg!(debug_assertions) || position + 1 == names.len() {
-            verified = verify(module).map_err(|errors| {
-                let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-                PassError { pass: name.to_string(), message }
-            })?;
-        } else {
-            unverified = Some(module);
+        if cfg!(debug_assertions) && position + 1 < names.len() {
+            module = verified(module, name)?.into_inner();
         }
     }
-    Ok((verified, statistics))
+    Ok((verified(module, names.last().unwrap_or(&"none"))?, statistics))
+}
+
+/// What a pass made, if it broke no rule.
+fn verified(module: Module, pass: &str) -> Result<Verified, PassError> {
+    verify(module).map_err(|errors| {
+        let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        PassError { pass: pass.to_string(), message }
+    })
 }
 
 /// Instructions that stand in a region; the arenas may hold more.

@@ -8,6 +8,7 @@
 //! functions below; what they return is a single token or comment of Python, whatever the text was.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 const PYTHON_KEYWORDS: &[&str] = &[
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
@@ -101,14 +102,19 @@ pub fn is_python_builtin(name: &str) -> bool {
 /// The identifiers of one scope.
 #[derive(Clone, Debug, Default)]
 pub struct Namer {
-    reserved: HashSet<String>,
+    reserved: Arc<HashSet<String>>,
     taken: HashSet<String>,
 }
 
 impl Namer {
     /// A scope of Python code in which these words mean something already.
     pub fn python(reserved: impl IntoIterator<Item = String>) -> Namer {
-        Namer { reserved: reserved.into_iter().collect(), taken: HashSet::new() }
+        Namer::among(Arc::new(reserved.into_iter().collect()))
+    }
+
+    /// The same, for one of many scopes of a file.
+    pub fn among(reserved: Arc<HashSet<String>>) -> Namer {
+        Namer { reserved, taken: HashSet::new() }
     }
 
     /// Whether the word itself cannot be used, whoever asks.

@@ -111,7 +111,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         program::visit(function, &function.body, &mut |inst| {
             definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
         });
-        let namer = Namer::python(program.globals.iter().cloned());
+        let namer = Namer::among(program.globals.clone());
         Writer {
             program,
             function,

@@ -140,6 +140,11 @@ fn read(templates: &Skeletons, uses: Uses) -> Result<Vec<Helper>, Vec<TargetErro
             helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
         }
     }
+    // Of the words only those matter that are defined or imported.
+    let known: BTreeSet<String> = helpers.iter().map(|helper| helper.name.clone()).collect();
+    for helper in &mut helpers {
+        helper.words.retain(|word| known.contains(word) || program::IMPORTS.contains(&word.as_str()));
+    }
     if errors.is_empty() { Ok(helpers) } else { Err(errors) }
 }
 
@@ -159,15 +164,13 @@ fn words(text: &str) -> BTreeSet<String> {
 /// Every name used, also by the helpers that are used.
 pub fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
     let mut used = used.clone();
-    loop {
-        let before = used.len();
-        for helper in helpers {
-            if used.contains(&helper.name) {
-                used.extend(helper.words.iter().cloned());
+    let mut waiting: Vec<&Helper> = helpers.iter().filter(|helper| used.contains(&helper.name)).collect();
+    while let Some(helper) = waiting.pop() {
+        for word in &helper.words {
+            if used.insert(word.clone()) {
+                waiting.extend(helpers.iter().filter(|helper| helper.name == *word));
             }
         }
-        if used.len() == before {
-            return used;
-        }
     }
+    used
 }

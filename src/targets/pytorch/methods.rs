@@ -8,6 +8,7 @@ use crate::ir::{FuncId, LayerId};
 use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::{self, Written};
 use crate::targets::pytorch::program::Program;
+use std::sync::Arc;
 
 /// A function as it was written.
 #[derive(Clone, Debug)]
@@ -95,7 +96,7 @@ pub fn add_evaluation(methods: &mut Vec<Method>, program: &mut Program, evaluati
         }
     }
     program.used.extend(evaluation.used.iter().cloned());
-    program.globals.extend(evaluation.globals.iter().cloned());
+    Arc::make_mut(&mut program.globals).extend(evaluation.globals.iter().cloned());
     for (layer, symbols) in &evaluation.stored {
         let class = evaluation.classes.get(layer).map(|names| &names.class);
         let own = program.layers.iter().find(|own| program.classes.get(own).map(|names| &names.class) == class);

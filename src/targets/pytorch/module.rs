@@ -17,11 +17,10 @@ pub fn write(
     table: &Table,
     helpers: &[Helper],
 ) -> Result<Artifact, Vec<TargetError>> {
-    let helper_names: Vec<String> = helpers.iter().map(|h| h.name.clone()).collect();
-    let mut program = Program::new(module, options, table, &helper_names);
+    let mut program = Program::new(module, options, table, helpers);
     let mut functions = methods::functions(&mut program);
     if let (Mode::Train, Some(evaluation)) = (options.mode, &options.evaluation) {
-        let mut evaluation = Program::new(evaluation, options, table, &helper_names);
+        let mut evaluation = Program::new(evaluation, options, table, helpers);
         evaluation.evaluates = true;
         methods::add_evaluation(&mut functions, &mut program, &mut evaluation);
         evaluation.errors.into_iter().for_each(|error| program.error(error));

@@ -9,15 +9,17 @@ use crate::ir::{
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{self, Py};
+use crate::targets::pytorch::helpers::Helper;
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::views::Views;
 use crate::targets::table::Table;
 use crate::targets::{EmitOptions, TargetError};
 use crate::types::Symbol;
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Modules and helpers that locals must not hide.
-const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
+pub(super) const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
 
 /// Attributes of `nn.Module`, and those that emitted classes add, that a member must not replace.
 const MODULE_ATTRIBUTES: &[&str] = &[
@@ -130,7 +132,7 @@ pub struct Program<'m> {
     pub classes: HashMap<LayerId, ClassNames>,
     pub callees: HashMap<FuncId, Callee>,
     /// Names of the file's top level.
-    pub globals: HashSet<String>,
+    pub globals: Arc<HashSet<String>>,
     function_names: HashMap<FuncId, String>,
     /// Functions that make constants and initial values, and the members that they are for.
     makers: HashMap<FuncId, String>,
@@ -154,14 +156,16 @@ pub struct Program<'m> {
 }
 
 impl<'m> Program<'m> {
-    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &[String]) -> Program<'m> {
+    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &[Helper]) -> Program<'m> {
         let mut program = Program {
             module,
             options,
             table,
             classes: HashMap::new(),
             callees: HashMap::new(),
-            globals: IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().cloned()).collect(),
+            globals: Arc::new(
+                IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().map(|h| h.name.clone())).collect(),
+            ),
             function_names: HashMap::new(),
             makers: HashMap::new(),
             effects: HashMap::new(),
@@ -353,8 +357,8 @@ impl<'m> Program<'m> {
     /// Classes first, then functions: a class keeps its name from the source wherever it can.
     fn name_everything(&mut self) {
         let module = self.module;
-        let reserved = self.globals.iter().cloned().chain(["Model".to_string(), "load".to_string()]);
-        let mut namer = Namer::python(reserved);
+        Arc::make_mut(&mut self.globals).extend(["Model".to_string(), "load".to_string()]);
+        let mut namer = Namer::among(self.globals.clone());
         for &id in &self.layers {
             let layer = &module[id];
             // The entry's own class may be called `Model`: then it needs no second one.
@@ -373,11 +377,12 @@ impl<'m> Program<'m> {
             };
             self.function_names.insert(id, name);
         }
-        self.globals.extend(self.classes.values().map(|c| c.class.clone()));
+        drop(namer);
         let free = self.functions.iter().filter(|id| module[**id].layer.is_none());
         let free: Vec<String> = free.filter_map(|id| self.function_names.get(id).cloned()).collect();
-        self.globals.extend(free);
-        self.globals.extend(["Model".to_string(), "load".to_string()]);
+        let globals = Arc::make_mut(&mut self.globals);
+        globals.extend(self.classes.values().map(|c| c.class.clone()));
+        globals.extend(free);
     }
 
     pub fn function_name(&self, id: FuncId) -> String {
