@@ -214,7 +214,8 @@ impl<'db> Elaborator<'_, 'db> {
                         other.describe()
                     );
                     let place = self.place(span);
-                    let mut report = crate::analysis::db::Report::new(code::E0401, message).at(place, "assigned in here");
+                    let mut report =
+                        crate::analysis::db::Report::new(code::E0401, message).at(place, "assigned in here");
                     if matches!(other, Value::List(_)) {
                         report = report.note(
                             "a `for` can fill a list; in a `while`, write to a tensor of the largest size and keep the count",

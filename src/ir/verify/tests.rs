@@ -330,7 +330,11 @@ fn collecting_breaks(from: &str, to: &str, wanted: &str) {
 
 #[test]
 fn loops_that_collect() {
-    collecting_breaks("float32[4], float32[T, 4]", "float32[4], float32[T + 1, 4]", "T turns do not give float32[T + 1, 4]");
+    collecting_breaks(
+        "float32[4], float32[T, 4]",
+        "float32[4], float32[T + 1, 4]",
+        "T turns do not give float32[T + 1, 4]",
+    );
     collecting_breaks("yield %last, %last", "yield %last", "there are 1 values where 2 are wanted");
     collecting_breaks("yield %last, %last", "yield %last, %t", "%t is int64, not float32[4]");
     collecting_breaks("in %0, %n, %start", "in %0, %at, %start", "needs bounds that are host numbers");
