@@ -7,6 +7,7 @@ mod layers;
 mod modules;
 mod mutation;
 mod names;
+mod remedies;
 mod shapes;
 mod types;
 
