@@ -324,18 +324,16 @@ impl<'db> Elaborator<'_, 'db> {
             inner.function_result(full)
         });
         match result {
-            // What is wrong in there is reported where it is checked, but for what comes with the call.
+            // The standard library is right in itself, so what is wrong in there is wrong with this call. A function
+            // of the user's is reported where it is checked, but for what comes with the call.
             Err(Abort::Reported) if quiet => {
-                let own = self.reports.drain(reports..).find(|report| OF_THE_CALL.contains(&report.code));
                 self.obligations.truncate(obligations);
-                match own {
-                    Some(Report { code, message, notes, .. }) => {
-                        let mut report = Report::new(code, message).at(self.place(span), "in this call");
-                        report.notes = notes;
-                        Err(self.fail(report))
-                    }
-                    None => Ok(Value::Error),
-                }
+                let is_right = full.item.file(self.db).embedded(self.db);
+                let own = self.reports.drain(reports..).find(|report| is_right || OF_THE_CALL.contains(&report.code));
+                let Some(own) = own else { return Ok(Value::Error) };
+                self.reports.push(own);
+                self.blame_caller(reports, &callee_name(&function), span);
+                Err(Abort::Reported)
             }
             Err(abort) => {
                 let place = self.place(span);

@@ -129,7 +129,9 @@ impl<'db> Elaborator<'_, 'db> {
         }
         self.declaring = None;
         let takes_tensors = function.decl.params.iter().any(|param| match self.local(&param.name.name) {
-            Some(super::Binding::Value(value)) => value.has_tensor() || *value == Value::Error,
+            Some(super::Binding::Value(value)) => {
+                value.has_tensor() || matches!(value, Value::Error | Value::Instance(_))
+            }
             _ => false,
         });
         self.compile_time = function.layer.is_none() && !takes_tensors && !function.decl.params.is_empty();
@@ -162,7 +164,8 @@ impl<'db> Elaborator<'_, 'db> {
                 let items: Walk<Vec<_>> = items.iter().map(|item| self.open_value(item, param)).collect();
                 Ok(Value::Tuple(items?))
             }
-            TypeSpec::Layer(_) | TypeSpec::Any => Ok(Value::Error),
+            TypeSpec::Layer(layer) => self.open_instance(*layer, param),
+            TypeSpec::Any => Ok(Value::Error),
             _ => self.open_hyper(param),
         }
     }

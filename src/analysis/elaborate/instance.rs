@@ -5,7 +5,7 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::names::full_layer;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Binding, Elaborator};
-use crate::analysis::value::{Cond, Instance, LayerRef, Opaque, OpaqueKind, Value};
+use crate::analysis::value::{Cond, Instance, LayerRef, Opaque, OpaqueKind, Step, Value};
 use crate::analysis::world::Walk;
 use crate::base::{Span, code};
 use crate::syntax::ast::{self, ExprId};
@@ -71,6 +71,18 @@ impl<'db> Elaborator<'_, 'db> {
             if !here {
                 report.labels.push(crate::analysis::db::ReportLabel { place, text: String::new(), primary: true });
             }
+        }
+    }
+
+    /// Shows what was found in the body of a callee, from report `from` on, at the call: only the call can be
+    /// changed by who reads it.
+    pub fn blame_caller(&mut self, from: usize, callee: &str, span: Span) {
+        let place = self.place(span);
+        for report in &mut self.reports[from..] {
+            report.labels.retain(|label| label.place.item == place.item && !label.primary);
+            report.fixes.clear();
+            let text = format!("in this call of `{callee}`");
+            report.labels.push(crate::analysis::db::ReportLabel { place, text, primary: true });
         }
     }
 
@@ -258,6 +270,42 @@ impl<'db> Elaborator<'_, 'db> {
             }
             TypeSpec::Any => Value::Error,
         })
+    }
+
+    /// An instance given from outside, such as `cell: Cell`. Its hyperparameters are symbols of their own, which
+    /// signatures can name: `cell.inputs`.
+    pub fn open_instance(&mut self, layer: LayerRef<'db>, param: &'db ast::Param) -> Walk<Value<'db>> {
+        let owner = &param.name.name;
+        let place = self.place(param.name.span);
+        let hypers = self.nested(layer.item, layer.ast, param.name.span, |inner| {
+            inner.scopes.push(Default::default());
+            let mut hypers = vec![];
+            for param in &layer.decl.params {
+                let value = inner.open_hyper(param)?;
+                inner.bind(&param.name.name, value.clone());
+                hypers.push((param.name.name.clone(), value));
+            }
+            Ok(hypers)
+        })?;
+        let mut owned = vec![];
+        for (name, value) in hypers {
+            let full = format!("{owner}.{name}");
+            self.origins.insert(Symbol::new(&full), place);
+            owned.push((name.clone(), renamed(value, &name, &full)));
+        }
+        let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];
+        let path = Some(vec![Step::Field(owner.clone())]);
+        Ok(Value::Instance(Box::new(Instance { layer, elems, hypers: owned, path })))
+    }
+}
+
+/// An open hyperparameter under another name.
+fn renamed<'db>(value: Value<'db>, name: &str, full: &str) -> Value<'db> {
+    match value {
+        Value::Bool(Cond::Opaque(_)) => Value::Bool(Cond::Opaque(full.to_string())),
+        Value::Opaque(Opaque { kind, .. }) => Value::Opaque(Opaque { name: full.to_string(), kind }),
+        Value::Number(HostExpr::FloatSymbol(_)) => Value::Number(HostExpr::FloatSymbol(Symbol::new(full))),
+        value => value.substitute(&|symbol| (symbol.as_str() == name).then(|| HostExpr::Int(Dim::symbol(full)))),
     }
 }
 
