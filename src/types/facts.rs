@@ -32,6 +32,9 @@ pub struct Facts {
     contradictory: bool,
 }
 
+/// Sums of two facts are tried among so many.
+const MAX_PAIRED: usize = 24;
+
 impl Facts {
     /// The dim with every substitution applied.
     pub fn normal(&self, dim: &Dim) -> Dim {
@@ -81,8 +84,11 @@ impl Facts {
         if self.lower_bound(dim).is_some_and(|bound| bound >= 0) {
             return true;
         }
-        let follows = |known| self.lower_bound(&dim.sub(&self.normal(known))).is_some_and(|bound| bound >= 0);
-        self.nonnegative.iter().any(follows)
+        let holds = |rest: &Dim| self.lower_bound(rest).is_some_and(|bound| bound >= 0);
+        // One of the facts, or the sum of two.
+        let rests: Vec<Dim> = self.nonnegative.iter().map(|known| dim.sub(&self.normal(known))).collect();
+        let mut pairs = self.nonnegative.iter().take(MAX_PAIRED).map(|known| self.normal(known));
+        rests.iter().any(holds) || pairs.any(|known| rests.iter().take(MAX_PAIRED).any(|rest| holds(&rest.sub(&known))))
     }
 
     /// Learns `a == b`.
@@ -221,6 +227,19 @@ mod tests {
 
     fn s(name: &str) -> Dim {
         Dim::symbol(name)
+    }
+
+    #[test]
+    fn two_bounds_add_up() {
+        let (t, pos, max) = (Dim::symbol("t"), Dim::symbol("pos"), Dim::symbol("max"));
+        let mut facts = Facts::default();
+        facts.assume_at_least(&t, &Dim::zero());
+        facts.assume_at_least(&pos, &Dim::constant(2));
+        facts.assume_at_least(&max, &t.add(&pos));
+        assert_eq!(facts.at_least(&t.add(&pos), &Dim::constant(2)), Some(true));
+        assert_eq!(facts.at_least(&t.add(&pos), &Dim::constant(3)), None);
+        assert_eq!(facts.at_least(&max, &t), Some(true));
+        assert_eq!(facts.at_least(&Dim::constant(-1), &t.add(&pos)), Some(false));
     }
 
     #[test]
