@@ -365,23 +365,16 @@ impl<'db> Elaborator<'_, 'db> {
             inner.function_result(full)
         });
         match result {
+            // The standard library is right in itself, so what is wrong in there is wrong with this call. A function
+            // of the user's is reported where it is checked, but for what comes with the call.
             Err(Abort::Reported) if quiet => {
                 self.obligations.truncate(obligations);
-                // The standard library is right in itself, so what is wrong in there is wrong with this call.
-                if full.item.file(self.db).embedded(self.db) {
-                    self.blame_caller(reports, &callee_name(&function), span);
-                    return Err(Abort::Reported);
-                }
-                // A function of the user's is reported where it is checked, but for what comes with the call.
-                let found = self.reports.split_off(reports);
-                match found.into_iter().find(|report| OF_THE_CALL.contains(&report.code)) {
-                    Some(Report { code, message, notes, .. }) => {
-                        let mut report = Report::new(code, message).at(self.place(span), "in this call");
-                        report.notes = notes;
-                        Err(self.fail(report))
-                    }
-                    None => Ok(Value::Error),
-                }
+                let is_right = full.item.file(self.db).embedded(self.db);
+                let own = self.reports.drain(reports..).find(|report| is_right || OF_THE_CALL.contains(&report.code));
+                let Some(own) = own else { return Ok(Value::Error) };
+                self.reports.push(own);
+                self.blame_caller(reports, &callee_name(&function), span);
+                Err(Abort::Reported)
             }
             Err(abort) => {
                 let place = self.place(span);

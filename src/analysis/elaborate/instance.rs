@@ -92,7 +92,7 @@ impl<'db> Elaborator<'_, 'db> {
         for report in &mut self.reports[from..] {
             report.labels.retain(|label| label.place.item == place.item && !label.primary);
             report.fixes.clear();
-            let text = format!("with these sizes `{callee}` cannot work");
+            let text = format!("in this call of `{callee}`");
             report.labels.push(crate::analysis::db::ReportLabel { place, text, primary: true });
         }
     }

@@ -210,6 +210,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let mut failed = None;
         for turn in 0..2 {
             self.facts = facts.clone();
+            self.assume_in_range(counted);
             self.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
             match self.with_index(&counted.index, false, |inner| walk(inner)) {
                 Ok(()) => self.fix_index(names, &index, &counted.start),

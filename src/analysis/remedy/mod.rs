@@ -32,7 +32,7 @@ const MAX_TRIED: usize = 40;
 /// Alternatives that a note names.
 const MAX_TOLD: usize = 3;
 /// Bytes of text checked as copies of one item, so that long items do not take long.
-const MAX_COPIED: usize = 1 << 19;
+const MAX_COPIED: usize = 1 << 18;
 
 /// What checking an item reports, with remedies for errors on shapes.
 pub fn with_remedies<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> &'db [Report<'db>] {

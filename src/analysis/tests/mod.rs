@@ -8,6 +8,7 @@ mod library;
 mod modules;
 mod names;
 mod reach;
+mod remedies;
 mod shapes;
 mod stack;
 mod types;
