@@ -72,7 +72,7 @@ impl Entry {
     }
 }
 
-/// Codes whose first three characters are the same, and what they are about.
+/// Codes that begin alike, and what they are about.
 pub const FAMILIES: &[(&str, &str)] = &[
     ("E00", "text and syntax"),
     ("E01", "names and modules"),
@@ -83,7 +83,7 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("E06", "targets"),
     ("E07", "weights"),
     ("E08", "files, inputs and outputs"),
-    ("W01", "warnings and hints"),
+    ("W", "warnings and hints"),
 ];
 
 /// The rows of a family.
