@@ -73,12 +73,14 @@ fn the_standard_library_and_the_examples_parse() {
 
 #[test]
 fn programs_in_the_reference_parse() {
-    let page = fs::read_to_string(root().join("docs/language.md")).unwrap();
-    let programs: Vec<&str> =
-        page.split("```tri\n").skip(1).map(|rest| rest.split("```").next().unwrap_or("")).collect();
-    assert!(programs.len() > 10);
-    for (number, program) in programs.iter().enumerate() {
-        assert_clean(&format!("docs/language.md, program {}", number + 1), program);
+    for (name, least) in [("docs/language.md", 11), ("docs/models.md", 1)] {
+        let page = fs::read_to_string(root().join(name)).unwrap();
+        let programs: Vec<&str> =
+            page.split("```tri\n").skip(1).map(|rest| rest.split("```").next().unwrap_or("")).collect();
+        assert!(programs.len() >= least, "{name}");
+        for (number, program) in programs.iter().enumerate() {
+            assert_clean(&format!("{name}, program {}", number + 1), program);
+        }
     }
 }
 
