@@ -288,6 +288,7 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
         refuse_inherited(item, &ast.item.attributes, checked);
         refuse_in_members(item, decl, checked);
     }
+    refuse_saved(item, &ast.item.attributes, checked);
     for attribute in all {
         let name = attribute.name.name.as_str();
         if name == "map" {
@@ -332,10 +333,18 @@ fn refuse_inherited<'db>(item: Item<'db>, attributes: &'db [Attribute], checked:
             "quantize" => Report::new(code::E0501, "`@quantize` of a whole layer is not supported yet")
                 .at(place, "reaches parameters inside")
                 .note("put `@quantize(...)` before each `param`, or use a layer such as TernaryLinear"),
-            "saved" => Report::new(code::E0108, "`@saved` is not supported yet")
-                .at(place, "the names in weights files would be others"),
             _ => continue,
         };
+        checked.reports.push(report);
+    }
+}
+
+/// `@saved` names what a member holds; elsewhere it would do nothing.
+fn refuse_saved<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mut Checked<'db>) {
+    for attribute in attributes.iter().filter(|attribute| attribute.name.name == "saved") {
+        let report = Report::new(code::E0109, "nothing here is saved")
+            .at(Place { item, span: attribute.span }, "has no effect")
+            .note("`@saved` stands before a `param`, `buffer`, `state` or `let` of a layer");
         checked.reports.push(report);
     }
 }
@@ -344,8 +353,12 @@ fn refuse_in_members<'db>(item: Item<'db>, decl: &'db crate::syntax::ast::LayerD
     for member in &decl.members {
         match &member.kind {
             MemberKind::Let(_) => refuse_inherited(item, &member.attributes, checked),
+            MemberKind::Fn(_) | MemberKind::Const { .. } | MemberKind::TypeAlias { .. } => {
+                refuse_saved(item, &member.attributes, checked);
+            }
             MemberKind::Layer(inner) => {
                 refuse_inherited(item, &member.attributes, checked);
+                refuse_saved(item, &member.attributes, checked);
                 refuse_in_members(item, inner, checked);
             }
             _ => {}

@@ -77,6 +77,10 @@ pub enum List<'db> {
         count: Dim,
         element: Box<Value<'db>>,
     },
+    /// One tensor for each turn of a loop, stacked along a new first axis. Such lists are used whole.
+    Stacked(Box<TensorValue>),
+    /// What the loop that is being walked adds to a list in one turn.
+    Growing(Vec<Value<'db>>),
     /// Lists one after the other, at least one of them of open length: only in a definition that is checked
     /// on its own, since lowering asks for the lengths.
     Joined(Vec<Value<'db>>),
@@ -315,6 +319,7 @@ impl<'db> Value<'db> {
             Value::Scheme(_) => "a quantisation scheme".into(),
             Value::Init(_) => "an initialiser".into(),
             Value::Tuple(items) => format!("a tuple of {}", items.len()),
+            Value::List(List::Growing(_)) => "a list that this loop fills".into(),
             Value::List(_) => "a list".into(),
             Value::Shape(shape) => format!("the shape [{shape}]"),
             Value::Function(_) => "a function".into(),
@@ -336,6 +341,7 @@ impl<'db> Value<'db> {
                 items.iter().any(Value::has_tensor)
             }
             Value::List(List::Repeat { element, .. }) => element.has_tensor(),
+            Value::List(List::Stacked(_)) => true,
             _ => false,
         }
     }
@@ -370,6 +376,10 @@ impl<'db> Value<'db> {
                 count: dim(count),
                 element: Box::new(element.substitute(replace)),
             }),
+            Value::List(List::Stacked(t)) => Value::List(List::Stacked(Box::new(TensorValue {
+                ty: t.ty.with_shape(t.ty.shape.map_dims(dim)),
+                value: t.value,
+            }))),
             Value::List(List::Joined(parts)) => {
                 Value::List(List::Joined(parts.iter().map(|part| part.substitute(replace)).collect()))
             }

@@ -7,7 +7,7 @@
 use crate::analysis::db::{Place, Report};
 use crate::analysis::value::{FnRef, Instance, Step, Value, ValueRef};
 use crate::ops::{Attrs, Obligation, OpId};
-use crate::types::{Elem, HostExpr, Shape, Symbol, Tensor, TensorType};
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, Tensor, TensorType};
 
 /// Why a walk cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,13 +42,27 @@ pub enum Piece {
 /// Instructions that are not operations of the registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leaf {
-    Param { name: String, part: Part },
+    Param {
+        name: String,
+        part: Part,
+    },
     Const(Tensor),
     Host(HostExpr),
     Rng,
-    SetState { name: String },
-    Assert { message: String },
-    Print { pieces: Vec<Piece> },
+    SetState {
+        name: String,
+    },
+    /// Windows by axis; those without a size are one position.
+    SetSlice {
+        name: String,
+        windows: Vec<(usize, Option<Dim>)>,
+    },
+    Assert {
+        message: String,
+    },
+    Print {
+        pieces: Vec<Piece>,
+    },
 }
 
 /// Instructions that own regions, which were closed before, innermost last.

@@ -91,6 +91,7 @@ codes! {
     E0106 "module path leaves its root"
     E0107 "unknown member"
     E0108 "unknown attribute"
+    E0109 "a name for weights files cannot be used"
     E0201 "type mismatch"
     E0202 "element types differ"
     E0203 "wrong number of arguments"

@@ -18,7 +18,8 @@ pub struct Args {
     file: String,
     #[command(flatten)]
     entry: EntryArgs,
-    /// Reads an input from a .npy, .npz or .safetensors file; may be repeated. Others are drawn at random
+    /// Reads an input from a .npy, .npz or .safetensors file, or gives a number; may be repeated. Other tensors
+    /// are drawn at random
     #[arg(long = "input", value_name = "NAME=FILE")]
     inputs: Vec<String>,
     /// The shape of an input to draw, or the size of a dim (`B=4`); may be repeated
@@ -79,10 +80,12 @@ impl Args {
     }
 
     fn request(&self) -> Result<RunRequest, crate::base::Diagnostic> {
+        let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
         Ok(RunRequest {
             entry: self.entry.request(&self.shapes)?,
             method: self.method.clone(),
-            inputs: options::parse_inputs(&self.inputs)?,
+            inputs,
+            numbers,
             weights: self.weights.clone(),
             seed: self.seed,
             keep_intermediates: self.save_intermediates.is_some(),

@@ -209,9 +209,9 @@ impl Session {
             return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
         }
         let module = pipeline::optimised(self, file, &request.entry)?;
-        let (specs, dims) = model::signature(&module, None).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
-        let shapes = InputRequest { files: &[], shapes: &request.entry.shapes, seed: 0, known: &dims };
-        inputs::check(&specs, &shapes).map_err(|errors| self.fail(errors))?;
+        let signature = model::signature(&module, None).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
+        inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
             Mode::Train => Some(pipeline::evaluation(self, file, &request.entry)?),
             Mode::Infer => None,
@@ -247,10 +247,15 @@ impl Session {
         let entry = EntryRequest { shapes: self.input_shapes(request)?, ..request.entry.clone() };
         let module = pipeline::lower(self, file, &entry)?;
         let signature = model::signature(&module, request.method.as_deref());
-        let (specs, dims) = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
-        let wanted =
-            InputRequest { files: &request.inputs, shapes: &request.entry.shapes, seed: request.seed, known: &dims };
-        let inputs = inputs::bind(&specs, &wanted).map_err(|errors| self.fail(errors))?;
+        let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        let wanted = InputRequest {
+            files: &request.inputs,
+            numbers: &request.numbers,
+            shapes: &request.entry.shapes,
+            seed: request.seed,
+            known: &signature.known,
+        };
+        let inputs = inputs::bind(&signature, &wanted).map_err(|errors| self.fail(errors))?;
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
         pipeline::interpret(self, &module, request, &inputs, weights, output)
     }
@@ -267,7 +272,7 @@ impl Session {
         let given = [
             ("--set", !request.entry.sets.is_empty()),
             ("--mode", request.entry.mode != Mode::default()),
-            ("--input", !request.inputs.is_empty()),
+            ("--input", !request.inputs.is_empty() || !request.numbers.is_empty()),
             ("--shape", !request.entry.shapes.is_empty()),
             ("--method", request.method.is_some()),
             ("--weights", request.weights.is_some()),

@@ -1,13 +1,13 @@
 //! What an entry needs from outside: the inputs of a method, and the tensors of a weights file. Both are
 //! read off the IR, with the entry's hyperparameters put in.
 
-use crate::base::code::{E0310, E0407};
+use crate::base::code::{E0109, E0310, E0407};
 use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
-use crate::ir::{Function, Layer, LayerId, MemberKind, Module, Role, Storage, Sub};
+use crate::ir::{Function, HostKind, Layer, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
 use crate::types::{DType, HostValue, Symbol};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// A model with more tensors than this is taken for a mistake in a hyperparameter.
 const MAX_TENSORS: usize = 1 << 20;
@@ -15,10 +15,19 @@ const MAX_TENSORS: usize = 1 << 20;
 /// Values of the symbols of one layer.
 type Values = BTreeMap<Symbol, HostValue>;
 
-/// The parameters of a method of the entry (`forward` if `None`), and the values of the int
-/// hyperparameters that their dims may use.
-pub fn signature(module: &Module, method: Option<&str>) -> Result<(Vec<InputSpec>, BTreeMap<Symbol, i64>), Diagnostic> {
-    let Some(entry) = &module.entry else { return Ok((vec![], BTreeMap::new())) };
+/// What a method of the entry takes.
+#[derive(Clone, Debug, Default)]
+pub struct Signature {
+    pub tensors: Vec<InputSpec>,
+    /// Numbers that no shape tells.
+    pub numbers: Vec<(Symbol, HostKind)>,
+    /// The values of the int hyperparameters that dims may use.
+    pub known: BTreeMap<Symbol, i64>,
+}
+
+/// The parameters of a method of the entry (`forward` if `None`).
+pub fn signature(module: &Module, method: Option<&str>) -> Result<Signature, Diagnostic> {
+    let Some(entry) = &module.entry else { return Ok(Signature::default()) };
     let layer = &module[entry.layer];
     let function = find_method(module, layer, method.unwrap_or("forward"))?;
     let spec = |(index, value): (usize, &crate::ir::ValueId)| {
@@ -26,7 +35,11 @@ pub fn signature(module: &Module, method: Option<&str>) -> Result<(Vec<InputSpec
         InputSpec { name: value.name.clone().unwrap_or(format!("x{index}")), ty: value.ty.clone() }
     };
     let known = entry.args.iter().filter_map(|(symbol, value)| Some((symbol.clone(), value.as_int()?)));
-    Ok((function.params.iter().enumerate().map(spec).collect(), known.collect()))
+    let tensors: Vec<InputSpec> = function.params.iter().enumerate().map(spec).collect();
+    let in_shape =
+        |symbol: &Symbol| tensors.iter().any(|spec| spec.ty.shape.dims.iter().any(|d| d.symbols().contains(symbol)));
+    let numbers = function.symbols.iter().filter(|(symbol, _)| !in_shape(symbol)).cloned().collect();
+    Ok(Signature { tensors, numbers, known: known.collect() })
 }
 
 fn find_method<'a>(module: &'a Module, layer: &Layer, name: &str) -> Result<&'a Function, Diagnostic> {
@@ -54,7 +67,14 @@ pub fn storage(module: &Module) -> Result<Vec<Expected>, Diagnostic> {
     if let Some(entry) = &module.entry {
         walk.layer(entry.layer, "", &entry.args.iter().cloned().collect())?;
     }
-    Ok(walk.found)
+    let mut seen = HashSet::new();
+    match walk.found.iter().find(|expected| !seen.insert(expected.name.as_str())) {
+        Some(twice) => {
+            let message = format!("two tensors would be saved as `{}`", twice.name);
+            Err(Diagnostic::new(E0109, message).note("help: give them different names with `@saved`"))
+        }
+        None => Ok(walk.found),
+    }
 }
 
 struct Walk<'a> {
@@ -65,10 +85,18 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn layer(&mut self, id: LayerId, path: &str, values: &Values) -> Result<(), Diagnostic> {
         for member in &self.module[id].members {
-            let path = join(path, &member.name);
+            let own = match &member.saved {
+                Some(saved) if !saved.has_position() => saved_name(saved, None, values)?,
+                _ => member.name.clone(),
+            };
+            let parent = path;
+            let path = join(path, &own);
             match &member.kind {
                 MemberKind::Storage(storage) => self.tensor(storage, path, values)?,
-                MemberKind::Sub(sub) => self.sub(sub, &path, values)?,
+                MemberKind::Sub(sub) => {
+                    let names = member.saved.as_ref().filter(|saved| saved.has_position());
+                    self.sub(sub, &path, names.map(|names| (parent, names)), values)?;
+                }
                 // Computed at construction, so never saved.
                 MemberKind::Constant { .. } => {}
             }
@@ -94,7 +122,18 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn sub(&mut self, sub: &Sub, path: &str, values: &Values) -> Result<(), Diagnostic> {
+    /// `names` are those of a list's elements, below a path, where they are not positions.
+    fn sub(
+        &mut self,
+        sub: &Sub,
+        path: &str,
+        names: Option<(&str, &SavedName)>,
+        values: &Values,
+    ) -> Result<(), Diagnostic> {
+        let element_path = |position: i64| match names {
+            Some((parent, name)) => Ok(join(parent, &saved_name(name, Some(position), values)?)),
+            None => Ok(join(path, &position.to_string())),
+        };
         match sub {
             Sub::Instance { layer, args } => {
                 let mut inner = Values::new();
@@ -106,8 +145,8 @@ impl Walk<'_> {
                 self.layer(*layer, path, &inner)
             }
             Sub::List(elements) => {
-                for (index, element) in elements.iter().enumerate() {
-                    self.sub(element, &join(path, &index.to_string()), values)?;
+                for (element, index) in elements.iter().zip(0..) {
+                    self.sub(element, &element_path(index)?, None, values)?;
                 }
                 Ok(())
             }
@@ -117,16 +156,21 @@ impl Walk<'_> {
                 if usize::try_from(count).is_ok_and(|count| count > MAX_TENSORS) {
                     return Err(Diagnostic::new(E0310, format!("`{path}` has {count} elements")));
                 }
-                let mut values = values.clone();
+                let mut inner = values.clone();
                 for position in 0..count {
-                    values.insert(index.clone(), HostValue::Int(position));
-                    self.sub(element, &join(path, &position.to_string()), &values)?;
+                    inner.insert(index.clone(), HostValue::Int(position));
+                    self.sub(element, &element_path(position)?, None, &inner)?;
                 }
                 Ok(())
             }
             Sub::Function { .. } => Ok(()),
         }
     }
+}
+
+fn saved_name(saved: &SavedName, position: Option<i64>, values: &Values) -> Result<String, Diagnostic> {
+    let name = saved.at(position, &|symbol| values.get(symbol)?.as_int());
+    name.ok_or_else(|| Diagnostic::new(E0310, format!("the name `{saved}` has a number without a value")))
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -142,7 +186,7 @@ mod tests {
     use crate::types::{Dim, HostExpr, Shape, TensorType};
 
     fn member(name: &str, kind: MemberKind) -> Member {
-        Member { name: name.into(), doc: None, loc: Loc::default(), kind }
+        Member { name: name.into(), doc: None, loc: Loc::default(), saved: None, kind }
     }
 
     fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {
@@ -238,8 +282,8 @@ mod tests {
     #[test]
     fn methods_are_found_by_name() {
         let module = net();
-        let (specs, known) = signature(&module, None).unwrap();
-        assert_eq!((specs[0].name.as_str(), specs[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
+        let Signature { tensors, known, .. } = signature(&module, None).unwrap();
+        assert_eq!((tensors[0].name.as_str(), tensors[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
         assert_eq!(known[&Symbol::new("dim")], 4);
         assert!(signature(&module, Some("decode")).is_ok());
         assert_eq!(signature(&module, Some("decoed")).unwrap_err().notes, ["help: did you mean `decode`?"]);

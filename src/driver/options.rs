@@ -1,7 +1,8 @@
 //! What the user asked for, as data, and the reading of `name=value` options.
 
-use crate::base::Diagnostic;
 use crate::base::code::{Code, E0407, E0804};
+use crate::base::{Diagnostic, F64};
+use crate::types::HostValue;
 use std::path::PathBuf;
 
 /// What code is generated for. `training` is true in Tri when compiling for `Train`.
@@ -52,6 +53,8 @@ pub struct RunRequest {
     /// The method to run; `forward` if `None`.
     pub method: Option<String>,
     pub inputs: Vec<(String, PathBuf)>,
+    /// Values of `int` and `float` parameters.
+    pub numbers: Vec<(String, HostValue)>,
     pub weights: Option<PathBuf>,
     pub seed: u64,
     /// Named intermediate values are to be kept.
@@ -69,11 +72,23 @@ pub fn parse_sets(texts: &[String]) -> Result<Vec<(String, String)>, Diagnostic>
     })
 }
 
-/// `--input name=file`: E0804.
-pub fn parse_inputs(texts: &[String]) -> Result<Vec<(String, PathBuf)>, Diagnostic> {
-    parse_all("--input", E0804, "x=a.npy", texts, |value| {
-        if value.is_empty() { Err("the file is missing".to_string()) } else { Ok(PathBuf::from(value)) }
-    })
+/// Files and numbers, by the parameter that they are for.
+pub type Inputs = (Vec<(String, PathBuf)>, Vec<(String, HostValue)>);
+
+/// `--input name=file` or `--input name=number`: E0804.
+pub fn parse_inputs(texts: &[String]) -> Result<Inputs, Diagnostic> {
+    let all = parse_all("--input", E0804, "x=a.npy", texts, |value| {
+        if value.is_empty() { Err("the file is missing".to_string()) } else { Ok(value.to_string()) }
+    })?;
+    let (mut files, mut numbers) = (vec![], vec![]);
+    for (name, value) in all {
+        match (value.parse::<i64>(), value.parse::<f64>()) {
+            (Ok(int), _) => numbers.push((name, HostValue::Int(int))),
+            (_, Ok(float)) => numbers.push((name, HostValue::Float(F64(float)))),
+            _ => files.push((name, PathBuf::from(value))),
+        }
+    }
+    Ok((files, numbers))
 }
 
 /// `--shape name=size,size`, nothing after `=` for a scalar: E0804.

@@ -66,7 +66,15 @@ fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verifie
         let _ = session.report_all(diagnostics);
         Failed
     })?;
-    ir::verify(module).map_err(|errors| internal(session, &errors))
+    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
+    // Only names that a program gives itself can clash.
+    if module.layers.iter().flat_map(|layer| &layer.members).any(|member| member.saved.is_some()) {
+        super::model::storage(&module).map_err(|diagnostic| {
+            session.report(diagnostic);
+            Failed
+        })?;
+    }
+    Ok(module)
 }
 
 /// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
@@ -182,7 +190,7 @@ pub fn interpret(
         }
         // The weights as they were before the run changed any state.
         let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
-        let outputs = machine.run(&mut instance, method, &inputs.tensors)?;
+        let outputs = machine.run_with(Some(&mut instance), method, &inputs.numbers, &inputs.tensors)?;
         Ok((outputs, kept))
     };
     let outcome = run(&mut machine);

@@ -4,7 +4,7 @@ use crate::base::code::{E0310, E0402, E0403, E0405, E0409};
 use crate::interp::instance::{Held, Node, Slot, join};
 use crate::interp::value::{apply_one, concrete_shape, shape_attr};
 use crate::interp::{Env, Instance, Machine, RunError, RunOptions, broken, eval_dim, eval_expr, seed};
-use crate::ir::{FuncId, Init, LayerId, MemberKind, Role, Storage, Sub, Verified};
+use crate::ir::{FuncId, Init, LayerId, Member, MemberKind, Role, SavedName, Storage, Sub, Verified};
 use crate::ops::{Attr, Attrs};
 use crate::types::{DType, HostExpr, HostValue, Symbol, Tensor};
 
@@ -25,9 +25,27 @@ impl Instance {
         args: &[(Symbol, HostValue)],
         seed: u64,
     ) -> Result<Instance, RunError> {
-        Builder { module, seed }.instance(layer, args.iter().cloned().collect(), String::new())
+        Builder { module, seed }.instance(layer, args.iter().cloned().collect(), Paths::default())
     }
 }
+
+/// Where an instance or tensor stands.
+#[derive(Clone, Default)]
+struct Paths {
+    /// In the source.
+    own: String,
+    /// In weights files.
+    saved: String,
+}
+
+impl Paths {
+    fn element(&self, position: i64) -> Paths {
+        Paths { own: format!("{}.{position}", self.own), saved: format!("{}.{position}", self.saved) }
+    }
+}
+
+/// The elements of a list whose names are given: `None` for the position's own.
+type ElementNames<'a> = Option<(&'a str, &'a SavedName)>;
 
 struct Builder<'m> {
     module: &'m Verified,
@@ -35,8 +53,9 @@ struct Builder<'m> {
 }
 
 impl Builder<'_> {
-    fn instance(&self, id: LayerId, given: Env, path: String) -> Result<Instance, RunError> {
+    fn instance(&self, id: LayerId, given: Env, paths: Paths) -> Result<Instance, RunError> {
         let layer = &self.module[id];
+        let Paths { own: path, saved } = paths;
         let mut hypers = Env::new();
         for hyper in &layer.hypers {
             let default = || eval_expr(hyper.default.as_ref()?, &hypers);
@@ -51,16 +70,21 @@ impl Builder<'_> {
             let message = format!("`{}`{place}: {message}", layer.source_name);
             return Err(RunError::new(E0403, message).or_at(layer.loc));
         }
-        let mut instance = Instance { layer: id, path, hypers, members: vec![] };
+        let mut instance = Instance { layer: id, path, saved, hypers, members: vec![] };
         for member in &layer.members {
             let held = match &member.kind {
                 MemberKind::Storage(storage) => {
-                    self.storage(&mut instance, &member.name, storage).map(|slot| Held::Storage(Box::new(slot)))
+                    self.storage(&mut instance, member, storage).map(|slot| Held::Storage(Box::new(slot)))
                 }
                 MemberKind::Constant { func, .. } => self.evaluate(&mut instance, *func).map(Held::Constant),
                 MemberKind::Sub(sub) => {
                     let env = instance.hypers.clone();
-                    self.sub(sub, env, join(&instance.path, &member.name)).map(Held::Sub)
+                    let own = join(&instance.path, &member.name);
+                    let names = member.saved.as_ref().filter(|saved| saved.has_position());
+                    self.saved_path(&instance, member).and_then(|saved| {
+                        let names = names.map(|names| (instance.saved.as_str(), names));
+                        self.sub(sub, env, Paths { own, saved }, names).map(Held::Sub)
+                    })
                 }
             };
             let held = held.map_err(|error| error.or_at(member.loc))?;
@@ -69,7 +93,24 @@ impl Builder<'_> {
         Ok(instance)
     }
 
-    fn sub(&self, sub: &Sub, env: Env, path: String) -> Result<Node, RunError> {
+    /// The path of a member in weights files; of a list, that of elements without names of their own.
+    fn saved_path(&self, instance: &Instance, member: &Member) -> Result<String, RunError> {
+        let name = match member.saved.as_ref().filter(|saved| !saved.has_position()) {
+            Some(saved) => saved_name(saved, None, &instance.hypers)?,
+            None => member.name.clone(),
+        };
+        Ok(join(&instance.saved, &name))
+    }
+
+    fn sub(&self, sub: &Sub, env: Env, paths: Paths, names: ElementNames<'_>) -> Result<Node, RunError> {
+        let path = &paths.own;
+        let element_paths = |position: i64| {
+            let mut below = paths.element(position);
+            if let Some((parent, name)) = names {
+                below.saved = join(parent, &saved_name(name, Some(position), &env)?);
+            }
+            Ok(below)
+        };
         Ok(match sub {
             Sub::Instance { layer, args } => {
                 let value = |(name, expr): &(Symbol, HostExpr)| {
@@ -78,11 +119,11 @@ impl Builder<'_> {
                     Ok((name.clone(), value.ok_or_else(|| RunError::new(E0310, message()))?))
                 };
                 let given = args.iter().map(value).collect::<Result<Env, RunError>>()?;
-                Node::Instance(Box::new(self.instance(*layer, given, path)?))
+                Node::Instance(Box::new(self.instance(*layer, given, paths)?))
             }
             Sub::List(elements) => {
-                let nodes = elements.iter().enumerate();
-                let nodes = nodes.map(|(index, element)| self.sub(element, env.clone(), format!("{path}.{index}")));
+                let nodes = elements.iter().zip(0..);
+                let nodes = nodes.map(|(element, index)| self.sub(element, env.clone(), element_paths(index)?, None));
                 Node::List(nodes.collect::<Result<_, _>>()?)
             }
             Sub::Repeat { index, count, element } => {
@@ -92,7 +133,7 @@ impl Builder<'_> {
                 let node = |position: i64| {
                     let mut env = env.clone();
                     env.insert(index.clone(), HostValue::Int(position));
-                    self.sub(element, env, format!("{path}.{position}"))
+                    self.sub(element, env, element_paths(position)?, None)
                 };
                 Node::List((0..total).map(node).collect::<Result<_, _>>()?)
             }
@@ -100,7 +141,8 @@ impl Builder<'_> {
         })
     }
 
-    fn storage(&self, instance: &mut Instance, name: &str, storage: &Storage) -> Result<Slot, RunError> {
+    fn storage(&self, instance: &mut Instance, member: &Member, storage: &Storage) -> Result<Slot, RunError> {
+        let name = &member.name;
         let shape = concrete_shape(&storage.ty, &instance.hypers)?;
         let value = match &storage.init {
             Init::Func(func) => self.evaluate(instance, *func)?,
@@ -119,7 +161,7 @@ impl Builder<'_> {
             let message = format!("the initial value of `{name}` has shape {:?}, not {shape:?}", value.shape());
             return Err(RunError::new(E0409, message));
         }
-        Ok(Slot::new(storage.clone(), shape, value))
+        Ok(Slot::new(storage.clone(), self.saved_path(instance, member)?, shape, value))
     }
 
     /// The result of a function without parameters, on what there is of the instance.
@@ -130,6 +172,11 @@ impl Builder<'_> {
         let results = machine.run_with(Some(instance), func, &bindings, &[])?;
         results.into_iter().next().ok_or_else(|| RunError::new(E0409, "the initial value is missing"))
     }
+}
+
+fn saved_name(saved: &SavedName, position: Option<i64>, env: &Env) -> Result<String, RunError> {
+    let name = saved.at(position, &|symbol| env.get(symbol)?.as_int());
+    name.ok_or_else(|| RunError::new(E0310, format!("the name `{saved}` has a number without a value")))
 }
 
 /// Initial values of one storage.

@@ -4,7 +4,7 @@ use crate::base::Code;
 use crate::base::code::{E0409, E0503, E0701};
 use crate::interp::value::{apply, apply_one};
 use crate::interp::{Env, RunError, eval_dim};
-use crate::ir::{LayerId, Part, PathSegment, Storage, member_path};
+use crate::ir::{LayerId, Part, PathSegment, Storage, Window, member_path};
 use crate::ops::{Attr, Attrs};
 use crate::quant::SchemeKind;
 use crate::types::{DType, Tensor};
@@ -15,6 +15,8 @@ pub struct Instance {
     pub layer: LayerId,
     /// From the root: `blocks.0.attn`; empty for the root itself.
     pub path: String,
+    /// The same in weights files.
+    pub saved: String,
     pub hypers: Env,
     pub(super) members: Vec<(String, Held)>,
 }
@@ -38,6 +40,8 @@ pub(super) enum Node {
 #[derive(Clone, Debug)]
 pub struct Slot {
     pub storage: Storage,
+    /// The full path in weights files.
+    pub saved: String,
     pub shape: Vec<usize>,
     value: Option<Tensor>,
     codes: Option<Tensor>,
@@ -50,7 +54,7 @@ pub struct Slot {
 /// A tensor of an instance, as [`Instance::parameters`] lists it.
 #[derive(Clone, Debug)]
 pub struct ParameterRef<'a> {
-    /// `blocks.0.attn.q.weight`
+    /// In weights files: `blocks.0.attn.q.weight`.
     pub path: String,
     pub storage: &'a Storage,
     /// The sizes of `storage.ty`.
@@ -59,8 +63,8 @@ pub struct ParameterRef<'a> {
 }
 
 impl Slot {
-    pub(super) fn new(storage: Storage, shape: Vec<usize>, value: Tensor) -> Slot {
-        Slot { storage, shape, value: Some(value), codes: None, scale: None, zero_point: None, has_master: true }
+    pub(super) fn new(storage: Storage, saved: String, shape: Vec<usize>, value: Tensor) -> Slot {
+        Slot { storage, saved, shape, value: Some(value), codes: None, scale: None, zero_point: None, has_master: true }
     }
 
     /// Whether there are float values that the codes, if any, come from.
@@ -177,10 +181,10 @@ impl Instance {
     }
 
     fn collect<'a>(&'a self, found: &mut Vec<ParameterRef<'a>>) {
-        for (name, held) in &self.members {
+        for (_, held) in &self.members {
             match held {
                 Held::Storage(slot) => found.push(ParameterRef {
-                    path: join(&self.path, name),
+                    path: slot.saved.clone(),
                     storage: &slot.storage,
                     shape: &slot.shape,
                     slot,
@@ -195,18 +199,18 @@ impl Instance {
         self.members.iter_mut().find(|(own, _)| own == name).map(|(_, held)| held)
     }
 
-    /// The storage at a path from this instance.
+    /// The storage with this path in weights files.
     pub fn slot_mut(&mut self, path: &str) -> Option<&mut Slot> {
-        let Some((head, rest)) = path.split_once('.') else {
-            return match self.held_mut(path)? {
-                Held::Storage(slot) => Some(slot),
-                Held::Constant(_) | Held::Sub(_) => None,
-            };
-        };
-        match self.held_mut(head)? {
-            Held::Sub(node) => node.slot_mut(rest),
-            Held::Storage(_) | Held::Constant(_) => None,
+        let below =
+            path.strip_prefix(self.saved.as_str()).is_some_and(|rest| self.saved.is_empty() || rest.starts_with('.'));
+        if !below {
+            return None;
         }
+        self.members.iter_mut().find_map(|(_, held)| match held {
+            Held::Storage(slot) => (slot.saved == path).then_some(&mut **slot),
+            Held::Sub(node) => node.slot_mut(path),
+            Held::Constant(_) => None,
+        })
     }
 
     /// Gives a storage new values: the value itself, or a part of its quantised form as it is.
@@ -243,6 +247,39 @@ impl Instance {
         if let Some(Held::Storage(slot)) = self.held_mut(name) {
             slot.value = Some(tensor);
         }
+    }
+
+    /// What `set_slice` does: replaces the part of a state that begins at `starts`.
+    pub(super) fn write_slice(
+        &mut self,
+        name: &str,
+        value: &Tensor,
+        windows: &[Window],
+        starts: &[i64],
+    ) -> Result<(), RunError> {
+        let path = join(&self.path, name);
+        let Some(Held::Storage(slot)) = self.held_mut(name) else { return Ok(()) };
+        let Some(state) = &mut slot.value else { return Ok(()) };
+        let mut first = vec![0; state.rank()];
+        let mut sizes = state.shape().to_vec();
+        let mut inner = value.shape().iter();
+        for axis in 0..state.rank() {
+            let window = windows.iter().position(|window| window.axis == axis);
+            let is_position = window.is_some_and(|index| windows[index].size.is_none());
+            sizes[axis] = if is_position { 1 } else { inner.next().copied().unwrap_or(1) };
+            let Some(start) = window.and_then(|index| starts.get(index).copied()) else { continue };
+            let length = state.shape()[axis];
+            let resolved = if start < 0 { start.saturating_add(length as i64) } else { start };
+            let fits = |at: &usize| at.checked_add(sizes[axis]).is_some_and(|end| end <= length);
+            first[axis] = usize::try_from(resolved).ok().filter(fits).ok_or_else(|| {
+                let count = sizes[axis];
+                let message =
+                    format!("`{path}`: {count} elements from {start} are out of range for an axis of {length}");
+                RunError::new(E0409, message)
+            })?;
+        }
+        state.write_block(&first, &sizes, value);
+        Ok(())
     }
 
     /// The instance at a path of the IR.
@@ -285,10 +322,7 @@ impl Node {
     fn slot_mut(&mut self, path: &str) -> Option<&mut Slot> {
         match self {
             Node::Instance(instance) => instance.slot_mut(path),
-            Node::List(elements) => {
-                let (index, rest) = path.split_once('.')?;
-                elements.get_mut(index.parse::<usize>().ok()?)?.slot_mut(rest)
-            }
+            Node::List(elements) => elements.iter_mut().find_map(|element| element.slot_mut(path)),
             Node::Function => None,
         }
     }

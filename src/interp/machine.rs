@@ -2,9 +2,9 @@
 
 use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
-use crate::interp::value::{check_size, scalar};
+use crate::interp::value::{check_size, scalar, stacked};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
-use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified};
+use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};
@@ -213,6 +213,7 @@ impl<'m> Machine<'m> {
                 own(instance)?.write_member(name, tensor);
                 Ok(vec![])
             }
+            InstKind::SetSlice { name, windows } => self.set_slice(frame, instance, inst, name, windows),
             InstKind::Assert { message } => {
                 let [condition] = inst.operands.as_slice() else { return Ok(vec![]) };
                 if frame.int(*condition)? == 0 {
@@ -284,13 +285,20 @@ impl<'m> Machine<'m> {
         };
         let (start, stop) = (frame.int(*start)?, frame.int(*stop)?);
         let mut carried = frame.all(initial)?;
+        let mut collected: Vec<Vec<Tensor>> = vec![vec![]; inst.results.len().saturating_sub(initial.len())];
         for turn in start..stop {
             frame.env.insert(index.clone(), HostValue::Int(turn));
             frame.set(*counter, Tensor::scalar_i64(turn));
             frame.set_all(params, carried);
-            carried = self.region(frame, instance.as_deref_mut(), body)?;
+            let mut yielded = self.region(frame, instance.as_deref_mut(), body)?;
+            let ends = yielded.split_off(initial.len().min(yielded.len()));
+            collected.iter_mut().zip(ends).for_each(|(turns, tensor)| turns.push(tensor));
+            carried = yielded;
         }
         frame.env.remove(index);
+        for (turns, result) in collected.iter().zip(&inst.results[initial.len()..]) {
+            carried.push(stacked(turns, &frame.function[*result].ty, &frame.env)?);
+        }
         Ok(carried)
     }
 
@@ -313,6 +321,24 @@ impl<'m> Machine<'m> {
             frame.set_all(&body.params, carried);
             carried = self.region(frame, instance.as_deref_mut(), body)?;
         }
+    }
+
+    /// Writes into the state's own memory where nothing else holds it.
+    fn set_slice(
+        &mut self,
+        frame: &mut Frame<'m>,
+        instance: Option<&mut Instance>,
+        inst: &'m Inst,
+        name: &str,
+        windows: &[Window],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let [value, starts @ ..] = inst.operands.as_slice() else { return Ok(vec![]) };
+        let value = frame.get(*value)?;
+        let starts = starts.iter().map(|start| frame.int(*start)).collect::<Result<Vec<i64>, RunError>>()?;
+        // The frame's own reads of the state are done with where nothing later uses them; a tensor that is
+        // still shared is copied once.
+        own(instance)?.write_slice(name, &value, windows, &starts)?;
+        Ok(vec![])
     }
 
     fn print(&mut self, frame: &Frame<'m>, inst: &Inst, pieces: &[PrintPiece]) -> Result<Vec<Tensor>, RunError> {

@@ -49,6 +49,15 @@ pub(super) fn scalar(dtype: DType, value: &HostValue) -> Tensor {
     }
 }
 
+/// What the turns of a loop gave, along a new first axis.
+pub(super) fn stacked(turns: &[Tensor], ty: &TensorType, env: &Env) -> Result<Tensor, RunError> {
+    if turns.is_empty() {
+        let dtype = ty.dtype().unwrap_or(DType::Float32);
+        return Ok(Tensor::filled(dtype, concrete_shape(ty, env)?, 0.0));
+    }
+    apply_one("stack", turns, &Attrs::new().with("axis", Attr::int(0)))
+}
+
 /// Runs an operation of the registry.
 pub(super) fn apply(name: &str, operands: &[Tensor], attrs: &Attrs) -> Result<Vec<Tensor>, RunError> {
     let op = ops::find(name).ok_or_else(|| RunError::new(E0409, format!("there is no operation `{name}`")))?.get();

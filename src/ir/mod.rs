@@ -25,6 +25,7 @@ pub mod reader;
 pub mod substitute;
 pub mod verify;
 
+pub use crate::types::saved::SavedName;
 pub use builder::Builder;
 pub use verify::{Verified, verify};
 
@@ -149,6 +150,8 @@ pub struct Member {
     pub name: String,
     pub doc: Option<String>,
     pub loc: Loc,
+    /// Its name in weights files, where that is another; an element's for a list.
+    pub saved: Option<SavedName>,
     pub kind: MemberKind,
 }
 
@@ -332,12 +335,17 @@ pub enum InstKind {
     /// `for`: operands are start, stop (int64 scalars), then the carried values. The region's parameters
     /// are the index and the carried values; it yields the next carried values.
     /// `index` names the loop's index in paths and dims of the body.
+    /// What it yields beyond the carried values is collected: the result has those of all turns, stacked
+    /// along a new first axis. The bounds are host numbers then, so that its size is known.
     For { index: Symbol, body: Region },
     /// `while`: operands are the carried values. `cond` yields one bool, `body` the next carried values;
     /// both have the carried values as parameters.
     While { cond: Region, body: Region },
     /// Assigns to a state member of the own instance.
     SetState { name: String },
+    /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
+    /// window (int64 scalars); whole axes have no window. Ends are counted from the start, never clamped.
+    SetSlice { name: String, windows: Vec<Window> },
     /// Fails with the message unless the operand (a bool scalar) holds.
     Assert { message: String },
     /// Writes a line as NumPy would: pieces joined by spaces, operands taken in order.
@@ -346,6 +354,14 @@ pub enum InstKind {
     Yield,
     /// Ends a function.
     Return,
+}
+
+/// What is assigned along one axis of a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub axis: usize,
+    /// How much of the axis; `None` for one position, which is no axis of the new values.
+    pub size: Option<Dim>,
 }
 
 /// A part of a printed line.
@@ -398,6 +414,7 @@ impl Function {
             | InstKind::Rng { .. }
             | InstKind::Call { .. }
             | InstKind::SetState { .. }
+            | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }
             | InstKind::Yield
@@ -433,6 +450,10 @@ impl Function {
             match &inst.kind {
                 InstKind::Op { attrs, .. } => attrs.iter().for_each(|(_, attr)| drop(attr.substitute(&note))),
                 InstKind::Host(expr) => used.borrow_mut().extend(expr.symbols()),
+                InstKind::SetSlice { windows, .. } => {
+                    let sizes = windows.iter().filter_map(|window| window.size.as_ref());
+                    sizes.for_each(|size| used.borrow_mut().extend(size.symbols()));
+                }
                 InstKind::Call { bindings, path, .. } => {
                     bindings.iter().for_each(|(_, expr)| used.borrow_mut().extend(expr.symbols()));
                     for segment in path.iter().flatten() {

@@ -14,7 +14,7 @@
 //!   param weight : float32[out_features, in_features] quantize ternary(axis=0) = kaiming_uniform()
 //!   constant table : float32[in_features] = @Linear_2.table
 //!   let norm = RMSNorm(dim = in_features)
-//!   let blocks = repeat i < depth : [Block(width = i + 1), fn relu]
+//!   let blocks = repeat i < depth : [Block(width = i + 1), fn relu] saved ["block", i + 1]
 //!   method @Linear_2.forward
 //! }
 //!
@@ -31,6 +31,7 @@
 //!   %y = for i (%i: int64, %acc: float32) in %start, %stop, %x {
 //!     yield %acc
 //!   } : float32
+//!   set_slice "cache" [1 : T, 2] %new, %at, %row
 //!   return %y
 //! }
 //! ```
@@ -43,9 +44,10 @@ mod names;
 use crate::base::Loc;
 use crate::ir::{
     Entry, Function, HostKind, Init, Inst, InstKind, Layer, LayerId, Member, MemberKind, Module, Part, PathSegment,
-    PrintPiece, Region, Role, Storage, Sub, ValueId,
+    PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
+use crate::types::saved::SavedPiece;
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
 use names::ValueNames;
@@ -220,7 +222,8 @@ impl<'m> Printer<'m> {
             MemberKind::Sub(sub) => format!("let {name} = {}", self.sub_text(sub)),
             MemberKind::Constant { ty, func } => format!("constant {name} : {ty} = {}", self.function_name(*func)),
         };
-        self.line(&(text + &doc_suffix(&member.doc)), member.loc);
+        let text = text + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);
+        self.line(&text, member.loc);
     }
 
     fn storage_text(&self, name: &str, storage: &Storage) -> String {
@@ -388,6 +391,7 @@ impl<'m> Printer<'m> {
                 text
             }
             InstKind::SetState { name } => with(format!("set_state {name:?}")),
+            InstKind::SetSlice { name, windows } => with(format!("set_slice {name:?} [{}]", windows_text(windows))),
             InstKind::Assert { message } => with(format!("assert {message:?}")),
             InstKind::Print { pieces } => {
                 let mut next = inst.operands.iter();
@@ -445,6 +449,24 @@ fn bindings_text(bindings: &[(Symbol, HostExpr)]) -> String {
     let parts: Vec<String> =
         bindings.iter().map(|(name, value)| format!("{} = {value}", quoted(name.as_str()))).collect();
     parts.join(", ")
+}
+
+fn saved_suffix(saved: &Option<SavedName>) -> String {
+    let Some(saved) = saved else { return String::new() };
+    let piece = |piece: &SavedPiece| match piece {
+        SavedPiece::Text(text) => format!("{text:?}"),
+        SavedPiece::Number(dim) => dim.to_string(),
+    };
+    format!(" saved [{}]", saved.pieces.iter().map(piece).collect::<Vec<_>>().join(", "))
+}
+
+/// The axis, and how much of it unless it is one position: `1 : T, 2`.
+fn windows_text(windows: &[Window]) -> String {
+    let window = |window: &Window| match &window.size {
+        Some(size) => format!("{} : {size}", window.axis),
+        None => window.axis.to_string(),
+    };
+    windows.iter().map(window).collect::<Vec<_>>().join(", ")
 }
 
 fn doc_suffix(doc: &Option<String>) -> String {

@@ -17,7 +17,7 @@ use crate::lower::frame::Frame;
 use crate::lower::{Failure, Lowering};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
-use crate::types::{Dim, Shape, Symbol};
+use crate::types::{Dim, HostExpr, Shape, Symbol};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instance, and how.
@@ -195,6 +195,10 @@ impl<'db> Lowering<'_, 'db> {
         walk.declaring = Some(Declaring::new(DeclareAs::Own));
         let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
         for param in &method.decl.params {
+            let open = Value::dim(Dim::symbol(&param.name.name));
+            walk.bind_early(param, Some(&open));
+        }
+        for param in &method.decl.params {
             let spec = match param.ty {
                 Some(ty) => walk.resolve_type(ty),
                 None => Ok(TypeSpec::Any),
@@ -274,10 +278,14 @@ impl<'db> Lowering<'_, 'db> {
                 symbols.push((Symbol::new(name), HostKind::Int));
                 Value::dim(Dim::symbol(name))
             }
+            TypeSpec::Float => {
+                symbols.push((Symbol::new(name), HostKind::Float));
+                Value::Number(HostExpr::FloatSymbol(Symbol::new(name)))
+            }
             _ => {
                 let message = format!("`{name}` of `{}` has no value", method.decl.name.name);
                 let report = Report::new(code::E0407, message)
-                    .at(place, format!("an entry's parameter must be a tensor, not {}", spec.describe()));
+                    .at(place, format!("an entry's parameter must be a tensor or a number, not {}", spec.describe()));
                 return Err((Abort::Reported, vec![report]));
             }
         })

@@ -118,6 +118,7 @@ impl<'db> Lowering<'_, 'db> {
                 name: info.name,
                 doc: info.member.doc.clone(),
                 loc: self.loc(Place { item: layer.item, span: info.member.span }),
+                saved: info.saved,
                 kind,
             };
             self.module.layers[id.0 as usize].members.push(member);
@@ -326,7 +327,8 @@ impl<'db> Lowering<'_, 'db> {
         let placed = crate::analysis::elaborate::names::with_path(value.clone(), &path);
         let sub = self.sub(&placed, &path)?;
         if let Some(sub) = sub {
-            let member = Member { name: name.clone(), doc: None, loc: self.loc(at), kind: MemberKind::Sub(sub) };
+            let kind = MemberKind::Sub(sub);
+            let member = Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, kind };
             self.module.layers[root.0 as usize].members.push(member);
         }
         self.adopted.push((at.item, hint.to_string(), value.clone(), name.clone()));

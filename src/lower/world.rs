@@ -79,6 +79,10 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
                 InstKind::Rng { site: self.sites - 1 }
             }
             Leaf::SetState { name } => InstKind::SetState { name },
+            Leaf::SetSlice { name, windows } => InstKind::SetSlice {
+                name,
+                windows: windows.into_iter().map(|(axis, size)| ir::Window { axis, size }).collect(),
+            },
             Leaf::Assert { message } => InstKind::Assert { message },
             Leaf::Print { pieces } => InstKind::Print {
                 pieces: pieces

@@ -2,7 +2,7 @@
 
 use crate::base::Loc;
 use crate::ir::substitute::Substitution;
-use crate::ir::{Function, Inst, InstId, InstKind, Region, Value, ValueId};
+use crate::ir::{Function, Inst, InstId, InstKind, Region, Value, ValueId, Window};
 use crate::ops::Attr;
 use crate::types::{Dim, HostExpr, Symbol};
 use std::collections::{BTreeSet, HashMap};
@@ -74,6 +74,16 @@ impl<'s> Copier<'s> {
                 InstKind::Op { op: *op, attrs }
             }
             InstKind::Host(expr) => InstKind::Host(substitution.expr(expr)),
+            InstKind::SetSlice { name, windows } => InstKind::SetSlice {
+                name: name.clone(),
+                windows: windows
+                    .iter()
+                    .map(|window| Window {
+                        size: window.size.as_ref().map(|size| substitution.dim(size)),
+                        ..window.clone()
+                    })
+                    .collect(),
+            },
             InstKind::Call { func, bindings, path } => InstKind::Call {
                 func: *func,
                 bindings: bindings.iter().map(|(name, value)| (name.clone(), substitution.expr(value))).collect(),

@@ -135,6 +135,7 @@ impl Cse<'_> {
             | InstKind::For { .. }
             | InstKind::While { .. }
             | InstKind::SetState { .. }
+            | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }
             | InstKind::Yield

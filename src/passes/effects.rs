@@ -60,6 +60,7 @@ impl Effects {
             InstKind::Rng { site } => !single_sites_are_free || self.sites.get(site).is_none_or(|count| *count > 1),
             InstKind::Call { func, .. } => self.functions.get(func.0 as usize).is_none_or(|callee| callee.acts),
             InstKind::SetState { .. }
+            | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }
             | InstKind::Yield
@@ -80,7 +81,7 @@ impl Effects {
     /// State members of the own instance that an instruction may assign.
     pub fn sets(&self, function: &Function, kind: &InstKind) -> BTreeSet<String> {
         match kind {
-            InstKind::SetState { name } => BTreeSet::from([name.clone()]),
+            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => BTreeSet::from([name.clone()]),
             InstKind::Call { func, path: Some(path), .. } if path.is_empty() => {
                 self.functions.get(func.0 as usize).map_or_else(BTreeSet::new, |callee| callee.sets.clone())
             }

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! numbers = ["add"]                     # ops whose operands may be plain numbers
+//! views = ["reshape"]                   # ops whose result may share memory with an operand
 //!
 //! [ops]
 //! add = "{a} + {b}"
@@ -31,6 +32,7 @@ pub struct Table {
     /// File and line of those that a user wrote.
     places: HashMap<String, String>,
     numbers: HashSet<String>,
+    views: HashSet<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -38,6 +40,8 @@ pub struct Table {
 struct File {
     #[serde(default)]
     numbers: Vec<Spanned<String>>,
+    #[serde(default)]
+    views: Vec<Spanned<String>>,
     #[serde(default)]
     ops: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
@@ -74,6 +78,11 @@ impl Table {
         self.places.get(path).map(String::as_str)
     }
 
+    /// Whether the op's result may share memory with an operand.
+    pub fn gives_views(&self, name: &str) -> bool {
+        self.views.contains(name)
+    }
+
     /// Whether the op takes plain numbers for some of its operands.
     pub fn takes_numbers(&self, name: &str) -> bool {
         self.numbers.contains(name)
@@ -93,6 +102,12 @@ impl Table {
                 errors.push(broken(Some(name.span().start), &format!("there is no operation `{}`", name.as_ref())));
             }
             self.numbers.insert(name.into_inner());
+        }
+        for name in read.views {
+            if check && ops::find(name.as_ref()).is_none() {
+                errors.push(broken(Some(name.span().start), &format!("there is no operation `{}`", name.as_ref())));
+            }
+            self.views.insert(name.into_inner());
         }
         for (name, text) in read.ops {
             let at = Some(text.span().start);

@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn two_bounds_add_up() {
+        let (t, pos, max) = (Dim::symbol("t"), Dim::symbol("pos"), Dim::symbol("max"));
+        let mut facts = Facts::default();
+        facts.assume_at_least(&t, &Dim::zero());
+        facts.assume_at_least(&pos, &Dim::constant(2));
+        facts.assume_at_least(&max, &t.add(&pos));
+        assert_eq!(facts.at_least(&t.add(&pos), &Dim::constant(2)), Some(true));
+        assert_eq!(facts.at_least(&t.add(&pos), &Dim::constant(3)), None);
+        assert_eq!(facts.at_least(&max, &t), Some(true));
+        assert_eq!(facts.at_least(&Dim::constant(-1), &t.add(&pos)), Some(false));
+    }
+
+    #[test]
     fn divisibility_makes_quotients_polynomial() {
         let (dim, heads) = (s("dim"), s("heads"));
         let split = heads.mul(&dim.floor_div(&heads).unwrap());

@@ -8,6 +8,7 @@ pub mod display;
 pub mod dtype;
 pub mod facts;
 pub mod host;
+pub mod saved;
 pub mod shape;
 pub mod tensor;
 

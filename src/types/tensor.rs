@@ -111,6 +111,40 @@ impl Tensor {
         Arc::make_mut(&mut self.data)
     }
 
+    /// Overwrites the block that begins at `first` and has these sizes, with as many values of the same type.
+    pub fn write_block(&mut self, first: &[usize], sizes: &[usize], values: &Tensor) {
+        debug_assert_eq!(self.dtype, values.dtype, "a block has the type of its tensor");
+        let strides = self.strides();
+        // Runs of the last axis lie side by side.
+        let run = sizes.last().copied().unwrap_or(1);
+        let outer = sizes.split_last().map_or(&[][..], |(_, outer)| outer);
+        let mut index = vec![0; outer.len()];
+        let data = Arc::make_mut(&mut self.data);
+        for source in (0..values.len()).step_by(run.max(1)) {
+            let offsets = index.iter().zip(first).zip(&strides).map(|((i, f), stride)| (i + f) * stride);
+            let target = offsets.sum::<usize>() + first.last().copied().unwrap_or(0);
+            match (&mut *data, &*values.data) {
+                (Data::F32(to), Data::F32(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
+                (Data::F64(to), Data::F64(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
+                (Data::I64(to), Data::I64(from)) => {
+                    to[target..target + run].copy_from_slice(&from[source..source + run])
+                }
+                _ => return,
+            }
+            for axis in (0..outer.len()).rev() {
+                index[axis] += 1;
+                if index[axis] < outer[axis] {
+                    break;
+                }
+                index[axis] = 0;
+            }
+        }
+    }
+
     /// The same data under another shape of as many elements.
     pub fn reshaped(&self, shape: Vec<usize>) -> Tensor {
         assert_eq!(shape.iter().product::<usize>(), self.len(), "reshape must keep the number of elements");
@@ -214,6 +248,21 @@ mod tests {
         assert_eq!(saturate(DType::Int8, 1e9), 127);
         assert_eq!(saturate(DType::UInt8, f64::NAN), 0);
         assert_eq!(saturate(DType::Int32, -2.9), -2);
+    }
+
+    #[test]
+    fn blocks_are_overwritten() {
+        let mut x = Tensor::filled(DType::Int64, vec![2, 3, 4], 0.0);
+        let shared = x.clone();
+        let block = Tensor::from_i64(DType::Int64, vec![2, 1, 2], vec![1, 2, 3, 4]);
+        x.write_block(&[0, 1, 2], &[2, 1, 2], &block);
+        let written: Vec<usize> = (0..24).filter(|i| x.get_f64(*i) != 0.0).collect();
+        assert_eq!(written, [6, 7, 18, 19]);
+        assert_eq!(x.as_i64().unwrap()[18], 3);
+        assert!(shared.as_i64().unwrap().iter().all(|v| *v == 0), "a shared tensor keeps its values");
+        let mut scalar = Tensor::scalar_i64(1);
+        scalar.write_block(&[], &[], &Tensor::scalar_i64(5));
+        assert_eq!(scalar.as_i64(), Some(&[5][..]));
     }
 
     #[test]

@@ -14,6 +14,8 @@
 //! A directive that is not in this list is an error, so that a misspelt one cannot pass for a test.
 
 use super::generate::{self, Generator};
+use tritonc::base::F64;
+use tritonc::types::HostValue;
 
 /// What one case asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,6 +58,8 @@ pub enum RunMode {
 pub struct Run {
     pub entry: String,
     pub inputs: Vec<(String, Generator)>,
+    /// Values of `int` and `float` parameters.
+    pub numbers: Vec<(String, HostValue)>,
 }
 
 /// A `#~` remark: a diagnostic that this line must give.
@@ -157,12 +161,17 @@ fn read_run(text: &str) -> Result<Run, String> {
     if entry.is_empty() {
         return Err(form.to_string());
     }
-    let mut inputs = vec![];
+    let (mut inputs, mut numbers) = (vec![], vec![]);
     for argument in split_commas(&inner[open + 1..]) {
         let (name, generator) = argument.split_once('=').ok_or(form)?;
-        inputs.push((name.trim().to_string(), generate::parse(generator.trim())?));
+        let (name, generator) = (name.trim().to_string(), generator.trim());
+        match (generator.parse::<i64>(), generator.parse::<f64>()) {
+            (Ok(int), _) => numbers.push((name, HostValue::Int(int))),
+            (_, Ok(float)) => numbers.push((name, HostValue::Float(F64(float)))),
+            _ => inputs.push((name, generate::parse(generator)?)),
+        }
     }
-    Ok(Run { entry: entry.to_string(), inputs })
+    Ok(Run { entry: entry.to_string(), inputs, numbers })
 }
 
 /// The bracket that is still open at the end of a text.

@@ -1,5 +1,5 @@
 //! Inputs of a run, by generator: `normal(seed=7, [2, 8])`, `uniform(seed=1, low=-1, high=1, [4])`,
-//! `ints(seed=3, low=0, high=10, [2, 5])`. Equal texts give equal tensors on every machine.
+//! `ints(seed=3, low=0, high=10, [2, 5])`; a number alone is the value of an `int` or `float`. Equal texts give equal tensors on every machine.
 
 use super::directives::split_commas;
 use tritonc::base::philox;

@@ -11,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use tritonc::types::{DType, Tensor};
+use tritonc::types::{DType, HostValue, Tensor};
 use tritonc::weights::{self, FileFormat};
 
 /// The start includes importing torch, from a cold disk perhaps.
@@ -42,6 +42,8 @@ pub struct Execution<'a> {
     pub weights: Option<&'a Path>,
     pub train: bool,
     pub inputs: &'a [(PathBuf, DType)],
+    /// Passed by name.
+    pub numbers: &'a [(String, HostValue)],
     /// A folder for the results.
     pub outputs: &'a Path,
 }
@@ -55,10 +57,19 @@ pub fn run(execution: &Execution<'_>) -> Result<Vec<Tensor>, Trouble> {
         "weights": execution.weights,
         "train": execution.train,
         "inputs": inputs.collect::<Vec<_>>(),
+        "numbers": execution.numbers.iter().map(number).collect::<serde_json::Map<_, _>>(),
         "outputs": execution.outputs,
     }))?;
     let outputs = answer["outputs"].as_array().cloned().unwrap_or_default();
     outputs.iter().map(read_output).collect::<Result<_, _>>().map_err(Trouble::Failed)
+}
+
+fn number((name, value): &(String, HostValue)) -> (String, Value) {
+    let value = match value {
+        HostValue::Int(value) => json!(value),
+        other => json!(other.as_float()),
+    };
+    (name.clone(), value)
 }
 
 fn read_output(entry: &Value) -> Result<Tensor, String> {

@@ -3,7 +3,7 @@
 One process serves a whole test run, because importing torch takes seconds. Requests and answers are JSON:
 
     {"do": "run", "module": "net.py", "weights": "net.safetensors" or null, "train": false,
-     "inputs": [{"path": "x.npy", "dtype": "float32"}], "outputs": "folder"}
+     "inputs": [{"path": "x.npy", "dtype": "float32"}], "numbers": {"pos": 2}, "outputs": "folder"}
     {"ok": true, "outputs": [{"path": "folder/0.npy", "dtype": "float32"}]}
     {"do": "compile", "module": "net.py"}
     {"ok": true}
@@ -63,7 +63,8 @@ def run(request, number):
     model = module.load(weights) if weights else module.Model()
     model.train(request["train"])
     with torch.no_grad():
-        results = flat(model(*map(read_tensor, request["inputs"])))
+        inputs = map(read_tensor, request["inputs"])
+        results = flat(model(*inputs, **request["numbers"]))
     folder = request["outputs"]
     return {
         "ok": True,

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::syntax::format::format;
-use tritonc::types::{DType, Tensor};
+use tritonc::types::{DType, Symbol, Tensor};
 use tritonc::weights::{self, WeightSet};
 use tritonc::{ir, passes};
 
@@ -252,18 +252,20 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
     read_ir(&text)?;
     if let Some(run) = run {
         let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().map(|(_, tensor)| tensor).collect();
-        if interpret(&before, &inputs)? != interpret(&after, &inputs)? {
+        if interpret(&before, run, &inputs)? != interpret(&after, run, &inputs)? {
             return Err(Trouble::Failed("the passes change the results".to_string()));
         }
     }
     golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
-fn interpret(module: &ir::Verified, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
+fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
     let forward = module.entry.as_ref().and_then(|entry| module.method(entry.layer, "forward"));
     let forward = forward.ok_or_else(|| Trouble::Failed("the entry has no `forward`".to_string()))?;
-    let results = Instance::entry(module, SEED)
-        .and_then(|mut instance| Machine::new(module, RunOptions::default()).run(&mut instance, forward, inputs));
+    let numbers: Vec<_> = run.numbers.iter().map(|(name, value)| (Symbol::new(name), value.clone())).collect();
+    let results = Instance::entry(module, SEED).and_then(|mut instance| {
+        Machine::new(module, RunOptions::default()).run_with(Some(&mut instance), forward, &numbers, inputs)
+    });
     results.map_err(|error| Trouble::Failed(error.to_string()))
 }
 
@@ -307,6 +309,7 @@ fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
     let request = RunRequest {
         entry: entry(Some(run), mode),
         inputs: inputs.iter().map(|input| (input.name.clone(), input.path.clone())).collect(),
+        numbers: run.numbers.clone(),
         seed: SEED,
         keep_weights: true,
         ..RunRequest::default()
@@ -325,6 +328,7 @@ fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
         weights: Some(&weights),
         train: mode == Mode::Train,
         inputs: &inputs,
+        numbers: &run.numbers,
         outputs: folder.path(),
     })?;
     if outputs.len() != wanted.outputs.len() {
@@ -363,7 +367,7 @@ fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Tensor)>
     let signature = model::signature(module, None).map_err(|diagnostic| Trouble::Failed(diagnostic.message))?;
     let mut named: BTreeMap<&str, _> = run.inputs.iter().map(|(name, generator)| (name.as_str(), generator)).collect();
     let mut inputs = vec![];
-    for spec in signature.0 {
+    for spec in signature.tensors {
         let generator = named.remove(spec.name.as_str());
         let generator = generator.ok_or_else(|| Trouble::Failed(format!("the run gives no `{}`", spec.name)))?;
         let dtype = spec.ty.dtype().unwrap_or(DType::Float32);
@@ -393,6 +397,7 @@ pub fn try_worker() -> Result<(), Trouble> {
             weights: None,
             train: false,
             inputs: &inputs,
+            numbers: &[],
             outputs: folder.path(),
         })
     };

@@ -158,7 +158,7 @@ impl<'db> Elaborator<'_, 'db> {
                 const CARRIED: &str = "x'";
                 self.scopes.push(BTreeMap::from([(CARRIED.to_string(), super::Binding::Value(value.clone()))]));
                 let item = counted.item.clone();
-                let done = self.rolled(&counted, &[CARRIED.to_string()], span, &mut |walk| {
+                let done = self.rolled(&counted, &[CARRIED.to_string()], None, span, &mut |walk| {
                     let Some(super::Binding::Value(x)) = walk.local(CARRIED).cloned() else { return Ok(()) };
                     let next = walk.call_value(item.clone(), vec![CallArg::positional(x, arg_span)], span)?;
                     walk.assign_local(CARRIED, next);
@@ -173,6 +173,9 @@ impl<'db> Elaborator<'_, 'db> {
                     Some(items) => items,
                     None => return Ok(Value::Error),
                 }
+            }
+            List::Stacked(_) | List::Growing(_) => {
+                return Err(self.error(code::E0207, "a list of tensors cannot be called", span, ""));
             }
         };
         for item in items {
@@ -253,6 +256,11 @@ impl<'db> Elaborator<'_, 'db> {
             && let Some(spec) = &applied.result
             && let Some(value) = declared_result(&solution.spec(spec))
         {
+            // Whether a callable fits shows where the body calls it.
+            let takes = function.decl.params.iter().zip(&values);
+            if takes.into_iter().any(|(param, (value, _))| param.ty.is_none() && is_callable(value)) {
+                self.call_in_place(function, instance, &applied, given, values, false, span)?;
+            }
             return Ok(value);
         }
         let quiet = !self.world.specialises() && is_runtime;
@@ -305,6 +313,9 @@ impl<'db> Elaborator<'_, 'db> {
             }
             inner.scopes.push(BTreeMap::new());
             inner.declaring = Some(Declaring::new(DeclareAs::Given(given)));
+            for (param, (value, _)) in full.decl.params.iter().zip(&values) {
+                inner.bind_early(param, Some(value));
+            }
             for (param, (value, _)) in full.decl.params.iter().zip(values) {
                 if let Some(ty) = param.ty {
                     inner.resolve_type(ty)?;
@@ -446,6 +457,16 @@ fn is_plain(value: &Value<'_>) -> bool {
         | Value::Shape(_) => true,
         Value::Function(Function::Op(_) | Function::Builtin(_) | Function::User(_)) => true,
         Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().all(is_plain),
+        _ => false,
+    }
+}
+
+/// A layer or function, or a list of them.
+fn is_callable(value: &Value<'_>) -> bool {
+    match value {
+        Value::Function(_) | Value::Layer(..) | Value::Instance(_) => true,
+        Value::List(List::Items(items)) => !items.is_empty() && items.iter().all(is_callable),
+        Value::List(List::Repeat { element, .. }) => is_callable(element),
         _ => false,
     }
 }

@@ -156,7 +156,16 @@ impl<'db> Elaborator<'_, 'db> {
                 Err(Abort::Demand(symbols)) if symbols.contains(&index) => self.restore(snapshot),
                 Err(abort) => return Err(abort),
                 // Tensors are computed one by one: no instruction may stand for all of them.
-                Ok(element) if element.has_tensor() && self.world.specialises() => self.restore(snapshot),
+                Ok(element) if element.has_tensor() && self.world.specialises() => {
+                    self.restore(snapshot);
+                    if element.as_tensor().is_some()
+                        && self.facts.normal(&count).as_const().is_none()
+                        && let Some((index, count, item)) = self.repeated(&iterable)
+                        && let Some(list) = self.collected((index, count, item), pattern, elem)?
+                    {
+                        return Ok(list);
+                    }
+                }
                 Ok(element) => {
                     let element = Box::new(element);
                     return Ok(Value::List(List::Repeat { index, count, element }));
@@ -283,6 +292,9 @@ impl<'db> Elaborator<'_, 'db> {
             items.extend(more);
             return Ok(Value::list(items));
         }
+        if let (Value::List(List::Growing(added)), Some(more)) = (left, self.as_items(right)) {
+            return Ok(Value::List(List::Growing(added.iter().cloned().chain(more).collect())));
+        }
         if let (Value::Shape(_), _) | (_, Value::Shape(_)) = (left, right) {
             let both = Value::list(vec![left.clone(), right.clone()]);
             if let Some(shape) = self.as_shape(&both, span)? {
@@ -290,9 +302,7 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         for side in [left, right] {
-            if let Value::List(List::Repeat { count, .. }) = side {
-                self.known_int(&count.clone())?;
-            }
+            self.know_length(side)?;
         }
         match (left, right) {
             (Value::List(_), Value::List(_)) => Ok(Value::joined(vec![left.clone(), right.clone()])),

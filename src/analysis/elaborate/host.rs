@@ -178,6 +178,11 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
+    /// Asks for the length of a list whose elements are not there one by one.
+    pub fn know_length(&mut self, list: &Value<'db>) -> Walk<()> {
+        super::names::list_length(list).map_or(Ok(()), |length| self.known_int(&length).map(|_| ()))
+    }
+
     /// A list, shape or number as a shape list.
     pub fn as_shape(&mut self, value: &Value<'db>, span: Span) -> Walk<Option<Shape>> {
         if let Value::Shape(shape) = value {
@@ -185,8 +190,8 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let items = match value {
             Value::Number(_) => vec![value.clone()],
-            Value::List(List::Repeat { count, .. }) => {
-                self.known_int(&count.clone())?;
+            Value::List(List::Repeat { .. } | List::Stacked(_)) => {
+                self.know_length(value)?;
                 match self.as_items(value) {
                     Some(items) => items,
                     None => return Ok(None),

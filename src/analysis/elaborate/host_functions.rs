@@ -87,6 +87,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             let element = Box::new(element_at(index, element, &mirrored));
             return Ok(Value::List(List::Repeat { index: index.clone(), count: count.clone(), element }));
         }
+        if let Value::List(List::Stacked(_)) = &call.value {
+            self.know_length(&call.value)?;
+        }
         match self.as_items(&call.value) {
             Some(items) => Ok(Value::list(items.into_iter().rev().collect())),
             // Some list of a definition that is checked on its own.
@@ -116,13 +119,14 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     /// The elements of a list; how many they are is asked for where it is not known.
     fn elements(&mut self, value: &Value<'db>) -> Walk<Option<Vec<Value<'db>>>> {
-        if let Value::List(List::Repeat { count, .. }) = value {
-            self.known_int(&count.clone())?;
-        }
+        self.know_length(value)?;
         Ok(self.as_items(value))
     }
 
     fn enumerate(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
+        if let Value::List(List::Stacked(_)) = &call.value {
+            self.know_length(&call.value)?;
+        }
         let list = self.opened(call.value.clone());
         if let Value::List(List::Joined(parts)) = &list {
             let mut offset = Dim::zero();
@@ -152,6 +156,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn zip(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         let second = self.required(call.rest, "other", call.span)?.value;
+        // The elements of a stack are not known one by one.
+        for list in [&call.value, &second] {
+            if matches!(list, Value::List(List::Stacked(_))) {
+                self.know_length(list)?;
+            }
+        }
         let mut zipped = self.zip_two(call.value, second, call.span)?;
         while let Some(next) = call.rest.take("other") {
             zipped = flat_pairs(self.zip_two(zipped, next.value, call.span)?);

@@ -125,6 +125,11 @@ impl<'db> Elaborator<'_, 'db> {
                 Ok(Value::dim(Dim::atom(Atom::Element(Symbol::new(name), position))))
             }
             Value::Opaque(_) => Ok(Value::dim(self.fresh_dim())),
+            Value::List(List::Stacked(_) | List::Growing(_)) => {
+                self.know_length(&list)?;
+                let message = format!("{} has no elements to pick here", list.describe());
+                Err(self.error(code::E0201, message, span, ""))
+            }
             Value::List(_) | Value::Tuple(_) | Value::Shape(_) => {
                 let items = self.as_items(&list).unwrap_or_default();
                 let Some(known) = self.known_int(position)? else { return Ok(Value::Error) };
@@ -180,9 +185,7 @@ impl<'db> Elaborator<'_, 'db> {
             return self.slice_pack(shape, *at, pack.clone(), start, stop);
         }
         let list = self.opened(list);
-        if let Value::List(List::Repeat { count, .. }) = &list {
-            self.known_int(&count.clone())?;
-        }
+        self.know_length(&list)?;
         let Some(items) = self.as_items(&list) else {
             return match list {
                 Value::List(List::Repeat { index, count, element }) => {

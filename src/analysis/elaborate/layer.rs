@@ -8,6 +8,7 @@ use crate::analysis::world::{Abort, Discard, Walk};
 use crate::base::{Span, code};
 use crate::quant::Scheme;
 use crate::syntax::ast::{self, Attribute, ExprId, MemberKind, Pattern, StorageKind};
+use crate::types::saved::SavedName;
 use crate::types::{DType, Dim, Elem, Facts, HostExpr, TensorType};
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ pub struct MemberInfo<'db> {
     pub name: String,
     pub member: &'db ast::Member,
     pub kind: MemberInfoKind<'db>,
+    /// Its name in weights files, where that is another.
+    pub saved: Option<SavedName>,
 }
 
 #[derive(Clone, Debug)]
@@ -105,6 +108,7 @@ impl<'db> Elaborator<'_, 'db> {
             }
         }
         self.makes_layers = false;
+        failed |= self.check_saved_names(&infos).is_err();
         if failed { Err(Abort::Reported) } else { Ok(infos) }
     }
 
@@ -120,7 +124,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let value = self.expr_as(*value, &spec)?;
                 self.bind(&name.name, value.clone());
                 let kind = MemberInfoKind::Value(value);
-                Ok(Some(MemberInfo { name: name.name.clone(), member, kind }))
+                Ok(Some(MemberInfo { name: name.name.clone(), member, kind, saved: None }))
             }
             MemberKind::TypeAlias { .. } | MemberKind::Fn(_) | MemberKind::Layer(_) => Ok(None),
             MemberKind::Stmt(stmt) => {
@@ -139,7 +143,7 @@ impl<'db> Elaborator<'_, 'db> {
     ) -> Walk<MemberInfo<'db>> {
         let name = storage.name.name.clone();
         if !self.is_present(storage.cond, &name)? {
-            return Ok(MemberInfo { name, member, kind: MemberInfoKind::Absent });
+            return Ok(MemberInfo { name, member, kind: MemberInfoKind::Absent, saved: None });
         }
         let ty = match self.resolve_type(storage.ty)? {
             TypeSpec::Tensor(ty) => ty,
@@ -161,7 +165,8 @@ impl<'db> Elaborator<'_, 'db> {
         let transient = member.attributes.iter().any(|a| a.name.name == "transient");
         let init = storage.init;
         let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, scheme, init };
-        Ok(MemberInfo { name, member, kind })
+        let saved = self.saved_name(member, &kind)?;
+        Ok(MemberInfo { name, member, kind, saved })
     }
 
     /// Reports at the attribute where a scheme does not fit the parameter's type.
@@ -227,7 +232,7 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let name = name.name.clone();
         if !self.is_present(binding.cond, &name)? {
-            return Ok(Some(MemberInfo { name, member, kind: MemberInfoKind::Absent }));
+            return Ok(Some(MemberInfo { name, member, kind: MemberInfoKind::Absent, saved: None }));
         }
         let Some(init) = binding.init else {
             return Err(self.error(code::E0404, format!("`{name}` needs a value"), member.span, "no `= ...` here"));
@@ -253,13 +258,16 @@ impl<'db> Elaborator<'_, 'db> {
                 },
                 false => MemberInfoKind::Constant { ty: tensor.ty, init },
             };
-            return Ok(Some(MemberInfo { name, member, kind }));
+            let saved = self.saved_name(member, &kind)?;
+            return Ok(Some(MemberInfo { name, member, kind, saved }));
         }
         let mut below = path.to_vec();
         below.push(Step::Field(name.clone()));
         let value = with_path(value, &below);
         self.bind(&name, value.clone());
-        Ok(Some(MemberInfo { name, member, kind: MemberInfoKind::Value(value) }))
+        let kind = MemberInfoKind::Value(value);
+        let saved = self.saved_name(member, &kind)?;
+        Ok(Some(MemberInfo { name, member, kind, saved }))
     }
 
     /// `@quantize(scheme)` of a parameter.

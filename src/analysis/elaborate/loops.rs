@@ -62,7 +62,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             && !returns(body)
         {
             let names = self.carried_names(body);
-            let done = self.rolled(&counted, &names, span, &mut |walk| {
+            let done = self.rolled(&counted, &names, Some(body), span, &mut |walk| {
                 walk.scoped(|walk| {
                     walk.bind_pattern(pattern, counted.item.clone())?;
                     walk.block(body, None).map(|_| ())
@@ -113,12 +113,13 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         names
     }
 
-    /// Tries a loop as one region. `false` if it must be expanded: something needs the index, or what it
+    /// Tries a loop as one region; lists that its body fills are collected. `false` if it must be expanded: something needs the index, or what it
     /// carries changes its type.
     pub fn rolled(
         &mut self,
         counted: &Counted<'db>,
         names: &[String],
+        body: Option<&'db Block>,
         span: Span,
         walk: &mut Turn<'_, 'w, 'db>,
     ) -> Walk<bool> {
@@ -132,7 +133,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             return Ok(!can_expand);
         }
         let snapshot = self.snapshot();
-        let outcome = self.try_rolled(counted, names, can_expand, span, walk);
+        // A list whose elements are used one by one wants the turns one by one.
+        let (lists, others) = self.part_lists(names);
+        let outcome = match lists.iter().all(|name| body.is_some_and(|body| self.is_used_whole(name, body))) {
+            true => self.try_rolled(counted, (&others, &lists), can_expand, span, walk),
+            false => Ok(false),
+        };
         match outcome {
             Ok(true) => return Ok(true),
             Err(Abort::Demand(symbols)) if symbols.contains(&counted.index) => {
@@ -240,7 +246,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     fn try_rolled(
         &mut self,
         counted: &Counted<'db>,
-        names: &[String],
+        (names, lists): (&[String], &[String]),
         can_expand: bool,
         span: Span,
         walk: &mut Turn<'_, 'w, 'db>,
@@ -253,6 +259,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             return Ok(false);
         }
         let (values, before) = self.carried_leaves(names, span)?;
+        let filled = self.list_values(lists);
         let start = self.to_tensor(Value::dim(counted.start.clone()), Some(&DType::Int64.into()), span)?;
         let stop = self.to_tensor(Value::dim(counted.stop.clone()), Some(&DType::Int64.into()), span)?;
         let mut params = vec![TensorType::scalar(DType::Int64)];
@@ -261,6 +268,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let turn = before.iter().zip(&refs[1..]);
         let turn = turn.map(|(tensor, value)| TensorValue { ty: tensor.ty.clone(), value: *value });
         self.assign_leaves(names, &values, turn);
+        for name in lists {
+            self.assign_local(name, Value::List(List::Growing(vec![])));
+        }
         let outcome = self
             .in_range((&counted.index, &counted.start, &counted.stop), can_expand, |inner| walk(inner))
             .and_then(|()| self.carried_leaves(names, span));
@@ -272,9 +282,14 @@ impl<'w, 'db> Elaborator<'w, 'db> {
                 return Err(abort);
             }
         };
-        let yields: Vec<_> = after.iter().map(|t| t.value).collect();
+        let added = self.added(lists, &counted.index);
+        let collected = added.clone().unwrap_or_default();
+        let yields: Vec<_> = after.iter().chain(&collected).map(|t| t.value).collect();
         self.world.close(&yields, place);
-        let same = values.iter().zip(&shapes).all(|(a, b)| same_nesting(a, b))
+        let extends = filled.iter().zip(&collected).all(|(list, tensor)| self.extends(list, &tensor.ty));
+        let same = added.is_some()
+            && extends
+            && values.iter().zip(&shapes).all(|(a, b)| same_nesting(a, b))
             && before
                 .iter()
                 .zip(&after)
@@ -284,11 +299,21 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
         let mut operands = vec![start.value, stop.value];
         operands.extend(before.iter().map(|t| t.value));
-        let types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
+        let mut types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
+        for tensor in &collected {
+            types.push(self.stacked_type(counted, &tensor.ty, span)?);
+        }
         let kind = Structured::For { index: counted.index.clone() };
         let results = self.world.structured(kind, &operands, &types, place);
         let results = types.into_iter().zip(results).map(|(ty, value)| TensorValue { ty, value });
-        self.assign_leaves(names, &values, results);
+        let mut results: Vec<TensorValue> = results.collect();
+        let stacks = results.split_off(before.len());
+        self.assign_leaves(names, &values, results.into_iter());
+        for ((name, list), stack) in lists.iter().zip(&filled).zip(stacks) {
+            self.world.name(stack.value, name);
+            let list = self.extended(list, stack, span)?;
+            self.assign_local(name, list);
+        }
         Ok(true)
     }
 
@@ -387,7 +412,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     pub fn while_stmt(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
         for _ in 0..MAX_STATIC_TURNS {
             let mark = self.world.mark();
-            match self.condition(cond)? {
+            let asked = self.decisions.asked();
+            let condition = self.condition(cond)?;
+            if self.decisions.asked() > asked && !self.world.specialises() {
+                return self.open_while(body);
+            }
+            match condition {
                 Some(Condition::Static(false)) => return Ok(Flow::Next),
                 Some(Condition::Static(true)) => {
                     if let flow @ Flow::Return(..) = self.block(body, None)? {
@@ -402,6 +432,17 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             }
         }
         Err(self.error(code::E0404, "this loop does not end at compile time", span, "too many turns"))
+    }
+
+    /// A loop whose turns hyperparameters decide that are open in this definition: one turn is looked at, and
+    /// nothing is known of what it assigns.
+    fn open_while(&mut self, body: &'db Block) -> Walk<Flow<'db>> {
+        let names = self.carried_names(body);
+        let before = self.scopes.clone();
+        let outcome = self.block(body, None);
+        self.scopes = before;
+        self.forget(&names);
+        outcome.map(|_| Flow::Next)
     }
 
     fn tensor_while(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {

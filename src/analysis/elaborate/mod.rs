@@ -12,6 +12,7 @@
 pub mod arguments;
 pub mod builtins;
 pub mod call;
+pub mod collect;
 pub mod control;
 pub mod expr;
 pub mod fixes;
@@ -27,6 +28,7 @@ pub mod loops;
 pub mod names;
 pub mod operation;
 pub mod pattern;
+pub mod saved;
 pub mod scheme;
 pub mod script;
 pub mod signature;
@@ -102,6 +104,11 @@ impl Decisions {
         let answer = self.script.get(self.taken.len()).copied().unwrap_or(true);
         self.taken.push((key, answer));
         answer
+    }
+
+    /// How many conditions were open so far.
+    pub fn asked(&self) -> usize {
+        self.taken.len()
     }
 
     /// The next combination, or `None` when all were walked.

@@ -289,6 +289,7 @@ pub fn list_length(value: &Value<'_>) -> Option<crate::types::Dim> {
     match value {
         Value::List(List::Items(items)) => Some(Dim::constant(items.len() as i64)),
         Value::List(List::Repeat { count, .. }) => Some(count.clone()),
+        Value::List(List::Stacked(stack)) => stack.ty.shape.dims.first().cloned(),
         Value::List(List::Joined(parts)) => {
             parts.iter().try_fold(Dim::zero(), |sum, part| Some(sum.add(&list_length(part)?)))
         }

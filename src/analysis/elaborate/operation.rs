@@ -146,7 +146,8 @@ impl<'db> Elaborator<'_, 'db> {
         let mut operand_spans = vec![];
         let mut repeats = vec![];
         let mut attrs = Attrs::new();
-        for (param, arg) in entry.params.iter().zip(bound) {
+        for (index, (param, arg)) in entry.params.iter().zip(bound.clone()).enumerate() {
+            let after = bound.get(index + 1..).unwrap_or_default();
             if !param.is_operand() {
                 let attr = self.attribute(op, param, arg, hint.as_ref(), span)?;
                 attrs.set(param.name, attr);
@@ -166,6 +167,11 @@ impl<'db> Elaborator<'_, 'db> {
                 continue;
             }
             let hint = if param.holds_indices() { Some(Elem::Known(DType::Int64)) } else { hint.clone() };
+            if param.kind == ParamKind::Tensors
+                && let Some(stack) = self.as_stack(&arg.value)
+            {
+                return self.call_on_stack(op, stack, after, span);
+            }
             let values = match param.kind {
                 ParamKind::Tensors => match self.list_parts(&arg.value)? {
                     Some(parts) => parts,
@@ -210,6 +216,35 @@ impl<'db> Elaborator<'_, 'db> {
             }
             _ => None,
         })
+    }
+
+    /// `stack(list, axis)` and `concat(list, axis)` where a loop collected the list.
+    fn call_on_stack(
+        &mut self,
+        op: OpId,
+        stack: TensorValue,
+        rest: &[Option<CallArg<'db>>],
+        span: Span,
+    ) -> Walk<Value<'db>> {
+        let entry = op.get();
+        let axis = match entry.params.iter().find(|param| param.kind == ParamKind::Axis) {
+            Some(param) => self.attribute(op, param, rest.first().cloned().flatten(), None, span)?,
+            None => Attr::None,
+        };
+        let axis = match axis {
+            Attr::Int(dim) => dim.as_const(),
+            _ => None,
+        };
+        let whole = match (op == crate::ops::builtin("stack"), op == crate::ops::builtin("concat"), axis) {
+            (true, _, Some(axis)) => self.restacked(stack.clone(), axis, span)?,
+            (_, true, Some(axis)) => self.reconcatenated(stack.clone(), axis, span)?,
+            _ => None,
+        };
+        if let Some(whole) = whole {
+            return Ok(Value::Tensor(whole));
+        }
+        self.know_length(&Value::List(List::Stacked(Box::new(stack))))?;
+        Ok(Value::Error)
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
@@ -403,6 +438,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let constant = Tensor::from_i64(DType::Bool, vec![], vec![i64::from(truth)]);
                 Ok(self.constant(constant, span))
             }
+            Value::List(List::Stacked(stack)) => Ok(*stack),
             Value::List(_) | Value::Tuple(_) | Value::Shape(_) => self.list_to_tensor(value, hint, span),
             Value::Error => Err(Abort::Reported),
             other => {

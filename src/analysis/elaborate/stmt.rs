@@ -274,6 +274,13 @@ impl<'db> Elaborator<'_, 'db> {
         value_span: Span,
         span: Span,
     ) -> Walk<()> {
+        if let ExprKind::Name(name) = &self.ast[base].kind
+            && let Some(Binding::Storage(member)) = self.local(name)
+            && member.assignable
+        {
+            let member = (**member).clone();
+            return self.update_state(&member, items, (value, value_span), span);
+        }
         let old = self.expr(base)?;
         match old {
             Value::Tensor(tensor) => {

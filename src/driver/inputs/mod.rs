@@ -7,9 +7,11 @@
 mod solve;
 
 use crate::base::code::E0804;
-use crate::base::{Diagnostic, closest};
+use crate::base::{Diagnostic, F64, closest};
 use crate::driver::draw::draw;
-use crate::types::{DType, Symbol, Tensor, TensorType};
+use crate::driver::model::Signature;
+use crate::ir::HostKind;
+use crate::types::{DType, HostValue, Symbol, Tensor, TensorType};
 use crate::weights::{self, FileFormat};
 use solve::Solver;
 use std::collections::BTreeMap;
@@ -29,6 +31,8 @@ pub struct InputSpec {
 #[derive(Clone, Copy, Debug)]
 pub struct InputRequest<'a> {
     pub files: &'a [(String, PathBuf)],
+    /// Values of `int` and `float` parameters.
+    pub numbers: &'a [(String, HostValue)],
     /// Shapes of inputs to draw. A dim variable's name with one size sets that dim.
     pub shapes: &'a [(String, Vec<usize>)],
     pub seed: u64,
@@ -36,20 +40,30 @@ pub struct InputRequest<'a> {
     pub known: &'a BTreeMap<Symbol, i64>,
 }
 
-/// One tensor for each parameter, and the sizes that their shapes gave to dim variables.
+impl Default for InputRequest<'_> {
+    fn default() -> Self {
+        const NOTHING: &BTreeMap<Symbol, i64> = &BTreeMap::new();
+        InputRequest { files: &[], numbers: &[], shapes: &[], seed: 0, known: NOTHING }
+    }
+}
+
+/// One tensor for each parameter, the numbers among them, and the sizes that their shapes gave to dim variables.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BoundInputs {
     pub tensors: Vec<Tensor>,
+    pub numbers: Vec<(Symbol, HostValue)>,
     pub dims: BTreeMap<Symbol, i64>,
     pub packs: BTreeMap<Symbol, Vec<usize>>,
 }
 
 /// Finds a tensor for every parameter, or says everything that is wrong with what was given.
-pub fn bind(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<BoundInputs, Vec<Diagnostic>> {
-    let (mut solver, tensors) = solved(specs, request)?;
+pub fn bind(signature: &Signature, request: &InputRequest<'_>) -> Result<BoundInputs, Vec<Diagnostic>> {
+    let specs = &signature.tensors;
+    let (mut solver, tensors) = solved(signature, request)?;
+    let numbers = bind_numbers(signature, request)?;
     let shapes = solver.choose(specs.iter().map(|spec| (spec.name.as_str(), &spec.ty.shape)));
     let shapes = shapes.map_err(|message| vec![error(message)])?;
-    let mut bound = BoundInputs { dims: solver.dims(), packs: solver.packs(), ..BoundInputs::default() };
+    let mut bound = BoundInputs { numbers, dims: solver.dims(), packs: solver.packs(), ..BoundInputs::default() };
     for (index, ((spec, tensor), shape)) in specs.iter().zip(tensors).zip(shapes).enumerate() {
         let tensor = match tensor {
             Some(tensor) => tensor,
@@ -61,14 +75,42 @@ pub fn bind(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<BoundInpu
 }
 
 /// Only says what is wrong with what was given.
-pub fn check(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<(), Vec<Diagnostic>> {
-    solved(specs, request).map(|_| ())
+pub fn check(signature: &Signature, request: &InputRequest<'_>) -> Result<(), Vec<Diagnostic>> {
+    solved(signature, request).map(|_| ())
+}
+
+/// A value for each number that shapes do not tell.
+fn bind_numbers(
+    signature: &Signature,
+    request: &InputRequest<'_>,
+) -> Result<Vec<(Symbol, HostValue)>, Vec<Diagnostic>> {
+    let mut errors = vec![];
+    let mut bound = vec![];
+    for (symbol, kind) in &signature.numbers {
+        let given = request.numbers.iter().find(|(name, _)| name == symbol.as_str()).map(|(_, value)| value);
+        match (kind, given) {
+            (HostKind::Int, Some(value @ HostValue::Int(_))) => bound.push((symbol.clone(), value.clone())),
+            (HostKind::Float, Some(value)) => {
+                let float = HostValue::Float(F64(value.as_float().unwrap_or(f64::NAN)));
+                bound.push((symbol.clone(), float));
+            }
+            (HostKind::Int, Some(other)) => errors.push(error(format!("`{symbol}` must be an int, not {other}"))),
+            (_, None) => {
+                let help = format!("help: give it with `--input {symbol}=NUMBER`");
+                errors.push(error(format!("the number `{symbol}` is missing")).note(help));
+            }
+        }
+    }
+    if errors.is_empty() { Ok(bound) } else { Err(errors) }
 }
 
 /// The tensors that files give, and what is known of all shapes.
-fn solved(specs: &[InputSpec], request: &InputRequest<'_>) -> Result<(Solver, Vec<Option<Tensor>>), Vec<Diagnostic>> {
+type Solved = Result<(Solver, Vec<Option<Tensor>>), Vec<Diagnostic>>;
+
+fn solved(signature: &Signature, request: &InputRequest<'_>) -> Solved {
+    let specs = &signature.tensors;
     let mut solver = Solver::new(request.known);
-    let mut errors = check_names(specs, request);
+    let mut errors = check_names(signature, request);
     for (name, sizes) in request.shapes.iter().filter(|(name, _)| is_dim(specs, name)) {
         match sizes.as_slice() {
             [size] => solver.set(name, *size),
@@ -118,12 +160,16 @@ fn is_dim(specs: &[InputSpec], name: &str) -> bool {
 }
 
 /// Names on the command line that no parameter has.
-fn check_names(specs: &[InputSpec], request: &InputRequest<'_>) -> Vec<Diagnostic> {
+fn check_names(signature: &Signature, request: &InputRequest<'_>) -> Vec<Diagnostic> {
+    let specs = &signature.tensors;
     let files = request.files.iter().map(|(name, _)| name);
     let shapes = request.shapes.iter().map(|(name, _)| name).filter(|name| !is_dim(specs, name));
     let unknown = files.chain(shapes).filter(|name| specs.iter().all(|spec| spec.name != **name));
+    let is_number = |name: &&String| signature.numbers.iter().any(|(symbol, _)| symbol.as_str() == name.as_str());
+    let numbers = request.numbers.iter().map(|(name, _)| name).filter(|name| !is_number(name));
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
     unknown
+        .chain(numbers)
         .map(|name| {
             let diagnostic = error(format!("the model has no input `{name}`"));
             match closest(name, names.iter().copied()) {

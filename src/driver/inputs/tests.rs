@@ -29,13 +29,14 @@ struct Given {
     folder: tempfile::TempDir,
     files: Vec<(String, PathBuf)>,
     shapes: Vec<(String, Vec<usize>)>,
+    numbers: Vec<(String, HostValue)>,
     known: BTreeMap<Symbol, i64>,
 }
 
 impl Given {
     fn nothing() -> Given {
         let folder = tempfile::tempdir().unwrap();
-        Given { folder, files: vec![], shapes: vec![], known: BTreeMap::new() }
+        Given { folder, files: vec![], shapes: vec![], numbers: vec![], known: BTreeMap::new() }
     }
 
     fn file(mut self, name: &str, file: &str, tensors: &[(&str, Tensor)]) -> Given {
@@ -55,13 +56,27 @@ impl Given {
         self
     }
 
+    fn number(mut self, name: &str, value: HostValue) -> Given {
+        self.numbers.push((name.to_string(), value));
+        self
+    }
+
     fn bind(&self, specs: &[InputSpec]) -> Result<BoundInputs, Vec<String>> {
-        let request = InputRequest { files: &self.files, shapes: &self.shapes, seed: 7, known: &self.known };
+        let request = InputRequest {
+            files: &self.files,
+            numbers: &self.numbers,
+            shapes: &self.shapes,
+            seed: 7,
+            known: &self.known,
+        };
+        let numbers = vec![(Symbol::new("pos"), HostKind::Int), (Symbol::new("scale"), HostKind::Float)];
+        let numbers = if self.numbers.is_empty() { vec![] } else { numbers };
+        let signature = Signature { tensors: specs.to_vec(), numbers, known: BTreeMap::new() };
         let folder = self.folder.path().display().to_string();
         let text = |d: Diagnostic| {
             std::iter::once(d.message).chain(d.notes).collect::<Vec<_>>().join("; ").replace(&folder, "DIR")
         };
-        bind(specs, &request).map_err(|errors| errors.into_iter().map(text).collect())
+        bind(&signature, &request).map_err(|errors| errors.into_iter().map(text).collect())
     }
 
     fn shapes_of(&self, specs: &[InputSpec]) -> Result<Vec<Vec<usize>>, Vec<String>> {
@@ -155,4 +170,17 @@ fn archives_give_the_member_of_the_same_name() {
     assert_eq!((bound.tensors[0].shape(), bound.tensors[0].dtype()), (&[2][..], DType::BFloat16));
     let other = Given::nothing().file("x", "all.npz", &[("a", float(&[2])), ("b", float(&[3]))]);
     assert_eq!(other.bind(&specs).unwrap_err(), ["`DIR/all.npz` holds no array `x`; it holds a, b"]);
+}
+
+#[test]
+fn numbers_are_given_by_name() {
+    let both = || Given::nothing().number("scale", HostValue::Int(2));
+    let bound = both().number("pos", HostValue::Int(3)).bind(&[]).unwrap();
+    let wanted = [(Symbol::new("pos"), HostValue::Int(3)), (Symbol::new("scale"), HostValue::Float(F64(2.0)))];
+    assert_eq!(bound.numbers, wanted);
+    assert_eq!(both().bind(&[]).unwrap_err(), ["the number `pos` is missing; help: give it with `--input pos=NUMBER`"]);
+    let broken = both().number("pos", HostValue::Float(F64(0.5))).bind(&[]).unwrap_err();
+    assert_eq!(broken, ["`pos` must be an int, not 0.5"]);
+    let unknown = both().number("pos", HostValue::Int(0)).number("n", HostValue::Int(0)).bind(&[]).unwrap_err();
+    assert_eq!(unknown, ["the model has no input `n`; it takes no inputs"]);
 }

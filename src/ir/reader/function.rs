@@ -4,7 +4,7 @@ use crate::base::Loc;
 use crate::ir::printer::{implied_layer, implied_source_name};
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader, value_name};
-use crate::ir::{Function, Inst, InstId, InstKind, Part, PrintPiece, Region, Value, ValueId};
+use crate::ir::{Function, Inst, InstId, InstKind, Part, PrintPiece, Region, Value, ValueId, Window};
 use crate::ops::{self, Attrs, ParamKind};
 use crate::types::TensorType;
 use std::collections::{BTreeMap, HashMap};
@@ -232,6 +232,12 @@ impl Reader {
                 let name = self.string()?;
                 (InstKind::SetState { name }, self.operands(body)?)
             }
+            "set_slice" => {
+                let name = self.string()?;
+                self.expect("[")?;
+                let windows = self.list("]", Self::window)?;
+                (InstKind::SetSlice { name, windows }, self.operands(body)?)
+            }
             "assert" => {
                 let message = self.string()?;
                 (InstKind::Assert { message }, self.operands(body)?)
@@ -241,6 +247,15 @@ impl Reader {
             "return" => (InstKind::Return, self.operands(body)?),
             _ => self.op(body, word)?,
         })
+    }
+
+    /// `1 : T`, or `1` for one position.
+    fn window(&mut self) -> Read<Window> {
+        let Kind::Int(axis) = self.peek().clone() else { return self.expected("an axis") };
+        self.next();
+        let Ok(axis) = usize::try_from(axis) else { return self.error("no axis has this number") };
+        let size = if self.eat(":") { Some(self.dim()?) } else { None };
+        Ok(Window { axis, size })
     }
 
     fn part(&mut self) -> Part {

@@ -5,6 +5,7 @@ use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
 use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Role, Storage, Sub};
 use crate::types::HostExpr;
+use crate::types::saved::{SavedName, SavedPiece};
 
 impl Reader {
     /// `entry model = MLP(dim = 256)`
@@ -125,7 +126,18 @@ impl Reader {
                 MemberKind::Storage(Storage { role, ty, scheme, init })
             }
         };
-        Ok(Member { name, doc: self.doc()?, loc, kind })
+        let saved = if self.eat_word("saved") { Some(self.saved()?) } else { None };
+        Ok(Member { name, doc: self.doc()?, loc, saved, kind })
+    }
+
+    /// `["denselayer", i + 1]`
+    fn saved(&mut self) -> Read<SavedName> {
+        self.expect("[")?;
+        let pieces = self.list("]", |reader| match reader.peek() {
+            Kind::Str(_) => Ok(SavedPiece::Text(reader.string()?)),
+            _ => Ok(SavedPiece::Number(reader.dim()?)),
+        })?;
+        Ok(SavedName { pieces })
     }
 
     fn init(&mut self) -> Read<Init> {

@@ -4,9 +4,9 @@ use super::layer::Scope;
 use super::{Errors, same_type};
 use crate::ir::{
     Function, HostKind, Inst, InstId, InstKind, MemberKind, Module, Part, PathSegment, PrintPiece, Region, Role,
-    Storage, ValueId, member_path,
+    Storage, ValueId, Window, member_path,
 };
-use crate::types::{DType, Facts, Shape, Symbol, TensorType};
+use crate::types::{DType, Dim, Facts, Shape, Symbol, TensorType};
 
 pub(super) struct Checker<'m> {
     pub(super) module: &'m Module,
@@ -157,6 +157,7 @@ impl Checker<'_> {
             InstKind::For { .. } => "for".into(),
             InstKind::While { .. } => "while".into(),
             InstKind::SetState { name } => format!("set_state {name:?}"),
+            InstKind::SetSlice { name, .. } => format!("set_slice {name:?}"),
             InstKind::Assert { .. } => "assert".into(),
             InstKind::Print { .. } => "print".into(),
             InstKind::Yield => "yield".into(),
@@ -204,12 +205,15 @@ impl Checker<'_> {
                 self.values_have_types(&inst.operands, &[TensorType::scalar(DType::Bool)])
             }
             InstKind::For { index, body } => {
-                let carried = self.types(&inst.results);
+                let results = self.types(&inst.results);
+                let carried = inst.operands.len().saturating_sub(2).min(results.len());
+                let (carried, stacked) = (results[..carried].to_vec(), &results[carried..]);
                 let counter = TensorType::scalar(DType::Int64);
+                let collected = self.collected(inst, stacked)?;
                 let bounds = [vec![counter.clone(); 2], carried.clone()].concat();
                 self.values_have_types(&inst.operands, &bounds)?;
                 self.values_have_types(&body.params, &[vec![counter], carried.clone()].concat())?;
-                self.for_body(index, body, &carried, errors)
+                self.for_body(index, body, &[carried, collected].concat(), errors)
             }
             InstKind::While { cond, body } => {
                 let carried = self.types(&inst.results);
@@ -222,6 +226,53 @@ impl Checker<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The types of what a loop collects, from those of the stacks it gives.
+    fn collected(&self, inst: &Inst, stacked: &[TensorType]) -> Result<Vec<TensorType>, String> {
+        if stacked.is_empty() {
+            return Ok(vec![]);
+        }
+        let bound = |index: usize| inst.operands.get(index).and_then(|value| self.host_int(*value));
+        let (Some(start), Some(stop)) = (bound(0), bound(1)) else {
+            return Err("a loop that collects needs bounds that are host numbers".into());
+        };
+        let turns = stop.sub(&start);
+        let element = |ty: &TensorType| match ty.shape.dims.first() {
+            Some(first) if self.facts.equal(first, &turns) => Ok(ty.with_shape(ty.shape.without_dim(0))),
+            _ => Err(format!("{turns} turns do not give {ty}")),
+        };
+        stacked.iter().map(element).collect()
+    }
+
+    /// The int that a value is made of.
+    fn host_int(&self, value: ValueId) -> Option<Dim> {
+        let maker = self.function.insts.iter().find(|inst| inst.results.contains(&value))?;
+        match &maker.kind {
+            InstKind::Host(expr) => expr.as_dim().cloned(),
+            InstKind::Const(tensor) => Some(Dim::constant(*tensor.as_i64()?.first()?)),
+            _ => None,
+        }
+    }
+
+    /// New values for windows of a state, and where each begins.
+    fn slice_assignment(&self, inst: &Inst, ty: &TensorType, windows: &[Window]) -> Check {
+        let mut shape = ty.shape.clone();
+        for (index, window) in windows.iter().enumerate() {
+            if window.axis >= shape.dims.len() || windows[..index].iter().any(|other| other.axis >= window.axis) {
+                return Err(format!("axis {} is out of place", window.axis));
+            }
+            if let Some(size) = &window.size {
+                if let Some(fault) = self.scope.dim_fault(size) {
+                    return Err(fault);
+                }
+                shape = shape.with_dim(window.axis, size.clone());
+            }
+        }
+        let positions = windows.iter().rev().filter(|window| window.size.is_none());
+        let shape = positions.fold(shape, |shape, window| shape.without_dim(window.axis));
+        let starts = vec![TensorType::scalar(DType::Int64); windows.len()];
+        self.values_have_types(&inst.operands, &[vec![ty.with_shape(shape)], starts].concat())
     }
 
     fn for_body(&mut self, index: &Symbol, body: &Region, carried: &[TensorType], errors: &mut Errors) -> Check {
@@ -267,6 +318,11 @@ impl Checker<'_> {
                 let ty = self.state_type(name)?;
                 self.no_results(inst)?;
                 self.values_have_types(&inst.operands, &[ty])
+            }
+            InstKind::SetSlice { name, windows } => {
+                let ty = self.state_type(name)?;
+                self.no_results(inst)?;
+                self.slice_assignment(inst, &ty, windows)
             }
             InstKind::Assert { .. } => {
                 self.no_results(inst)?;

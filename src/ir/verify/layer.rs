@@ -2,6 +2,7 @@
 
 use super::{Errors, same_type};
 use crate::ir::{HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
+use crate::types::saved::POSITION;
 use crate::types::{Dim, Facts, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashSet};
 
@@ -108,7 +109,8 @@ pub(super) fn check(module: &Module, layer: &Layer, errors: &mut Errors) {
         if !seen.insert(&member.name) {
             errors.add(format!("two members are called `{}`", member.name));
         }
-        if let Some(fault) = member_fault(module, id, member, &scope, &facts) {
+        let fault = member_fault(module, id, member, &scope, &facts).or_else(|| saved_fault(member, &scope));
+        if let Some(fault) = fault {
             errors.add(format!("`{}`: {fault}", member.name));
         }
     }
@@ -117,6 +119,21 @@ pub(super) fn check(module: &Module, layer: &Layer, errors: &mut Errors) {
             errors.add(format!("`{}` is no method of this layer", module[*method].name));
         }
     }
+}
+
+/// What is wrong with a member's name in weights files.
+fn saved_fault(member: &Member, scope: &Scope) -> Option<String> {
+    let saved = member.saved.as_ref()?;
+    let is_list = matches!(member.kind, MemberKind::Sub(Sub::List(_) | Sub::Repeat { .. }));
+    if matches!(member.kind, MemberKind::Constant { .. }) {
+        return Some("a constant is not saved".into());
+    }
+    if saved.pieces.is_empty() || is_list != saved.has_position() {
+        return Some(format!("the saved name {saved:?} does not tell elements apart, or has none to tell apart"));
+    }
+    let mut scope = scope.clone();
+    scope.declare(&Symbol::new(POSITION), HostKind::Int);
+    saved.numbers().find_map(|dim| scope.dim_fault(dim))
 }
 
 fn member_fault(

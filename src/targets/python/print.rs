@@ -182,8 +182,12 @@ fn parenthesised(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid 
     lines
 }
 
-/// The operands of a chain of operators of one level, each but the first with its operator in front.
+/// The operands of a chain of operators of one level, each but the first with its operator in front; the
+/// parts of a conditional.
 fn operands(value: &Py) -> Vec<String> {
+    if let Py::Conditional { value, condition, other } = value {
+        return vec![value.text(), format!("if {}", condition.text()), format!("else {}", other.text())];
+    }
     let Py::Binary(left, operator, right) = value else { return vec![value.text()] };
     let level = binary_operator(operator).map(|(level, _)| level);
     let chained = left.level() == value.level() && level != Some(5);

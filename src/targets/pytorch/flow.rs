@@ -4,9 +4,13 @@
 //! defines it, has no name in the source and meets no effect on the way is *inlined*: it becomes part of the
 //! expression that uses it. Its own operands then live until that expression is written. A use inside a
 //! loop keeps a value from outside alive to the loop's end.
+//!
+//! State changes in place. What is read of it, or is a view of that, must not be looked at after such a change:
+//! a read that would be is copied, and so is a view that leaves the function or is kept from turn to turn.
 
 use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
 use crate::ops::Attr;
+use crate::targets::pytorch::views::Views;
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -23,6 +27,20 @@ pub struct Flow {
     returned: HashSet<ValueId>,
     /// `dequantize` of what one `quantize` gave: a fake quantisation.
     fused: HashMap<InstId, InstId>,
+    /// Those that may look at memory of a state.
+    state_views: HashSet<ValueId>,
+}
+
+/// What the writer knows of instructions.
+pub struct Facts<'f> {
+    /// Calls and assignments that change state.
+    pub has_effect: &'f dyn Fn(InstId) -> bool,
+    /// Whether an instruction changes the member of this name.
+    pub changes: &'f dyn Fn(InstId, &str) -> bool,
+    /// Members that may change.
+    pub is_state: &'f dyn Fn(&str) -> bool,
+    /// Results that may share memory with an operand.
+    pub is_view: &'f dyn Fn(InstId) -> bool,
 }
 
 /// Where an instruction stands.
@@ -73,12 +91,15 @@ impl Survey<'_> {
 
     /// Fills in the loops around each instruction, whose ends are known by now.
     fn enclose(&mut self, position: &HashMap<InstId, usize>) {
-        let loops: Vec<(usize, usize)> = self
-            .ranges
-            .iter()
-            .filter(|((inst, _), _)| matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. }))
-            .map(|(_, range)| (*range.start(), *range.end()))
-            .collect();
+        // The regions of a `while` take turns: they are one loop.
+        let mut loops: HashMap<InstId, (usize, usize)> = HashMap::new();
+        for ((inst, _), range) in &self.ranges {
+            if matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. }) {
+                let (start, end) = loops.entry(*inst).or_insert((*range.start(), *range.end()));
+                (*start, *end) = ((*start).min(*range.start()), (*end).max(*range.end()));
+            }
+        }
+        let loops: Vec<(usize, usize)> = loops.into_values().collect();
         for (inst, place) in &mut self.places {
             let at = position[inst];
             place.loops = loops.iter().copied().filter(|(start, end)| (*start..=*end).contains(&at)).collect();
@@ -87,8 +108,7 @@ impl Survey<'_> {
 }
 
 impl Flow {
-    /// `has_effect` tells calls that change state; `is_state` the members that may change.
-    pub fn of(function: &Function, has_effect: &dyn Fn(InstId) -> bool, is_state: &dyn Fn(&str) -> bool) -> Flow {
+    pub fn of(function: &Function, facts: &Facts) -> Flow {
         let mut survey = Survey {
             function,
             order: vec![],
@@ -103,7 +123,7 @@ impl Flow {
         let position: HashMap<InstId, usize> = survey.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
         survey.enclose(&position);
         let effects: Vec<usize> =
-            survey.order.iter().filter(|i| has_effect(**i)).filter_map(|i| position.get(i).copied()).collect();
+            survey.order.iter().filter(|i| (facts.has_effect)(**i)).filter_map(|i| position.get(i).copied()).collect();
         let mut flow = Flow {
             position,
             ranges: HashMap::new(),
@@ -112,9 +132,10 @@ impl Flow {
             inlined: HashSet::new(),
             returned: HashSet::new(),
             fused: HashMap::new(),
+            state_views: HashSet::new(),
         };
         flow.fuse_quantisation(&survey);
-        flow.choose_inlined(&survey, &effects, is_state);
+        flow.choose_inlined(&survey, &effects, facts);
         flow.find_uses(&survey);
         flow.ranges = survey.ranges;
         flow
@@ -135,7 +156,8 @@ impl Flow {
         }
     }
 
-    fn choose_inlined(&mut self, survey: &Survey, effects: &[usize], is_state: &dyn Fn(&str) -> bool) {
+    fn choose_inlined(&mut self, survey: &Survey, effects: &[usize], facts: &Facts) {
+        let views = Views::of(survey.function, facts.is_view);
         for &inst in &survey.order {
             let data = &survey.function[inst];
             let [result] = data.results.as_slice() else { continue };
@@ -143,11 +165,18 @@ impl Flow {
             let users = &survey.users[result.0 as usize];
             let no_effect_before = |last: usize| !effects.iter().any(|e| (at + 1..last).contains(e));
             let free = match &data.kind {
-                InstKind::Param { name, part: Part::Value } => {
-                    // A path leads into a sublayer, whose calls may change what it names.
-                    let may_change = is_state(name) || name.contains('.');
-                    !may_change || users.iter().all(|u| no_effect_before(self.position[u]))
+                InstKind::Param { name, part: Part::Value } if (facts.is_state)(name) => {
+                    let shared = views.of_value(*result);
+                    let read = shared.iter().flat_map(|view| &survey.users[view.0 as usize]);
+                    let changing = survey.order.iter().filter(|inst| (facts.changes)(**inst, name));
+                    let effects: Vec<usize> = changing.map(|inst| self.position[inst]).collect();
+                    let unchanged = read.into_iter().all(|user| !self.crosses(survey, &effects, at, *user));
+                    if unchanged {
+                        self.state_views.extend(&shared);
+                    }
+                    unchanged
                 }
+                InstKind::Param { part: Part::Value, .. } => true,
                 // Unpacking codes is work: it is done once.
                 InstKind::Param { part, .. } => *part != Part::Codes || users.len() == 1,
                 InstKind::Host(_) => true,
@@ -163,7 +192,9 @@ impl Flow {
             let returned_next = survey.function[*user].kind == InstKind::Return
                 && self.position[user] == at + 1
                 && !data.operands.is_empty();
-            let near = survey.places[user].region == survey.places[&inst].region
+            let is_read = matches!(data.kind, InstKind::Param { .. });
+            let near = !is_read
+                && survey.places[user].region == survey.places[&inst].region
                 && (survey.function[*result].name.is_none() || returned_next)
                 && Function::regions(&data.kind).is_empty()
                 && if effects.contains(&at) {
@@ -178,6 +209,24 @@ impl Flow {
                 }
             }
         }
+    }
+
+    /// Whether state may change between `at` and a read by `user`: before it, in the rest of a loop that the
+    /// user stands in and `at` does not, or anywhere in a loop that hands the value to its next turn.
+    fn crosses(&self, survey: &Survey, effects: &[usize], at: usize, user: InstId) -> bool {
+        let own = self.position[&user];
+        let loops = &survey.places[&user].loops;
+        let outer = loops.iter().filter(|(start, end)| !(*start..=*end).contains(&at)).map(|(_, end)| end + 1);
+        let until = outer.max().unwrap_or(own);
+        let hands_on = survey.function[user].kind == InstKind::Yield;
+        let handing = loops.iter().filter(|(_, end)| hands_on && *end == own);
+        effects.iter().any(|e| (at + 1..until).contains(e))
+            || handing.into_iter().any(|(start, end)| effects.iter().any(|e| (*start..=*end).contains(e)))
+    }
+
+    /// Whether the value may look at memory of a state.
+    pub fn is_state_view(&self, value: ValueId) -> bool {
+        self.state_views.contains(&value)
     }
 
     fn find_uses(&mut self, survey: &Survey) {

@@ -7,7 +7,7 @@ use crate::ir::{
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{Lines, Py};
-use crate::targets::pytorch::flow::Flow;
+use crate::targets::pytorch::flow::{self, Flow};
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, ClassNames, Program};
 use crate::types::{DType, Dim, HostExpr, Symbol};
@@ -53,6 +53,8 @@ pub(super) struct Writer<'p, 'm> {
     /// Names that values should get: those of the results they become.
     pub wishes: HashMap<ValueId, String>,
     pub definitions: HashMap<ValueId, InstId>,
+    /// Stacks that are still lists of what a loop collected.
+    pub lists: HashSet<ValueId>,
     pub symbols: HashMap<Symbol, String>,
     pub used_symbols: HashSet<Symbol>,
     /// Where new tensors should be.
@@ -90,12 +92,21 @@ pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written,
 impl<'p, 'm> Writer<'p, 'm> {
     fn new(program: &'p mut Program<'m>, function: &'m Function, depth: usize) -> Writer<'p, 'm> {
         let layer = function.layer.map(|id| &program.module[id]);
-        let effect = |inst: InstId| match &function[inst].kind {
-            InstKind::SetState { .. } => true,
-            InstKind::Call { func, .. } => program.has_effect(*func),
-            _ => false,
+        let facts = flow::Facts {
+            has_effect: &|inst| match &function[inst].kind {
+                InstKind::SetState { .. } | InstKind::SetSlice { .. } => true,
+                InstKind::Call { func, .. } => program.has_effect(*func),
+                _ => false,
+            },
+            changes: &|inst, name| program.changes(&function[inst].kind, name),
+            is_state: &|name| program::is_state(program.module, function.layer, name),
+            is_view: &|inst| match &function[inst].kind {
+                InstKind::Op { op, .. } => program.table.gives_views(op.name()),
+                InstKind::Call { func, .. } => program.gives_views(*func),
+                _ => false,
+            },
         };
-        let flow = Flow::of(function, &effect, &|name| program::is_state(layer, name));
+        let flow = Flow::of(function, &facts);
         let mut definitions = HashMap::new();
         program::visit(function, &function.body, &mut |inst| {
             definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
@@ -116,6 +127,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             other_branches: vec![],
             wishes: HashMap::new(),
             definitions,
+            lists: HashSet::new(),
             symbols: HashMap::new(),
             used_symbols: HashSet::new(),
             device: None,
@@ -341,6 +353,10 @@ impl<'p, 'm> Writer<'p, 'm> {
                 self.set_state(inst, name);
                 Ok(())
             }
+            InstKind::SetSlice { name, windows } => {
+                self.set_slice(inst, name, windows);
+                Ok(())
+            }
             InstKind::Assert { message } => {
                 let condition = self.tensor(data.operands[0]);
                 self.comment(data.loc);
@@ -488,7 +504,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        let value = data.operands[0];
+        // Copying broadcasts by itself.
+        let value = self.before_broadcast(data.operands[0]);
         let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
         let member = Py::name("self").attr(&attribute);
         let call = match self.numbers.contains(&value) {
@@ -541,7 +558,7 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn write_return(&mut self, inst: InstId) {
         let data = &self.function[inst];
-        let values: Vec<Py> = data.operands.iter().map(|v| self.tensor(*v)).collect();
+        let values: Vec<Py> = data.operands.iter().map(|v| self.lasting(*v)).collect();
         // The line that made the value says more than the one that the function begins on.
         let made = data.operands.iter().zip(&values).filter(|(_, v)| v.operations() > 0);
         let made = made.filter_map(|(operand, _)| self.definitions.get(operand)).next();

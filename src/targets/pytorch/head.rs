@@ -8,7 +8,7 @@ use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::{Writer, Written};
 use crate::targets::pytorch::program::Callee;
 use crate::types::dim::Atom;
-use crate::types::{Dim, Pack, Symbol};
+use crate::types::{Dim, Facts, Pack, Symbol};
 use std::collections::{HashMap, HashSet};
 
 impl Writer<'_, '_> {
@@ -17,11 +17,22 @@ impl Writer<'_, '_> {
         let mut conditions = Lines::new(depth);
         let mut stated: Vec<&ObligationKind> =
             self.layer.iter().flat_map(|layer| &layer.obligations).map(|o| &o.kind).collect();
+        // What follows from sizes and from earlier lines needs no line.
+        let mut known = Facts::default();
+        let params = self.function.params.iter().flat_map(|value| &self.function[*value].ty.shape.dims);
+        params.for_each(|size| known.assume_at_least(size, &Dim::zero()));
+        self.layer.iter().flat_map(|layer| &layer.obligations).for_each(|o| o.assume(&mut known));
         for (obligation, _) in &self.function.obligations {
             // The constructor, an earlier line or PyTorch itself says so already.
             if stated.contains(&&obligation.kind) || checked_by_torch(&obligation.message) {
                 continue;
             }
+            if let ObligationKind::AtLeast(a, b) = &obligation.kind
+                && known.at_least(a, b) == Some(true)
+            {
+                continue;
+            }
+            obligation.assume(&mut known);
             stated.push(&obligation.kind);
             self.lines = Lines::new(depth);
             self.obligation(obligation);

@@ -28,12 +28,15 @@ struct Uses {
     dynamic: bool,
     clipped: bool,
     scale_dtype: bool,
+    /// Members are saved by other names than their attributes have.
+    names: bool,
 }
 
 impl Uses {
     fn of(module: &Module) -> Uses {
         let mut uses = Uses::default();
         for member in module.layers.iter().flat_map(|layer| &layer.members) {
+            uses.names |= member.saved.is_some() || !program::can_be_attribute(&member.name);
             if let MemberKind::Storage(storage) = &member.kind
                 && let Some(scheme) = &storage.scheme
             {
@@ -63,6 +66,7 @@ impl Uses {
             dynamic => self.dynamic,
             clipped => self.clipped,
             scale_dtype => self.scale_dtype,
+            names => self.names,
         }
     }
 

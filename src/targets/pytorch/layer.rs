@@ -69,17 +69,17 @@ fn docstring(layer: &Layer) -> String {
     lines.text().trim_end().to_string()
 }
 
-struct Constructor<'p, 'm> {
-    program: &'p mut Program<'m>,
-    id: LayerId,
-    layer: &'m Layer,
+pub(super) struct Constructor<'p, 'm> {
+    pub program: &'p mut Program<'m>,
+    pub id: LayerId,
+    pub layer: &'m Layer,
     /// Variables of the comprehensions around the sublayer being written.
     indices: HashMap<Symbol, String>,
 }
 
 impl Constructor<'_, '_> {
     /// A symbol inside the constructor: an argument of it.
-    fn argument(&self, symbol: &Symbol) -> Py {
+    pub fn argument(&self, symbol: &Symbol) -> Py {
         if let Some(variable) = self.indices.get(symbol) {
             return Py::name(variable);
         }
@@ -106,47 +106,13 @@ impl Constructor<'_, '_> {
         Py::name("self").attr(&self.attribute(&member.name))
     }
 
-    fn attribute(&self, name: &str) -> String {
+    pub fn attribute(&self, name: &str) -> String {
         self.program.classes.get(&self.id).map_or_else(String::new, |names| names.member(name))
     }
 
     fn statement(&mut self, lines: &mut Lines, prefix: &str, value: &Py, suffix: &str) {
         self.program.note(value);
         lines.statement(prefix, value, suffix);
-    }
-
-    /// `keep_names(self, {"def_": "def"})`: members whose attribute cannot have the name that is saved.
-    fn keep_names(&mut self, lines: &mut Lines) -> Result<(), TargetError> {
-        let Some(names) = self.program.classes.get(&self.id) else { return Ok(()) };
-        let is_saved = |name: &str| match self.layer.member(name).map(|member| &member.kind) {
-            Some(MemberKind::Storage(storage)) => storage.role != Role::Transient,
-            Some(MemberKind::Sub(_)) => true,
-            _ => false,
-        };
-        let renamed: Vec<(&str, &str)> = names.renamed().into_iter().filter(|(name, _)| is_saved(name)).collect();
-        let Some((first, _)) = renamed.first() else { return Ok(()) };
-        if self.program.has_quantised_weights() {
-            let loc = self.layer.member(first).map_or(self.layer.loc, |member| member.loc);
-            let message = format!("pytorch: `{first}` cannot be the name of a member beside quantised weights");
-            return Err(unsupported(message, loc).note("Python or `nn.Module` uses the name: choose another"));
-        }
-        let entries: Vec<String> = renamed
-            .iter()
-            .map(|(saved, own)| format!("{}: {}", names::python_string(own), names::python_string(saved)))
-            .collect();
-        self.program.used.insert("keep_names".into());
-        let flat = format!("keep_names(self, {{{}}})", entries.join(", "));
-        if flat.chars().count() <= lines.width() {
-            lines.line(&flat);
-            return Ok(());
-        }
-        lines.line("names = {");
-        lines.indent();
-        entries.iter().for_each(|entry| lines.line(&format!("{entry},")));
-        lines.dedent();
-        lines.line("}");
-        lines.line("keep_names(self, names)");
-        Ok(())
     }
 
     /// `self.schemes = {"weight": Ternary(axis=0)}`: what to pack, and how.
@@ -199,7 +165,7 @@ impl Constructor<'_, '_> {
             let name = self.argument(&hyper.name);
             lines.statement(&format!("self.{} = ", name.text()), &name, "");
         }
-        self.keep_names(&mut lines)?;
+        self.keep_names(&mut lines);
         self.schemes(&mut lines)?;
         for member in &self.layer.members {
             for line in member.doc.iter().flat_map(|doc| doc.split('\n')) {
@@ -316,6 +282,16 @@ impl Constructor<'_, '_> {
         }
     }
 
+    /// The list's own name for its index, where nothing else here has it.
+    fn index_name(&self, index: &Symbol) -> String {
+        let base = names::identifier(index.as_str().split('\'').next().unwrap_or("i"));
+        let is_argument = self.layer.hypers.iter().any(|hyper| self.argument(&hyper.name).as_atom() == Some(&base));
+        match is_argument || self.indices.values().any(|other| *other == base) {
+            true => names::identifier(index.as_str()),
+            false => base,
+        }
+    }
+
     fn sub(&mut self, sub: &Sub) -> Py {
         match sub {
             Sub::Instance { layer, args } => {
@@ -342,7 +318,7 @@ impl Constructor<'_, '_> {
                 Py::name("nn").method("ModuleList", vec![Py::List(elements)])
             }
             Sub::Repeat { index, count, element } => {
-                let variable = names::identifier(index.as_str());
+                let variable = self.index_name(index);
                 self.indices.insert(index.clone(), variable.clone());
                 let element = self.sub(element);
                 self.indices.remove(index);

@@ -11,10 +11,11 @@
 //! | codes and scale of a weight (`--mode infer`) | `self.weight.dequantize()` of a `PackedWeight` |
 //!
 //! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
-//! variable, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
-//! sizes from shapes, [`region`] branches and loops, [`numbers`] sizes and literals), [`methods`] merges what
-//! `training` tells apart, [`layer`] writes classes, [`helpers`] what they all lean on, [`module`] the file.
+//! variable and [`views`] what shares memory, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
+//! sizes from shapes, [`region`] branches and loops, [`collect`] lists that these fill, [`numbers`] sizes and literals), [`methods`] merges what
+//! `training` tells apart, [`layer`] writes classes with the names that are [`saved`], [`helpers`] what they all lean on, [`module`] the file.
 
+mod collect;
 mod expression;
 mod flow;
 mod function;
@@ -27,7 +28,9 @@ mod numbers;
 mod operation;
 mod program;
 mod region;
+mod saved;
 mod special;
+mod views;
 
 use crate::ir::Verified;
 use crate::targets::table::Table;

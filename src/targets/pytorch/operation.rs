@@ -26,6 +26,9 @@ impl<'m> Writer<'_, 'm> {
         let failed =
             |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
         self.check_dtypes(inst, op)?;
+        if let Some(stack) = self.moved_stack(inst) {
+            return Ok(stack);
+        }
         if let Some(quantize) = self.flow.fused(inst) {
             let x = self.operand(self.function[quantize].operands[0]);
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;

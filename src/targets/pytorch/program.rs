@@ -2,11 +2,15 @@
 //! operations, and what the code written so far needs.
 
 use crate::base::{Loc, code};
-use crate::ir::{FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, Region, Role, Sub};
+use crate::ir::{
+    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, PathSegment, Region, Role, Sub,
+    ValueId, member_path,
+};
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{self, Py};
 use crate::targets::pytorch::numbers;
+use crate::targets::pytorch::views::Views;
 use crate::targets::table::Table;
 use crate::targets::{EmitOptions, TargetError};
 use crate::types::Symbol;
@@ -63,6 +67,7 @@ const MODULE_ATTRIBUTES: &[&str] = &[
     "register_state_dict_pre_hook",
     "requires_grad_",
     "reset_parameters",
+    "saved_names",
     "schemes",
     "set_extra_state",
     "set_submodule",
@@ -100,14 +105,6 @@ impl ClassNames {
         self.attributes.get(name).cloned().unwrap_or_else(|| names::identifier(name))
     }
 
-    /// Members whose attribute has another name, and that name.
-    pub fn renamed(&self) -> Vec<(&str, &str)> {
-        let mut renamed: Vec<_> =
-            self.attributes.iter().filter(|(a, b)| a != b).map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        renamed.sort_unstable();
-        renamed
-    }
-
     /// A new name for a method; the first of its name that comes gets it as it is.
     fn method(&mut self, name: &str) -> String {
         if name != "forward" {
@@ -137,8 +134,11 @@ pub struct Program<'m> {
     function_names: HashMap<FuncId, String>,
     /// Functions that make constants and initial values, and the members that they are for.
     makers: HashMap<FuncId, String>,
-    /// Functions that assign state, themselves or through calls.
-    effects: HashSet<FuncId>,
+    /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
+    /// what belongs to a sublayer.
+    effects: HashMap<FuncId, BTreeSet<String>>,
+    /// Functions whose results may share memory with their parameters.
+    views: HashSet<FuncId>,
     /// Hyperparameters that methods read, so that the constructor keeps them.
     pub stored: HashMap<LayerId, BTreeSet<Symbol>>,
     /// Every name that code so far used: imports and helpers are found among them.
@@ -164,7 +164,8 @@ impl<'m> Program<'m> {
             globals: IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().cloned()).collect(),
             function_names: HashMap::new(),
             makers: HashMap::new(),
-            effects: HashSet::new(),
+            effects: HashMap::new(),
+            views: view_functions(module, table),
             stored: HashMap::new(),
             used: BTreeSet::new(),
             errors: vec![],
@@ -189,7 +190,29 @@ impl<'m> Program<'m> {
     }
 
     pub fn has_effect(&self, function: FuncId) -> bool {
-        self.effects.contains(&function)
+        self.effects.contains_key(&function)
+    }
+
+    /// Whether an instruction may change the state with this name.
+    pub fn changes(&self, kind: &InstKind, name: &str) -> bool {
+        let covers = |changed: &String| changed == name || changed.ends_with('.') && name.starts_with(changed.as_str());
+        self.changed_by(kind).iter().any(covers)
+    }
+
+    fn changed_by(&self, kind: &InstKind) -> BTreeSet<String> {
+        match kind {
+            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => BTreeSet::from([name.clone()]),
+            InstKind::Call { func, path, .. } => match (self.effects.get(func), path.as_deref()) {
+                (Some(_), Some([PathSegment::Field(part), ..])) => BTreeSet::from([format!("{part}.")]),
+                (Some(own), _) => own.clone(),
+                (None, _) => BTreeSet::new(),
+            },
+            _ => BTreeSet::new(),
+        }
+    }
+
+    pub fn gives_views(&self, function: FuncId) -> bool {
+        self.views.contains(&function)
     }
 
     /// The native form of a call: the source's `@map`, or the table's. `draws`: the caller leaves the seed open.
@@ -306,21 +329,21 @@ impl<'m> Program<'m> {
         let module = self.module;
         let function = &module[id];
         let mut callees = vec![];
-        let mut effect = false;
-        visit(function, &function.body, &mut |inst| match &function[inst].kind {
-            InstKind::Call { func, .. } => callees.push((*func, draws_seed(function, inst, &module[*func]))),
-            InstKind::SetState { .. } => effect = true,
-            _ => {}
+        visit(function, &function.body, &mut |inst| {
+            if let InstKind::Call { func, .. } = &function[inst].kind {
+                callees.push((*func, draws_seed(function, inst, &module[*func])));
+            }
         });
         for (callee, draws) in callees {
             let target = &module[callee];
             if target.layer.is_some() || !self.is_replaced(target, draws) {
                 self.reach_function(callee);
             }
-            effect |= self.effects.contains(&callee);
         }
-        if effect {
-            self.effects.insert(id);
+        let mut changed = BTreeSet::new();
+        visit(function, &function.body, &mut |inst| changed.extend(self.changed_by(&function[inst].kind)));
+        if !changed.is_empty() {
+            self.effects.insert(id, changed);
         }
         if !self.functions.contains(&id) {
             self.functions.push(id);
@@ -377,6 +400,12 @@ impl<'m> Program<'m> {
     }
 }
 
+/// Whether an attribute of a module can have the name of a member.
+pub fn can_be_attribute(name: &str) -> bool {
+    let namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
+    namer.safe(name) == name
+}
+
 fn class_names(class: String, layer: &Layer) -> ClassNames {
     let mut namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
     let attributes = layer.members.iter().map(|m| (m.name.clone(), namer.fresh(&m.name))).collect();
@@ -419,9 +448,39 @@ pub fn visit(function: &Function, region: &Region, f: &mut dyn FnMut(InstId)) {
     }
 }
 
-/// Whether the member may change while a method runs.
-pub fn is_state(layer: Option<&Layer>, name: &str) -> bool {
-    let member = layer.and_then(|layer| layer.member(name));
+/// Functions that may give back a parameter or a view of one.
+fn view_functions(module: &Module, table: &Table) -> HashSet<FuncId> {
+    let mut found = HashSet::new();
+    // Calls do not recur, so this ends; few rounds are needed.
+    loop {
+        let before = found.len();
+        for (index, function) in module.functions.iter().enumerate() {
+            let is_view = |inst: InstId| match &function[inst].kind {
+                InstKind::Op { op, .. } => table.gives_views(op.name()),
+                InstKind::Call { func, .. } => found.contains(func),
+                _ => false,
+            };
+            let views = Views::of(function, &is_view);
+            let last = function.body.insts.last().map(|&inst| &function[inst]);
+            let returned = last.filter(|inst| inst.kind == InstKind::Return).map_or(&[][..], |inst| &inst.operands);
+            let shares = |param: &ValueId| views.of_value(*param).iter().any(|view| returned.contains(view));
+            if function.params.iter().any(shares) {
+                found.insert(FuncId(index as u32));
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+/// Whether the member, of the own instance or of a part of it, may change while a method runs.
+pub fn is_state(module: &Module, layer: Option<LayerId>, name: &str) -> bool {
+    let (layer, name) = match (layer, member_path(name)) {
+        (Some(layer), Some((path, own))) => (module.instance_at(layer, &path).ok().map(|(inner, _)| inner), own),
+        (layer, _) => (layer, name),
+    };
+    let member = layer.and_then(|layer| module[layer].member(name));
     matches!(member.map(|m| &m.kind), Some(MemberKind::Storage(s)) if matches!(s.role, Role::State | Role::Transient))
 }
 

@@ -17,7 +17,7 @@ impl<'m> Writer<'_, 'm> {
         region.insts.iter().try_for_each(|&inst| self.instruction(inst))
     }
 
-    fn yields(&self, region: &Region) -> &'m [ValueId] {
+    pub(super) fn yields(&self, region: &Region) -> &'m [ValueId] {
         let function = self.function;
         let last = region.insts.last().map(|&inst| &function[inst]);
         last.filter(|inst| inst.kind == InstKind::Yield).map_or(&[], |inst| &inst.operands)
@@ -184,11 +184,12 @@ impl<'m> Writer<'_, 'm> {
         let [counter, carried @ ..] = body.params.as_slice() else { return Ok(()) };
         let bounds = (self.bound(*start), self.bound(*stop));
         let names = self.carry(inst, initial, carried, body);
+        let lists = self.begin_lists(inst, body, carried.len());
         let over = self.elements_of(inst, index, *counter, body);
         let from_zero = bounds.0.as_atom() == Some("0");
         let variable = match &over {
             Some(over) if over.only => None,
-            _ => Some(self.namer.fresh(index.as_str())),
+            _ => Some(self.index_name(inst, index)),
         };
         let mut range = if from_zero { vec![] } else { vec![bounds.0] };
         range.push(bounds.1);
@@ -218,6 +219,7 @@ impl<'m> Writer<'_, 'm> {
         let lines = self.inner(|writer| {
             writer.wish_for(body, &targets);
             writer.region(body)?;
+            writer.append_to_lists(&lists);
             writer.assign_yields(body, &targets);
             if writer.lines.is_empty() {
                 writer.lines.line("pass");
@@ -231,7 +233,16 @@ impl<'m> Writer<'_, 'm> {
         self.statement(&format!("for {} in ", header.0), &header.1, ":");
         self.lines.append(lines);
         self.after_loop(inst, &names);
+        self.end_lists(inst, lists);
         Ok(())
+    }
+
+    /// The loop's own name for its index, without the number that tells it from others.
+    fn index_name(&mut self, inst: InstId, index: &Symbol) -> String {
+        let base = index.as_str().split('\'').next().unwrap_or("i");
+        let name = self.free_name(base, self.flow.position(inst));
+        self.namer.take(&name);
+        name
     }
 
     /// A loop bound as a Python int.

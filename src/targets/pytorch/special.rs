@@ -59,6 +59,7 @@ static SPECIAL: &[(&str, Special)] = &[
     ("quantize", quantize),
     ("scatter", scatter),
     ("slice", slice),
+    ("squeeze", squeeze),
     ("take", take),
     ("transpose", transpose),
 ];
@@ -160,6 +161,21 @@ fn slice(u: &mut Use) -> Result<Option<Py>, String> {
     let by_one = step.as_ref().is_some_and(|d| d.is_const(1));
     let item = Py::slice(write(start, from_zero), write(stop, to_end), write(step, by_one));
     Ok(Some(at_axis(x, axis, item)))
+}
+
+/// `x[:, t:t + 1].squeeze(1)` is `x[:, t]`.
+fn squeeze(u: &mut Use) -> Result<Option<Py>, String> {
+    let x = &u.operands[0];
+    let (Some(axis), Some(rank)) = (u.attrs.const_int("axis"), x.rank()) else { return Ok(None) };
+    let axis = if axis < 0 { axis + rank as i64 } else { axis };
+    let Py::Index(base, items) = &x.value else { return Ok(None) };
+    let Some((Py::Slice([start, _, None]), before)) = items.split_last() else { return Ok(None) };
+    // The slice's own axis: full slices stand before it, or `...` if it is the last.
+    let whole = before.iter().all(|item| *item == Py::full_slice()) && before.len() as i64 == axis;
+    let last = before == [Py::name("...")] && axis + 1 == rank as i64;
+    let position = start.as_deref().cloned().unwrap_or_else(|| Py::int(0));
+    let items = before.iter().cloned().chain([position]).collect();
+    Ok((whole || last).then(|| base.as_ref().clone().index(items)))
 }
 
 fn take(u: &mut Use) -> Result<Option<Py>, String> {

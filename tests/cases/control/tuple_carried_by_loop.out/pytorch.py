@@ -72,9 +72,9 @@ class Cell(nn.Module):
         c = y
         n = torch.tensor(0.0, dtype=torch.float32, device=x.device)
         y_2 = y
-        for t_3 in range(T):
+        for t in range(T):
             # tests/cases/control/tuple_carried_by_loop.tri:19
-            y_2, y, c, n = self.step(x[:, t_3 : t_3 + 1].squeeze(1), y, c, n)
+            y_2, y, c, n = self.step(x[:, t], y, c, n)
         # tests/cases/control/tuple_carried_by_loop.tri:21
         return y_2 + y * c * n
 

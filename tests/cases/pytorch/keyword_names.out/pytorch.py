@@ -56,22 +56,30 @@ def load_weights(model, tensors):
 
 
 def keep_names(module, names):
-    """Saves and loads members by the names of the source, where attributes have others."""
+    """Saves and loads members by these names, where attributes have others."""
 
-    def rename(state, prefix, pairs):
-        for old, new in pairs:
-            for key in list(state):
-                if key == prefix + old or key.startswith(f"{prefix}{old}."):
-                    state[prefix + new + key[len(prefix + old) :]] = state.pop(key)
+    def rename(state, prefix, names):
+        own = [key for key in state if key.startswith(prefix)]
+        path = {key: prefix + renamed(key[len(prefix) :], names) for key in own}
+        state.update({path[key]: state.pop(key) for key in own})
 
     def after_saving(module, state, prefix, metadata):
-        rename(state, prefix, names.items())
+        rename(state, prefix, names)
 
     def before_loading(module, state, prefix, *others):
-        rename(state, prefix, [(saved, own) for own, saved in names.items()])
+        rename(state, prefix, {saved: own for own, saved in names.items()})
 
+    module.saved_names = names
     module.register_state_dict_post_hook(after_saving)
     module.register_load_state_dict_pre_hook(before_loading)
+
+
+def renamed(path, names):
+    """A path whose beginning stands among the names, by its other name."""
+    for old, new in names.items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path[len(old) :]
+    return path
 
 
 class Net(nn.Module):

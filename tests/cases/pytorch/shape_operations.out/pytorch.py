@@ -68,7 +68,7 @@ class Net(nn.Module):
         # tests/cases/pytorch/shape_operations.tri:9
         z = y.mT
         # tests/cases/pytorch/shape_operations.tri:10
-        y = (z[:, 1:2].squeeze(1)[:, 1:3] * 2.0).unsqueeze(1)
+        y = (z[:, 1][:, 1:3] * 2.0).unsqueeze(1)
         return update_slice(z, update_slice(z[:, :1], y, 1, 2), 0, 1)
 
 

@@ -1,0 +1,203 @@
+//! What loops collect, and assignments to parts of a state.
+//!
+//! ```text
+//! outs = []
+//! for t in range(T):
+//!     ...
+//!     outs.append(y)
+//! outs = torch.stack(outs)
+//! ```
+
+use crate::ir::{InstId, InstKind, Region, ValueId, Window};
+use crate::targets::python::Py;
+use crate::targets::pytorch::function::Writer;
+use crate::targets::pytorch::{expression, numbers, program};
+use crate::types::dim::Atom;
+use crate::types::{DType, Dim};
+
+/// A list that a loop fills.
+pub(super) struct Collected {
+    /// The stack of what is collected.
+    result: ValueId,
+    /// What each turn adds.
+    yielded: ValueId,
+    list: String,
+}
+
+impl<'m> Writer<'_, 'm> {
+    /// Begins a list for each result beyond those carried that something uses.
+    pub(super) fn begin_lists(&mut self, inst: InstId, body: &'m Region, carried: usize) -> Vec<Collected> {
+        let data = &self.function[inst];
+        let mut lists = vec![];
+        for (index, &result) in data.results.iter().enumerate().skip(carried) {
+            let Some(&yielded) = self.yields(body).get(index).filter(|_| self.flow.is_used(result)) else { continue };
+            let named = self.function[yielded].name.clone().map(|name| format!("{name}s"));
+            let wish = self.function[result].name.clone().or(named).unwrap_or_else(|| "outputs".into());
+            let list = self.free_name(&wish, self.flow.position(inst));
+            self.holders.insert(list.clone(), result);
+            self.comment(data.loc);
+            self.lines.line(&format!("{list} = []"));
+            lists.push(Collected { result, yielded, list });
+        }
+        lists
+    }
+
+    /// Adds what the turn gave.
+    pub(super) fn append_to_lists(&mut self, lists: &[Collected]) {
+        for Collected { yielded, list, .. } in lists {
+            let value = self.lasting(*yielded);
+            let call = Py::name(list).method("append", vec![value]);
+            self.statement("", &call, "");
+        }
+    }
+
+    /// Makes tensors of the lists.
+    pub(super) fn end_lists(&mut self, inst: InstId, lists: Vec<Collected>) {
+        for Collected { result, list, .. } in lists {
+            self.expressions.insert(result, Py::name(&list));
+            let turns = self.function[result].ty.shape.dims.first();
+            if turns.is_some_and(|turns| self.is_positive(turns)) && self.moved_only(result) {
+                self.lists.insert(result);
+                continue;
+            }
+            let stack = self.stack_of(result, result, 0);
+            self.comment(self.function[inst].loc);
+            self.statement(&format!("{list} = "), &stack, "");
+        }
+    }
+
+    /// Whether all that happens to a stack is that its first axis goes elsewhere: then it is made so at once.
+    fn moved_only(&self, result: ValueId) -> bool {
+        let mut users = vec![];
+        program::visit(self.function, &self.function.body, &mut |inst| {
+            if self.function[inst].operands.contains(&result) {
+                users.push(inst);
+            }
+        });
+        matches!(users.as_slice(), [user] if self.moved_to(*user).is_some())
+    }
+
+    /// Where a `permute` puts the first axis, if all others keep their order.
+    fn moved_to(&self, inst: InstId) -> Option<usize> {
+        let InstKind::Op { op, attrs } = &self.function[inst].kind else { return None };
+        let axes = attrs.const_ints("axes").filter(|_| op.name() == "permute")?;
+        let axis = axes.iter().position(|axis| *axis == 0)?;
+        let rest = axes.iter().filter(|axis| **axis != 0);
+        rest.zip(1..).all(|(axis, wanted)| *axis == wanted).then_some(axis)
+    }
+
+    /// `torch.stack(outs, dim=1)` for a `permute` of what a loop collected.
+    pub(super) fn moved_stack(&mut self, inst: InstId) -> Option<Py> {
+        let data = &self.function[inst];
+        let (list, result) = (*data.operands.first()?, *data.results.first()?);
+        let axis = self.moved_to(inst).filter(|_| self.lists.contains(&list))?;
+        Some(self.stack_of(list, result, axis))
+    }
+
+    /// `torch.stack(outs)`; a loop that may not turn at all leaves nothing to stack.
+    fn stack_of(&mut self, list: ValueId, result: ValueId, axis: usize) -> Py {
+        let turns = self.function[list].ty.shape.dims.first();
+        let is_positive = turns.is_some_and(|turns| self.is_positive(turns));
+        let list = self.number_or_tensor(list);
+        let ty = self.function[result].ty.clone();
+        let mut arguments = vec![list.clone()];
+        if axis > 0 {
+            arguments.push(Py::keyword("dim", Py::int(axis as i64)));
+        }
+        let stack = Py::name("torch").method("stack", arguments);
+        if is_positive {
+            return stack;
+        }
+        let sizes = expression::shape(&ty.shape, &mut |s| self.symbol(s));
+        let mut arguments = vec![sizes];
+        if let Some(dtype) = ty.dtype().filter(|dtype| *dtype != DType::Float32) {
+            arguments.push(Py::keyword("dtype", numbers::dtype(dtype)));
+        }
+        arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
+        Py::Conditional {
+            value: Box::new(stack),
+            condition: Box::new(list),
+            other: Box::new(Py::name("torch").method("zeros", arguments)),
+        }
+    }
+
+    /// Sums of sizes of inputs, which are at least 1, and of numbers.
+    fn is_positive(&self, turns: &Dim) -> bool {
+        let sizes: Vec<Dim> =
+            self.function.params.iter().flat_map(|value| self.function[*value].ty.shape.dims.clone()).collect();
+        let is_size = |atom: &Atom| sizes.contains(&Dim::atom(atom.clone()));
+        let mut any = false;
+        turns.terms().all(|(monomial, coefficient)| {
+            any = true;
+            coefficient > 0 && monomial.iter().all(|(atom, _)| is_size(atom))
+        }) && any
+    }
+
+    /// A value that state must not change any more.
+    pub(super) fn lasting(&mut self, value: ValueId) -> Py {
+        let expression = self.tensor(value);
+        match self.flow.is_state_view(value) {
+            true => expression.method("clone", vec![]),
+            false => expression,
+        }
+    }
+
+    /// `self.cache[:, pos:pos + T] = k`
+    pub(super) fn set_slice(&mut self, inst: InstId, name: &str, windows: &[Window]) {
+        let data = &self.function[inst];
+        let [value, starts @ ..] = data.operands.as_slice() else { return };
+        let last = windows.last().map_or(0, |window| window.axis);
+        let mut items = vec![];
+        for axis in 0..=last {
+            let window = windows.iter().zip(starts).find(|(window, _)| window.axis == axis);
+            items.push(match window {
+                None => Py::full_slice(),
+                Some((Window { size: None, .. }, start)) => self.number_or_tensor(*start),
+                Some((Window { size: Some(size), .. }, start)) => self.window(*start, size),
+            });
+        }
+        let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
+        let target = Py::name("self").attr(&attribute).index(items);
+        // Assignment broadcasts by itself.
+        let value = self.before_broadcast(*value);
+        let number = self.numbers.contains(&value);
+        let mut new = self.number_or_tensor(value);
+        // State carries values from call to call, never gradients.
+        if !number && self.function.dtype(value).is_float() {
+            new = new.method("detach", vec![]);
+        }
+        self.comment(data.loc);
+        self.program.note(&target);
+        self.statement(&format!("{} = ", target.text()), &new, "");
+    }
+
+    /// `start:start + size`
+    fn window(&mut self, start: ValueId, size: &Dim) -> Py {
+        let maker = self.definitions.get(&start).map(|inst| &self.function[*inst].kind);
+        let first = match maker {
+            Some(InstKind::Host(expr)) => expr.as_dim().cloned(),
+            Some(InstKind::Const(tensor)) => {
+                tensor.as_i64().and_then(|values| values.first().copied().map(Dim::constant))
+            }
+            _ => None,
+        };
+        let from = self.number_or_tensor(start);
+        let to = match &first {
+            Some(first) => self.dim(&first.add(size)),
+            None => Py::binary(from.clone(), "+", self.dim(size)),
+        };
+        let leave_out = first.is_some_and(|first| first.is_const(0));
+        Py::slice((!leave_out).then_some(from), Some(to), None)
+    }
+
+    /// The operand of a `broadcast_to` that only widens what is assigned.
+    pub(super) fn before_broadcast(&self, value: ValueId) -> ValueId {
+        match self.definitions.get(&value).map(|inst| &self.function[*inst]) {
+            Some(inst) if self.flow.is_inlined(value) => match (&inst.kind, inst.operands.as_slice()) {
+                (InstKind::Op { op, .. }, [narrow]) if op.name() == "broadcast_to" => *narrow,
+                _ => value,
+            },
+            _ => value,
+        }
+    }
+}
