@@ -210,9 +210,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let mut failed = None;
         for turn in 0..2 {
             self.facts = facts.clone();
-            self.assume_in_range(counted);
-            self.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
-            match self.with_index(&counted.index, false, |inner| walk(inner)) {
+            let outcome = self.in_range((&counted.index, &counted.start, &counted.stop), false, |inner| {
+                inner.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
+                walk(inner)
+            });
+            match outcome {
                 Ok(()) => self.fix_index(names, &index, &counted.start),
                 Err(Abort::Reported) => {
                     let mut reports = self.reports.split_off(snapshot.reports);

@@ -133,6 +133,11 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
             let head = format!("{prefix}{}(", function.text());
             open(&head, arguments, &format!("){suffix}"), indent)
         }
+        // `f(x).detach()` is opened at the last bracket that holds something.
+        Py::Call(function, _) if matches!(&**function, Py::Attribute(of, _) if matches!(**of, Py::Call(..))) => {
+            let Py::Attribute(of, name) = &**function else { return vec![(indent, flat)] };
+            lay_out(prefix, of, &format!(".{name}(){suffix}"), indent)
+        }
         Py::Index(inner, items) => {
             let head = format!("{prefix}{}[", inner.text());
             open(&head, items, &format!("]{suffix}"), indent)
