@@ -7,23 +7,26 @@ use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
 use crate::analysis::{cycles, modules, unused};
 use crate::base::{Span, code, suggest};
+use crate::ops::Obligation;
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::Elem;
 use std::collections::BTreeMap;
 
 /// What checking an item found.
-#[derive(Clone, PartialEq, Eq, salsa::SalsaValue)]
+#[derive(Clone, Default, PartialEq, Eq, salsa::SalsaValue)]
 pub struct Checked<'db> {
     pub reports: Vec<Report<'db>>,
     /// Inferred types of names, for the editor.
     pub inferred: Vec<(Span, String)>,
+    /// What is not proved here but left to instances and calls, but for the `where` facts that say so.
+    pub unproved: Vec<(Span, Obligation)>,
 }
 
 /// Checks one item: its syntax errors, then every body for every case of its open conditions.
 #[salsa::tracked]
 pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db> {
     let parsed = parse_item(db, item);
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     for error in &parsed.errors {
         let place = |span| Place { item, span };
         let mut report = Report::new(error.code, error.message.clone()).at(place(error.span), error.label.clone());
@@ -136,6 +139,12 @@ pub fn cases<'db>(
         for entry in elaborator.inferred {
             if !checked.inferred.contains(&entry) {
                 checked.inferred.push(entry);
+            }
+        }
+        let own = elaborator.obligations.into_iter().filter(|(_, place)| place.item == item);
+        for entry in own.map(|(obligation, place)| (place.span, obligation)) {
+            if !checked.unproved.contains(&entry) {
+                checked.unproved.push(entry);
             }
         }
     }
@@ -407,7 +416,7 @@ pub fn check_script<'db>(db: &'db dyn salsa::Database, file: crate::analysis::db
     else {
         return vec![];
     };
-    let mut checked = Checked { reports: vec![], inferred: vec![] };
+    let mut checked = Checked::default();
     cases(db, *first, &parse_item(db, *first).ast, &mut checked, |walk| walk.script(file).map(|_| ()));
     checked.reports
 }

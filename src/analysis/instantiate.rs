@@ -69,7 +69,7 @@ impl<'db> Pass<'db> {
         if !reports(db, layer.item).is_empty() {
             return;
         }
-        let mut checked = Checked { reports: vec![], inferred: vec![] };
+        let mut checked = Checked::default();
         let mut parts = vec![];
         cases(db, layer.item, layer.ast, &mut checked, |walk| {
             for info in enter(walk, &instance)? {

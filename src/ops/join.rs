@@ -90,6 +90,7 @@ fn check_structure(cx: &RuleCx<'_>, other: usize) -> Result<(), Stop> {
 
 /// Requires all dims of operand `other` but one to be those of operand 0.
 fn check_dims(cx: &mut RuleCx<'_>, other: usize, except: Option<usize>) -> Result<(), Stop> {
+    check_repeat(cx, other, except)?;
     let (a, b) = (&cx.operand(0).shape, &cx.operand(other).shape);
     let op = cx.op.name;
     for index in (0..a.dims.len()).filter(|index| Some(*index) != except) {
@@ -103,15 +104,35 @@ fn check_dims(cx: &mut RuleCx<'_>, other: usize, except: Option<usize>) -> Resul
     Ok(())
 }
 
+/// Requires the same dims of all that an operand stands for, but one.
+fn check_repeat(cx: &RuleCx<'_>, operand: usize, except: Option<usize>) -> Result<(), Stop> {
+    let (Some(repeat), shape) = (cx.repeat(operand), &cx.operand(operand).shape) else { return Ok(()) };
+    let differs = |(axis, dim): (usize, &Dim)| Some(axis) != except && dim.symbols().contains(&repeat.index);
+    match shape.dims.iter().enumerate().any(differs) {
+        true => {
+            let beside = if except.is_some() { " beside the axis" } else { "" };
+            let op = cx.op.name;
+            let message = format!("`{op}`: the elements of a list, each [{shape}], differ{beside}");
+            Err(OpError::new(code::E0303, message).label(operand, format!("[{shape}]")).into())
+        }
+        false => Ok(()),
+    }
+}
+
 fn concat_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     begin(cx)?;
     let first = cx.operand(0);
     let axis = cx.axis("axis", 0)?;
-    let mut sum = first.shape.dims[axis].clone();
-    for other in 1..cx.operands.len() {
-        check_structure(cx, other)?;
-        check_dims(cx, other, Some(axis))?;
-        sum = sum.add(&cx.operand(other).shape.dims[axis]);
+    let mut sum = Dim::zero();
+    for operand in 0..cx.operands.len() {
+        check_structure(cx, operand)?;
+        check_dims(cx, operand, Some(axis))?;
+        let size = &cx.operand(operand).shape.dims[axis];
+        let total = match cx.repeat(operand) {
+            Some(repeat) => size.sum_over(&repeat.index, &Dim::zero(), &repeat.count),
+            None => Some(size.clone()),
+        };
+        sum = sum.add(&total.unwrap_or_else(|| cx.fresh_dim()));
     }
     Ok(vec![first.with_shape(first.shape.with_dim(axis, sum))])
 }
@@ -139,12 +160,14 @@ fn concat_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 
 fn stack_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     begin(cx)?;
-    for other in 1..cx.operands.len() {
-        check_structure(cx, other)?;
-        check_dims(cx, other, None)?;
+    let mut count = Dim::zero();
+    for operand in 0..cx.operands.len() {
+        check_structure(cx, operand)?;
+        check_dims(cx, operand, None)?;
+        let several = cx.repeat(operand).map(|repeat| repeat.count.clone());
+        count = count.add(&several.unwrap_or_else(|| Dim::constant(1)));
     }
     let first = cx.operand(0);
-    let count = Dim::constant(cx.operands.len() as i64);
     let shape = insert_axis(cx, &first.shape, cx.int("axis")?, count)?;
     Ok(vec![first.with_shape(shape)])
 }

@@ -43,7 +43,7 @@ mod window;
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
 pub use eval::{EvalCx, EvalError};
-pub use rule::RuleCx;
+pub use rule::{Repeat, RuleCx};
 
 use crate::types::{Tensor, TensorType};
 use std::collections::HashMap;

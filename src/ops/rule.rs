@@ -6,7 +6,16 @@ use crate::ops::error::{Hint, Obligation, ObligationKind, OpError, Stop};
 use crate::ops::{Op, ParamKind};
 use crate::quant::Scheme;
 use crate::types::shape::Broadcast;
-use crate::types::{Dim, Elem, Facts, Shape, TensorType, Verdict};
+use crate::types::{Dim, Elem, Facts, Shape, Symbol, TensorType, Verdict};
+
+/// An operand that stands for `count` of them: the elements of a list of open length, which differ in an index
+/// that runs from 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Repeat {
+    pub operand: usize,
+    pub index: Symbol,
+    pub count: Dim,
+}
 
 /// Operand types and attributes of one use of an operation, and what is known about dims.
 pub struct RuleCx<'a> {
@@ -14,6 +23,8 @@ pub struct RuleCx<'a> {
     pub operands: &'a [TensorType],
     pub attrs: &'a Attrs,
     pub facts: &'a Facts,
+    /// Operands that stand for several.
+    repeats: &'a [Repeat],
     /// Result types in case the rule cannot go on; see [`RuleCx::expect`].
     fallback: Vec<TensorType>,
     /// What must hold at instantiation.
@@ -30,7 +41,15 @@ impl<'a> RuleCx<'a> {
         facts: &'a Facts,
         fresh: &'a mut dyn FnMut() -> Dim,
     ) -> Self {
-        RuleCx { op, operands, attrs, facts, fallback: vec![], obligations: vec![], fresh }
+        RuleCx { op, operands, attrs, facts, repeats: &[], fallback: vec![], obligations: vec![], fresh }
+    }
+
+    pub fn with_repeats(self, repeats: &'a [Repeat]) -> Self {
+        RuleCx { repeats, ..self }
+    }
+
+    pub fn repeat(&self, operand: usize) -> Option<&'a Repeat> {
+        self.repeats.iter().find(|repeat| repeat.operand == operand)
     }
 
     /// States what the results are in case a rank or an attribute turns out not to be known. Call this

@@ -8,6 +8,7 @@
 //!
 //! Example: `(2*H + 6) // 2 - 3` is built as `H`.
 
+mod series;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,6 +102,10 @@ impl Dim {
         self.terms.iter().map(|(m, c)| (m, *c))
     }
 
+    pub fn coefficient(&self, monomial: &Monomial) -> i64 {
+        self.terms.get(monomial).copied().unwrap_or(0)
+    }
+
     pub fn as_const(&self) -> Option<i64> {
         match self.terms.len() {
             0 => Some(0),
@@ -183,11 +188,22 @@ impl Dim {
 
     /// Recognises `a - n * (a // n)`: the `a` and `n` of `a % n`.
     pub fn as_modulo(&self) -> Option<(Dim, Dim)> {
-        self.terms.keys().flatten().find_map(|(atom, _)| match atom {
-            Atom::FloorDiv(a, n) if self.terms.len() > 1 => {
-                (a.modulo(n).as_ref() == Some(self)).then(|| (a.clone(), n.clone()))
+        if self.terms.len() < 2 {
+            return None;
+        }
+        self.terms.iter().find_map(|(monomial, coefficient)| {
+            let (Atom::FloorDiv(a, n), 1) = monomial.iter().find(|(atom, _)| matches!(atom, Atom::FloorDiv(..)))?
+            else {
+                return None;
+            };
+            if a.modulo(n).as_ref() == Some(self) {
+                return Some((a.clone(), n.clone()));
             }
-            _ => None,
+            // A quotient's own remainder: `(a // m) % n` was written with `a // (m * n)`.
+            let others = monomial.iter().filter(|(atom, _)| !matches!(atom, Atom::FloorDiv(..))).cloned().collect();
+            let n = Dim::term(others, coefficient.checked_neg()?);
+            let a = self.add(&Dim::term(monomial.clone(), coefficient.checked_neg()?));
+            (a.modulo(&n).as_ref() == Some(self)).then_some((a, n))
         })
     }
 
@@ -267,6 +283,13 @@ impl Dim {
             quotient = quotient.add(&step);
         }
         (quotient, rest)
+    }
+
+    /// Without the atoms that stand in every term and are wanted gone.
+    pub fn without_factor(&self, unwanted: &dyn Fn(&Atom) -> bool) -> Dim {
+        let common = common_factor(self, self).terms.into_keys().next().unwrap_or_default();
+        let factor: Monomial = common.into_iter().filter(|(atom, _)| unwanted(atom)).collect();
+        if factor.is_empty() { self.clone() } else { self.divide(&Dim::term(factor, 1)).0 }
     }
 
     /// The term of highest degree.
@@ -566,6 +589,9 @@ mod tests {
         let dim = s("dim").floor_div(&s("heads")).unwrap().mul(&s("heads"));
         assert_eq!(dim.to_string(), "heads * (dim // heads)");
         assert_eq!(s("dim").modulo(&s("heads")).unwrap().to_string(), "dim % heads");
+        let even = s("dim").floor_div(&s("heads")).unwrap().modulo(&c(2)).unwrap();
+        assert_eq!(even.to_string(), "(dim // heads) % 2");
+        assert_eq!(s("a").sub(&s("a").floor_div(&s("n")).unwrap()).to_string(), "a - a // n");
         assert_eq!(s("H").sub(&c(1)).to_string(), "H - 1");
         assert_eq!(s("H").sub(&c(1)).floor_div(&c(2)).unwrap().to_string(), "(H + 1) // 2 - 1");
     }

@@ -4,8 +4,11 @@
 //! `heads * (dim // heads)` with the quotient as a symbol of its own, so that everything built on `dim`
 //! is a polynomial again. Dims keep the user's spelling; only questions are asked on the substituted form.
 
-use crate::types::dim::{Atom, Dim, Symbol};
+use crate::types::dim::{Atom, Dim, Monomial, Symbol};
 use std::collections::BTreeSet;
+
+/// At most so many known bounds are added up to prove another.
+const MAX_COMBINED_BOUNDS: usize = 4;
 
 /// The answer to "are these dims equal?".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,9 +34,6 @@ pub struct Facts {
     positive: BTreeSet<Symbol>,
     contradictory: bool,
 }
-
-/// Sums of two facts are tried among so many.
-const MAX_PAIRED: usize = 24;
 
 impl Facts {
     /// The dim with every substitution applied.
@@ -84,11 +84,33 @@ impl Facts {
         if self.lower_bound(dim).is_some_and(|bound| bound >= 0) {
             return true;
         }
-        let holds = |rest: &Dim| self.lower_bound(rest).is_some_and(|bound| bound >= 0);
-        // One of the facts, or the sum of two.
-        let rests: Vec<Dim> = self.nonnegative.iter().map(|known| dim.sub(&self.normal(known))).collect();
-        let mut pairs = self.nonnegative.iter().take(MAX_PAIRED).map(|known| self.normal(known));
-        rests.iter().any(holds) || pairs.any(|known| rests.iter().take(MAX_PAIRED).any(|rest| holds(&rest.sub(&known))))
+        let dim = self.without_positive_factor(dim);
+        let known = self.nonnegative.iter().map(|known| self.without_positive_factor(&self.normal(known)));
+        let known: Vec<Dim> = known.chain(quotient_bounds(&dim)).collect();
+        self.follows_from(&dim, &known, MAX_COMBINED_BOUNDS)
+    }
+
+    /// `n * x` has the sign of `x` where n is at least 1.
+    fn without_positive_factor(&self, dim: &Dim) -> Dim {
+        dim.without_factor(&|atom| self.atom_lower_bound(atom).is_some_and(|bound| bound >= 1))
+    }
+
+    /// Whether the dim is at least a sum of known bounds: `limit - T` is, where `limit - T - start` and
+    /// `start` are. A term that keeps the dim from being bounded must come from one of them.
+    fn follows_from(&self, dim: &Dim, known: &[Dim], depth: usize) -> bool {
+        if let Some(bound) = self.lower_bound(dim) {
+            return bound >= 0 || (depth > 0 && known.iter().any(|k| self.lower_bound(&dim.sub(k)) >= Some(0)));
+        }
+        let Some((monomial, wanted)) = dim.terms().find(|(monomial, c)| self.term_lower_bound(monomial, *c).is_none())
+        else {
+            return false;
+        };
+        depth > 0
+            && known.iter().any(|bound| {
+                let given = bound.coefficient(monomial);
+                let helps = given != 0 && wanted % given == 0 && wanted / given > 0;
+                helps && self.follows_from(&dim.sub(&bound.scale(wanted / given)), known, depth - 1)
+            })
     }
 
     /// Learns `a == b`.
@@ -122,6 +144,7 @@ impl Facts {
                     continue;
                 }
                 if let Some(value) = dim.solve(&atom, &target) {
+                    self.assume_quotient(a, r, &quotient);
                     self.substitutions.push((atom, value));
                     return;
                 }
@@ -135,9 +158,23 @@ impl Facts {
         }
     }
 
+    /// A size has a quotient that is a size; that of at least 1 without a remainder is at least 1 too.
+    fn assume_quotient(&mut self, a: &Dim, r: &Dim, quotient: &Dim) {
+        let Some(symbol) = quotient.as_symbol() else { return };
+        if r.is_const(0) && self.at_least(a, &Dim::constant(1)) == Some(true) {
+            self.positive.insert(symbol.clone());
+        } else if self.at_least(a, &Dim::zero()) == Some(true) {
+            self.nonnegative.push(quotient.clone());
+        }
+    }
+
     /// Learns `a >= b`.
     pub fn assume_at_least(&mut self, a: &Dim, b: &Dim) {
-        self.nonnegative.push(a.sub(b));
+        let known = a.sub(b);
+        match known.add(&Dim::constant(1)).as_symbol() {
+            Some(symbol) => self.assume_positive(symbol),
+            None => self.nonnegative.push(known),
+        }
     }
 
     /// Learns that a symbol is at least 1.
@@ -152,28 +189,26 @@ impl Facts {
 
     /// A constant that the dim is never below.
     fn lower_bound(&self, dim: &Dim) -> Option<i64> {
-        let mut bound = 0i64;
-        for (monomial, coefficient) in dim.terms() {
-            if monomial.is_empty() {
-                bound = bound.checked_add(coefficient)?;
-                continue;
-            }
-            if coefficient < 0 {
-                return None;
-            }
-            let mut product = coefficient;
-            for (atom, exponent) in monomial {
-                product = product.checked_mul(self.atom_lower_bound(atom)?.checked_pow(*exponent)?)?;
-            }
-            bound = bound.checked_add(product)?;
+        let mut terms = dim.terms();
+        terms.try_fold(0i64, |bound, (monomial, c)| bound.checked_add(self.term_lower_bound(monomial, c)?))
+    }
+
+    fn term_lower_bound(&self, monomial: &Monomial, coefficient: i64) -> Option<i64> {
+        if coefficient < 0 && !monomial.is_empty() {
+            return None;
         }
-        Some(bound)
+        let mut atoms = monomial.iter();
+        atoms.try_fold(coefficient, |product, (atom, exponent)| {
+            let bound = self.atom_lower_bound(atom).or_else(|| exponent.is_multiple_of(2).then_some(0))?;
+            product.checked_mul(bound.checked_pow(*exponent)?)
+        })
     }
 
     /// As [`Facts::lower_bound`], for atoms that are never negative (products keep the order).
     fn atom_lower_bound(&self, atom: &Atom) -> Option<i64> {
         let bound = match atom {
-            Atom::Sym(symbol) => self.positive.contains(symbol).then_some(1),
+            Atom::Sym(symbol) if self.positive.contains(symbol) => Some(1),
+            Atom::Sym(symbol) => self.nonnegative.iter().any(|known| known.as_symbol() == Some(symbol)).then_some(0),
             // Sizes, in a program that runs.
             Atom::Unknown(_) => Some(0),
             Atom::Element(..) => None,
@@ -193,6 +228,15 @@ impl Facts {
         };
         bound.filter(|b| *b >= 0)
     }
+}
+
+/// `0 <= a - n * (a // n) <= n - 1`, for the quotients in a dim.
+fn quotient_bounds(dim: &Dim) -> Vec<Dim> {
+    let quotients = dim.terms().flat_map(|(monomial, _)| monomial).filter_map(|(atom, _)| match atom {
+        Atom::FloorDiv(a, n) => Some((a.sub(&n.mul(&Dim::atom(atom.clone()))), n)),
+        _ => None,
+    });
+    quotients.flat_map(|(rest, n)| [n.sub(&Dim::constant(1)).sub(&rest), rest]).collect()
 }
 
 /// Atoms that stand alone with a coefficient of one, symbols first, the last name first
@@ -276,5 +320,65 @@ mod tests {
         assert_eq!(facts.at_least(&Dim::zero(), &s("S")), Some(false));
         facts.assume_at_least(&s("T"), &s("S"));
         assert_eq!(facts.at_least(&s("T").add(&Dim::constant(1)), &s("S")), Some(true));
+    }
+
+    #[test]
+    fn bounds_add_up() {
+        let mut facts = Facts::default();
+        let (start, limit, size) = (s("start"), s("limit"), s("T"));
+        facts.assume_at_least(&limit, &start.add(&size));
+        assert_eq!(facts.at_least(&limit, &size), None);
+        facts.assume_at_least(&start, &Dim::zero());
+        assert_eq!(facts.at_least(&limit, &size), Some(true));
+        assert_eq!(facts.at_least(&limit.scale(2), &size.scale(2)), Some(true));
+        assert_eq!(facts.at_least(&size, &limit), None);
+        assert_eq!(facts.at_least(&size, &limit.add(&Dim::constant(1))), Some(false));
+    }
+
+    #[test]
+    fn squares_are_never_negative() {
+        let facts = Facts::default();
+        assert_eq!(facts.at_least(&s("x").mul(&s("x")), &Dim::zero()), Some(true));
+        assert_eq!(facts.at_least(&s("x").mul(&s("x")).mul(&s("x")), &Dim::zero()), None);
+    }
+
+    #[test]
+    fn factors_of_at_least_one_do_not_matter() {
+        let mut facts = Facts::default();
+        let (image, patch) = (s("image"), s("patch"));
+        facts.assume_at_least(&image, &Dim::zero());
+        facts.assume_modulo(&image, &patch, &Dim::zero());
+        facts.assume_at_least(&image, &patch);
+        let size = image.floor_div(&patch).unwrap();
+        assert_eq!(facts.at_least(&size, &Dim::constant(1)), None);
+        facts.assume_at_least(&patch, &Dim::constant(1));
+        assert_eq!(facts.at_least(&size, &Dim::constant(1)), Some(true));
+        assert_eq!(facts.at_least(&size, &Dim::constant(2)), None);
+    }
+
+    #[test]
+    fn quotients_round_down_by_less_than_the_divisor() {
+        let facts = Facts::default();
+        let (size, window) = (s("size"), s("window"));
+        let whole = |count: Dim| count.mul(&window);
+        assert_eq!(facts.at_least(&whole(size.ceil_div(&window).unwrap()), &size), Some(true));
+        assert_eq!(facts.at_least(&size, &whole(size.floor_div(&window).unwrap())), Some(true));
+        assert_eq!(facts.at_least(&whole(size.floor_div(&window).unwrap()), &size), None);
+    }
+
+    #[test]
+    fn quotients_of_sizes_are_sizes() {
+        let quotient = |positive: bool, rest: i64| {
+            let mut facts = Facts::default();
+            if positive {
+                facts.assume_positive(&Symbol::new("D"));
+            }
+            facts.assume_modulo(&s("D"), &Dim::constant(2), &Dim::constant(rest));
+            let half = s("D").floor_div(&Dim::constant(2)).unwrap();
+            [0, 1].map(|bound| facts.at_least(&half, &Dim::constant(bound)))
+        };
+        assert_eq!(quotient(true, 0), [Some(true), Some(true)]);
+        assert_eq!(quotient(true, 1), [Some(true), None]);
+        assert_eq!(quotient(false, 0), [None, None]);
     }
 }

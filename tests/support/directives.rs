@@ -4,6 +4,7 @@
 //! #@ test: check, run            stages; every case is checked, whatever it asks
 //! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
 //! #@ target: pytorch             text, validity and execution of what the target writes
+//! #@ golden: none                that text is not kept; for whole models, whose text follows the library's
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: ternary(axis=0)   a scheme for the weights
 //! #@ passes: cse, dce            passes that must not change what is computed
@@ -21,6 +22,8 @@ use tritonc::types::HostValue;
 pub struct Directives {
     pub tests: Vec<Stage>,
     pub targets: Vec<String>,
+    /// Whether the target's text is left out of the golden files.
+    pub without_text: bool,
     /// Empty for both.
     pub modes: Vec<RunMode>,
     pub schemes: Vec<String>,
@@ -91,8 +94,8 @@ pub fn parse(text: &str) -> Result<Directives, String> {
     if !found.targets.is_empty() && found.runs.is_empty() {
         return Err("a case with a target needs a line `#@ run: ...`".to_string());
     }
-    if found.targets.is_empty() && !(found.schemes.is_empty() && found.modes.is_empty()) {
-        return Err("`quantize` and `mode` mean something only beside `target`".to_string());
+    if found.targets.is_empty() && !(found.schemes.is_empty() && found.modes.is_empty() && !found.without_text) {
+        return Err("`quantize`, `mode` and `golden` mean something only beside `target`".to_string());
     }
     Ok(found)
 }
@@ -128,6 +131,10 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             found.targets.push(word);
             Ok(())
         }),
+        "golden" if rest == "none" => {
+            found.without_text = true;
+            Ok(())
+        }
         "quantize" => {
             found.schemes.push(rest.to_string());
             Ok(())

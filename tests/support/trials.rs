@@ -67,7 +67,7 @@ impl Case {
         if !self.directives.passes.is_empty() {
             names.push(PASSES_GOLDEN.to_string());
         }
-        for target in &self.directives.targets {
+        for target in self.directives.targets.iter().filter(|_| !self.directives.without_text) {
             names.extend((0..self.directives.runs.len()).map(|run| target_golden(target, run)));
         }
         names.iter().map(|name| folder.join(name)).collect()
@@ -116,7 +116,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
                 add(format!("{target}::quantize{suffix}"), run, |_, _| not_yet("`build --quantize` is not there yet"));
                 continue;
             }
-            add(format!("{target}::text{suffix}"), run, check_text);
+            if !case.directives.without_text {
+                add(format!("{target}::text{suffix}"), run, check_text);
+            }
             add(format!("{target}::valid{suffix}"), run, check_validity);
             for mode in executed_modes(&case.directives) {
                 match mode {

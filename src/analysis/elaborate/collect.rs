@@ -134,8 +134,7 @@ impl<'db> Elaborator<'_, 'db> {
         let start = self.to_tensor(Value::int(0), int.as_ref(), span)?;
         let stop = self.to_tensor(Value::dim(counted.stop.clone()), int.as_ref(), span)?;
         self.world.open(&[TensorType::scalar(DType::Int64)]);
-        self.assume_in_range(&counted);
-        let turn = self.with_index(&counted.index, true, |walk| {
+        let turn = self.in_range((&counted.index, &counted.start, &counted.stop), true, |walk| {
             walk.scoped(|walk| {
                 walk.bind_pattern(pattern, counted.item.clone())?;
                 walk.expr(elem)

@@ -147,7 +147,7 @@ impl<'db> Elaborator<'_, 'db> {
             && let Some((index, count, item)) = self.repeated(&iterable)
         {
             let snapshot = self.snapshot();
-            match self.with_index(&index, count.as_const().is_some(), |walk| {
+            match self.in_range((&index, &Dim::zero(), &count), count.as_const().is_some(), |walk| {
                 walk.scoped(|walk| {
                     walk.bind_pattern(pattern, item)?;
                     walk.expr(elem)
@@ -244,6 +244,7 @@ impl<'db> Elaborator<'_, 'db> {
             let args = vec![CallArg::positional(left, left_span), CallArg::positional(right, right_span)];
             return self.call_op(ops::builtin(operation(op)), args, span);
         }
+        let (left, right) = (self.opened(left), self.opened(right));
         match (op, &left, &right) {
             (BinaryOp::And, Value::Bool(a), Value::Bool(b)) => Ok(Value::Bool(both(a.clone(), b.clone()))),
             (BinaryOp::Or, Value::Bool(a), Value::Bool(b)) => {

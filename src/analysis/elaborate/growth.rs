@@ -2,7 +2,7 @@
 //!
 //! In `for layer in layers { y = concat([y, layer(y)], axis=1) }` the second dim of `y` grows by the same
 //! amount each turn. The body is walked once with `?` for the dims of what it carries, which shows the step;
-//! from it follows `d + i * step` (or `d * factor ** i`), with which the body is walked again as a proof. A dim
+//! from it follows `d + i * step` (or `d * factor ** i`; a step may depend on i), with which the body is walked again as a proof. A dim
 //! that each turn sets anew to `g(i)` is `g(i - 1)` before it, if that is what it is before the first.
 
 use crate::analysis::elaborate::loops::{Counted, Turn};
@@ -16,7 +16,7 @@ use crate::types::{Dim, TensorType, Verdict};
 /// A dim before the turn with the loop's index.
 enum Growth {
     Constant,
-    /// Added each turn.
+    /// Added each turn; over the index of that turn.
     Step(Dim),
     /// Multiplied each turn.
     Factor(Dim),
@@ -98,8 +98,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for (name, ty) in names.iter().zip(types) {
             self.retype(name, ty.clone());
         }
-        self.assume_in_range(counted);
-        self.with_index(&counted.index, false, |inner| walk(inner))?;
+        self.in_range((&counted.index, &counted.start, &counted.stop), false, |inner| walk(inner))?;
         Ok(self.carried(names, span)?.into_iter().map(|t| t.ty).collect())
     }
 
@@ -125,7 +124,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             return Growth::Constant;
         }
         let fixed = |dim: &Dim| !dim.has_unknown() && !dim.symbols().contains(&counted.index);
-        if fixed(&step) {
+        if !step.has_unknown() && step.sum_over(&counted.index, &counted.start, &counted.stop).is_some() {
             return Growth::Step(step);
         }
         let at = |value: i64| {
@@ -149,13 +148,17 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         index: &Dim,
     ) -> Vec<TensorType> {
         let turns = index.sub(&counted.start);
+        let added = |step: &Dim| step.sum_over(&counted.index, &counted.start, index);
         let mut types = vec![];
         for (ty, growths) in before.iter().zip(growths) {
             let mut shape = ty.shape.clone();
             for (dim, growth) in shape.dims.iter_mut().zip(growths) {
                 *dim = match growth {
                     Growth::Constant => dim.clone(),
-                    Growth::Step(step) => dim.add(&step.mul(&turns)),
+                    Growth::Step(step) => match added(step) {
+                        Some(sum) => dim.add(&sum),
+                        None => self.fresh_dim(),
+                    },
                     Growth::Factor(factor) => match factor.pow(&turns) {
                         Some(power) => dim.mul(&power),
                         None => self.fresh_dim(),

@@ -151,7 +151,8 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// An element of lists one after the other, where the lengths on the way to it are known.
+    /// An element of lists one after the other, where the lengths on the way to it are known, and that of its own
+    /// list suffices.
     fn joined_element(&self, parts: &[Value<'db>], position: i64) -> Value<'db> {
         let mut left = if position < 0 { -1 - position } else { position };
         let mut parts: Vec<&Value<'db>> = parts.iter().collect();
@@ -159,6 +160,13 @@ impl<'db> Elaborator<'_, 'db> {
             parts.reverse();
         }
         for part in parts {
+            if let Value::List(List::Repeat { index, count, element }) = part {
+                if self.facts.at_least(count, &Dim::constant(left + 1)) != Some(true) {
+                    break;
+                }
+                let position = if position < 0 { count.sub(&Dim::constant(left + 1)) } else { Dim::constant(left) };
+                return element_at(index, element, &position);
+            }
             let Some(items) = self.as_items(part) else { break };
             let length = items.len() as i64;
             if left < length {

@@ -227,11 +227,20 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
     }
 
-    /// The index is one of the loop's.
-    pub fn assume_in_range(&mut self, counted: &Counted<'db>) {
-        let index = Dim::symbol(counted.index.as_str());
-        self.facts.assume_at_least(&index, &counted.start);
-        self.facts.assume_at_least(&counted.stop.sub(&Dim::constant(1)), &index);
+    /// Walks a turn, in which the index is one of the loop's. That there is a turn is not known afterwards.
+    pub fn in_range<T>(
+        &mut self,
+        (index, start, stop): (&Symbol, &Dim, &Dim),
+        expandable: bool,
+        walk: impl FnOnce(&mut Self) -> Walk<T>,
+    ) -> Walk<T> {
+        let outer = self.facts.clone();
+        let position = Dim::symbol(index.as_str());
+        self.facts.assume_at_least(&position, start);
+        self.facts.assume_at_least(&stop.sub(&Dim::constant(1)), &position);
+        let result = self.with_index(index, expandable, walk);
+        self.facts = outer;
+        result
     }
 
     fn try_rolled(
@@ -262,9 +271,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for name in lists {
             self.assign_local(name, Value::List(List::Growing(vec![])));
         }
-        self.assume_in_range(counted);
         let outcome = self
-            .with_index(&counted.index, can_expand, |inner| walk(inner))
+            .in_range((&counted.index, &counted.start, &counted.stop), can_expand, |inner| walk(inner))
             .and_then(|()| self.carried_leaves(names, span));
         let place = self.place(span);
         let (shapes, after) = match outcome {
@@ -310,12 +318,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// Walks with an index in scope that something may ask to expand.
-    pub fn with_index<T>(
-        &mut self,
-        index: &Symbol,
-        expandable: bool,
-        walk: impl FnOnce(&mut Self) -> Walk<T>,
-    ) -> Walk<T> {
+    fn with_index<T>(&mut self, index: &Symbol, expandable: bool, walk: impl FnOnce(&mut Self) -> Walk<T>) -> Walk<T> {
         if expandable {
             self.expandable.push(index.clone());
         }

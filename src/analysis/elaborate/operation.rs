@@ -6,8 +6,11 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Near, Span, code, suggest};
-use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, RuleCx, Stop};
-use crate::types::{Bound, DType, Dim, Elem, HostExpr, Tensor, TensorType};
+use crate::ops::{Attr, Attrs, Default, Hint, Obligation, OpError, OpId, Param, ParamKind, Repeat, RuleCx, Stop};
+use crate::types::{Bound, DType, Dim, Elem, HostExpr, Symbol, Tensor, TensorType};
+
+/// An element of a list, or one for many: their index and number.
+type Part<'db> = (Value<'db>, Option<(Symbol, Dim)>);
 
 impl<'db> Elaborator<'_, 'db> {
     /// Runs the rule and hands the instruction to the world.
@@ -19,8 +22,22 @@ impl<'db> Elaborator<'_, 'db> {
         operand_spans: &[Span],
         span: Span,
     ) -> Walk<Vec<Value<'db>>> {
+        self.emit_repeated(op, operands, &[], attrs, operand_spans, span)
+    }
+
+    /// As [`Elaborator::emit`], where operands may stand for several: only in a definition that is checked on its
+    /// own, since lowering asks for the lengths of lists.
+    fn emit_repeated(
+        &mut self,
+        op: OpId,
+        operands: Vec<TensorValue>,
+        repeats: &[Repeat],
+        attrs: Attrs,
+        operand_spans: &[Span],
+        span: Span,
+    ) -> Walk<Vec<Value<'db>>> {
         let types: Vec<TensorType> = operands.iter().map(|operand| operand.ty.clone()).collect();
-        let results = self.rule(op, &types, &attrs, operand_spans, span)?;
+        let results = self.rule_repeated(op, &types, repeats, &attrs, operand_spans, span)?;
         let values: Vec<_> = operands.iter().map(|operand| operand.value).collect();
         let place = self.place(span);
         let refs = self.world.op(op, attrs, &values, &results, place);
@@ -49,12 +66,24 @@ impl<'db> Elaborator<'_, 'db> {
         operand_spans: &[Span],
         span: Span,
     ) -> Walk<Vec<TensorType>> {
+        self.rule_repeated(op, operands, &[], attrs, operand_spans, span)
+    }
+
+    fn rule_repeated(
+        &mut self,
+        op: OpId,
+        operands: &[TensorType],
+        repeats: &[Repeat],
+        attrs: &Attrs,
+        operand_spans: &[Span],
+        span: Span,
+    ) -> Walk<Vec<TensorType>> {
         let mut next = self.next_unknown;
         let mut fresh = || {
             next += 1;
             Dim::unknown(next)
         };
-        let mut cx = RuleCx::new(op.get(), operands, attrs, &self.facts, &mut fresh);
+        let mut cx = RuleCx::new(op.get(), operands, attrs, &self.facts, &mut fresh).with_repeats(repeats);
         let result = (op.get().rule)(&mut cx);
         let obligations = std::mem::take(&mut cx.obligations);
         self.next_unknown = next;
@@ -115,6 +144,7 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let mut operands = vec![];
         let mut operand_spans = vec![];
+        let mut repeats = vec![];
         let mut attrs = Attrs::new();
         for (index, (param, arg)) in entry.params.iter().zip(bound.clone()).enumerate() {
             let after = bound.get(index + 1..).unwrap_or_default();
@@ -142,20 +172,26 @@ impl<'db> Elaborator<'_, 'db> {
             {
                 return self.call_on_stack(op, stack, after, span);
             }
-            let values = match (&param.kind, self.as_items(&arg.value)) {
-                (ParamKind::Tensors, Some(items)) => items,
-                (ParamKind::Tensors, None) => {
-                    let message = format!("`{}` takes a list of tensors, not {}", entry.name, arg.value.describe());
-                    return Err(self.error(code::E0201, message, arg.span, "not a list"));
-                }
-                _ => vec![arg.value],
+            let values = match param.kind {
+                ParamKind::Tensors => match self.list_parts(&arg.value)? {
+                    Some(parts) => parts,
+                    None => {
+                        let message = format!("`{}` takes a list of tensors, not {}", entry.name, arg.value.describe());
+                        return Err(self.error(code::E0201, message, arg.span, "not a list"));
+                    }
+                },
+                _ => vec![(arg.value, None)],
             };
-            for value in values {
+            for (value, several) in values {
+                if value == Value::Error {
+                    return Ok(Value::Error);
+                }
+                repeats.extend(several.map(|(index, count)| Repeat { operand: operands.len(), index, count }));
                 operands.push(self.to_tensor(value, hint.as_ref(), arg.span)?);
                 operand_spans.push(arg.span);
             }
         }
-        let mut values = self.emit(op, operands, attrs, &operand_spans, span)?;
+        let mut values = self.emit_repeated(op, operands, &repeats, attrs, &operand_spans, span)?;
         Ok(match values.len() {
             // How many results there are depends on what is not known here.
             0 => Value::Error,
@@ -191,6 +227,24 @@ impl<'db> Elaborator<'_, 'db> {
         }
         self.know_length(&Value::List(List::Stacked(Box::new(stack))))?;
         Ok(Value::Error)
+    }
+
+    /// The elements of a list; of one of open length one for all, with its index and their number.
+    fn list_parts(&mut self, list: &Value<'db>) -> Walk<Option<Vec<Part<'db>>>> {
+        if let Some(items) = self.as_items(list) {
+            return Ok(Some(items.into_iter().map(|item| (item, None)).collect()));
+        }
+        Ok(match list {
+            Value::List(List::Repeat { index, count, element }) => {
+                self.known_int(count)?;
+                Some(vec![((**element).clone(), Some((index.clone(), count.clone())))])
+            }
+            Value::List(List::Joined(lists)) => {
+                let parts: Walk<Vec<_>> = lists.iter().map(|list| self.list_parts(list)).collect();
+                parts?.into_iter().collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+            }
+            _ => None,
+        })
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).
@@ -556,7 +610,10 @@ fn packed_elem(args: &[Option<CallArg<'_>>]) -> Option<Elem> {
 fn first_elem(value: &Value<'_>) -> Option<Elem> {
     match value {
         Value::Tensor(tensor) => Some(tensor.ty.elem.clone()),
-        Value::List(List::Items(items)) | Value::Tuple(items) => items.iter().find_map(first_elem),
+        Value::List(List::Items(items) | List::Joined(items)) | Value::Tuple(items) => {
+            items.iter().find_map(first_elem)
+        }
+        Value::List(List::Repeat { element, .. }) => first_elem(element),
         _ => None,
     }
 }

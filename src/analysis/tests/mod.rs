@@ -4,6 +4,7 @@ mod calls;
 mod control;
 mod incremental;
 mod layers;
+mod library;
 mod modules;
 mod mutation;
 mod names;

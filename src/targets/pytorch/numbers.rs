@@ -13,7 +13,7 @@ pub type Symbols<'a> = &'a mut dyn FnMut(&Symbol) -> Py;
 
 /// An integer expression, in the order in which people write one: constants last.
 pub fn dim(value: &Dim, symbols: Symbols) -> Py {
-    if let Some((a, n)) = as_modulo(value) {
+    if let Some((a, n)) = value.as_modulo() {
         return Py::binary(dim(&a, symbols), "%", dim(&n, symbols));
     }
     let mut terms: Vec<(&Monomial, i64)> = value.terms().collect();
@@ -27,16 +27,6 @@ pub fn dim(value: &Dim, symbols: Symbols) -> Py {
         });
     }
     sum.unwrap_or_else(|| Py::int(0))
-}
-
-/// `a % n`, which the algebra writes as `a - n * (a // n)`.
-fn as_modulo(value: &Dim) -> Option<(Dim, Dim)> {
-    value.terms().find_map(|(monomial, _)| {
-        monomial.iter().find_map(|(part, _)| match part {
-            Atom::FloorDiv(a, n) if a.modulo(n).as_ref() == Some(value) => Some((a.clone(), n.clone())),
-            _ => None,
-        })
-    })
 }
 
 fn term(monomial: &Monomial, coefficient: i64, symbols: Symbols) -> Py {

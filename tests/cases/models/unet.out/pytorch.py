@@ -107,7 +107,7 @@ class Conv2d(nn.Module):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:145
+        # <std>/nn.tri:143
         return F.conv2d(
             x,
             self.weight,
@@ -146,17 +146,17 @@ class BatchNorm(nn.Module):
 
     def scaled(self, centred, variance):
         """Divides by the root of the variance and applies the learnt scale and shift: `[B, num_features, N]`."""
-        # <std>/nn.tri:306
+        # <std>/nn.tri:304
         y = centred * (variance + self.eps).rsqrt().unsqueeze(1)
-        # <std>/nn.tri:307
+        # <std>/nn.tri:305
         return y * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
 
     def forward(self, x):
         """`[B, num_features, ...]` gives the same shape."""
         B, d0, d1 = x.shape[0], x.shape[2], x.shape[3]
-        # <std>/nn.tri:289
+        # <std>/nn.tri:287
         flat = x.reshape(B, self.num_features, -1)
-        # <std>/nn.tri:301
+        # <std>/nn.tri:299
         centred = flat - self.running_mean.unsqueeze(1)
         y = self.scaled(centred, self.running_var)
         return y.reshape(B, self.num_features, d0, d1)
@@ -204,7 +204,7 @@ class MaxPool2d(nn.Module):
         """`[B, C, H, W]` gives `[B, C, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:350
+        # <std>/nn.tri:348
         return F.max_pool2d(
             x,
             self.kernel_size,
@@ -273,7 +273,7 @@ class ConvTranspose2d(nn.Module):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1`, and W' likewise.
         """
-        # <std>/nn.tri:195
+        # <std>/nn.tri:193
         return F.conv_transpose2d(
             x,
             self.weight,
@@ -346,7 +346,7 @@ class Conv2d_2(nn.Module):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:144
+        # <std>/nn.tri:142
         return F.conv2d(
             x,
             self.weight,

@@ -220,9 +220,9 @@ class Int4Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:92
+        # <std>/nn.tri:90
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:93
+        # <std>/nn.tri:91
         return y + self.offset
 
 
@@ -252,9 +252,9 @@ class Int8Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:73
+        # <std>/nn.tri:71
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:74
+        # <std>/nn.tri:72
         return y + self.offset
 
 

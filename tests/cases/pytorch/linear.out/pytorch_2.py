@@ -75,7 +75,7 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         return x @ self.weight.T
 
 

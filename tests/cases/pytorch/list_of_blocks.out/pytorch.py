@@ -94,7 +94,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x):
         """`[..., dim]` gives the same shape."""
-        # <std>/nn.tri:264
+        # <std>/nn.tri:262
         return rms_norm(x, self.weight, self.eps)
 
 
@@ -119,9 +119,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 

@@ -73,6 +73,15 @@ def layer_norm(x, weight, bias, eps):
     return y + bias
 
 
+def split_heads(x, heads):
+    """Splits the features of each position into heads: `[..., N, D]` gives `[..., heads, N, D // heads]`."""
+    d0, N, D = x.shape
+    if D % heads != 0:
+        raise ValueError("D % heads == 0 must hold")
+    # <std>/attention.tri:53
+    return x.reshape(d0, N, heads, D // heads).transpose(-3, -2)
+
+
 def masked_softmax(scores):
     """Softmax along the last axis in which a row of nothing but `-inf` gives zeros. The shape stays."""
     # <std>/attention.tri:5
@@ -85,6 +94,18 @@ def masked_softmax(scores):
     return e / torch.where(total == 0.0, 1.0, total)
 
 
+def weighted(weights, v):
+    """The sum of the values `[..., HK, N, E]` by weights `[..., HQ, M, N]`: `[..., HQ, M, E]`; heads as in `attention`."""
+    d0, HQ, M, N = weights.shape
+    HK, E = v.shape[1], v.shape[3]
+    if HQ % HK != 0:
+        raise ValueError("HQ % HK == 0 must hold")
+    # <std>/attention.tri:47
+    rows = weights.reshape(d0, HK, M * (HQ // HK), N)
+    # <std>/attention.tri:48
+    return (rows @ v).reshape(d0, HQ, M, E)
+
+
 def attention(q, k, v, scale):
     """Scaled dot-product attention (https://arxiv.org/abs/1706.03762).
 
@@ -94,16 +115,14 @@ def attention(q, k, v, scale):
     to the scores. With `causal`, the last query sees every key, the one before it all but the last, and so on.
     A query that may see nothing gets zeros. `scale` is `1 / sqrt(D)` unless given.
     """
-    HQ, M = q.shape[1], q.shape[2]
+    d0, HQ, M, D = q.shape
     HK, N = k.shape[1], k.shape[2]
     if HQ % HK != 0:
         raise ValueError("HQ % HK == 0 must hold")
-    # <std>/attention.tri:26
-    keys = k.repeat_interleave(HQ // HK, dim=-3)
     # <std>/attention.tri:27
-    values = v.repeat_interleave(HQ // HK, dim=-3)
+    rows = q.reshape(d0, HK, M * (HQ // HK), D)
     # <std>/attention.tri:28
-    scores = q @ keys.transpose(-2, -1) * scale
+    scores = (rows @ k.transpose(-2, -1) * scale).reshape(d0, HQ, M, N)
     # <std>/attention.tri:31
     y = torch.arange(0, N, dtype=torch.int64, device=q.device)
     y_2 = torch.arange(0, M, dtype=torch.int64, device=q.device)
@@ -111,7 +130,14 @@ def attention(q, k, v, scale):
     # <std>/attention.tri:32
     scores = torch.where(seen, scores, -math.inf)
     # <std>/attention.tri:42
-    return masked_softmax(scores) @ values
+    return weighted(masked_softmax(scores), v)
+
+
+def join_heads(x):
+    """Undoes `split_heads`: `[..., H, N, D]` gives `[..., N, H * D]`."""
+    d0, H, N, D = x.shape
+    # <std>/attention.tri:57
+    return x.transpose(-3, -2).reshape(d0, N, D * H)
 
 
 class LayerNorm(nn.Module):
@@ -135,7 +161,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x):
         """`[..., dim]` gives the same shape."""
-        # <std>/nn.tri:247
+        # <std>/nn.tri:245
         return layer_norm(x, self.weight, self.bias, self.eps)
 
 
@@ -160,9 +186,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 
@@ -185,27 +211,19 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = Linear(dim, dim)
         self.out_proj = Linear(dim, dim)
 
-    def split_heads(self, x):
-        """`[B, T, dim]` gives `[B, heads, T, dim // heads]`."""
-        B, T = x.shape[:2]
-        # <std>/nn.tri:419
-        return x.reshape(B, T, self.heads, self.dim // self.heads).transpose(1, 2)
-
     def forward(self, x):
         """`[B, T, dim]` gives the same shape. `mask` broadcasts to `[B, heads, T, T]` and is true where a key
         may be seen.
         """
-        B, T = x.shape[:2]
-        # <std>/nn.tri:410
-        q = self.split_heads(self.q_proj(x))
-        # <std>/nn.tri:411
-        k = self.split_heads(self.k_proj(x))
-        # <std>/nn.tri:412
-        v = self.split_heads(self.v_proj(x))
-        # <std>/nn.tri:413
-        y = attention(q, k, v, 1.0 / math.sqrt(self.dim // self.heads))
         # <std>/nn.tri:414
-        return self.out_proj(y.transpose(1, 2).reshape(B, T, self.dim))
+        q = split_heads(self.q_proj(x), self.heads)
+        # <std>/nn.tri:415
+        k = split_heads(self.k_proj(x), self.heads)
+        # <std>/nn.tri:416
+        v = split_heads(self.v_proj(x), self.heads)
+        # <std>/nn.tri:417
+        y = attention(q, k, v, 1.0 / math.sqrt(self.dim // self.heads))
+        return self.out_proj(join_heads(y))
 
 
 class MLP(nn.Module):
@@ -225,7 +243,7 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:380
+        # <std>/nn.tri:378
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -250,9 +268,9 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x):
         """`[B, T, dim]` gives the same shape; `mask` as in `MultiHeadAttention`."""
-        # <std>/nn.tri:440
+        # <std>/nn.tri:484
         x = x + self.attn(self.norm1(x))
-        # <std>/nn.tri:441
+        # <std>/nn.tri:485
         return x + self.mlp(self.norm2(x))
 
 

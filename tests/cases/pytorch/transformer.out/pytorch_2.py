@@ -73,6 +73,27 @@ def layer_norm(x, weight, bias, eps):
     return y + bias
 
 
+def split_heads(x, heads):
+    """Splits the features of each position into heads: `[..., N, D]` gives `[..., heads, N, D // heads]`."""
+    d0, N, D = x.shape
+    if D % heads != 0:
+        raise ValueError("D % heads == 0 must hold")
+    # <std>/attention.tri:53
+    return x.reshape(d0, N, heads, D // heads).transpose(-3, -2)
+
+
+def weighted(weights, v):
+    """The sum of the values `[..., HK, N, E]` by weights `[..., HQ, M, N]`: `[..., HQ, M, E]`; heads as in `attention`."""
+    d0, HQ, M, N = weights.shape
+    HK, E = v.shape[1], v.shape[3]
+    if HQ % HK != 0:
+        raise ValueError("HQ % HK == 0 must hold")
+    # <std>/attention.tri:47
+    rows = weights.reshape(d0, HK, M * (HQ // HK), N)
+    # <std>/attention.tri:48
+    return (rows @ v).reshape(d0, HQ, M, E)
+
+
 def attention(q, k, v, scale):
     """Scaled dot-product attention (https://arxiv.org/abs/1706.03762).
 
@@ -82,18 +103,23 @@ def attention(q, k, v, scale):
     to the scores. With `causal`, the last query sees every key, the one before it all but the last, and so on.
     A query that may see nothing gets zeros. `scale` is `1 / sqrt(D)` unless given.
     """
-    HQ = q.shape[1]
-    HK = k.shape[1]
+    d0, HQ, M, D = q.shape
+    HK, N = k.shape[1], k.shape[2]
     if HQ % HK != 0:
         raise ValueError("HQ % HK == 0 must hold")
-    # <std>/attention.tri:26
-    keys = k.repeat_interleave(HQ // HK, dim=-3)
     # <std>/attention.tri:27
-    values = v.repeat_interleave(HQ // HK, dim=-3)
+    rows = q.reshape(d0, HK, M * (HQ // HK), D)
     # <std>/attention.tri:28
-    scores = q @ keys.transpose(-2, -1) * scale
+    scores = (rows @ k.transpose(-2, -1) * scale).reshape(d0, HQ, M, N)
     # <std>/attention.tri:29
-    return F.softmax(scores, dim=-1) @ values
+    return weighted(F.softmax(scores, dim=-1), v)
+
+
+def join_heads(x):
+    """Undoes `split_heads`: `[..., H, N, D]` gives `[..., N, H * D]`."""
+    d0, H, N, D = x.shape
+    # <std>/attention.tri:57
+    return x.transpose(-3, -2).reshape(d0, N, D * H)
 
 
 class LayerNorm(nn.Module):
@@ -117,7 +143,7 @@ class LayerNorm(nn.Module):
 
     def forward(self, x):
         """`[..., dim]` gives the same shape."""
-        # <std>/nn.tri:247
+        # <std>/nn.tri:245
         return layer_norm(x, self.weight, self.bias, self.eps)
 
 
@@ -142,9 +168,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 
@@ -167,27 +193,19 @@ class MultiHeadAttention(nn.Module):
         self.v_proj = Linear(dim, dim)
         self.out_proj = Linear(dim, dim)
 
-    def split_heads(self, x):
-        """`[B, T, dim]` gives `[B, heads, T, dim // heads]`."""
-        B, T = x.shape[:2]
-        # <std>/nn.tri:419
-        return x.reshape(B, T, self.heads, self.dim // self.heads).transpose(1, 2)
-
     def forward(self, x):
         """`[B, T, dim]` gives the same shape. `mask` broadcasts to `[B, heads, T, T]` and is true where a key
         may be seen.
         """
-        B, T = x.shape[:2]
-        # <std>/nn.tri:410
-        q = self.split_heads(self.q_proj(x))
-        # <std>/nn.tri:411
-        k = self.split_heads(self.k_proj(x))
-        # <std>/nn.tri:412
-        v = self.split_heads(self.v_proj(x))
-        # <std>/nn.tri:413
-        y = attention(q, k, v, 1.0 / math.sqrt(self.dim // self.heads))
         # <std>/nn.tri:414
-        return self.out_proj(y.transpose(1, 2).reshape(B, T, self.dim))
+        q = split_heads(self.q_proj(x), self.heads)
+        # <std>/nn.tri:415
+        k = split_heads(self.k_proj(x), self.heads)
+        # <std>/nn.tri:416
+        v = split_heads(self.v_proj(x), self.heads)
+        # <std>/nn.tri:417
+        y = attention(q, k, v, 1.0 / math.sqrt(self.dim // self.heads))
+        return self.out_proj(join_heads(y))
 
 
 class MLP(nn.Module):
@@ -207,7 +225,7 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:380
+        # <std>/nn.tri:378
         return self.fc2(F.relu(self.fc1(x)))
 
 
@@ -232,9 +250,9 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x):
         """`[B, T, dim]` gives the same shape; `mask` as in `MultiHeadAttention`."""
-        # <std>/nn.tri:440
+        # <std>/nn.tri:484
         x = x + self.attn(self.norm1(x))
-        # <std>/nn.tri:441
+        # <std>/nn.tri:485
         return x + self.mlp(self.norm2(x))
 
 
