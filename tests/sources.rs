@@ -1,5 +1,5 @@
-//! Every Tri text of the tree parses: the standard library, the examples, the programs in the language
-//! reference, and the cases, whose syntax errors must be those that they announce (`#~ CODE "text"`).
+//! Every Tri text of the tree parses: the standard library, the examples, and the cases, whose syntax errors must
+//! be those that they announce (`#~ CODE "text"`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,17 +68,6 @@ fn the_standard_library_and_the_examples_parse() {
         for file in tri_files(&root().join(folder)) {
             assert_clean(&file.display().to_string(), &fs::read_to_string(&file).unwrap());
         }
-    }
-}
-
-#[test]
-fn programs_in_the_reference_parse() {
-    let page = fs::read_to_string(root().join("docs/language.md")).unwrap();
-    let programs: Vec<&str> =
-        page.split("```tri\n").skip(1).map(|rest| rest.split("```").next().unwrap_or("")).collect();
-    assert!(programs.len() > 10);
-    for (number, program) in programs.iter().enumerate() {
-        assert_clean(&format!("docs/language.md, program {}", number + 1), program);
     }
 }
 

@@ -195,6 +195,10 @@ impl<'db> Lowering<'_, 'db> {
         walk.declaring = Some(Declaring::new(DeclareAs::Own));
         let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
         for param in &method.decl.params {
+            let open = Value::dim(Dim::symbol(&param.name.name));
+            walk.bind_early(param, Some(&open));
+        }
+        for param in &method.decl.params {
             let spec = match param.ty {
                 Some(ty) => walk.resolve_type(ty),
                 None => Ok(TypeSpec::Any),

@@ -256,6 +256,11 @@ impl<'db> Elaborator<'_, 'db> {
             && let Some(spec) = &applied.result
             && let Some(value) = declared_result(&solution.spec(spec))
         {
+            // Whether a callable fits shows where the body calls it.
+            let takes = function.decl.params.iter().zip(&values);
+            if takes.into_iter().any(|(param, (value, _))| param.ty.is_none() && is_callable(value)) {
+                self.call_in_place(function, instance, &applied, given, values, false, span)?;
+            }
             return Ok(value);
         }
         let quiet = !self.world.specialises() && is_runtime;
@@ -308,6 +313,9 @@ impl<'db> Elaborator<'_, 'db> {
             }
             inner.scopes.push(BTreeMap::new());
             inner.declaring = Some(Declaring::new(DeclareAs::Given(given)));
+            for (param, (value, _)) in full.decl.params.iter().zip(&values) {
+                inner.bind_early(param, Some(value));
+            }
             for (param, (value, _)) in full.decl.params.iter().zip(values) {
                 if let Some(ty) = param.ty {
                     inner.resolve_type(ty)?;
@@ -449,6 +457,16 @@ fn is_plain(value: &Value<'_>) -> bool {
         | Value::Shape(_) => true,
         Value::Function(Function::Op(_) | Function::Builtin(_) | Function::User(_)) => true,
         Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().all(is_plain),
+        _ => false,
+    }
+}
+
+/// A layer or function, or a list of them.
+fn is_callable(value: &Value<'_>) -> bool {
+    match value {
+        Value::Function(_) | Value::Layer(..) | Value::Instance(_) => true,
+        Value::List(List::Items(items)) => !items.is_empty() && items.iter().all(is_callable),
+        Value::List(List::Repeat { element, .. }) => is_callable(element),
         _ => false,
     }
 }

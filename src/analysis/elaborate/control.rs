@@ -213,7 +213,15 @@ impl<'db> Elaborator<'_, 'db> {
                         "`{name}` is {}, which cannot change at run time; only tensors and numbers can",
                         other.describe()
                     );
-                    return Err(self.error(code::E0401, message, span, "assigned in here"));
+                    let place = self.place(span);
+                    let mut report =
+                        crate::analysis::db::Report::new(code::E0401, message).at(place, "assigned in here");
+                    if matches!(other, Value::List(_)) {
+                        report = report.note(
+                            "a `for` can fill a list; in a `while`, write to a tensor of the largest size and keep the count",
+                        );
+                    }
+                    return Err(self.fail(report));
                 }
             }
         }

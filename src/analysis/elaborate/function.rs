@@ -6,7 +6,7 @@ use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
 use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::Walk;
 use crate::ops::{Obligation, ObligationKind};
-use crate::syntax::ast::Param;
+use crate::syntax::ast::{ExprKind, Param, TypeKind};
 use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
 use std::collections::VecDeque;
 
@@ -44,6 +44,9 @@ impl<'db> Elaborator<'_, 'db> {
         self.scopes.push(Default::default());
         let given: VecDeque<Shape> = callee.declared.iter().map(|(_, shape)| shape.clone()).collect();
         self.declaring = Some(Declaring::new(DeclareAs::Given(given)));
+        for (param, (_, value)) in full.decl.params.iter().zip(&callee.arguments) {
+            self.bind_early(param, Some(value));
+        }
         for (param, (name, value)) in full.decl.params.iter().zip(&callee.arguments) {
             let spec = match param.ty {
                 Some(ty) => self.resolve_type(ty)?,
@@ -124,6 +127,10 @@ impl<'db> Elaborator<'_, 'db> {
         self.scopes.push(Default::default());
         self.declaring = Some(Declaring::new(DeclareAs::Own));
         for param in &function.decl.params {
+            let open = Value::dim(crate::types::Dim::symbol(&param.name.name));
+            self.bind_early(param, Some(&open));
+        }
+        for param in &function.decl.params {
             let value = self.open_parameter(param)?;
             self.bind(&param.name.name, value);
         }
@@ -137,6 +144,26 @@ impl<'db> Elaborator<'_, 'db> {
         self.makes_layers |= function.layer.is_none() && !takes_tensors;
         self.assume_wheres(&function.decl.wheres)?;
         self.function_result(function)
+    }
+
+    /// Types may name `int` parameters that stand after them: `x: float32[B, n], n: int`.
+    pub fn bind_early(&mut self, param: &Param, value: Option<&Value<'db>>) {
+        let name = &param.name.name;
+        let is_int = param.ty.is_some_and(|ty| match &self.ast[ty].kind {
+            TypeKind::Name(path) => matches!(path.as_slice(), [only] if only.name == "int"),
+            _ => false,
+        });
+        let default = param.default.map(|default| &self.ast[default].kind);
+        let value = match (value, default) {
+            (None, Some(ExprKind::Int(default))) => Some(Value::int(*default)),
+            (value, _) => value.cloned(),
+        };
+        if is_int
+            && self.local(name).is_none()
+            && let Some(value @ Value::Number(HostExpr::Int(_))) = value
+        {
+            self.bind(name, value);
+        }
     }
 
     fn open_parameter(&mut self, param: &'db Param) -> Walk<Value<'db>> {

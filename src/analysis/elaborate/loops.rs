@@ -412,7 +412,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     pub fn while_stmt(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
         for _ in 0..MAX_STATIC_TURNS {
             let mark = self.world.mark();
-            match self.condition(cond)? {
+            let asked = self.decisions.asked();
+            let condition = self.condition(cond)?;
+            if self.decisions.asked() > asked && !self.world.specialises() {
+                return self.open_while(body);
+            }
+            match condition {
                 Some(Condition::Static(false)) => return Ok(Flow::Next),
                 Some(Condition::Static(true)) => {
                     if let flow @ Flow::Return(..) = self.block(body, None)? {
@@ -427,6 +432,17 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             }
         }
         Err(self.error(code::E0404, "this loop does not end at compile time", span, "too many turns"))
+    }
+
+    /// A loop whose turns hyperparameters decide that are open in this definition: one turn is looked at, and
+    /// nothing is known of what it assigns.
+    fn open_while(&mut self, body: &'db Block) -> Walk<Flow<'db>> {
+        let names = self.carried_names(body);
+        let before = self.scopes.clone();
+        let outcome = self.block(body, None);
+        self.scopes = before;
+        self.forget(&names);
+        outcome.map(|_| Flow::Next)
     }
 
     fn tensor_while(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {

@@ -106,6 +106,11 @@ impl Decisions {
         answer
     }
 
+    /// How many conditions were open so far.
+    pub fn asked(&self) -> usize {
+        self.taken.len()
+    }
+
     /// The next combination, or `None` when all were walked.
     pub fn next(&self) -> Option<Decisions> {
         let mut script: Vec<bool> = self.taken.iter().map(|(_, b)| *b).collect();

@@ -45,6 +45,9 @@ impl<'db> Elaborator<'_, 'db> {
             inner.declare_type_params(&function.decl.type_params)?;
             inner.declaring = Some(Declaring::new(DeclareAs::Fresh));
             let mut params = vec![];
+            for (param, arg) in function.decl.params.iter().zip(&bound) {
+                inner.bind_early(param, arg.as_ref().map(|arg| &arg.value));
+            }
             for (param, arg) in function.decl.params.iter().zip(bound) {
                 let spec = match param.ty {
                     Some(ty) => inner.resolve_type(ty)?,

@@ -290,3 +290,69 @@ func @L.f() {{
     assert!(check("%0 = param \"w\" zero_point : float32[n]").contains("has no such part"));
     assert!(check("%0 = param \"w\" scale : float32").contains("is float32, not float32[n]"));
 }
+
+/// What loops collect, what is assigned in place, and names in weights files.
+const COLLECTING: &str = r#"files "a.tri"
+entry model = Net(dim = 8)
+
+layer Part(width: int) {
+  param weight : float32[width] = ones() saved ["w"]
+}
+
+layer Net(dim: int) {
+  state cache : float32[2, dim, 4] = zeros()
+  let parts = repeat k < 3 : Part(width = dim) saved ["part", i + dim]
+  method @Net.forward
+}
+
+func @Net.forward(%x: float32[T, 4], %at: int64) -> float32[T, 4] {
+  symbols T: int
+  exported
+  %0 = const int64 [0] : int64
+  %n = host T : int64
+  %row, %rows = for t (%t: int64, %last: float32[4]) in %0, %n, %start {
+    yield %last, %last
+  } : float32[4], float32[T, 4]
+  set_slice "cache" [0, 1] %row, %0, %at
+  set_slice "cache" [0, 1 : T] %x, %0, %at
+  return %rows
+}
+"#;
+
+#[track_caller]
+fn collecting_breaks(from: &str, to: &str, wanted: &str) {
+    let good = COLLECTING.replace("  %n = host", "  %start = const float32[4] splat 0.0 : float32[4]\n  %n = host");
+    assert_eq!(errors_of(&good), "");
+    assert!(good.contains(from), "no {from:?}");
+    let errors = errors_of(&good.replacen(from, to, 1));
+    assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+}
+
+#[test]
+fn loops_that_collect() {
+    collecting_breaks(
+        "float32[4], float32[T, 4]",
+        "float32[4], float32[T + 1, 4]",
+        "T turns do not give float32[T + 1, 4]",
+    );
+    collecting_breaks("yield %last, %last", "yield %last", "there are 1 values where 2 are wanted");
+    collecting_breaks("yield %last, %last", "yield %last, %t", "%t is int64, not float32[4]");
+    collecting_breaks("in %0, %n, %start", "in %0, %at, %start", "needs bounds that are host numbers");
+}
+
+#[test]
+fn assignments_in_place() {
+    collecting_breaks("\"cache\" [0, 1] %row", "\"parts\" [0, 1] %row", "`parts` is no state");
+    collecting_breaks("[0, 1] %row", "[1, 0] %row", "axis 0 is out of place");
+    collecting_breaks("[0, 1] %row", "[0, 3] %row", "axis 3 is out of place");
+    collecting_breaks("[0, 1] %row, %0, %at", "[0, 1] %row, %0", "there are 2 values where 3 are wanted");
+    collecting_breaks("[0, 1 : T] %x", "[0, 1 : U] %x", "`U` is not declared");
+    collecting_breaks("[0, 1 : T] %x", "[0, 1 : 2] %x", "%x is float32[T, 4], not float32[2, 4]");
+}
+
+#[test]
+fn names_in_weights_files() {
+    collecting_breaks("[\"part\", i + dim]", "[\"part\"]", "does not tell elements apart");
+    collecting_breaks("[\"w\"]", "[\"w\", i]", "does not tell elements apart, or has none");
+    collecting_breaks("i + dim]", "i + depth]", "`depth` is not declared");
+}
