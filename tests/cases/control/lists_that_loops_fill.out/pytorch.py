@@ -77,9 +77,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 
@@ -95,6 +95,8 @@ class Recurrent(nn.Module):
 
     def forward(self, x, n):
         B, T = x.shape[:2]
+        if n < 0:
+            raise ValueError("the loop would have n turns")
         # tests/cases/control/lists_that_loops_fill.tri:14
         h = torch.zeros((B, self.hidden), dtype=torch.float32, device=x.device)
         # tests/cases/control/lists_that_loops_fill.tri:16

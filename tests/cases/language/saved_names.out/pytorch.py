@@ -246,9 +246,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 
@@ -309,9 +309,9 @@ class TernaryLinear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:36
+        # <std>/nn.tri:34
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:37
+        # <std>/nn.tri:35
         return y + self.offset
 
 

@@ -88,7 +88,7 @@ class Net(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.parts = nn.ModuleList([Linear(4, i_1 + 1) for i_1 in range(3)])
+        self.parts = nn.ModuleList([Linear(4, i + 1) for i in range(3)])
         self.towers = nn.ModuleList([Linear(4, 7), Linear(4, 5), Linear(4, 6)])
 
     def joined(self, x):
@@ -105,10 +105,10 @@ class Net(nn.Module):
         # tests/cases/shapes/open_tensor_lists.tri:23
         products = x @ x.mT
         # tests/cases/shapes/open_tensor_lists.tri:24
-        y = products[:, 1:2].squeeze(1)[:, :1]
+        y = products[:, 1][:, :1]
         # tests/cases/shapes/open_tensor_lists.tri:25
-        y = torch.cat([y, products[:, 2:3].squeeze(1)[:, :2]], dim=1)
-        return torch.cat([y, products[:, 3:].squeeze(1)[:, :3]], dim=1)
+        y = torch.cat([y, products[:, 2][:, :2]], dim=1)
+        return torch.cat([y, products[:, 3][:, :3]], dim=1)
 
     def forward(self, x):
         # tests/cases/shapes/open_tensor_lists.tri:30
