@@ -42,12 +42,14 @@ fn examples_and_layers_agree_with_the_interpreter() {
 #[test]
 #[ignore = "needs a Python with torch: ./test runs it"]
 fn models_agree_with_independent_references() {
-    let output = Command::new(python())
-        .arg(Path::new(ROOT).join("tests/pytorch/references.py"))
-        .arg(env!("CARGO_BIN_EXE_tritonc"))
-        .output()
-        .expect("python runs");
-    assert!(output.status.success(), "{}", text(&output));
+    for script in ["references.py", "references_attention.py"] {
+        let output = Command::new(python())
+            .arg(Path::new(ROOT).join("tests/pytorch").join(script))
+            .arg(env!("CARGO_BIN_EXE_tritonc"))
+            .output()
+            .expect("python runs");
+        assert!(output.status.success(), "{script}: {}", text(&output));
+    }
 }
 
 /// Trains ternary weights on real digits with the emitted module, packs them, and has the packed module and

@@ -1,4 +1,4 @@
-//! The programs in the language reference keep their word: each `tri` block of `docs/language.md` is a whole
+//! The programs in the language reference keep their word: each `tri` block of the pages below is a whole
 //! program that checks clean, but for the diagnostics that its `#~` remarks announce; its tests pass, and where
 //! it is a script, it runs.
 
@@ -8,9 +8,12 @@ use std::fs;
 use support::{announced, directives, root, with_deep_stack};
 use tritonc::driver::{RunRequest, Session, SessionOptions};
 
-/// The blocks, with the line that each begins on.
-fn programs() -> Vec<(usize, String)> {
-    let page = fs::read_to_string(root().join("docs/language.md")).unwrap();
+/// The pages, with how many blocks they have at least.
+const PAGES: &[(&str, usize)] = &[("docs/language.md", 20), ("docs/models.md", 1)];
+
+/// The blocks of a page, with the line that each begins on.
+fn programs(page: &str) -> Vec<(usize, String)> {
+    let page = fs::read_to_string(root().join(page)).unwrap();
     let mut programs = vec![];
     let mut lines = page.lines().enumerate();
     while let Some((number, line)) = lines.next() {
@@ -69,15 +72,17 @@ fn messages(session: &Session) -> String {
 
 #[test]
 fn the_reference_keeps_its_word() {
-    let programs = programs();
-    assert!(programs.len() >= 20, "{} programs", programs.len());
-    let found: Vec<String> = with_deep_stack(move || {
-        let each = programs.iter().flat_map(|(line, text)| {
-            problems(text).into_iter().map(move |problem| format!("docs/language.md:{line}: {problem}"))
+    for (page, least) in PAGES {
+        let programs = programs(page);
+        assert!(programs.len() >= *least, "{page}: {} programs", programs.len());
+        let found: Vec<String> = with_deep_stack(move || {
+            let each = programs.iter().flat_map(|(line, text)| {
+                problems(text).into_iter().map(move |problem| format!("{page}:{line}: {problem}"))
+            });
+            each.collect()
         });
-        each.collect()
-    });
-    assert!(found.is_empty(), "{}", found.join("\n"));
+        assert!(found.is_empty(), "{}", found.join("\n"));
+    }
 }
 
 #[test]
