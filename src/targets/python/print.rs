@@ -133,11 +133,11 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
             let head = format!("{prefix}{}(", function.text());
             open(&head, arguments, &format!("){suffix}"), indent)
         }
-        // `f(x).detach()` is opened at the last bracket that holds something.
-        Py::Call(function, _) if matches!(&**function, Py::Attribute(of, _) if matches!(**of, Py::Call(..))) => {
-            let Py::Attribute(of, name) = &**function else { return vec![(indent, flat)] };
-            lay_out(prefix, of, &format!(".{name}(){suffix}"), indent)
-        }
+        Py::Call(function, _) => match &**function {
+            // `f(x).detach()` is opened at the brackets that hold something.
+            Py::Attribute(inner, name) => lay_out(prefix, inner, &format!(".{name}(){suffix}"), indent),
+            _ => vec![(indent, flat)],
+        },
         Py::Index(inner, items) => {
             let head = format!("{prefix}{}[", inner.text());
             open(&head, items, &format!("]{suffix}"), indent)

@@ -95,6 +95,8 @@ class Recurrent(nn.Module):
 
     def forward(self, x, n):
         B, T = x.shape[:2]
+        if n < 0:
+            raise ValueError("the loop would have n turns")
         # tests/cases/control/lists_that_loops_fill.tri:15
         h = torch.zeros((B, self.hidden), dtype=torch.float32, device=x.device)
         # tests/cases/control/lists_that_loops_fill.tri:17

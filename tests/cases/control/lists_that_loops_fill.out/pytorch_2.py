@@ -77,9 +77,9 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 

@@ -166,7 +166,7 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         return x @ self.weight.T
 
 
@@ -276,7 +276,7 @@ class Conv1d(nn.Module):
         """`[B, in_channels, L]` gives
         `[B, out_channels, (L + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1]`.
         """
-        # <std>/nn.tri:119
+        # <std>/nn.tri:117
         return F.conv1d(
             x,
             self.weight,
@@ -346,9 +346,9 @@ class Linear_2(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:22
+        # <std>/nn.tri:20
         y = x @ self.weight.T
-        # <std>/nn.tri:23
+        # <std>/nn.tri:21
         return y + self.offset
 
 

@@ -251,9 +251,9 @@ class TernaryLinear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:36
+        # <std>/nn.tri:34
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:37
+        # <std>/nn.tri:35
         return y + self.offset
 
 
