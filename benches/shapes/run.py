@@ -226,6 +226,8 @@ def main():
     with_pyrefly = find_spec("pyrefly") is not None and find_spec("shape_extensions") is not None
     if not with_pyrefly:
         print("pyrefly or its stubs are not installed: its part does not run (see benches/shapes/requirements.txt)")
+    if options.write and not (with_pyrefly and len(families) == len(FAMILIES)):
+        raise SystemExit("--write needs pyrefly and all families, for the tables are written whole")
     proofs = None
     if find_spec("torch") and find_spec("shape_extensions"):
         proofs = prove(families)
