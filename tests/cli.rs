@@ -81,7 +81,7 @@ fn wrong_usage_exits_with_2() {
 fn help_and_version_go_to_standard_output() {
     let run = tritonc(&["--version"]);
     assert_eq!((run.status, run.out), (0, format!("tritonc {}\n", env!("CARGO_PKG_VERSION"))));
-    for command in ["build", "check", "fix", "run", "test", "explain", "targets", "completions"] {
+    for command in ["build", "check", "fix", "run", "test", "fmt", "explain", "targets", "completions"] {
         let run = tritonc(&[command, "--help"]);
         assert_eq!((run.status, run.err.as_str()), (0, ""));
         assert!(run.out.contains("Examples:\n  tritonc "), "{command}");
@@ -245,4 +245,68 @@ fn a_full_disk_is_one() {
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(message.starts_with("error[E0802]: standard output cannot be written: "), "{message}");
+}
+
+#[test]
+fn fmt_rewrites_files_and_lists_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir_all(folder.path().join("nets/.hidden")).unwrap();
+    write("nets/a.tri", "let x=1 # one\n");
+    write("nets/b.tri", "let x = 1\n");
+    write("nets/.hidden/c.tri", "let x=1\n");
+    write("nets/d.txt", "let x=1\n");
+    let run = tritonc_in(folder.path(), &["fmt", "nets"], b"");
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, "nets/a.tri\n", ""));
+    assert_eq!(read("nets/a.tri"), "let x = 1  # one\n");
+    assert_eq!((read("nets/.hidden/c.tri"), read("nets/d.txt")), ("let x=1\n".into(), "let x=1\n".into()));
+    let run = tritonc_in(folder.path(), &["fmt", "nets", "nets/a.tri"], b"");
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, "", ""));
+    let run = tritonc_in(folder.path(), &["fmt", "nets/.hidden/../none"], b"");
+    assert_eq!(run.status, 1);
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let run = tritonc_in(folder.path(), &["fmt", "empty"], b"");
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0801]: there are no `.tri` files in `empty`\n\n"));
+}
+
+#[test]
+fn fmt_check_shows_the_difference_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.tri");
+    let text = "let x = 1\nlet w: TernaryTensor<[2, 2]> = ones([2, 2])\n";
+    std::fs::write(&path, text).unwrap();
+    let run = tritonc_in(folder.path(), &["fmt", "--check", "a.tri"], b"");
+    let shown = "--- a.tri\n+++ a.tri\n@@ -1,2 +1,2 @@\n let x = 1\n\
+                 -let w: TernaryTensor<[2, 2]> = ones([2, 2])\n+let w: trit[2, 2] = ones([2, 2])\n";
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (1, shown, ""));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+    assert_eq!(tritonc_in(folder.path(), &["fmt", "a.tri"], b"").out, "a.tri\n");
+    let run = tritonc_in(folder.path(), &["fmt", "--check", "a.tri"], b"");
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, "", ""));
+}
+
+#[test]
+fn fmt_of_standard_input_goes_to_standard_output() {
+    let folder = std::env::temp_dir();
+    let run = tritonc_in(&folder, &["fmt", "-"], b"f( 1 )\r\n\r\n\r\n# end");
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, "f(1)\n\n# end\n", ""));
+    let run = tritonc_in(&folder, &["fmt", "-"], b"");
+    assert_eq!((run.status, run.out.as_str(), run.err.as_str()), (0, "", ""));
+    let run = tritonc_in(&folder, &["fmt", "--check", "-"], b"f( 1 )\n");
+    assert_eq!(run.status, 1);
+    assert!(run.out.ends_with("-f( 1 )\n+f(1)\n"), "{}", run.out);
+}
+
+#[test]
+fn fmt_leaves_files_with_syntax_errors_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [("a.tri", "let  x = 1"), ("b.tri", "let  x = = 1"), ("c.tri", "let  y = 1")] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let arguments = ["fmt", "--error-format", "short", "a.tri", "b.tri", "c.tri"];
+    let run = tritonc_in(folder.path(), &arguments, b"");
+    assert_eq!((run.status, run.out.as_str()), (1, "a.tri\nc.tri\n"));
+    assert!(run.err.starts_with("b.tri:1:10: error[E0004]: "), "{}", run.err);
+    assert_eq!(std::fs::read_to_string(folder.path().join("b.tri")).unwrap(), "let  x = = 1");
 }

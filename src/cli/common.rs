@@ -12,6 +12,8 @@ pub enum Status {
     Errors = 1,
     Usage = 2,
     TestsFailed = 3,
+    /// A mistake of the compiler.
+    Internal = 101,
 }
 
 impl From<Outcome> for Status {

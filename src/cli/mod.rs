@@ -8,6 +8,7 @@ mod common;
 mod completions;
 mod explain;
 mod fix;
+mod fmt;
 mod output;
 mod run;
 mod targets;
@@ -24,8 +25,6 @@ use crate::driver::{Session, SessionOptions};
 
 /// The compiler recurses over expressions, which may nest as deeply as the parser admits.
 const STACK: usize = 256 << 20;
-/// The status of a process that panicked.
-const INTERNAL_ERROR: u8 = 101;
 
 /// Compiles Tri, a small typed language for neural-network layers.
 #[derive(Debug, Parser)]
@@ -43,6 +42,7 @@ Examples:
   tritonc fix mlp.tri
   tritonc build mlp.tri --target pytorch --entry 'MLP(dim=256)' -o out
   tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
+  tritonc fmt mlp.tri
   tritonc explain E0301
 
 FILE may be `-` for standard input. Exit status: 0 done, 1 errors in the input, 2 wrong usage,
@@ -91,6 +91,7 @@ enum Command {
     Fix(fix::Args),
     Run(run::Args),
     Test(test::Args),
+    Fmt(fmt::Args),
     Explain(explain::Args),
     Targets(targets::Args),
     Completions(completions::Args),
@@ -124,7 +125,7 @@ pub fn main() -> ExitCode {
     let spawned = std::thread::Builder::new().stack_size(STACK).spawn(|| execute(std::env::args_os()));
     match spawned.map(std::thread::JoinHandle::join) {
         Ok(Ok(status)) => ExitCode::from(status),
-        Ok(Err(_)) => ExitCode::from(INTERNAL_ERROR),
+        Ok(Err(_)) => ExitCode::from(Status::Internal as u8),
         // Where memory is rationed, a program of ordinary depth still fits the stack there is.
         Err(_) => ExitCode::from(execute(std::env::args_os())),
     }
@@ -136,6 +137,10 @@ fn panic_line(info: &std::panic::PanicHookInfo<'_>) -> String {
     let owned = payload.downcast_ref::<String>().map(String::as_str);
     let message = owned.or(payload.downcast_ref::<&str>().copied()).unwrap_or("unknown cause");
     let place = info.location().map_or(String::new(), |place| format!(" ({}:{})", place.file(), place.line()));
+    internal_error(message, &place)
+}
+
+fn internal_error(message: &str, place: &str) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let message = crate::base::render::visible_line(message);
     format!("tritonc {version}: internal error: {message}{place}; please report it, with the command and the file")
@@ -163,6 +168,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Fix(args) => args.execute(&mut session),
         Command::Run(args) => args.execute(&mut session),
         Command::Test(args) => args.execute(&mut session),
+        Command::Fmt(args) => args.execute(&mut session),
         Command::Explain(args) => args.execute(),
         Command::Targets(args) => args.execute(&mut session),
         Command::Completions(args) => args.execute(&mut session, Cli::command()),

@@ -9,6 +9,7 @@ pub mod bind;
 pub mod diff;
 pub mod draw;
 pub mod fix;
+pub mod format;
 pub mod inputs;
 pub mod model;
 pub mod modules;

@@ -52,6 +52,18 @@ impl SyntaxError {
         self
     }
 
+    /// The error with spans that count from further above.
+    pub fn offset_by(mut self, base: u32) -> Self {
+        self.span = self.span.offset_by(base);
+        if let Some((span, _)) = &mut self.related {
+            *span = span.offset_by(base);
+        }
+        for (span, _) in self.fix.iter_mut().flat_map(|fix| &mut fix.1) {
+            *span = span.offset_by(base);
+        }
+        self
+    }
+
     /// The error as a message about a file, for an item that begins at `base`.
     pub fn diagnostic(&self, file: FileId, base: u32) -> Diagnostic {
         let mut diagnostic =

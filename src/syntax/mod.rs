@@ -4,7 +4,7 @@
 //! tree of one item's text alone, with spans relative to it. Within that, [`token`] and [`literal`] find the tokens,
 //! [`layout`] decides where statements end and makes brackets balance, the grammar (`grammar/tri.lalrpop`)
 //! calls [`build`] for each node, [`message`] words what the grammar did not accept, and [`checks`] looks
-//! over the finished tree. [`print`] shows tokens and trees as text.
+//! over the finished tree. [`print`] shows tokens and trees as text, [`format`] writes a program in the one style.
 //!
 //! Nothing here fails: any text gives a tree, with [`ast::ItemKind::Error`] and its like where something
 //! was wrong, and errors that say so. One mistake is meant to give one message.
@@ -14,6 +14,7 @@ mod brackets;
 pub mod build;
 mod checks;
 pub mod error;
+pub mod format;
 pub mod items;
 pub mod layout;
 pub mod literal;

@@ -26,14 +26,21 @@ pub fn tokens(text: &str) -> String {
 
 /// One item's tree.
 pub fn ast(ast: &Ast) -> String {
-    let mut printer = Printer { ast, out: String::new(), indent: 0 };
+    let mut printer = Printer { ast, out: String::new(), indent: 0, modern: false };
+    printer.item();
+    printer.out
+}
+
+/// One item's tree, in which the spellings of older programs are those of today.
+pub fn meaning(ast: &Ast) -> String {
+    let mut printer = Printer { ast, out: String::new(), indent: 0, modern: true };
     printer.item();
     printer.out
 }
 
 /// One expression of a tree.
 pub fn expr(ast: &Ast, id: ExprId) -> String {
-    let mut printer = Printer { ast, out: String::new(), indent: 0 };
+    let mut printer = Printer { ast, out: String::new(), indent: 0, modern: false };
     printer.expr(id);
     printer.out
 }
@@ -42,6 +49,8 @@ struct Printer<'a> {
     ast: &'a Ast,
     out: String,
     indent: usize,
+    /// Old spellings are printed as what they stand for.
+    modern: bool,
 }
 
 impl Printer<'_> {
@@ -417,7 +426,10 @@ impl Printer<'_> {
             }
             ExprKind::Index { base, items } => {
                 self.text("(index ");
-                self.expr(*base);
+                match &ast[*base].kind {
+                    ExprKind::Name(name) if self.modern && name == "TernaryTensor" => self.text("trit"),
+                    _ => self.expr(*base),
+                }
                 self.each(items, Self::index_item);
                 self.text(")");
             }
@@ -434,7 +446,16 @@ impl Printer<'_> {
                 self.branches(value);
                 self.indent -= 1;
             }
-            ExprKind::Type(id) => self.ty(*id),
+            // In today's spelling a subscript stands there, which names tell from others.
+            ExprKind::Type(id) => match &ast[*id].kind {
+                TypeKind::Tensor { elem, dims, .. } if self.modern => {
+                    self.text("(index ");
+                    self.text(&elem.name);
+                    self.each(dims, Self::dim);
+                    self.text(")");
+                }
+                _ => self.ty(*id),
+            },
         }
     }
 
@@ -446,7 +467,7 @@ impl Printer<'_> {
                 self.text(&path.join("."));
             }
             TypeKind::Tensor { elem, dims, legacy } => {
-                self.text(if *legacy { "(legacy " } else { "(tensor " });
+                self.text(if *legacy && !self.modern { "(legacy " } else { "(tensor " });
                 self.text(&elem.name);
                 self.each(dims, Self::dim);
                 self.text(")");

@@ -1,7 +1,7 @@
 //! The trials that a case expands into.
 //!
 //! `area/name::check` compares diagnostics, `::run` executes the file's `test` blocks, `::ir` compares and
-//! re-reads the IR, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
+//! re-reads the IR, `::fmt` compares the formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text` (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
 
@@ -14,12 +14,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
+use tritonc::syntax::format::format;
 use tritonc::types::{DType, Tensor};
 use tritonc::weights::{self, WeightSet};
 use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
 const MODULE_FILE: &str = "module.py";
+/// The case as the formatter writes it.
+const FORMAT_GOLDEN: &str = "fmt.tri";
 /// The golden text of a repaired case.
 const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
@@ -54,6 +57,9 @@ impl Case {
         let mut names = vec![];
         if self.directives.tests.contains(&Stage::Ir) {
             names.push("ir".to_string());
+        }
+        if self.directives.tests.contains(&Stage::Fmt) {
+            names.push(FORMAT_GOLDEN.to_string());
         }
         if self.directives.tests.contains(&Stage::Fix) {
             names.push(FIXED.to_string());
@@ -96,8 +102,8 @@ pub fn expand(case: Case) -> Vec<Trial> {
             Stage::Check => {}
             Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
             Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
+            Stage::Fmt => add("fmt".into(), 0, |case, _| check_format(case)),
             Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
-            Stage::Fmt => add("fmt".into(), 0, |_, _| not_yet("there is no formatter yet")),
         }
     }
     if !case.directives.passes.is_empty() {
@@ -162,6 +168,17 @@ fn check(case: &Case) -> Result<(), Trouble> {
     let announced = &case.directives.announced;
     let problems = announced::misfits(&source, announced, session.diagnostics(), session.project.sources());
     if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
+}
+
+/// The text in the one style, in which a second time changes nothing. The formatter itself sees to it that
+/// the program stays the same.
+fn check_format(case: &Case) -> Result<(), Trouble> {
+    let formatted = |text: &str| format(text).map_err(|problem| Trouble::Failed(format!("{problem:?}")));
+    let once = formatted(&io(&case.path, std::fs::read_to_string(&case.path))?)?;
+    if let Some(shown) = golden::first_difference(&once, &formatted(&once)?) {
+        return Err(Trouble::Failed(format!("a second time changes the text again:\n{shown}")));
+    }
+    golden::check(&case.path, FORMAT_GOLDEN, &once, golden::blessing()).map_err(Trouble::Failed)
 }
 
 /// The program without the runner's remarks, repaired: the golden text, about which there is no more to say.
