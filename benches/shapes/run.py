@@ -134,14 +134,17 @@ def prove(families):
     return proofs
 
 
-def seconds(command, runs):
-    """The median time of a process, in seconds, after one run that fills the file cache."""
-    times = []
-    for run in range(runs + 1):
+def milliseconds(command, runs, files):
+    """Median times of a process for each of its files, after one run that fills the cache: passed, and of processors."""
+    passed, busy = [], []
+    for _ in range(runs + 1):
         start = time.perf_counter()
-        subprocess.run(command, check=False, capture_output=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _, _, usage = os.wait4(process.pid, 0)
+        passed.append(1000 * (time.perf_counter() - start) / files)
+        busy.append(1000 * (usage.ru_utime + usage.ru_stime) / files)
+        process.returncode = 0
+    return statistics.median(passed[1:]), statistics.median(busy[1:])
 
 
 def times(family, tritonc, runs, with_pyrefly):
@@ -154,8 +157,8 @@ def times(family, tritonc, runs, with_pyrefly):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "pyrefly.toml").write_text("")
             paths = write_all(folder, [clean, *(source for source, _ in edited)], f"bug_{{:02}}.{form}")
-            result[form] = 1000 * seconds(command([paths[1]]), runs)
-            result[f"{form} together"] = 1000 * seconds(command(paths), runs) / len(paths)
+            result[form] = milliseconds(command([paths[1]]), runs, 1)
+            result[f"{form} together"] = milliseconds(command(paths), runs, len(paths))
     return result
 
 
@@ -202,13 +205,11 @@ def form_table(families, results):
 
 
 def time_table(families, timings):
-    def cell(family, key, digits):
-        return f"{timings[family.name][key]:.{digits}f}" if key in timings[family.name] else ""
+    def cell(times):
+        return " / ".join(f"{t:.0f}" if t >= 100 else f"{t:.1f}" for t in times)
 
-    rows = []
-    for f in families:
-        alone = [cell(f, "tri", 1), cell(f, "py", 0)]
-        rows.append([f.name, *alone, cell(f, "tri together", 2), cell(f, "py together", 1)])
+    columns = ["tri", "py", "tri together", "py together"]
+    rows = [[f.name, *(cell(timings[f.name].get(column, [])) for column in columns)] for f in families]
     heads = ["family", "tritonc, alone", "pyrefly, alone", "tritonc, together", "pyrefly, together"]
     return table(heads, rows)
 
@@ -216,7 +217,7 @@ def time_table(families, timings):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tritonc", default="target/release/tritonc", help="the compiler to measure")
-    parser.add_argument("--runs", type=int, default=11, help="processes timed for each program")
+    parser.add_argument("--runs", type=int, default=5, help="processes timed for each program")
     parser.add_argument("--families", default=",".join(FAMILIES), help="some of them, with commas between")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/shapes.md")
     parser.add_argument("--verbose", action="store_true", help="name each bug that is missed or reported elsewhere")
@@ -226,6 +227,8 @@ def main():
     with_pyrefly = find_spec("pyrefly") is not None and find_spec("shape_extensions") is not None
     if not with_pyrefly:
         print("pyrefly or its stubs are not installed: its part does not run (see benches/shapes/requirements.txt)")
+    if options.write and not (with_pyrefly and len(families) == len(FAMILIES)):
+        raise SystemExit("--write needs pyrefly and all families, for the tables are written whole")
     proofs = None
     if find_spec("torch") and find_spec("shape_extensions"):
         proofs = prove(families)
