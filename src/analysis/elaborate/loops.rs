@@ -188,7 +188,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for turn in 0..2 {
             self.facts = facts.clone();
             self.assume_in_range(counted);
-            self.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
+            self.facts.assume_value(&counted.index, &counted.start.add(&Dim::constant(turn)));
             match self.with_index(&counted.index, false, |inner| walk(inner)) {
                 Ok(()) => self.fix_index(names, &index, &counted.start),
                 Err(Abort::Reported) => {
