@@ -128,11 +128,3 @@ fn broken_maps_and_templates_are_reported_where_they_are() {
     fails(NET, &[("layer.py.jinja", "class\n{{ layer.nam }}\n")], "mine/pytorch/layer.py.jinja:2: ");
     fails(NET, &[("model.py.jinja", "{% if %}\n")], "mine/pytorch/model.py.jinja:1: ");
 }
-
-#[test]
-fn names_that_cannot_be_saved_are_refused() {
-    let net = "use nn.{TernaryLinear}\nlayer Net {\n    param train: float32[4] = ones()\n    let fc = TernaryLinear(4, \
-               4)\n    fn forward(x: float32[B, 4]) -> float32[B, 4] = fc(x) * train\n}\n";
-    let said = text(&build(net, &[]));
-    assert!(said.contains("E0602") && said.contains("`train`"), "{said}");
-}

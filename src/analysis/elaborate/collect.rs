@@ -10,7 +10,7 @@ use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::Span;
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
-use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Pattern, StmtKind};
+use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, FnBody, FnDecl, ItemKind, MemberKind, Pattern, StmtKind};
 use crate::types::{DType, Dim, Symbol, TensorType};
 
 /// Functions that take a list as a whole.
@@ -41,13 +41,16 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// Whether the list of this name is made in the loop and used whole, wherever it is mentioned.
+    /// Whether the list of this name is used whole, wherever the function that has the loop mentions it.
     pub fn is_used_whole(&self, name: &str, body: &Block) -> bool {
         let ast = self.ast;
         let is_name = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(own) if own == name);
         let is_whole = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(f) if WHOLE.contains(&f.as_str()));
-        let mentions = ast.exprs.iter().filter(|e| matches!(&e.kind, ExprKind::Name(own) if own == name)).count();
-        let uses = ast.exprs.iter().filter(|expr| match &expr.kind {
+        let function = function_around(&ast.item.kind, body.span).unwrap_or(body);
+        let inside = |span: Span| function.span.start <= span.start && span.end <= function.span.end;
+        let here = || ast.exprs.iter().filter(|expr| inside(expr.span));
+        let mentions = here().filter(|expr| matches!(&expr.kind, ExprKind::Name(own) if own == name)).count();
+        let uses = here().filter(|expr| match &expr.kind {
             ExprKind::Call { callee, args } => {
                 let method = matches!(&ast[*callee].kind, ExprKind::Field { base, name: f }
                     if is_name(*base) && WHOLE.contains(&f.name.as_str()));
@@ -60,7 +63,7 @@ impl<'db> Elaborator<'_, 'db> {
             _ => false,
         });
         let mut targets = 0;
-        super::control::visit_statements(body, &mut |stmt| {
+        super::control::visit_statements(function, &mut |stmt| {
             if let StmtKind::Assign { target, .. } = &stmt.kind {
                 targets += usize::from(is_name(*target));
             }
@@ -202,4 +205,30 @@ impl<'db> Elaborator<'_, 'db> {
 
 fn mentions(ty: &TensorType, index: &Symbol) -> bool {
     ty.shape.dims.iter().any(|dim| dim.symbols().contains(index))
+}
+
+/// The body of the function or test in which a block stands.
+fn function_around(item: &ItemKind, block: Span) -> Option<&Block> {
+    let holds = |body: &Block| body.span.start <= block.start && block.end <= body.span.end;
+    match item {
+        ItemKind::Fn(decl) => body_of(decl).filter(|body| holds(body)),
+        ItemKind::Test { body, .. } => Some(body).filter(|body| holds(body)),
+        ItemKind::Layer(decl) => method_around(&decl.members, &holds),
+        _ => None,
+    }
+}
+
+fn method_around<'a>(members: &'a [crate::syntax::ast::Member], holds: &dyn Fn(&Block) -> bool) -> Option<&'a Block> {
+    members.iter().find_map(|member| match &member.kind {
+        MemberKind::Fn(decl) => body_of(decl).filter(|body| holds(body)),
+        MemberKind::Layer(inner) => method_around(&inner.members, holds),
+        _ => None,
+    })
+}
+
+fn body_of(decl: &FnDecl) -> Option<&Block> {
+    match &decl.body {
+        FnBody::Block(body) => Some(body),
+        FnBody::Expr(_) => None,
+    }
 }

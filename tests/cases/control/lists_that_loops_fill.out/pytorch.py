@@ -90,39 +90,39 @@ class Recurrent(nn.Module):
         self.cell = Linear(dim + hidden, hidden)
 
     def step(self, x, h):
-        # tests/cases/control/lists_that_loops_fill.tri:11
+        # tests/cases/control/lists_that_loops_fill.tri:12
         return self.cell(torch.cat([x, h], dim=-1)).tanh()
 
     def forward(self, x, n):
         B, T = x.shape[:2]
-        # tests/cases/control/lists_that_loops_fill.tri:14
+        # tests/cases/control/lists_that_loops_fill.tri:15
         h = torch.zeros((B, self.hidden), dtype=torch.float32, device=x.device)
-        # tests/cases/control/lists_that_loops_fill.tri:16
+        # tests/cases/control/lists_that_loops_fill.tri:17
         outs = []
-        # tests/cases/control/lists_that_loops_fill.tri:16
+        # tests/cases/control/lists_that_loops_fill.tri:17
         for t in range(T):
-            # tests/cases/control/lists_that_loops_fill.tri:17
+            # tests/cases/control/lists_that_loops_fill.tri:18
             h = self.step(x[:, t], h)
             outs.append(h)
-        # tests/cases/control/lists_that_loops_fill.tri:21
+        # tests/cases/control/lists_that_loops_fill.tri:22
         parts = []
-        # tests/cases/control/lists_that_loops_fill.tri:21
+        # tests/cases/control/lists_that_loops_fill.tri:22
         for k in range(n):
             parts.append(h * k)
-        # tests/cases/control/lists_that_loops_fill.tri:21
+        # tests/cases/control/lists_that_loops_fill.tri:22
         parts = (
             torch.stack(parts)
             if parts
             else torch.zeros((n, B, self.hidden), device=x.device)
         )
-        # tests/cases/control/lists_that_loops_fill.tri:23
+        # tests/cases/control/lists_that_loops_fill.tri:24
         outputs = []
-        # tests/cases/control/lists_that_loops_fill.tri:23
+        # tests/cases/control/lists_that_loops_fill.tri:24
         for i in range(T):
             outputs.append(self.step(x[:, i], h).sum(1))
-        # tests/cases/control/lists_that_loops_fill.tri:23
-        outputs = torch.stack(outputs)
         # tests/cases/control/lists_that_loops_fill.tri:24
+        outputs = torch.stack(outputs)
+        # tests/cases/control/lists_that_loops_fill.tri:25
         return (
             torch.stack(outs, dim=1),
             parts.transpose(0, 1).reshape(B, self.hidden * n),
@@ -132,14 +132,14 @@ class Recurrent(nn.Module):
     def with_start(self, x):
         """What came before the loop stays in front."""
         T = x.shape[1]
-        # tests/cases/control/lists_that_loops_fill.tri:30
+        # tests/cases/control/lists_that_loops_fill.tri:31
         y = x[:, 0]
-        # tests/cases/control/lists_that_loops_fill.tri:31
+        # tests/cases/control/lists_that_loops_fill.tri:32
         all_ = []
-        # tests/cases/control/lists_that_loops_fill.tri:31
+        # tests/cases/control/lists_that_loops_fill.tri:32
         for t in range(T):
             all_.append(x[:, t])
-        # tests/cases/control/lists_that_loops_fill.tri:31
+        # tests/cases/control/lists_that_loops_fill.tri:32
         all_ = torch.stack(all_)
         return torch.cat([torch.stack([y, y * 2.0]), all_])
 

@@ -1,0 +1,123 @@
+# Ensemble(dim=2, count=3) of tests/cases/control/lists_that_loops_fill.tri, compiled by tritonc 0.1.0
+
+import json
+import math
+
+import torch
+from torch import nn
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis: `x @ weight.T + offset`.
+
+    in_features: Size of the last axis of the input.
+    out_features: Size of the last axis of the output.
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.offset = nn.Parameter(torch.empty(out_features))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.offset)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:22
+        y = x @ self.weight.T
+        # <std>/nn.tri:23
+        return y + self.offset
+
+
+class Ensemble(nn.Module):
+    """A list of this name in another method does not matter, nor what happens to that one."""
+
+    def __init__(self, dim, count):
+        super().__init__()
+        self.dim = dim
+        self.count = count
+        self.parts = nn.ModuleList([Linear(dim, dim) for _ in range(count)])
+
+    def forward(self, x):
+        B = x.shape[0]
+        # tests/cases/control/lists_that_loops_fill.tri:43
+        outs = []
+        # tests/cases/control/lists_that_loops_fill.tri:43
+        for part in self.parts:
+            outs.append(part(x))
+        # tests/cases/control/lists_that_loops_fill.tri:43
+        outs = (
+            torch.stack(outs)
+            if outs
+            else torch.zeros((self.count, B, self.dim), device=x.device)
+        )
+        return outs
+
+
+class Model(Ensemble):
+    """`Ensemble(dim=2, count=3)`, as it was compiled."""
+
+    def __init__(self, dim=2, count=3):
+        super().__init__(dim, count)
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    load_weights(model, tensors)
+    return model
