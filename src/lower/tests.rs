@@ -107,7 +107,7 @@ layer Outer(n: int, k: int) {
 #[test]
 fn loops_that_change_shapes_are_expanded() {
     let text = "
-layer Grow(widths: [int] = [2, 3, 5]) {
+layer Grow(widths: [int] = [2, 3, 5]) where widths[0] == 2, widths[-1] == 5 {
     param ws: float32[5, 5]
     fn forward(x: float32[B, 2]) -> float32[B, 5] {
         for i in 1..len(widths) { x = x @ ws[:widths[i - 1], :widths[i]] }

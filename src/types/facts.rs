@@ -132,6 +132,15 @@ impl Facts {
         self.zeros.push(difference);
     }
 
+    /// Learns the value of a symbol. It is put in before other facts are asked, which may be on what it gives:
+    /// `i == 1` makes `widths[i - 1]` the `widths[0]` that a fact is about.
+    pub fn assume_value(&mut self, symbol: &Symbol, value: &Dim) {
+        for (_, to) in &mut self.substitutions {
+            *to = to.substitute_symbols(&|own| (own == symbol).then(|| value.clone()));
+        }
+        self.substitutions.insert(0, (Atom::Sym(symbol.clone()), value.clone()));
+    }
+
     /// Learns `a % n == r`: `a` becomes `n * q + r` with a new symbol q that prints as `a // n`.
     pub fn assume_modulo(&mut self, a: &Dim, n: &Dim, r: &Dim) {
         let dim = self.normal(a);

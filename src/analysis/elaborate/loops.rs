@@ -211,7 +211,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         for turn in 0..2 {
             self.facts = facts.clone();
             let outcome = self.in_range((&counted.index, &counted.start, &counted.stop), false, |inner| {
-                inner.facts.assume_equal(&index, &counted.start.add(&Dim::constant(turn)));
+                inner.facts.assume_value(&counted.index, &counted.start.add(&Dim::constant(turn)));
                 walk(inner)
             });
             match outcome {
