@@ -26,6 +26,10 @@ def normal(*shape):
     return torch.from_numpy(np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32))
 
 
+def indices(limit, *shape):
+    return torch.from_numpy(np.random.default_rng(sum(shape)).integers(0, limit, shape))
+
+
 class BasicBlock(nn.Module):
     expansion = 1
 
@@ -284,7 +288,233 @@ class Discriminator(nn.Module):
         return self.main(x).reshape(-1)
 
 
-# Name: the module, the entry, the reference and its inputs.
+class ResBlock(nn.Module):
+    def __init__(self, dims):
+        super().__init__()
+        self.conv1 = nn.Conv1d(dims, dims, 1, bias=False)
+        self.conv2 = nn.Conv1d(dims, dims, 1, bias=False)
+        self.batch_norm1 = nn.BatchNorm1d(dims)
+        self.batch_norm2 = nn.BatchNorm1d(dims)
+
+    def forward(self, x):
+        return x + self.batch_norm2(self.conv2(F.relu(self.batch_norm1(self.conv1(x)))))
+
+
+class MelResNet(nn.Module):
+    def __init__(self, blocks, inputs, dims, outputs, pad):
+        super().__init__()
+        self.conv_in = nn.Conv1d(inputs, dims, pad * 2 + 1, bias=False)
+        self.batch_norm = nn.BatchNorm1d(dims)
+        self.layers = nn.ModuleList([ResBlock(dims) for _ in range(blocks)])
+        self.conv_out = nn.Conv1d(dims, outputs, 1)
+
+    def forward(self, x):
+        x = F.relu(self.batch_norm(self.conv_in(x)))
+        for layer in self.layers:
+            x = layer(x)
+        return self.conv_out(x)
+
+
+class UpsampleNetwork(nn.Module):
+    def __init__(self, feats, scales, dims, blocks, outputs, pad):
+        super().__init__()
+        self.scales, self.hop = scales, int(np.prod(scales))
+        self.indent = pad * self.hop
+        self.resnet = MelResNet(blocks, feats, dims, outputs, pad)
+        self.up_layers = nn.ModuleList([nn.Conv2d(1, 1, (1, s * 2 + 1), padding=(0, s), bias=False) for s in scales])
+
+    def forward(self, mels):
+        aux = self.resnet(mels).repeat_interleave(self.hop, 2)
+        fine = mels.unsqueeze(1)
+        for scale, layer in zip(self.scales, self.up_layers):
+            fine = layer(fine.repeat_interleave(scale, 3))
+        fine = fine.squeeze(1)[:, :, self.indent : -self.indent]
+        return fine.transpose(1, 2), aux.transpose(1, 2)
+
+
+class WaveRNN(nn.Module):
+    def __init__(self, rnn, fc, bits, pad, scales, feats, dims, outputs, blocks):
+        super().__init__()
+        self.rnn_dims, self.aux_dims = rnn, outputs // 4
+        self.upsample = UpsampleNetwork(feats, scales, dims, blocks, outputs, pad)
+        self.I = nn.Linear(feats + self.aux_dims + 1, rnn)
+        self.rnn1 = nn.GRU(rnn, rnn, batch_first=True)
+        self.rnn2 = nn.GRU(rnn + self.aux_dims, rnn, batch_first=True)
+        self.fc1 = nn.Linear(rnn + self.aux_dims, fc)
+        self.fc2 = nn.Linear(fc + self.aux_dims, fc)
+        self.fc3 = nn.Linear(fc, 2**bits)
+
+    def forward(self, x, mels):
+        mels, aux = self.upsample(mels)
+        a1, a2, a3, a4 = aux.split(self.aux_dims, 2)
+        x = self.I(torch.cat([x.unsqueeze(-1), mels, a1], 2))
+        x = x + self.rnn1(x)[0]
+        x = x + self.rnn2(torch.cat([x, a2], 2))[0]
+        x = F.relu(self.fc1(torch.cat([x, a3], 2)))
+        x = F.relu(self.fc2(torch.cat([x, a4], 2)))
+        return self.fc3(x)
+
+
+class ConvNorm(nn.Module):
+    def __init__(self, inputs, outputs, kernel, bias=True):
+        super().__init__()
+        self.conv = nn.Conv1d(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class LinearNorm(nn.Module):
+    def __init__(self, inputs, outputs, bias=True):
+        super().__init__()
+        self.linear_layer = nn.Linear(inputs, outputs, bias=bias)
+
+    def forward(self, x):
+        return self.linear_layer(x)
+
+
+def normed_convolutions(widths, kernel):
+    pairs = zip(widths, widths[1:])
+    return nn.ModuleList([nn.Sequential(ConvNorm(a, b, kernel), nn.BatchNorm1d(b)) for a, b in pairs])
+
+
+class TacotronEncoder(nn.Module):
+    def __init__(self, dim, depth, kernel):
+        super().__init__()
+        self.convolutions = normed_convolutions([dim] * (depth + 1), kernel)
+        self.lstm = nn.LSTM(dim, dim // 2, 1, batch_first=True, bidirectional=True)
+
+    def forward(self, x):
+        for conv in self.convolutions:
+            x = F.relu(conv(x))
+        return self.lstm(x.transpose(1, 2))[0]
+
+
+class LocationLayer(nn.Module):
+    def __init__(self, filters, kernel, dim):
+        super().__init__()
+        self.location_conv = ConvNorm(2, filters, kernel, bias=False)
+        self.location_dense = LinearNorm(filters, dim, bias=False)
+
+    def forward(self, x):
+        return self.location_dense(self.location_conv(x).transpose(1, 2))
+
+
+class TacotronAttention(nn.Module):
+    def __init__(self, rnn, memory, dim, filters, kernel):
+        super().__init__()
+        self.query_layer = LinearNorm(rnn, dim, bias=False)
+        self.memory_layer = LinearNorm(memory, dim, bias=False)
+        self.v = LinearNorm(dim, 1, bias=False)
+        self.location_layer = LocationLayer(filters, kernel, dim)
+
+    def forward(self, hidden, memory, processed, weights, mask):
+        query = self.query_layer(hidden.unsqueeze(1))
+        energies = self.v(torch.tanh(query + self.location_layer(weights) + processed)).squeeze(-1)
+        weights = F.softmax(energies.masked_fill(mask, -float("inf")), dim=1)
+        return torch.bmm(weights.unsqueeze(1), memory).squeeze(1), weights
+
+
+class Prenet(nn.Module):
+    def __init__(self, inputs, dim):
+        super().__init__()
+        self.layers = nn.ModuleList([LinearNorm(inputs, dim, bias=False), LinearNorm(dim, dim, bias=False)])
+
+    def forward(self, x):
+        for linear in self.layers:
+            x = F.relu(linear(x))
+        return x
+
+
+class TacotronDecoder(nn.Module):
+    def __init__(self, mels, memory, prenet, rnn, dim, filters, kernel):
+        super().__init__()
+        self.rnn_dim = rnn
+        self.prenet = Prenet(mels, prenet)
+        self.attention_rnn = nn.LSTMCell(prenet + memory, rnn)
+        self.attention_layer = TacotronAttention(rnn, memory, dim, filters, kernel)
+        self.decoder_rnn = nn.LSTMCell(rnn + memory, rnn)
+        self.linear_projection = LinearNorm(rnn + memory, mels)
+        self.gate_layer = LinearNorm(rnn + memory, 1)
+
+    def forward(self, memory, target, mask, count):
+        """Frames from those of `target`, or where that is `None`, from its own."""
+        B, T, E = memory.shape
+        attention = decoder = (torch.zeros(B, self.rnn_dim), torch.zeros(B, self.rnn_dim))
+        weights, total, context = torch.zeros(B, T), torch.zeros(B, T), torch.zeros(B, E)
+        processed = self.attention_layer.memory_layer(memory)
+        frame = torch.zeros(B, self.linear_projection.linear_layer.out_features)
+        frames, gates, alignments = [], [], []
+        for step in range(count):
+            attention = self.attention_rnn(torch.cat((self.prenet(frame), context), -1), attention)
+            both = torch.cat((weights.unsqueeze(1), total.unsqueeze(1)), dim=1)
+            context, weights = self.attention_layer(attention[0], memory, processed, both, mask)
+            total = total + weights
+            decoder = self.decoder_rnn(torch.cat((attention[0], context), -1), decoder)
+            seen = torch.cat((decoder[0], context), dim=1)
+            frames.append(self.linear_projection(seen))
+            gates.append(self.gate_layer(seen).squeeze(1))
+            alignments.append(weights)
+            frame = frames[-1] if target is None else target[:, :, step]
+        return torch.stack(frames, 2), torch.stack(gates, 1), torch.stack(alignments, 1)
+
+
+class Postnet(nn.Module):
+    def __init__(self, mels, dim, depth, kernel):
+        super().__init__()
+        self.convolutions = normed_convolutions([mels] + [dim] * (depth - 1) + [mels], kernel)
+
+    def forward(self, x):
+        for conv in self.convolutions[:-1]:
+            x = torch.tanh(conv(x))
+        return self.convolutions[-1](x)
+
+
+class Tacotron2(nn.Module):
+    def __init__(self, symbols, mels, dim, depth, prenet, rnn, attention, filters, location, post, post_depth, kernel):
+        super().__init__()
+        self.embedding = nn.Embedding(symbols, dim)
+        self.encoder = TacotronEncoder(dim, depth, kernel)
+        self.decoder = TacotronDecoder(mels, dim, prenet, rnn, attention, filters, location)
+        self.postnet = Postnet(mels, post, post_depth, kernel)
+
+    def read(self, text, lengths):
+        memory = self.encoder(self.embedding(text).transpose(1, 2))
+        return memory, ~(torch.arange(text.shape[1]) < lengths.unsqueeze(1))
+
+    def forward(self, text, lengths, target):
+        memory, mask = self.read(text, lengths)
+        frames, gates, alignments = self.decoder(memory, target, mask, target.shape[2])
+        return frames, frames + self.postnet(frames), gates, alignments
+
+
+class Spoken(nn.Module):
+    """Tacotron 2 without frames to begin with."""
+
+    def __init__(self, model, count):
+        super().__init__()
+        self.model, self.count = model, count
+
+    def forward(self, text, lengths):
+        memory, mask = self.model.read(text, lengths)
+        frames, gates, alignments = self.model.decoder(memory, None, mask, self.count)
+        return frames + self.model.postnet(frames), gates, alignments
+
+
+class Inner(nn.Module):
+    """A recurrent layer inside another, with each of its states as an input."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x, *states):
+        return self.layer(x, states if len(states) > 1 else states[0])
+
+
+TACOTRON_SIZES = [7, 4, 6, 2, 5, 8, 4, 3, 5, 6, 3, 3]
+TACOTRON = ", ".join(map(str, TACOTRON_SIZES))
+# Name: the module; the entry, or the members of a layer that uses it; the reference and its inputs.
 CASES = {
     "resnet basic": (
         "models.resnet",
@@ -307,6 +537,76 @@ CASES = {
     "mobilenet": ("models.mobilenet", "MobileNetV2(5, dropout=0.0)", lambda: MobileNetV2(5), {"x": normal(2, 3, 33, 40)}),
     "squeezenet": ("models.squeezenet", "SqueezeNet(5, dropout=0.0)", lambda: SqueezeNet(5), {"x": normal(1, 3, 38, 53)}),
     "unet": ("models.unet", "UNet(3, 2, width=2)", lambda: UNet(3, 2, 2), {"x": normal(2, 3, 32, 48)}),
+    "LSTM": ("recurrent", "LSTM(3, 4)", lambda: nn.LSTM(3, 4, batch_first=True), {"x": normal(2, 5, 3)}),
+    "LSTM without bias": (
+        "recurrent",
+        "LSTM(3, 4, bias=false, bidirectional=true)",
+        lambda: nn.LSTM(3, 4, batch_first=True, bias=False, bidirectional=True),
+        {"x": normal(2, 5, 3)},
+    ),
+    "LSTM from a state": (
+        "recurrent",
+        """
+        let layer = LSTM(3, 4, bidirectional=true)
+        fn forward(x: float32[B, T, 3], h0: float32[2, B, 4], c0: float32[2, B, 4]) = layer(x, h0, c0)
+        """,
+        lambda: Inner(nn.LSTM(3, 4, batch_first=True, bidirectional=True)),
+        {"x": normal(2, 5, 3), "h0": normal(2, 2, 4), "c0": normal(2, 2, 4)},
+    ),
+    "GRU": ("recurrent", "GRU(3, 4)", lambda: nn.GRU(3, 4, batch_first=True), {"x": normal(2, 6, 3)}),
+    "GRU from a state": (
+        "recurrent",
+        """
+        let layer = GRU(3, 4, bidirectional=true)
+        fn forward(x: float32[B, T, 3], h0: float32[2, B, 4]) = layer(x, h0)
+        """,
+        lambda: Inner(nn.GRU(3, 4, batch_first=True, bidirectional=True)),
+        {"x": normal(2, 5, 3), "h0": normal(2, 2, 4)},
+    ),
+    "RNN": ("recurrent", "RNN(3, 4)", lambda: nn.RNN(3, 4, batch_first=True), {"x": normal(1, 7, 3)}),
+    "RNN both ways": (
+        "recurrent",
+        "RNN(3, 4, bias=false, bidirectional=true)",
+        lambda: nn.RNN(3, 4, batch_first=True, bias=False, bidirectional=True),
+        {"x": normal(2, 5, 3)},
+    ),
+    "LSTMCell": (
+        "recurrent",
+        """
+        let layer = LSTMCell(3, 4)
+        fn forward(x: float32[B, 3], h: float32[B, 4], c: float32[B, 4]) = layer(x, h, c)
+        """,
+        lambda: Inner(nn.LSTMCell(3, 4)),
+        {"x": normal(2, 3), "h": normal(2, 4), "c": normal(2, 4) * 2},
+    ),
+    "GRUCell": ("recurrent", "GRUCell(3, 4)", lambda: nn.GRUCell(3, 4), {"x": normal(2, 3), "h": normal(2, 4)}),
+    "RNNCell": (
+        "recurrent",
+        "RNNCell(3, 4, bias=false)",
+        lambda: nn.RNNCell(3, 4, bias=False),
+        {"x": normal(2, 3), "h": normal(2, 4)},
+    ),
+    "wavernn": (
+        "models.wavernn",
+        "WaveRNN(6, 7, 3, 1, [2, 3, 2], 5, 4, 8, 2)",
+        lambda: WaveRNN(6, 7, 3, 1, [2, 3, 2], 5, 4, 8, 2),
+        {"x": normal(2, 36), "mels": normal(2, 5, 5)},
+    ),
+    "tacotron2": (
+        "models.tacotron2",
+        f"Tacotron2({TACOTRON}, dropout=0.0, rnn_dropout=0.0, prenet_dropout=0.0)",
+        lambda: Tacotron2(*TACOTRON_SIZES),
+        {"text": indices(7, 2, 6), "lengths": torch.tensor([6, 4]), "target": normal(2, 4, 9)},
+    ),
+    "tacotron2 speaks": (
+        "models.tacotron2",
+        f"""
+        let model = Tacotron2({TACOTRON}, dropout=0.0, rnn_dropout=0.0, prenet_dropout=0.0)
+        fn forward(text: int64[B, T], lengths: int64[B]) = model.speak(text, lengths, 5)
+        """,
+        lambda: Spoken(Tacotron2(*TACOTRON_SIZES), 5),
+        {"text": indices(7, 2, 6), "lengths": torch.tensor([3, 6])},
+    ),
     "dcgan generator": (
         "models.dcgan",
         "Generator(7, width=3, channels=2)",
@@ -367,16 +667,17 @@ def named(state):
         if name.endswith("num_batches_tracked"):
             continue
         layer = name.removesuffix(".bias")
-        if layer != name and state[f"{layer}.weight"].ndim > 1:
+        if layer != name and f"{layer}.weight" in state and state[f"{layer}.weight"].ndim > 1:
             name = f"{layer}.offset"
-        name = re.sub(r"denselayer(\d+)", lambda found: f"layers.{int(found[1]) - 1}", name)
         tensors[name] = tensor.contiguous().clone()
     return tensors
 
 
 def check(folder, module, entry, reference, inputs):
     source = folder / "entry.tri"
-    source.write_text(f"use {module}.{{{entry.split('(')[0]}}}\nlet entry = {entry}\n")
+    name = re.search(r"[A-Z]\w*", entry)[0]
+    program = f"layer Entry {{{entry}}}\n" if "fn forward" in entry else f"let entry = {entry}\n"
+    source.write_text(f"use {module}.{{{name}}}\n{program}")
     model = prepared(reference)
     weights = folder / "reference.safetensors"
     save_file(named(model.state_dict()), weights)

@@ -10,7 +10,9 @@ use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::Span;
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
-use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, Pattern, StmtKind};
+use crate::syntax::ast::{
+    BinaryOp, Block, Expr, ExprId, ExprKind, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, Pattern, StmtKind,
+};
 use crate::types::{DType, Dim, Symbol, TensorType};
 
 /// Functions that take a list as a whole.
@@ -41,13 +43,16 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// Whether the list of this name is made in the loop and used whole, wherever it is mentioned.
+    /// Whether the list of this name is made in the loop and used whole, wherever the function mentions it.
     pub fn is_used_whole(&self, name: &str, body: &Block) -> bool {
         let ast = self.ast;
+        let around = function_around(&ast.item.kind, body.span).unwrap_or(body);
+        let inside = |expr: &Expr| around.span.start <= expr.span.start && expr.span.end <= around.span.end;
         let is_name = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(own) if own == name);
         let is_whole = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(f) if WHOLE.contains(&f.as_str()));
-        let mentions = ast.exprs.iter().filter(|e| matches!(&e.kind, ExprKind::Name(own) if own == name)).count();
-        let uses = ast.exprs.iter().filter(|expr| match &expr.kind {
+        let mentions =
+            ast.exprs.iter().filter(|e| inside(e) && matches!(&e.kind, ExprKind::Name(own) if own == name)).count();
+        let uses = ast.exprs.iter().filter(|expr| inside(expr)).filter(|expr| match &expr.kind {
             ExprKind::Call { callee, args } => {
                 let method = matches!(&ast[*callee].kind, ExprKind::Field { base, name: f }
                     if is_name(*base) && WHOLE.contains(&f.name.as_str()));
@@ -60,7 +65,7 @@ impl<'db> Elaborator<'_, 'db> {
             _ => false,
         });
         let mut targets = 0;
-        super::control::visit_statements(body, &mut |stmt| {
+        super::control::visit_statements(around, &mut |stmt| {
             if let StmtKind::Assign { target, .. } = &stmt.kind {
                 targets += usize::from(is_name(*target));
             }
@@ -201,4 +206,27 @@ impl<'db> Elaborator<'_, 'db> {
 
 fn mentions(ty: &TensorType, index: &Symbol) -> bool {
     ty.shape.dims.iter().any(|dim| dim.symbols().contains(index))
+}
+
+/// The body of the function or test that a place is in.
+fn function_around(item: &ItemKind, place: Span) -> Option<&Block> {
+    match item {
+        ItemKind::Fn(FnDecl { body: FnBody::Block(body), .. }) => Some(body),
+        ItemKind::Fn(_) => None,
+        ItemKind::Test { body, .. } => Some(body),
+        ItemKind::Layer(layer) => method_around(layer, place),
+        ItemKind::Use(_) | ItemKind::Const { .. } | ItemKind::Let(_) | ItemKind::TypeAlias { .. } => None,
+        ItemKind::Stmt(_) | ItemKind::Error => None,
+    }
+}
+
+fn method_around(layer: &LayerDecl, place: Span) -> Option<&Block> {
+    layer.members.iter().find_map(|member| match &member.kind {
+        MemberKind::Fn(decl) => match &decl.body {
+            FnBody::Block(body) if body.span.start <= place.start && place.end <= body.span.end => Some(body),
+            FnBody::Block(_) | FnBody::Expr(_) => None,
+        },
+        MemberKind::Layer(inner) => method_around(inner, place),
+        _ => None,
+    })
 }

@@ -191,6 +191,7 @@ impl<'db> Elaborator<'_, 'db> {
                 Value::List(List::Repeat { index, count, element }) => {
                     Ok(slice_repeat(&index, &count, &element, start, stop))
                 }
+                Value::List(List::Joined(parts)) => Ok(slice_joined(parts, start, stop).unwrap_or(Value::Error)),
                 Value::Opaque(_) | Value::Error | Value::List(_) => Ok(Value::Error),
                 other => {
                     let message = format!("{} cannot be sliced", other.describe());
@@ -425,11 +426,30 @@ fn slice_repeat<'db>(
     start: Option<Dim>,
     stop: Option<Dim>,
 ) -> Value<'db> {
-    let start = start.unwrap_or_default();
-    let fewer = stop.as_ref().map_or(Some(0), Dim::as_const);
-    let counts_from_end = stop.is_none() || fewer.is_some_and(|fewer| fewer < 0);
-    let (Some(0..), Some(fewer), true) = (start.as_const(), fewer, counts_from_end) else { return Value::Error };
-    let element = element_at(index, element, &start.add(&Dim::symbol(index.as_str())));
-    let count = count.sub(&start).add(&Dim::constant(fewer));
+    let Some((front, back)) = left_out(start, stop) else { return Value::Error };
+    let front = Dim::constant(front);
+    let element = element_at(index, element, &front.add(&Dim::symbol(index.as_str())));
+    let count = count.sub(&front).sub(&Dim::constant(back));
     Value::List(List::Repeat { index: index.clone(), count, element: Box::new(element) })
+}
+
+/// A slice of lists one after the other, where what it leaves out is written element by element.
+fn slice_joined<'db>(mut parts: Vec<Value<'db>>, start: Option<Dim>, stop: Option<Dim>) -> Option<Value<'db>> {
+    let (front, back) = left_out(start, stop)?;
+    if front > 0 {
+        let Some(Value::List(List::Items(items))) = parts.first_mut() else { return None };
+        items.drain(..usize::try_from(front).ok().filter(|front| *front <= items.len())?);
+    }
+    if back > 0 {
+        let Some(Value::List(List::Items(items))) = parts.last_mut() else { return None };
+        items.truncate(items.len().checked_sub(usize::try_from(back).ok()?)?);
+    }
+    Some(Value::joined(parts))
+}
+
+/// How many elements a slice leaves out at the front and at the back, if both are plain numbers.
+fn left_out(start: Option<Dim>, stop: Option<Dim>) -> Option<(i64, i64)> {
+    let front = start.map_or(Some(0), |start| start.as_const().filter(|start| *start >= 0))?;
+    let back = stop.map_or(Some(0), |stop| stop.as_const().filter(|stop| *stop < 0))?;
+    Some((front, -back))
 }

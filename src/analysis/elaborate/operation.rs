@@ -200,24 +200,6 @@ impl<'db> Elaborator<'_, 'db> {
         })
     }
 
-    /// The elements of a list; of one of open length one for all, with its index and their number.
-    fn list_parts(&mut self, list: &Value<'db>) -> Walk<Option<Vec<Part<'db>>>> {
-        if let Some(items) = self.as_items(list) {
-            return Ok(Some(items.into_iter().map(|item| (item, None)).collect()));
-        }
-        Ok(match list {
-            Value::List(List::Repeat { index, count, element }) => {
-                self.known_int(count)?;
-                Some(vec![((**element).clone(), Some((index.clone(), count.clone())))])
-            }
-            Value::List(List::Joined(lists)) => {
-                let parts: Walk<Vec<_>> = lists.iter().map(|list| self.list_parts(list)).collect();
-                parts?.into_iter().collect::<Option<Vec<_>>>().map(|parts| parts.concat())
-            }
-            _ => None,
-        })
-    }
-
     /// `stack(list, axis)` and `concat(list, axis)` where a loop collected the list.
     fn call_on_stack(
         &mut self,
@@ -245,6 +227,24 @@ impl<'db> Elaborator<'_, 'db> {
         }
         self.know_length(&Value::List(List::Stacked(Box::new(stack))))?;
         Ok(Value::Error)
+    }
+
+    /// The elements of a list; of one of open length one for all, with its index and their number.
+    fn list_parts(&mut self, list: &Value<'db>) -> Walk<Option<Vec<Part<'db>>>> {
+        if let Some(items) = self.as_items(list) {
+            return Ok(Some(items.into_iter().map(|item| (item, None)).collect()));
+        }
+        Ok(match list {
+            Value::List(List::Repeat { index, count, element }) => {
+                self.known_int(count)?;
+                Some(vec![((**element).clone(), Some((index.clone(), count.clone())))])
+            }
+            Value::List(List::Joined(lists)) => {
+                let parts: Walk<Vec<_>> = lists.iter().map(|list| self.list_parts(list)).collect();
+                parts?.into_iter().collect::<Option<Vec<_>>>().map(|parts| parts.concat())
+            }
+            _ => None,
+        })
     }
 
     /// Arguments in the order of the parameters. Extra positional ints fill a last list (`x.reshape(a, b)`).

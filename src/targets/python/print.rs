@@ -1,7 +1,8 @@
 //! Statements as lines of at most 88 columns, broken as `ruff format` breaks them.
 //!
 //! A statement that does not fit is opened at its last bracket: first with all arguments on one line of
-//! their own, then with one argument a line and a trailing comma. Writers keep statements short enough
+//! their own, then with one argument a line and a trailing comma; items of lists and tuples always stand one
+//! a line then. Writers keep statements short enough
 //! that this is all that happens to them; operators are broken only as a last resort.
 
 use crate::targets::python::expr::{Py, binary_operator, join};
@@ -132,17 +133,19 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
             let head = format!("{prefix}{}(", function.text());
             open(&head, arguments, &format!("){suffix}"), indent)
         }
-        // `f(x).detach()` is opened at the last bracket that holds something.
-        Py::Call(function, _) if matches!(&**function, Py::Attribute(of, _) if matches!(**of, Py::Call(..))) => {
-            let Py::Attribute(of, name) = &**function else { return vec![(indent, flat)] };
-            lay_out(prefix, of, &format!(".{name}(){suffix}"), indent)
-        }
+        Py::Call(function, _) => match &**function {
+            // `f(x).detach()` is opened at the brackets that hold something.
+            Py::Attribute(inner, name) => lay_out(prefix, inner, &format!(".{name}(){suffix}"), indent),
+            _ => vec![(indent, flat)],
+        },
         Py::Index(inner, items) => {
             let head = format!("{prefix}{}[", inner.text());
             open(&head, items, &format!("]{suffix}"), indent)
         }
-        Py::List(items) if !items.is_empty() => open(&format!("{prefix}["), items, &format!("]{suffix}"), indent),
-        Py::Tuple(items) if !items.is_empty() => open(&format!("{prefix}("), items, &format!("){suffix}"), indent),
+        Py::List(items) if !items.is_empty() => one_a_line(&format!("{prefix}["), items, &format!("]{suffix}"), indent),
+        Py::Tuple(items) if !items.is_empty() => {
+            one_a_line(&format!("{prefix}("), items, &format!("){suffix}"), indent)
+        }
         Py::Keyword(name, inner) => lay_out(&format!("{prefix}{name}="), inner, suffix, indent),
         Py::Comprehension { element, variable, items } => {
             let mut lines = vec![(indent, format!("{prefix}["))];
@@ -158,12 +161,18 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
 
 /// `head`, the items, `tail`: on one line between them, else one item a line.
 fn open(head: &str, items: &[Py], tail: &str, indent: usize) -> Laid {
+    let one_line = join(items);
+    if fits(indent + INDENT, &one_line) {
+        return vec![(indent, head.to_string()), (indent + INDENT, one_line), (indent, tail.to_string())];
+    }
+    one_a_line(head, items, tail, indent)
+}
+
+/// `head`, one item a line, `tail`.
+fn one_a_line(head: &str, items: &[Py], tail: &str, indent: usize) -> Laid {
     let inner = indent + INDENT;
     let mut lines = vec![(indent, head.to_string())];
-    let one_line = join(items);
-    if fits(inner, &one_line) {
-        lines.push((inner, one_line));
-    } else if let [only @ (Py::List(_) | Py::Comprehension { .. })] = items {
+    if let [only @ (Py::List(_) | Py::Comprehension { .. })] = items {
         // A lone list in brackets takes no comma after it.
         lines.extend(lay_out("", only, "", inner));
     } else {

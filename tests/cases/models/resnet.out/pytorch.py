@@ -198,9 +198,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, channels, ceil(H / stride), ceil(W / stride)]`."""
-        # <std>/models/resnet.tri:22
+        # <std>/models/resnet.tri:21
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        # <std>/models/resnet.tri:23
+        # <std>/models/resnet.tri:22
         return F.relu(y + x)
 
 
@@ -220,9 +220,9 @@ class BasicBlock_2(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, channels, ceil(H / stride), ceil(W / stride)]`."""
-        # <std>/models/resnet.tri:22
+        # <std>/models/resnet.tri:21
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        # <std>/models/resnet.tri:23
+        # <std>/models/resnet.tri:22
         return F.relu(y + self.downsample[1](self.downsample[0](x)))
 
 
@@ -241,9 +241,9 @@ class BasicBlock_3(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, channels, ceil(H / stride), ceil(W / stride)]`."""
-        # <std>/models/resnet.tri:22
+        # <std>/models/resnet.tri:21
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        # <std>/models/resnet.tri:23
+        # <std>/models/resnet.tri:22
         return F.relu(y + x)
 
 
@@ -263,9 +263,9 @@ class BasicBlock_4(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, channels, ceil(H / stride), ceil(W / stride)]`."""
-        # <std>/models/resnet.tri:22
+        # <std>/models/resnet.tri:21
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        # <std>/models/resnet.tri:23
+        # <std>/models/resnet.tri:22
         return F.relu(y + self.downsample[1](self.downsample[0](x)))
 
 
@@ -285,9 +285,9 @@ class BasicBlock_5(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, channels, ceil(H / stride), ceil(W / stride)]`."""
-        # <std>/models/resnet.tri:22
+        # <std>/models/resnet.tri:21
         y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
-        # <std>/models/resnet.tri:23
+        # <std>/models/resnet.tri:22
         return F.relu(y + self.downsample[1](self.downsample[0](x)))
 
 

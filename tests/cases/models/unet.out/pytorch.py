@@ -180,7 +180,7 @@ class DoubleConv(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H, W]`."""
-        # <std>/models/unet.tri:14
+        # <std>/models/unet.tri:18
         y = F.relu(self.double_conv[1](self.double_conv[0](x)))
         return F.relu(self.double_conv[4](self.double_conv[3](y)))
 
@@ -225,7 +225,7 @@ class Down(nn.Module):
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H // 2, W // 2]`."""
-        # <std>/models/unet.tri:22
+        # <std>/models/unet.tri:26
         return self.maxpool_conv[1](self.maxpool_conv[0](x))
 
 
@@ -298,7 +298,7 @@ class Up(nn.Module):
 
     def forward(self, x, skip):
         """`x: [B, in_channels, H, W]` and `skip: [B, in_channels // 2, 2 * H, 2 * W]` give `[B, out_channels, 2 * H, 2 * W]`."""
-        # <std>/models/unet.tri:33
+        # <std>/models/unet.tri:39
         return self.conv(torch.cat([skip, self.up(x)], dim=1))
 
 
@@ -384,17 +384,17 @@ class UNet(nn.Module):
             raise ValueError("H % 16 == 0 must hold")
         if W % 16 != 0:
             raise ValueError("W % 16 == 0 must hold")
-        # <std>/models/unet.tri:58
-        x1 = self.inc(x)
-        # <std>/models/unet.tri:59
-        x2 = self.down1(x1)
-        # <std>/models/unet.tri:60
-        x3 = self.down2(x2)
-        # <std>/models/unet.tri:61
-        x4 = self.down3(x3)
-        # <std>/models/unet.tri:62
-        x5 = self.down4(x4)
         # <std>/models/unet.tri:63
+        x1 = self.inc(x)
+        # <std>/models/unet.tri:64
+        x2 = self.down1(x1)
+        # <std>/models/unet.tri:65
+        x3 = self.down2(x2)
+        # <std>/models/unet.tri:66
+        x4 = self.down3(x3)
+        # <std>/models/unet.tri:67
+        x5 = self.down4(x4)
+        # <std>/models/unet.tri:68
         y = self.up3(self.up2(self.up1(x5, x4), x3), x2)
         return self.outc(self.up4(y, x1))
 
