@@ -3,8 +3,8 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role, Sub,
-    ValueId, member_path,
+    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
+    Sub, ValueId, member_path,
 };
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
