@@ -28,6 +28,14 @@ impl SavedName {
         SavedName { pieces: vec![SavedPiece::Text(name.into())] }
     }
 
+    /// The whole name, where no number stands in it.
+    pub fn as_text(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [SavedPiece::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The name of the element at a position; `None` if a number has no value.
     pub fn at(&self, position: Option<i64>, value: &dyn Fn(&Symbol) -> Option<i64>) -> Option<String> {
         let value = |symbol: &Symbol| match symbol.as_str() {

@@ -660,17 +660,10 @@ def prepared(reference):
     return model
 
 
-def named(state):
-    """The tensors under the names of Tri: the offset of a product is not called `bias`."""
-    tensors = {}
-    for name, tensor in state.items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        layer = name.removesuffix(".bias")
-        if layer != name and f"{layer}.weight" in state and state[f"{layer}.weight"].ndim > 1:
-            name = f"{layer}.offset"
-        tensors[name] = tensor.contiguous().clone()
-    return tensors
+def saved(state):
+    """What a file holds of a reference: all but the counters of batches, which no layer here needs."""
+    kept = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    return {name: tensor.contiguous().clone() for name, tensor in kept.items()}
 
 
 def check(folder, module, entry, reference, inputs):
@@ -680,7 +673,7 @@ def check(folder, module, entry, reference, inputs):
     source.write_text(f"use {module}.{{{name}}}\n{program}")
     model = prepared(reference)
     weights = folder / "reference.safetensors"
-    save_file(named(model.state_dict()), weights)
+    save_file(saved(model.state_dict()), weights)
     given = []
     for name, value in inputs.items():
         np.save(folder / f"{name}.npy", value.numpy())

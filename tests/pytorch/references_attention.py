@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import references
 import torch
-from references import imported, named, normal, prepared, same, tritonc
+from references import imported, normal, prepared, same, saved, tritonc
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -364,13 +364,10 @@ class T5(nn.Module):
         return self.encoder.final_layer_norm(x)
 
 
-def state_of(state):
-    """The names of Tri; see `references.named`. GPT-2's own kind of linear map has a `bias`, and the weights of experts
-    lie in one tensor."""
+def stacked_experts(state):
+    """As `references.saved`, but the weights of experts lie in one tensor."""
     tensors = {}
-    for name, tensor in named(state).items():
-        if any(f"{part}.offset" in name for part in ("c_attn", "c_proj", "c_fc")):
-            name = name.replace(".offset", ".bias")
+    for name, tensor in saved(state).items():
         if ".experts." in name:
             before, after = name.split(".experts.")
             expert, kind, _ = after.split(".")
@@ -387,7 +384,7 @@ def with_cache(folder, module, entry, reference, inputs):
     source.write_text(f"use {module}.{{{entry.split('(')[0]}}}\nlet entry = {entry}\n")
     model = prepared(reference).eval()
     weights = folder / "cached.safetensors"
-    save_file(state_of(model.state_dict()), weights)
+    save_file(stacked_experts(model.state_dict()), weights)
     tritonc("build", source, "--target", "pytorch", "-o", folder / "cached")
     (file,) = (folder / "cached").glob("*.py")
     emitted = imported(file).load(weights).eval()
@@ -399,7 +396,7 @@ def with_cache(folder, module, entry, reference, inputs):
             same([emitted.decode(ids[:, position], position)], [want[:, position]], f"decode at {position}")
 
 
-references.named = state_of
+references.saved = stacked_experts
 BERT = ("Bert(11, max_positions=8, dim=12, heads=3, depth=2)", lambda: Bert(11, 8, 12, 3, 2))
 GPT = ("GPT2(11, max_positions=8, dim=12, heads=3, depth=2)", lambda: GPT2(11, 8, 12, 3, 2))
 LLAMA = "vocab=13, dim=16, heads=4, kv_heads=2, hidden=24, depth=2, theta=100.0, batch=2, max_positions=8"

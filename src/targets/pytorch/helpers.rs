@@ -38,8 +38,9 @@ struct Uses {
 impl Uses {
     fn of(module: &Module, options: &EmitOptions) -> Uses {
         let mut uses = Uses { training: options.mode == Mode::Train, ..Uses::default() };
-        for member in module.layers.iter().flat_map(|layer| &layer.members) {
-            uses.names |= member.saved.is_some() || !program::can_be_attribute(&member.name);
+        let members = module.layers.iter().flat_map(|layer| layer.members.iter().map(move |member| (layer, member)));
+        for (layer, member) in members {
+            uses.names |= program::is_renamed(module, layer, member);
             if let MemberKind::Storage(storage) = &member.kind
                 && let Some(scheme) = &storage.scheme
             {

@@ -3,8 +3,8 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, MemberKind, Module, PathSegment, Region, Role, Sub,
-    ValueId, member_path,
+    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
+    Sub, ValueId, member_path,
 };
 use crate::ops::Attrs;
 use crate::targets::names::{self, Namer};
@@ -364,7 +364,7 @@ impl<'m> Program<'m> {
             // The entry's own class may be called `Model`: then it needs no second one.
             let is_model = self.is_entry(id) && layer.name == "Model";
             let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
-            self.classes.insert(id, class_names(class, layer));
+            self.classes.insert(id, class_names(class, module, layer));
         }
         for &id in &self.functions {
             let function = &module[id];
@@ -406,14 +406,35 @@ impl<'m> Program<'m> {
 }
 
 /// Whether an attribute of a module can have the name of a member.
-pub fn can_be_attribute(name: &str) -> bool {
+fn can_be_attribute(name: &str) -> bool {
     let namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
     namer.safe(name) == name
 }
 
-fn class_names(class: String, layer: &Layer) -> ClassNames {
+/// The saved name of a member where it can be the attribute's as well: then nothing needs to be renamed.
+fn saved_attribute(module: &Module, layer: &Layer, member: &Member) -> Option<String> {
+    let name = member.saved.as_ref()?.as_text().filter(|name| can_be_attribute(name))?;
+    let is_other = layer.members.iter().any(|other| other.name == name && other.name != member.name)
+        || layer.hypers.iter().any(|hyper| hyper.name.as_str() == name)
+        || layer.methods.iter().any(|method| module[*method].source_name == name);
+    (!is_other).then(|| name.to_string())
+}
+
+/// Whether the attribute of a member is not called as the member is saved.
+pub fn is_renamed(module: &Module, layer: &Layer, member: &Member) -> bool {
+    match member.saved {
+        Some(_) => saved_attribute(module, layer, member).is_none(),
+        None => !can_be_attribute(&member.name),
+    }
+}
+
+fn class_names(class: String, module: &Module, layer: &Layer) -> ClassNames {
     let mut namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
-    let attributes = layer.members.iter().map(|m| (m.name.clone(), namer.fresh(&m.name))).collect();
+    let mut attribute = |member: &Member| {
+        let name = saved_attribute(module, layer, member);
+        (member.name.clone(), namer.fresh(name.as_ref().unwrap_or(&member.name)))
+    };
+    let attributes = layer.members.iter().map(&mut attribute).collect();
     // An argument of the constructor must not hide what the constructor calls.
     let argument = |name: &Symbol| match IMPORTS.contains(&name.as_str()) {
         true => format!("{name}_"),

@@ -1,5 +1,7 @@
 //! Names in weights files that are not those of the attributes.
 //!
+//! An attribute is called as it is saved where it can be (`program::class_names`); what is left is mapped:
+//!
 //! ```text
 //! keep_names(self, {f"layers.{i}": f"denselayer{i + 1}" for i in range(depth)})
 //! ```
@@ -22,6 +24,7 @@ impl Constructor<'_, '_> {
                 (Some(saved), Some(count)) if saved.has_position() => {
                     lists.push(self.element_names(&own, saved, &count))
                 }
+                (Some(saved), _) if saved.as_text() == Some(&own) => {}
                 (Some(saved), _) => plain.push(format!("{}: {}", python_string(&own), self.formatted(saved))),
                 (None, _) if own != member.name => {
                     plain.push(format!("{}: {}", python_string(&own), python_string(&member.name)));

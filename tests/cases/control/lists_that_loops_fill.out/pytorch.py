@@ -57,7 +57,7 @@ def load_weights(model, tensors):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -68,19 +68,19 @@ class Linear(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         y = x @ self.weight.T
-        # <std>/nn.tri:21
-        return y + self.offset
+        # <std>/nn.tri:23
+        return y + self.bias
 
 
 class Recurrent(nn.Module):

@@ -226,7 +226,7 @@ def saved_path(module, path):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -237,19 +237,19 @@ class Linear(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         y = x @ self.weight.T
-        # <std>/nn.tri:21
-        return y + self.offset
+        # <std>/nn.tri:23
+        return y + self.bias
 
 
 class Block(nn.Module):
@@ -297,7 +297,7 @@ class TernaryLinear(nn.Module):
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Ternary(axis=0)
         )
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     @torch.no_grad()
@@ -305,14 +305,14 @@ class TernaryLinear(nn.Module):
         weight = torch.empty((self.out_features, self.in_features))
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         self.weight.store(weight)
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:34
+        # <std>/nn.tri:37
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:35
-        return y + self.offset
+        # <std>/nn.tri:38
+        return y + self.bias
 
 
 class Net(nn.Module):
@@ -321,7 +321,6 @@ class Net(nn.Module):
         names = {
             "stem": "features.conv0",
             "head": "classifier.weight",
-            "narrow": "codes",
             **{f"blocks.{i}": f"features.denseblock{i + 1}" for i in range(3)},
         }
         keep_names(self, names)
@@ -330,7 +329,7 @@ class Net(nn.Module):
             [Block(dim, 2), Function("relu"), Block_2(dim + 4, 2)]
         )
         self.head = nn.Parameter(torch.empty(3, dim + 6))
-        self.narrow = TernaryLinear(3, 3)
+        self.codes = TernaryLinear(3, 3)
         self.reset_parameters()
 
     def reset_parameters(self):
@@ -339,7 +338,7 @@ class Net(nn.Module):
     def forward(self, x):
         # tests/cases/language/saved_names.tri:28
         y = self.blocks[2](F.relu(self.blocks[0](self.stem(x))))
-        return self.narrow(y @ self.head.T)
+        return self.codes(y @ self.head.T)
 
 
 class Model(Net):

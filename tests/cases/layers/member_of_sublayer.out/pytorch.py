@@ -71,7 +71,7 @@ class Embedding(nn.Module):
 
     def forward(self, index):
         """`[...]` of indices gives `[..., embedding_dim]`."""
-        # <std>/nn.tri:229
+        # <std>/nn.tri:240
         return self.weight[index]
 
 

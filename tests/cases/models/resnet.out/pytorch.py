@@ -99,7 +99,7 @@ class Conv2d(nn.Module):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:143
+        # <std>/nn.tri:151
         return F.conv2d(
             x,
             self.weight,
@@ -138,17 +138,17 @@ class BatchNorm(nn.Module):
 
     def scaled(self, centred, variance):
         """Divides by the root of the variance and applies the learnt scale and shift: `[B, num_features, N]`."""
-        # <std>/nn.tri:304
+        # <std>/nn.tri:315
         y = centred * (variance + self.eps).rsqrt().unsqueeze(1)
-        # <std>/nn.tri:305
+        # <std>/nn.tri:316
         return y * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
 
     def forward(self, x):
         """`[B, num_features, ...]` gives the same shape."""
         B, d0, d1 = x.shape[0], x.shape[2], x.shape[3]
-        # <std>/nn.tri:287
+        # <std>/nn.tri:298
         flat = x.reshape(B, self.num_features, -1)
-        # <std>/nn.tri:299
+        # <std>/nn.tri:310
         centred = flat - self.running_mean.unsqueeze(1)
         y = self.scaled(centred, self.running_var)
         return y.reshape(B, self.num_features, d0, d1)
@@ -173,7 +173,7 @@ class MaxPool2d(nn.Module):
         """`[B, C, H, W]` gives `[B, C, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:348
+        # <std>/nn.tri:359
         return F.max_pool2d(
             x,
             self.kernel_size,
@@ -292,7 +292,7 @@ class BasicBlock_5(nn.Module):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -303,19 +303,19 @@ class Linear(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         y = x @ self.weight.T
-        # <std>/nn.tri:21
-        return y + self.offset
+        # <std>/nn.tri:23
+        return y + self.bias
 
 
 class ResNet(nn.Module):

@@ -148,7 +148,7 @@ def lstm_step(x, h, c, weight_ih, weight_hh, bias_ih, bias_hh):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -166,7 +166,7 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         return x @ self.weight.T
 
 
@@ -276,7 +276,7 @@ class Conv1d(nn.Module):
         """`[B, in_channels, L]` gives
         `[B, out_channels, (L + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1]`.
         """
-        # <std>/nn.tri:117
+        # <std>/nn.tri:124
         return F.conv1d(
             x,
             self.weight,
@@ -326,7 +326,7 @@ class LocationAttention(nn.Module):
 
 
 class Linear_2(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -337,19 +337,19 @@ class Linear_2(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         y = x @ self.weight.T
-        # <std>/nn.tri:21
-        return y + self.offset
+        # <std>/nn.tri:23
+        return y + self.bias
 
 
 class Decoder(nn.Module):

@@ -107,7 +107,7 @@ class Conv2d(nn.Module):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:143
+        # <std>/nn.tri:151
         return F.conv2d(
             x,
             self.weight,
@@ -146,17 +146,17 @@ class BatchNorm(nn.Module):
 
     def scaled(self, centred, variance):
         """Divides by the root of the variance and applies the learnt scale and shift: `[B, num_features, N]`."""
-        # <std>/nn.tri:304
+        # <std>/nn.tri:315
         y = centred * (variance + self.eps).rsqrt().unsqueeze(1)
-        # <std>/nn.tri:305
+        # <std>/nn.tri:316
         return y * self.weight.unsqueeze(1) + self.bias.unsqueeze(1)
 
     def forward(self, x):
         """`[B, num_features, ...]` gives the same shape."""
         B, d0, d1 = x.shape[0], x.shape[2], x.shape[3]
-        # <std>/nn.tri:287
+        # <std>/nn.tri:298
         flat = x.reshape(B, self.num_features, -1)
-        # <std>/nn.tri:299
+        # <std>/nn.tri:310
         centred = flat - self.running_mean.unsqueeze(1)
         y = self.scaled(centred, self.running_var)
         return y.reshape(B, self.num_features, d0, d1)
@@ -204,7 +204,7 @@ class MaxPool2d(nn.Module):
         """`[B, C, H, W]` gives `[B, C, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:348
+        # <std>/nn.tri:359
         return F.max_pool2d(
             x,
             self.kernel_size,
@@ -262,22 +262,22 @@ class ConvTranspose2d(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(in_channels, out_channels // groups, kernel_size, kernel_size)
         )
-        self.offset = nn.Parameter(torch.empty(out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H - 1) * stride - 2 * padding + dilation * (kernel_size - 1) + output_padding + 1`, and W' likewise.
         """
-        # <std>/nn.tri:193
+        # <std>/nn.tri:203
         return F.conv_transpose2d(
             x,
             self.weight,
-            self.offset,
+            self.bias,
             stride=self.stride,
             padding=self.padding,
             output_padding=self.output_padding,
@@ -335,22 +335,22 @@ class Conv2d_2(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
         )
-        self.offset = nn.Parameter(torch.empty(out_channels))
+        self.bias = nn.Parameter(torch.empty(out_channels))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
         `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
         """
-        # <std>/nn.tri:142
+        # <std>/nn.tri:150
         return F.conv2d(
             x,
             self.weight,
-            self.offset,
+            self.bias,
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,

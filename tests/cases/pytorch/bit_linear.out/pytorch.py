@@ -243,9 +243,9 @@ class BitLinear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:56
+        # <std>/nn.tri:60
         x = rms_norm(x, self.eps)
-        # <std>/nn.tri:57
+        # <std>/nn.tri:61
         return fake_quantize(x, Int(8, dynamic=True)) @ self.weight.dequantize().T
 
 

@@ -208,7 +208,7 @@ class Int4Linear(nn.Module):
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Int(4, group=32)
         )
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     @torch.no_grad()
@@ -216,14 +216,14 @@ class Int4Linear(nn.Module):
         weight = torch.empty((self.out_features, self.in_features))
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         self.weight.store(weight)
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:90
+        # <std>/nn.tri:96
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:91
-        return y + self.offset
+        # <std>/nn.tri:97
+        return y + self.bias
 
 
 class Int8Linear(nn.Module):
@@ -240,7 +240,7 @@ class Int8Linear(nn.Module):
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Int(8, axis=0)
         )
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     @torch.no_grad()
@@ -248,14 +248,14 @@ class Int8Linear(nn.Module):
         weight = torch.empty((self.out_features, self.in_features))
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         self.weight.store(weight)
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:71
+        # <std>/nn.tri:76
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:72
-        return y + self.offset
+        # <std>/nn.tri:77
+        return y + self.bias
 
 
 class Net(nn.Module):

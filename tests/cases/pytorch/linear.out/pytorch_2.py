@@ -57,7 +57,7 @@ def load_weights(model, tensors):
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -75,7 +75,7 @@ class Linear(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         return x @ self.weight.T
 
 

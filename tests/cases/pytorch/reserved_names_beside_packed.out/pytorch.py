@@ -239,7 +239,7 @@ class TernaryLinear(nn.Module):
         self.weight = PackedWeight(
             torch.zeros(out_features, in_features), Ternary(axis=0)
         )
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     @torch.no_grad()
@@ -247,14 +247,14 @@ class TernaryLinear(nn.Module):
         weight = torch.empty((self.out_features, self.in_features))
         nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
         self.weight.store(weight)
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:34
+        # <std>/nn.tri:37
         y = x @ self.weight.dequantize().T
-        # <std>/nn.tri:35
-        return y + self.offset
+        # <std>/nn.tri:38
+        return y + self.bias
 
 
 class Net(nn.Module):

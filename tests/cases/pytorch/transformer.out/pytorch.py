@@ -161,12 +161,12 @@ class LayerNorm(nn.Module):
 
     def forward(self, x):
         """`[..., dim]` gives the same shape."""
-        # <std>/nn.tri:245
+        # <std>/nn.tri:256
         return layer_norm(x, self.weight, self.bias, self.eps)
 
 
 class Linear(nn.Module):
-    """Affine map of the last axis: `x @ weight.T + offset`.
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
 
     in_features: Size of the last axis of the input.
     out_features: Size of the last axis of the output.
@@ -177,19 +177,19 @@ class Linear(nn.Module):
     def __init__(self, in_features, out_features):
         super().__init__()
         self.weight = nn.Parameter(torch.empty(out_features, in_features))
-        self.offset = nn.Parameter(torch.empty(out_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
         self.reset_parameters()
 
     def reset_parameters(self):
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        nn.init.zeros_(self.offset)
+        nn.init.zeros_(self.bias)
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:20
+        # <std>/nn.tri:22
         y = x @ self.weight.T
-        # <std>/nn.tri:21
-        return y + self.offset
+        # <std>/nn.tri:23
+        return y + self.bias
 
 
 class MultiHeadAttention(nn.Module):
@@ -215,13 +215,13 @@ class MultiHeadAttention(nn.Module):
         """`[B, T, dim]` gives the same shape. `mask` broadcasts to `[B, heads, T, T]` and is true where a key
         may be seen.
         """
-        # <std>/nn.tri:414
+        # <std>/nn.tri:425
         q = split_heads(self.q_proj(x), self.heads)
-        # <std>/nn.tri:415
+        # <std>/nn.tri:426
         k = split_heads(self.k_proj(x), self.heads)
-        # <std>/nn.tri:416
+        # <std>/nn.tri:427
         v = split_heads(self.v_proj(x), self.heads)
-        # <std>/nn.tri:417
+        # <std>/nn.tri:428
         y = attention(q, k, v, 1.0 / math.sqrt(self.dim // self.heads))
         return self.out_proj(join_heads(y))
 
@@ -243,7 +243,7 @@ class MLP(nn.Module):
 
     def forward(self, x):
         """`[..., in_features]` gives `[..., out_features]`."""
-        # <std>/nn.tri:378
+        # <std>/nn.tri:389
         return self.fc2(F.gelu(self.fc1(x)))
 
 
@@ -268,9 +268,9 @@ class TransformerBlock(nn.Module):
 
     def forward(self, x):
         """`[B, T, dim]` gives the same shape; `mask` as in `MultiHeadAttention`."""
-        # <std>/nn.tri:484
+        # <std>/nn.tri:495
         x = x + self.attn(self.norm1(x))
-        # <std>/nn.tri:485
+        # <std>/nn.tri:496
         return x + self.mlp(self.norm2(x))
 
 

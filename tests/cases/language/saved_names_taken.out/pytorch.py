@@ -1,0 +1,166 @@
+# Net(dim=4) of tests/cases/language/saved_names_taken.tri, compiled by tritonc 0.1.0
+
+import json
+import math
+
+import torch
+from torch import nn
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+def keep_names(module, names):
+    """Saves and loads members by these names, where attributes have others."""
+
+    def rename(state, prefix, names):
+        own = [key for key in state if key.startswith(prefix)]
+        path = {key: prefix + renamed(key[len(prefix) :], names) for key in own}
+        state.update({path[key]: state.pop(key) for key in own})
+
+    def after_saving(module, state, prefix, metadata):
+        rename(state, prefix, names)
+
+    def before_loading(module, state, prefix, *others):
+        rename(state, prefix, {saved: own for own, saved in names.items()})
+
+    module.saved_names = names
+    module.register_state_dict_post_hook(after_saving)
+    module.register_load_state_dict_pre_hook(before_loading)
+
+
+def renamed(path, names):
+    """A path whose beginning stands among the names, by its other name."""
+    for old, new in names.items():
+        if path == old or path.startswith(f"{old}."):
+            return new + path[len(old) :]
+    return path
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
+
+    in_features: Size of the last axis of the input.
+    out_features: Size of the last axis of the output.
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out_features, in_features))
+        self.bias = nn.Parameter(torch.empty(out_features))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:22
+        y = x @ self.weight.T
+        # <std>/nn.tri:23
+        return y + self.bias
+
+
+class Net(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+        names = {
+            "first": "dim",
+            "second": "scores",
+            "third": "training",
+            "fourth": "last",
+            "fifth": "a.b",
+        }
+        keep_names(self, names)
+        self.first = Linear(dim, dim)
+        self.second = nn.Parameter(torch.empty(dim, dim))
+        self.third = nn.Parameter(torch.empty(dim))
+        self.fourth = nn.Parameter(torch.empty(dim))
+        self.register_buffer("last", self.make_last(), persistent=False)
+        self.fifth = nn.Parameter(torch.empty(dim))
+        self.bias = nn.Parameter(torch.empty(dim))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.normal_(self.second, mean=0.0, std=1.0)
+        nn.init.normal_(self.third, mean=0.0, std=1.0)
+        nn.init.normal_(self.fourth, mean=0.0, std=1.0)
+        nn.init.normal_(self.fifth, mean=0.0, std=1.0)
+        nn.init.normal_(self.bias, mean=0.0, std=1.0)
+
+    def make_last(self):
+        # tests/cases/language/saved_names_taken.tri:18
+        return torch.ones((self.dim,), dtype=torch.float32)
+
+    def scores(self, x):
+        # tests/cases/language/saved_names_taken.tri:25
+        return self.first(x) @ self.second * self.third
+
+    def forward(self, x):
+        # tests/cases/language/saved_names_taken.tri:27
+        return self.scores(x) * self.fourth + self.last * self.fifth + self.bias
+
+
+class Model(Net):
+    """`Net(dim=4)`, as it was compiled."""
+
+    def __init__(self, dim=4):
+        super().__init__(dim)
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    load_weights(model, tensors)
+    return model
