@@ -170,7 +170,9 @@ struct Trial<'t, 'db> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     /// The error is gone, and there is no new one; so many conditions are left to calls and instances.
-    Holds { unproved: usize },
+    Holds {
+        unproved: usize,
+    },
     /// So it is, but something that was declared is not used any more.
     LeavesUnused,
     Fails,

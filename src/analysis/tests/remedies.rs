@@ -83,9 +83,10 @@ fn what_the_rule_names_is_what_is_meant() {
 
 #[test]
 fn what_leaves_less_unproved_is_chosen() {
-    // `x.T @ x` would need `D` rows where the loop counts to `N`.
-    let text = "fn f(x: float32[B, N, D]) -> float32[B, N] where N >= 2 {\n    let products = x @ x\n    let y = \
-                products[:, 0, :1]\n    for i in 1..N { y = concat([y, products[:, i, :1]], axis=1) }\n    return y\n}\n";
+    // `x.T @ x` would need as many as `N` columns where it has `D`.
+    let text = "fn pairs(x: float32[B, N, D]) -> float32[B, N * (N - 1) // 2] where N >= 2 {\n    let products = x @ x\n    \
+                let y = products[:, 1, :1]\n    for i in 2..N { y = concat([y, products[:, i, :i]], axis=1) }\n    return \
+                y\n}\n";
     assert_eq!(titles(text), ["write `x @ x.T`"]);
     assert_clean(&repaired(text));
 }
