@@ -4,7 +4,7 @@
 //! Each kind has a rate of success, which may not fall below what was measured; what is missing has a reason:
 //!
 //! - A typo may hit another name (`x1` for `x2`), or two names may be as near to it: then nothing is applied.
-//! - Without `.T` another remedy may be as good (with `...` in a shape, `weight @ x`): then people choose.
+//! - Without `.T` another remedy may be as good (for `x @ x`): then people choose.
 //! - In a loop that changes a shape, what follows from the slip is reported in its place.
 //! - Without `.T` or `.to(...)` a program may be wrong at another place than where that stood.
 //!
@@ -32,7 +32,7 @@ struct Kind {
 
 const KINDS: &[Kind] = &[
     Kind { name: "misspelt name", slips: misspelt, restores: true, rate: 97 },
-    Kind { name: "missing .T", slips: |text| without(text, ".T"), restores: false, rate: 50 },
+    Kind { name: "missing .T", slips: |text| without(text, ".T"), restores: false, rate: 90 },
     Kind { name: "missing .to(...)", slips: |text| without_call(text, ".to("), restores: false, rate: 75 },
     Kind { name: "unused variable", slips: unused_variable, restores: true, rate: 100 },
     Kind { name: "unused import", slips: unused_import, restores: true, rate: 95 },

@@ -142,12 +142,12 @@ fn check_inner(cx: &mut RuleCx<'_>, a: &Dim, b: &Dim) -> Result<(), Stop> {
             let tail = shape.tail();
             tail.len() >= 2 && facts.compare(&tail[tail.len() - from_end], wanted) == Verdict::Equal
         };
-        if fits(right, 1, a) {
-            error.note("the right operand fits when it is transposed").hint(Hint::Transpose(1))
-        } else if fits(left, 2, b) {
-            error.note("the left operand fits when it is transposed").hint(Hint::Transpose(0))
-        } else {
-            error
+        match (fits(left, 2, b), fits(right, 1, a)) {
+            (false, true) => error.note("the right operand fits when it is transposed").hint(Hint::Transpose(1)),
+            (true, false) => error.note("the left operand fits when it is transposed").hint(Hint::Transpose(0)),
+            // Nothing tells which of them is meant.
+            (true, true) => error.note("they fit when either operand is transposed"),
+            (false, false) => error,
         }
     })
 }
@@ -370,6 +370,8 @@ mod tests {
         assert_eq!(e.hint, Some(Hint::Transpose(1)));
         let e = error("matmul", &["float32[K, M]", "float32[K, N]"], Attrs::new());
         assert_eq!(e.hint, Some(Hint::Transpose(0)));
+        let e = error("matmul", &["float32[B, T]", "float32[B, T]"], Attrs::new());
+        assert_eq!((e.hint, e.notes), (None, vec!["they fit when either operand is transposed".to_string()]));
         let e = error("matmul", &["float32[...S, a]", "float32[b, c]"], Attrs::new());
         assert_eq!((e.code, e.hint), (code::E0301, None));
     }

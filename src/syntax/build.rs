@@ -357,6 +357,14 @@ impl<'t> Builder<'t> {
     pub fn assign(&mut self, target: ExprId, op: Option<BinaryOp>, value: ExprId) -> Any {
         if let Some(wrong) = self.not_assignable(target, op.is_none()) {
             let span = self.exprs[wrong.0 as usize].span;
+            if self.is_call_of(wrong, "const") {
+                self.errors.push(
+                    SyntaxError::new(code::E0211, "a `const` has one name", span)
+                        .label("not a name")
+                        .note("write a `const` for each name, or one for all and `pair[0]` where a part is needed"),
+                );
+                return Any::Failed;
+            }
             let what = match self.exprs[wrong.0 as usize].kind {
                 ExprKind::Call { .. } => "the result of a call",
                 ExprKind::Int(_) | ExprKind::Float(_) | ExprKind::Str(_) | ExprKind::Bool(_) | ExprKind::None => {
@@ -372,6 +380,16 @@ impl<'t> Builder<'t> {
             return Any::Failed;
         }
         Any::Stmt(StmtKind::Assign { target, op, value })
+    }
+
+    /// `const (A, B) = ...` reads as an assignment to a call, since `const` is a keyword only before a name.
+    fn is_call_of(&self, id: ExprId, name: &str) -> bool {
+        match &self.exprs[id.0 as usize].kind {
+            ExprKind::Call { callee, .. } => {
+                matches!(&self.exprs[callee.0 as usize].kind, ExprKind::Name(own) if own == name)
+            }
+            _ => false,
+        }
     }
 
     /// The part of a target that cannot be one.

@@ -9,6 +9,7 @@ use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
 use crate::analysis::elaborate::signature::Applied;
+use crate::analysis::elaborate::sized::{SizedCall, is_sized};
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
@@ -269,6 +270,8 @@ impl<'db> Elaborator<'_, 'db> {
                 self.call_in_place(function, instance, &applied, given, values, false, span)?;
             } else if instance.is_none() && may_miss_axis(&applied, &values) {
                 self.call_in_place(function, None, &applied, given, values, true, span)?;
+            } else if is_sized(&given, &values, instance.as_ref()) {
+                self.check_sized(SizedCall { function, instance, given, values }, &applied, span)?;
             }
             return Ok(value);
         }
@@ -315,7 +318,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// Walks the body where the call stands.
     #[allow(clippy::too_many_arguments)] // The parts of one call, used once.
-    fn call_in_place(
+    pub(super) fn call_in_place(
         &mut self,
         function: FnRef<'db>,
         instance: Option<Instance<'db>>,
@@ -332,6 +335,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let reports = self.reports.len();
         let obligations = self.obligations.len();
+        let has_sizes = quiet && is_sized(&given, &values, instance.as_ref());
         let makes_layers = self.makes_layers && instance.is_none();
         let compile_time = instance.is_none() && !values.iter().any(|(value, _)| value.has_tensor());
         let result = self.nested(full.item, full.ast, span, |inner| {
@@ -370,7 +374,8 @@ impl<'db> Elaborator<'_, 'db> {
             Err(Abort::Reported) if quiet => {
                 self.obligations.truncate(obligations);
                 let is_right = full.item.file(self.db).embedded(self.db);
-                let own = self.reports.drain(reports..).find(|report| is_right || OF_THE_CALL.contains(&report.code));
+                let of_the_call = |code: &Code| OF_THE_CALL.contains(code) || has_sizes && *code == code::E0403;
+                let own = self.reports.drain(reports..).find(|report| is_right || of_the_call(&report.code));
                 let Some(own) = own else { return Ok(Value::Error) };
                 self.reports.push(own);
                 self.blame_caller(reports, &callee_name(&function), span);

@@ -5,6 +5,7 @@
 
 use crate::analysis::db::{Place, Report, items, parse_item};
 use crate::analysis::elaborate::Elaborator;
+use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named, std_key};
@@ -13,7 +14,7 @@ use crate::analysis::world::Abort;
 use crate::base::{Applicability, Near, Span, code};
 use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, Param, StmtKind};
 use crate::syntax::items::RawKind;
-use crate::types::Elem;
+use crate::types::{DType, Elem};
 
 impl<'db> Elaborator<'_, 'db> {
     /// The text of a span of the item that is walked.
@@ -54,6 +55,26 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let applicability = if keeps { Applicability::Certain } else { Applicability::Maybe };
         if known { self.append(report, applicability, span, &format!(".to({wanted})")) } else { report }
+    }
+
+    /// Where a float stands beside integers, suggests to convert those; what was said of it begins at `from`.
+    pub fn convert_integers<'a>(&mut self, from: usize, mut args: impl Iterator<Item = &'a CallArg<'db>>)
+    where
+        'db: 'a,
+    {
+        let is_integer = |arg: &&CallArg<'db>| match &arg.value {
+            Value::Tensor(tensor) => tensor.ty.elem.known().is_some_and(|dtype| dtype.is_int()),
+            _ => false,
+        };
+        let Some(span) = args.find(is_integer).map(|arg| arg.span) else { return };
+        let float = Elem::Known(DType::Float32);
+        let wanted = self.context.clone().filter(Elem::is_float).unwrap_or(float);
+        for index in from..self.reports.len() {
+            if self.reports[index].code == code::E0202 && self.reports[index].fixes.is_empty() {
+                let report = self.reports[index].clone();
+                self.reports[index] = self.with_suffix(report, &[span], 0, &format!(".to({wanted})"));
+            }
+        }
     }
 
     fn append(&self, report: Report<'db>, applicability: Applicability, span: Span, suffix: &str) -> Report<'db> {

@@ -124,6 +124,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let position = if from_end { length_of(name).add(position) } else { position.clone() };
                 Ok(Value::dim(Dim::atom(Atom::Element(Symbol::new(name), position))))
             }
+            Value::Opaque(Opaque { kind: OpaqueKind::List, .. }) => Ok(Value::Error),
             Value::Opaque(_) => Ok(Value::dim(self.fresh_dim())),
             Value::List(List::Stacked(_) | List::Growing(_)) => {
                 self.know_length(&list)?;

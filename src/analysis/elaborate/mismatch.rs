@@ -216,20 +216,25 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// What the search for remedies needs to know.
     fn clash(&self, pairs: &[(&Dim, &Dim)], shapes: &[&Shape]) -> Clash {
-        let mut facts = vec![];
+        // By what is divided: halves of halves need the whole to be divisible by 4, which says all that 2 does.
+        let mut divided: Vec<(&Dim, &Dim)> = vec![];
         let in_pairs = pairs.iter().flat_map(|(a, b)| [*a, *b]);
+        let mut quotients = vec![];
         for dim in in_pairs.chain(shapes.iter().flat_map(|shape| &shape.dims)) {
             dim.visit_atoms(&mut |atom| {
-                if let Atom::FloorDiv(a, n) = atom
-                    && let Some(rest) = a.modulo(n)
-                {
-                    let fact = format!("{rest} == 0");
-                    if !facts.contains(&fact) {
-                        facts.push(fact);
-                    }
+                if let Atom::FloorDiv(a, n) = atom {
+                    quotients.push((a.clone(), n.clone()));
                 }
             });
         }
+        for (a, n) in &quotients {
+            match divided.iter_mut().find(|(other, m)| *other == a && (divides(m, n) || divides(n, m))) {
+                Some((_, m)) if divides(m, n) => *m = n,
+                Some(_) => {}
+                None => divided.push((a, n)),
+            }
+        }
+        let facts = divided.iter().filter_map(|(a, n)| Some(format!("{} == 0", a.modulo(n)?))).collect();
         Clash {
             dims: pairs.iter().map(|(a, b)| (a.to_string(), b.to_string())).collect(),
             shapes: shapes.iter().map(|shape| shape.dims.iter().map(Dim::to_string).collect()).collect(),
@@ -239,5 +244,13 @@ impl<'db> Elaborator<'_, 'db> {
                 _ => vec![],
             },
         }
+    }
+}
+
+/// Whether what the second divides without a remainder the first does too.
+fn divides(a: &Dim, b: &Dim) -> bool {
+    match (a.as_const(), b.as_const()) {
+        (Some(a), Some(b)) => a != 0 && b % a == 0,
+        _ => a == b,
     }
 }

@@ -33,6 +33,7 @@ pub mod saved;
 pub mod scheme;
 pub mod script;
 pub mod signature;
+mod sized;
 pub mod solve;
 pub mod stmt;
 pub mod types;
@@ -209,6 +210,8 @@ pub struct Elaborator<'w, 'db> {
     pub pending: Vec<Item<'db>>,
     /// Functions that are being walked for their results, by name: one that needs its own result has none.
     pub inferring: Vec<Place<'db>>,
+    /// Calls with known sizes that were walked.
+    sized: Vec<sized::SizedCall<'db>>,
     pub depth: u32,
     /// Instances whose members were read.
     pub read: Vec<layer::ReadMembers<'db>>,
@@ -258,6 +261,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             made: vec![],
             pending: vec![],
             inferring: vec![],
+            sized: vec![],
             depth: 0,
             read: vec![],
             fuel: FUEL,
@@ -284,6 +288,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.fuel = self.fuel;
         inner.facts = std::mem::take(&mut self.facts);
         inner.decisions = std::mem::take(&mut self.decisions);
+        inner.sized = std::mem::take(&mut self.sized);
         inner.pending = self.pending.clone();
         inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
@@ -294,8 +299,9 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.next_index = self.next_index;
         let result = walk(&mut inner);
         self.cyclic |= inner.cyclic;
-        let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, .. } = inner;
+        let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, sized, .. } = inner;
         self.fuel = fuel;
+        self.sized = sized;
         self.facts = facts;
         self.decisions = decisions;
         self.reports.extend(reports);

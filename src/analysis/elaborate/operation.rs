@@ -160,7 +160,9 @@ impl<'db> Elaborator<'_, 'db> {
                     return Ok(Value::Error);
                 }
                 repeats.extend(several.map(|(index, count)| Repeat { operand: operands.len(), index, count }));
-                operands.push(self.to_tensor(value, hint.as_ref(), arg.span)?);
+                let reports = self.reports.len();
+                let tensor = self.to_tensor(value, hint.as_ref(), arg.span);
+                operands.push(tensor.inspect_err(|_| self.convert_integers(reports, bound.iter().flatten()))?);
                 operand_spans.push(arg.span);
             }
         }

@@ -7,18 +7,21 @@
 //!
 //! Candidates come in tiers, the likeliest first, and the search ends with the first tier that has one that
 //! holds. If exactly one does, and it only sets right how things are put together, it is a certain fix; if several
-//! do, the program does not say which is meant, and they stand side by side. A guess is also an edit after which something declared is not used any more: it may be meant, and
-//! may be a way around what is meant.
+//! do, the one that leaves least unproved is meant; where that is no answer, they stand side by side. A guess is
+//! also an edit after which something declared is not used any more: it may be meant, and may be a way around
+//! what is meant.
 //!
-//! For `x @ weight` with `weight: F[n, k]`, the candidates `x @ weight.T` and `weight @ x` are tried; the
-//! second has an error of its own, the first is offered.
+//! What the operation's own rule has named comes before all that: if it holds, nothing else is sought.
+//!
+//! For `x @ weight` with `x: F[..., k]` and `weight: F[n, k]` the rule names `x @ weight.T`. `weight @ x` might
+//! hold too, since `...` may end in anything, but nobody means it.
 
 mod candidates;
 mod origins;
 mod sites;
 
 use crate::analysis::check::{check, reports};
-use crate::analysis::db::{Item, Place, Report, parse_item};
+use crate::analysis::db::{Item, Place, Report, ReportFix, parse_item};
 use crate::analysis::elaborate::layer::member_name;
 use crate::base::{Applicability, Span, code};
 use crate::syntax::ast::{Ast, ExprKind, ItemKind, Member, MemberKind, Param};
@@ -83,34 +86,45 @@ fn advise<'db>(
     report = origins::of_numbers(report, item, &sites);
     let known = report.clone();
     let mut trial = Trial { db, item, report: &known, copies };
+    let tiers = candidates::tiers(&sites, &report);
+    report.fixes.retain(|fix| trial.outcome(&edits_of(fix)).holds());
+    if let Some(named) = report.fixes.iter().find(|fix| fix.applicability == Applicability::Certain) {
+        // The candidate that comes to the same shows more of the expression.
+        let text = edited(item.text(db), &edits_of(named));
+        let same = tiers.into_iter().flatten().find(|candidate| edited(item.text(db), &candidate.edits) == text);
+        return match same {
+            Some(same) => offered(report, item, at, vec![Candidate { certain: true, ..same }]),
+            None => report,
+        };
+    }
     let mut wasteful: Vec<Candidate> = vec![];
-    for tier in candidates::tiers(&sites, &report) {
-        let mut found: Vec<Candidate> = vec![];
+    for tier in tiers {
+        let mut found: Vec<(usize, Candidate)> = vec![];
         for candidate in tier.into_iter().take(MAX_TRIED) {
             // Of candidates that come to the same, the first is enough.
-            if found.iter().any(|other| other.family.is_some() && other.family == candidate.family) {
+            if found.iter().any(|(_, other)| other.family.is_some() && other.family == candidate.family) {
                 continue;
             }
             match trial.outcome(&candidate.edits) {
-                Outcome::Holds => found.push(candidate),
+                Outcome::Holds { unproved } => found.push((unproved, candidate)),
                 Outcome::LeavesUnused => wasteful.push(candidate),
                 Outcome::Fails => {}
             }
         }
-        if !found.is_empty() {
-            return offered(report, item, at, found);
+        if let Some(least) = found.iter().map(|(unproved, _)| *unproved).min() {
+            found.retain(|(unproved, _)| *unproved == least);
+            return offered(report, item, at, found.into_iter().map(|(_, candidate)| candidate).collect());
         }
     }
-    // A remedy that the rule itself has named.
-    report.fixes.retain(|fix| {
-        let edits: Vec<(Span, String)> = fix.edits.iter().map(|(place, text)| (place.span, text.clone())).collect();
-        trial.outcome(&edits) == Outcome::Holds
-    });
     if report.fixes.is_empty() {
         report.notes.extend(std::mem::take(&mut report.clash.otherwise));
         return with_alternatives(report, item, "perhaps ", wasteful);
     }
     report
+}
+
+fn edits_of(fix: &ReportFix<'_>) -> Vec<(Span, String)> {
+    fix.edits.iter().map(|(place, text)| (place.span, text.clone())).collect()
 }
 
 /// The report with what was found: what there is no choice about, or the alternatives.
@@ -155,11 +169,19 @@ struct Trial<'t, 'db> {
 /// What comes of an edit.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// The error is gone, and there is no new one.
-    Holds,
+    /// The error is gone, and there is no new one; so many conditions are left to calls and instances.
+    Holds {
+        unproved: usize,
+    },
     /// So it is, but something that was declared is not used any more.
     LeavesUnused,
     Fails,
+}
+
+impl Outcome {
+    fn holds(self) -> bool {
+        matches!(self, Outcome::Holds { .. })
+    }
 }
 
 impl Trial<'_, '_> {
@@ -172,7 +194,8 @@ impl Trial<'_, '_> {
         // The number tells copies from the item and from each other.
         let nth = u32::MAX - self.copies.made;
         let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, 0);
-        let (before, after) = (reports(db, item), &check(db, copy).reports);
+        let checked = check(db, copy);
+        let (before, after) = (reports(db, item), &checked.reports);
         let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();
         // The same may be said of two places.
         let alike = |reports: &[Report<'_>]| reports.iter().filter(|report| is_same(report, self.report)).count();
@@ -181,7 +204,7 @@ impl Trial<'_, '_> {
         }
         let (ast, copied) = (&parse_item(db, item).ast, &parse_item(db, copy).ast);
         let lost = declared(ast).any(|name| is_read(ast, name) && !is_read(copied, name));
-        if lost { Outcome::LeavesUnused } else { Outcome::Holds }
+        if lost { Outcome::LeavesUnused } else { Outcome::Holds { unproved: checked.unproved.len() } }
     }
 }
 

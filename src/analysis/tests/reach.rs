@@ -109,3 +109,68 @@ fn instances_of_tests_are_checked_with_their_values() {
     let found = super::check(text);
     assert_eq!(found.iter().map(|f| f.0.as_str()).collect::<Vec<_>>(), ["E0309"], "{found:?}");
 }
+
+#[test]
+fn hyperparameters_of_an_instance_that_is_given_have_names() {
+    let cell = "layer Cell(width: int) {}\n\n";
+    for body in [
+        "fn f(l: Cell) -> int = l.widht\n",
+        "fn f(l: Cell, n: int) -> int = n + l.widht\n",
+        "fn f(l: Cell, x: float32[B, l.widht]) = x\n",
+        "layer Net(cell: Cell) { let width = cell.widht }\n",
+        "fn f(pair: (Cell, Cell)) -> int = pair[0].widht\n",
+    ] {
+        let text = format!("{cell}{body}");
+        assert_one(&text, "E0107", 3, "layer `Cell` has no `widht`");
+        assert!(super::told(&text).contains("did you mean `width`?"), "{body}");
+    }
+    assert_clean(&format!("{cell}fn f(all: [Cell]) -> int = all[0].width\n"));
+}
+
+#[test]
+fn calls_with_known_sizes_reach_the_bounds_of_the_body() {
+    let first = "fn first(x: float32[N]) -> float32[3] = x[:3]\n\n";
+    assert_clean(&format!("{first}fn g(x: float32[M]) -> float32[3] = first(x)\n"));
+    assert_clean(&format!("{first}fn g() -> float32[3] = first(ones([3]))\n"));
+    assert_one(
+        &format!("{first}fn g() -> float32[3] = first(ones([2]))\n"),
+        "E0309",
+        3,
+        "ends after the axis of size 2",
+    );
+    let through = "fn through(x: float32[N]) -> float32[3] = first(x)\n\n";
+    let text = format!("{first}{through}test \"t\" {{\n    assert through(ones([2])).sum() > 0.0\n}}\n");
+    assert_one(&text, "E0309", 6, "ends after the axis of size 2");
+}
+
+#[test]
+fn methods_with_known_sizes_are_reached_as_well() {
+    let text = |size: i64| {
+        format!(
+            "layer First(k: int) {{\n    fn forward(x: float32[N]) -> float32[k] = x[:k]\n}}\n\ntest \"t\" {{\n    assert \
+             First(k=5)(ones([{size}])).sum() > 0.0\n}}\n"
+        )
+    };
+    assert_clean(&text(5));
+    assert_one(&text(4), "E0309", 6, "ends after the axis of size 4");
+}
+
+#[test]
+fn known_sizes_decide_conditions() {
+    let text = |n: i64| {
+        format!(
+            "fn f(x: float32[N], n: int) -> float32[3] {{\n    if n == 0 {{ return x[:3] }}\n    return zeros([3])\n}}\n\nfn \
+             g() -> float32[3] = f(ones([2]), {n})\n"
+        )
+    };
+    assert_clean(&text(1));
+    assert_one(&text(0), "E0309", 6, "ends after the axis of size 2");
+}
+
+#[test]
+fn functions_that_call_each_other_with_known_sizes_end() {
+    let text = "fn f(x: float32[N], n: int) -> float32[3] {\n    if n == 0 { return ones([3]) }\n    return g(ones([3]), n \
+                - 1)\n}\n\nfn g(x: float32[N], n: int) -> float32[3] {\n    if n == 0 { return ones([3]) }\n    return \
+                f(ones([2]), 5)\n}\n";
+    assert_clean(text);
+}

@@ -72,3 +72,37 @@ fn edits_that_need_each_other_are_one_remedy() {
     assert_eq!(titles(text), ["write `norm(x.permute([0, 2, 3, 1])).permute([0, 3, 1, 2])`"]);
     assert_clean(&repaired(text));
 }
+
+#[test]
+fn what_the_rule_names_is_what_is_meant() {
+    // `...` may end in anything, so that `weight @ x` could hold too.
+    let text = "fn f(x: float32[..., K], weight: float32[N, K]) {\n    return x @ weight\n}\n";
+    assert_eq!(titles(text), ["write `x @ weight.T`"]);
+    assert_eq!(diagnose(text)[0].fixes[0].applicability, Applicability::Certain);
+}
+
+#[test]
+fn what_leaves_less_unproved_is_chosen() {
+    // `x.T @ x` would need as many as `N` columns where it has `D`.
+    let text = "fn pairs(x: float32[B, N, D]) -> float32[B, N * (N - 1) // 2] where N >= 2 {\n    let products = x @ x\n    \
+                let y = products[:, 1, :1]\n    for i in 2..N { y = concat([y, products[:, i, :i]], axis=1) }\n    return \
+                y\n}\n";
+    assert_eq!(titles(text), ["write `x @ x.T`"]);
+    assert_clean(&repaired(text));
+}
+
+#[test]
+fn quotients_that_should_be_whole_are_stated_once() {
+    let text = "fn half(x: float32[B, H]) -> float32[B, H // 2] = x[:, :H // 2]\n\nfn twice(x: float32[B, H]) -> float32[B, 2 * \
+                H] = x.repeat_interleave(2, axis=1)\n\nfn net(x: float32[B, H]) -> float32[B, H] {\n    let y = half(x)\n    let \
+                z = half(y)\n    return twice(twice(z) + y)\n}\n";
+    assert_eq!(titles(text), ["add `where H % 4 == 0` to the signature"]);
+    assert_clean(&repaired(text));
+}
+
+#[test]
+fn integers_beside_a_float_are_converted() {
+    let text = "fn f(n: int) -> float32[n] = arange(0, n) * 0.5\n";
+    assert_eq!(titles(text), ["write `arange(0, n).to(float32)`"]);
+    assert_clean(&repaired(text));
+}

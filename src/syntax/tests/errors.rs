@@ -91,6 +91,7 @@ const BROKEN: &[(&str, &str)] = &[
     ("E0012", "fn f() { let x if ⟦c⟧ = 3 }"),
     ("E0012", "let x: ⟦nn.Linear[F]⟧ = y"),
     ("E0211", "fn f() { ⟦g(x)⟧ = 3 }"),
+    ("E0211", "⟦const (A, B)⟧ = (1, 2)"),
     ("E0211", "(a, ⟦1⟧) = f(x)"),
     // Several at once.
     ("E0004 E0004 E0003", "fn f() {\n    let x = ⟦)⟧\n    let ⟦3⟧ = x\n    let y = ⟦3x⟧\n    return y\n}"),
