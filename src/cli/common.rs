@@ -67,6 +67,7 @@ impl EntryArgs {
             sets: options::parse_sets(&self.sets)?,
             mode,
             shapes: options::parse_shapes(shapes)?,
+            ..EntryRequest::default()
         })
     }
 }

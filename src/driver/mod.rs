@@ -270,7 +270,8 @@ impl Session {
             pipeline::run_script(self, file, request.seed, output)?;
             return Ok(RunResult::default());
         }
-        let entry = EntryRequest { shapes: self.input_shapes(request)?, ..request.entry.clone() };
+        let numbers = request.numbers.iter().map(|(name, _)| name.clone()).collect();
+        let entry = EntryRequest { shapes: self.input_shapes(request)?, given: numbers, ..request.entry.clone() };
         let module = pipeline::lower(self, file, &entry)?;
         let signature = model::signature(&module, request.method.as_deref());
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;

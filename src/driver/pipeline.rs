@@ -56,6 +56,7 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
         sets: entry.sets.clone(),
         training: entry.mode == Mode::Train,
         shapes: entry.shapes.clone(),
+        given: entry.shapes.iter().map(|(name, _)| name).chain(&entry.given).cloned().collect(),
     };
     let module = lower::entry(&mut session.project, file, &request);
     verified(session, module)

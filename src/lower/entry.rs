@@ -30,6 +30,8 @@ pub struct EntryRequest {
     pub training: bool,
     /// Known shapes of inputs: they say what a `...` of the entry's signature stands for.
     pub shapes: Vec<(String, Vec<usize>)>,
+    /// Inputs that are there although their parameters have defaults. Others with a default are left out.
+    pub given: Vec<String>,
 }
 
 /// What messages call the text of `--entry`.
@@ -205,8 +207,10 @@ impl<'db> Lowering<'_, 'db> {
             };
             let spec = spec.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
             let default = match param.default {
-                Some(default) => walk.expr(default).unwrap_or(Value::Error),
-                None => Value::Error,
+                Some(default) if !request.given.contains(&param.name.name) => {
+                    walk.expr(default).unwrap_or(Value::Error)
+                }
+                _ => Value::Error,
             };
             params.push((param.name.name.clone(), spec, default));
         }

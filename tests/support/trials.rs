@@ -257,7 +257,15 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
 }
 
 fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
-    EntryRequest { expr: run.map(|run| run.entry.clone()), mode, ..EntryRequest::default() }
+    let names = |run: &Run| {
+        run.inputs.iter().map(|(name, _)| name).chain(run.numbers.iter().map(|(name, _)| name)).cloned().collect()
+    };
+    EntryRequest {
+        expr: run.map(|run| run.entry.clone()),
+        mode,
+        given: run.map(names).unwrap_or_default(),
+        ..EntryRequest::default()
+    }
 }
 
 /// The IR as `build --emit ir` prints it.
