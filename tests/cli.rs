@@ -145,9 +145,9 @@ fn text_that_is_not_utf8_is_located() {
 #[test]
 fn large_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("big.tri"), vec![b'#'; (16 << 20) + 1]).unwrap();
+    std::fs::write(folder.path().join("big.tri"), vec![b'#'; (64 << 20) + 1]).unwrap();
     let run = tritonc_in(folder.path(), &["check", "big.tri", "--error-format", "short"], b"");
-    assert_eq!((run.status, run.err.as_str()), (1, "error[E0009]: `big.tri` is larger than 16 MiB\n"));
+    assert_eq!((run.status, run.err.as_str()), (1, "error[E0009]: `big.tri` is larger than 64 MiB\n"));
 }
 
 #[test]

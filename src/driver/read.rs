@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Component, Path};
 
-/// Larger sources are refused: spans are 32 bits wide, and nobody wrote such a file.
-pub const MAX_SOURCE: u64 = 16 << 20;
+/// Larger sources are refused, as the language says: spans are 32 bits wide, and nobody wrote such a file.
+pub const MAX_SOURCE: u64 = crate::syntax::MAX_FILE as u64;
 
 /// So many files of a folder are looked at for a suggestion.
 const MAX_LISTED: usize = 1000;
