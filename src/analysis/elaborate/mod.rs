@@ -14,6 +14,7 @@ pub mod builtins;
 pub mod call;
 pub mod collect;
 pub mod control;
+mod decisions;
 pub mod expr;
 pub mod fixes;
 pub mod function;
@@ -38,6 +39,8 @@ pub mod solve;
 pub mod stmt;
 pub mod types;
 pub mod update;
+
+pub use decisions::Decisions;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
 use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
@@ -86,44 +89,6 @@ pub struct StorageMember {
     pub ty: TensorType,
     pub scheme: Option<crate::quant::Scheme>,
     pub assignable: bool,
-}
-
-/// The answers given to open conditions, in the order asked.
-#[derive(Clone, Debug, Default)]
-pub struct Decisions {
-    script: Vec<bool>,
-    taken: Vec<(String, bool)>,
-    /// What is known without having been asked.
-    given: Vec<(String, bool)>,
-}
-
-impl Decisions {
-    fn recall(&self, key: &str) -> Option<bool> {
-        self.taken.iter().chain(&self.given).find(|(k, _)| k == key).map(|(_, b)| *b)
-    }
-
-    fn answer(&mut self, key: String) -> bool {
-        let answer = self.script.get(self.taken.len()).copied().unwrap_or(true);
-        self.taken.push((key, answer));
-        answer
-    }
-
-    /// How many conditions were open so far.
-    pub fn asked(&self) -> usize {
-        self.taken.len()
-    }
-
-    /// The next combination, or `None` when all were walked.
-    pub fn next(&self) -> Option<Decisions> {
-        let mut script: Vec<bool> = self.taken.iter().map(|(_, b)| *b).collect();
-        while let Some(last) = script.pop() {
-            if last {
-                script.push(false);
-                return Some(Decisions { script, ..Decisions::default() });
-            }
-        }
-        None
-    }
 }
 
 /// How names that a signature introduces get their meaning.
