@@ -41,7 +41,10 @@ pub struct Stored {
 #[derive(Clone, Debug)]
 enum Place {
     /// Plain little-endian elements in a file.
-    Bytes { file: usize, range: Range<usize> },
+    Bytes {
+        file: usize,
+        range: Range<usize>,
+    },
     /// A whole `.npy` file.
     Array,
     /// An array of an archive.
@@ -87,9 +90,8 @@ impl Content {
         if !range.is_empty() {
             // SAFETY: the pages of a read-only mapping of a file hold what the file holds, so dropping them
             // changes nothing that can be read.
-            let advised = unsafe {
-                map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len())
-            };
+            let advised =
+                unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.len()) };
             // It is advice: a system that refuses keeps the pages, and everything works.
             let _ = advised;
         }

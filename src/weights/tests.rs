@@ -288,7 +288,10 @@ fn headers_mean_what_the_format_says() {
         let theirs = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(own.tensors.len(), theirs.len());
         for (name, view) in theirs.iter() {
-            assert_eq!((&own.tensors[name].shape[..], &bytes[own.tensors[name].range.clone()]), (view.shape(), view.data()));
+            assert_eq!(
+                (&own.tensors[name].shape[..], &bytes[own.tensors[name].range.clone()]),
+                (view.shape(), view.data())
+            );
         }
     }
 }
@@ -302,7 +305,10 @@ fn shards() -> tempfile::TempDir {
     };
     std::fs::write(folder.path().join("a.safetensors"), safetensors::write(&set("up", 1.0))).unwrap();
     std::fs::write(folder.path().join("b.safetensors"), safetensors::write(&set("down", 2.0))).unwrap();
-    index(&folder, r#"{"metadata": {"total_size": 16}, "weight_map": {"up": "a.safetensors", "down": "b.safetensors"}}"#);
+    index(
+        &folder,
+        r#"{"metadata": {"total_size": 16}, "weight_map": {"up": "a.safetensors", "down": "b.safetensors"}}"#,
+    );
     folder
 }
 

@@ -42,10 +42,10 @@ pub fn parse(bytes: &[u8]) -> Result<Header, String> {
     if length > MAX_HEADER {
         return Err(malformed(format!("its header has {length} bytes; at most {MAX_HEADER} are read")));
     }
-    let text = std::str::from_utf8(header).map_err(|e| {
-        malformed(format!("its header is not UTF-8 text (byte {} of it)", e.valid_up_to()))
-    })?;
-    let claimed: Claimed = serde_json::from_str(text).map_err(|e| malformed(format!("its header is malformed: {e}")))?;
+    let text = std::str::from_utf8(header)
+        .map_err(|e| malformed(format!("its header is not UTF-8 text (byte {} of it)", e.valid_up_to())))?;
+    let claimed: Claimed =
+        serde_json::from_str(text).map_err(|e| malformed(format!("its header is malformed: {e}")))?;
     let data = size_of::<u64>() + header.len()..bytes.len();
     let mut tensors = BTreeMap::new();
     for (name, tensor) in claimed.tensors {
@@ -79,7 +79,9 @@ fn entry(name: &str, claimed: &ClaimedTensor, data: &Range<usize>) -> Result<Ent
     let needed = (count * stored_size(dtype)) as u64;
     if end - begin != needed {
         let found = end - begin;
-        return Err(format!("is damaged: tensor {name:?}, {dtype} of shape {shape:?}, needs {needed} bytes, not {found}"));
+        return Err(format!(
+            "is damaged: tensor {name:?}, {dtype} of shape {shape:?}, needs {needed} bytes, not {found}"
+        ));
     }
     Ok(Entry { dtype, shape, range: data.start + begin as usize..data.start + end as usize })
 }
