@@ -16,6 +16,7 @@ pub mod elementwise;
 pub mod error;
 pub mod eval;
 pub mod kernel;
+pub mod kinds;
 pub mod logic;
 pub mod math;
 pub mod quantize;

@@ -15,6 +15,8 @@ pub mod fold;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod products;
+pub mod quantise;
 pub mod simplify;
 
 pub use decompose::decompose;

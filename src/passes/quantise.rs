@@ -1,0 +1,611 @@
+//! Gives parameters of single instances the quantisation schemes that a user asks for.
+//!
+//! Schemes belong to layers, and the instances of one layer share its functions. So a layer some of whose
+//! instances are to be quantised in another way gets a copy with functions of its own, and so do the layers
+//! around it, up to the entry. Elements of a list that come to differ are listed one by one.
+//!
+//! Needs: an entry; schemes that fit the shapes of their parameters. Keeps: names of parameters, signatures,
+//! and what every instance computes that is not asked for. Refuses: a list whose elements one loop runs, if
+//! they come to differ, since the loop has one function for them all.
+//!
+//! ```text
+//! layer Net { let up = Linear(..)  let down = Linear(..) }        down.weight = int8()
+//!
+//! layer Net { let up = Linear(..)  let down = Linear_2(..) }
+//! %w = param "weight"        =>     %0 = param "weight" codes    %1 = param "weight" scale
+//!                                   %w = dequantize %0, %1 {scheme = int8(), ..}
+//! ```
+
+use crate::base::Loc;
+use crate::ir::substitute::Substitution;
+use crate::ir::{
+    FuncId, Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, PathSegment, Region,
+    Storage, Sub, Value, ValueId, Verified, member_path, verify,
+};
+use crate::ops::{Attr, Attrs, Obligation, ObligationKind, builtin};
+use crate::passes::copy::compact;
+use crate::passes::dce::remove_unreached;
+use crate::quant::Scheme;
+use crate::types::{Dim, Facts, HostExpr, HostValue, Symbol, TensorType};
+use std::collections::{BTreeMap, HashMap};
+
+/// Schemes by the path of a parameter in Tri (`blocks.0.up.weight`); `None` for none.
+pub type Assignments = BTreeMap<String, Option<Scheme>>;
+
+/// What was asked for and cannot be: the path, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignError {
+    pub path: String,
+    pub message: String,
+}
+
+/// The module with these schemes instead of those of the source. `training` says in which form quantised
+/// parameters are read: the float master, or codes and scales.
+pub fn assign(module: Verified, schemes: &Assignments, training: bool) -> Result<Verified, AssignError> {
+    let Some(entry) = module.entry.clone() else { return Ok(module) };
+    let values: Values = entry.args.iter().cloned().collect();
+    let mut pass = Assign { module: module.into_inner(), schemes, training, copies: vec![] };
+    let layer = pass.layer(entry.layer, "", &values)?;
+    if let Some(entry) = &mut pass.module.entry {
+        entry.layer = layer;
+    }
+    remove_unreached(&mut pass.module);
+    shorten_names(&mut pass.module);
+    verify(pass.module).map_err(|errors| AssignError {
+        path: String::new(),
+        message: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    })
+}
+
+type Values = BTreeMap<Symbol, HostValue>;
+
+/// A layer of which some instances are quantised in another way, and its copy for one of these ways.
+struct Copy {
+    from: LayerId,
+    schemes: BTreeMap<String, Option<Scheme>>,
+    subs: BTreeMap<String, Sub>,
+    to: LayerId,
+    functions: HashMap<FuncId, FuncId>,
+}
+
+struct Assign<'a> {
+    module: Module,
+    schemes: &'a Assignments,
+    training: bool,
+    copies: Vec<Copy>,
+}
+
+impl Assign<'_> {
+    /// The layer that the instance at `path` is of.
+    fn layer(&mut self, id: LayerId, path: &str, values: &Values) -> Result<LayerId, AssignError> {
+        let (mut schemes, mut subs) = (BTreeMap::new(), BTreeMap::new());
+        for member in self.module[id].members.clone() {
+            let path = join(path, &member.name);
+            match &member.kind {
+                MemberKind::Storage(storage) => {
+                    if let Some(scheme) = self.schemes.get(&path).filter(|scheme| **scheme != storage.scheme) {
+                        schemes.insert(member.name, scheme.clone());
+                    }
+                }
+                MemberKind::Sub(sub) => {
+                    let changed = self.sub(sub, &path, values)?;
+                    if changed != *sub {
+                        subs.insert(member.name, changed);
+                    }
+                }
+                MemberKind::Constant { .. } => {}
+            }
+        }
+        if schemes.is_empty() && subs.is_empty() {
+            return Ok(id);
+        }
+        let same = |copy: &&Copy| copy.from == id && copy.schemes == schemes && copy.subs == subs;
+        match self.copies.iter().find(same) {
+            Some(copy) => Ok(copy.to),
+            None => self.copy(id, path, schemes, subs),
+        }
+    }
+
+    fn sub(&mut self, sub: &Sub, path: &str, values: &Values) -> Result<Sub, AssignError> {
+        let unknown = |what: &dyn std::fmt::Display| AssignError {
+            path: path.to_string(),
+            message: format!("`{what}` is not known"),
+        };
+        match sub {
+            Sub::Instance { layer, args } => {
+                let mut inner = Values::new();
+                for (symbol, expr) in args {
+                    let value = expr.eval_value(&|symbol| values.get(symbol).cloned());
+                    inner.insert(symbol.clone(), value.ok_or_else(|| unknown(expr))?);
+                }
+                Ok(Sub::Instance { layer: self.layer(*layer, path, &inner)?, args: args.clone() })
+            }
+            Sub::List(elements) => {
+                let elements = elements.iter().enumerate();
+                let changed = elements.map(|(index, element)| self.sub(element, &format!("{path}.{index}"), values));
+                Ok(Sub::List(changed.collect::<Result<_, _>>()?))
+            }
+            Sub::Repeat { index, count, element } => {
+                let length = count.eval(&|symbol| values.get(symbol)?.as_int()).ok_or_else(|| unknown(count))?;
+                let mut inner = values.clone();
+                let mut elements = vec![];
+                for position in 0..length {
+                    inner.insert(index.clone(), HostValue::Int(position));
+                    elements.push(self.sub(element, &format!("{path}.{position}"), &inner)?);
+                }
+                if elements.windows(2).any(|pair| pair[0] != pair[1]) {
+                    return Ok(Sub::List(
+                        elements.iter().zip(0..).map(|(element, position)| at(element, index, position)).collect(),
+                    ));
+                }
+                let element = elements.into_iter().next().map_or_else(|| element.clone(), Box::new);
+                Ok(Sub::Repeat { index: index.clone(), count: count.clone(), element })
+            }
+            Sub::Function { .. } => Ok(sub.clone()),
+        }
+    }
+
+    /// A copy of the layer and of its functions, for instances that are quantised like this.
+    fn copy(
+        &mut self,
+        from: LayerId,
+        path: &str,
+        schemes: BTreeMap<String, Option<Scheme>>,
+        subs: BTreeMap<String, Sub>,
+    ) -> Result<LayerId, AssignError> {
+        let to = LayerId(self.module.layers.len() as u32);
+        let mut layer = self.module[from].clone();
+        layer.name = unique(&layer.source_name, |name| self.module.layer_named(name).is_some());
+        let first = self.module.functions.len() as u32;
+        let own = (0..first).map(FuncId).filter(|id| self.module[*id].layer == Some(from));
+        let functions: HashMap<FuncId, FuncId> = own.zip((first..).map(FuncId)).collect();
+        let moved = |id: &mut FuncId| {
+            if let Some(new) = functions.get(id) {
+                *id = *new;
+            }
+        };
+        layer.methods.iter_mut().for_each(moved);
+        for Member { name, kind, .. } in &mut layer.members {
+            match kind {
+                MemberKind::Storage(storage) => {
+                    if let Init::Func(func) = &mut storage.init {
+                        moved(func);
+                    }
+                    if let Some(scheme) = schemes.get(name) {
+                        storage.scheme.clone_from(scheme);
+                        layer.obligations.extend(whole_groups(name, &storage.ty, scheme.as_ref()));
+                    }
+                }
+                MemberKind::Constant { func, .. } => moved(func),
+                MemberKind::Sub(sub) => {
+                    if let Some(changed) = subs.get(name) {
+                        sub.clone_from(changed);
+                    }
+                }
+            }
+        }
+        let name = layer.name.clone();
+        self.module.layers.push(layer);
+        let mut pairs: Vec<(FuncId, FuncId)> = functions.iter().map(|(old, new)| (*old, *new)).collect();
+        pairs.sort_by_key(|(_, new)| *new);
+        for (old, _) in &pairs {
+            let mut function = self.module[*old].clone();
+            function.layer = Some(to);
+            function.name =
+                unique(&format!("{name}.{}", function.source_name), |name| self.module.function_named(name).is_some());
+            self.module.functions.push(function);
+        }
+        self.copies.push(Copy { from, schemes, subs, to, functions });
+        for (_, new) in pairs {
+            let mut function = self.module[new].clone();
+            let rewritten = self.rewrite(&mut function, from, to);
+            rewritten.map_err(|message| AssignError { path: path.to_string(), message })?;
+            compact(&mut function);
+            self.module.functions[new.0 as usize] = function;
+        }
+        Ok(to)
+    }
+
+    /// Makes a function of layer `from` one of its copy `to`: other callees, other reads of parameters.
+    fn rewrite(&self, function: &mut Function, from: LayerId, to: LayerId) -> Result<(), String> {
+        for inst in &mut function.insts {
+            if let InstKind::Call { func, path: Some(path), .. } = &mut inst.kind {
+                *func = self.callee(*func, to, path)?;
+            }
+        }
+        let mut changes: HashMap<String, Change> = HashMap::new();
+        let facts = self.module.facts(function);
+        for inst in &function.insts {
+            let InstKind::Param { name, .. } = &inst.kind else { continue };
+            let (Some(old), Some(new)) = (self.storage(from, name), self.storage(to, name)) else { continue };
+            if old.scheme != new.scheme {
+                changes.insert(name.clone(), Change { before: old.scheme.clone(), scheme: new.scheme.clone() });
+            }
+        }
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let mut reads = Reads { changes, training: self.training, facts, reads: HashMap::new() };
+        let body = std::mem::take(&mut function.body);
+        function.body = reads.region(function, body)?;
+        Ok(())
+    }
+
+    /// The function that stands for `func` in instances of layer `to`, called at `path` from there.
+    fn callee(&self, func: FuncId, to: LayerId, path: &[PathSegment]) -> Result<FuncId, String> {
+        let found = self.module.instance_at(to, path).map_err(|error| {
+            let open = path.iter().any(|step| matches!(step, PathSegment::Index(at) if at.as_const().is_none()));
+            let list = path.iter().find_map(|step| match step {
+                PathSegment::Field(name) => Some(name.as_str()),
+                PathSegment::Index(_) => None,
+            });
+            match list.filter(|_| open) {
+                Some(list) => format!("one loop runs all elements of `{list}`, so they must be quantised alike"),
+                None => error,
+            }
+        })?;
+        let (layer, _) = found;
+        let copy = self.copies.iter().find(|copy| copy.to == layer);
+        Ok(copy.and_then(|copy| copy.functions.get(&func)).copied().unwrap_or(func))
+    }
+
+    /// A storage member of a layer or, by a dotted name, of a sublayer.
+    fn storage(&self, layer: LayerId, name: &str) -> Option<&Storage> {
+        let (layer, name) = match member_path(name) {
+            None => (layer, name),
+            Some((path, own)) => (self.module.instance_at(layer, &path).ok()?.0, own),
+        };
+        match &self.module[layer].member(name)?.kind {
+            MemberKind::Storage(storage) => Some(storage),
+            MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
+        }
+    }
+}
+
+/// An element of a list whose index has a value.
+fn at(element: &Sub, index: &Symbol, position: i64) -> Sub {
+    let value = Substitution::new([(index.clone(), HostExpr::Int(Dim::constant(position)))]);
+    match element {
+        Sub::Instance { layer, args } => Sub::Instance {
+            layer: *layer,
+            args: args.iter().map(|(symbol, expr)| (symbol.clone(), value.expr(expr))).collect(),
+        },
+        Sub::List(elements) => Sub::List(elements.iter().map(|element| at(element, index, position)).collect()),
+        Sub::Repeat { index: inner, count, element } => Sub::Repeat {
+            index: inner.clone(),
+            count: value.dim(count),
+            element: Box::new(at(element, index, position)),
+        },
+        Sub::Function { .. } => element.clone(),
+    }
+}
+
+/// What must hold of open sizes for a scheme with groups.
+fn whole_groups(name: &str, ty: &TensorType, scheme: Option<&Scheme>) -> Option<Obligation> {
+    let (group, last) = (scheme?.group?, ty.shape.known()?.last()?);
+    let rest = last.modulo(&Dim::constant(group)).filter(|rest| rest.as_const().is_none())?;
+    let message = format!("`{name}` is quantised in groups of {group}, which do not divide {last}");
+    Some(Obligation { kind: ObligationKind::Equal(rest, Dim::zero()), message })
+}
+
+fn unique(base: &str, taken: impl Fn(&str) -> bool) -> String {
+    let names = std::iter::once(base.to_string()).chain((2..).map(|number| format!("{base}_{number}")));
+    names.into_iter().find(|name| !taken(name)).unwrap_or_else(|| base.to_string())
+}
+
+/// Gives layers the names of those that are gone: the only `Net` is `Net`, not `Net_2`.
+fn shorten_names(module: &mut Module) {
+    for index in 0..module.layers.len() {
+        let (id, old) = (LayerId(index as u32), module.layers[index].name.clone());
+        let others = |name: &str| module.layers.iter().any(|layer| layer.name == name && layer.name != old);
+        let new = unique(&module.layers[index].source_name, others);
+        if new == old {
+            continue;
+        }
+        for position in 0..module.functions.len() {
+            if module.functions[position].layer == Some(id) {
+                let base = format!("{new}.{}", module.functions[position].source_name);
+                module.functions[position].name = unique(&base, |name| module.function_named(name).is_some());
+            }
+        }
+        module.layers[index].name = new;
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_string() } else { format!("{path}.{name}") }
+}
+
+/// How a parameter was quantised, and how it is from now on.
+struct Change {
+    before: Option<Scheme>,
+    scheme: Option<Scheme>,
+}
+
+/// Rewrites the reads of parameters whose scheme changes. First each is a read of the float value again,
+/// then that is quantised as it should be.
+struct Reads {
+    changes: HashMap<String, Change>,
+    training: bool,
+    facts: Facts,
+    /// Results of reads and of `quantize` that go, with the parameter that they are of.
+    reads: HashMap<ValueId, String>,
+}
+
+impl Reads {
+    fn region(&mut self, function: &mut Function, region: Region) -> Result<Region, String> {
+        let mut insts = vec![];
+        for id in region.insts {
+            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            for nested in Function::regions_mut(&mut kind) {
+                *nested = self.region(function, std::mem::take(nested))?;
+            }
+            function[id].kind = kind;
+            self.inst(function, id, &mut insts)?;
+        }
+        Ok(Region { params: region.params, insts })
+    }
+
+    fn inst(&mut self, function: &mut Function, id: InstId, insts: &mut Vec<InstId>) -> Result<(), String> {
+        let inst = function[id].clone();
+        let source = inst.operands.first().and_then(|operand| self.reads.get(operand)).cloned();
+        match (&inst.kind, source) {
+            // Parts: only `dequantize` takes them, and it reads the value itself now.
+            (InstKind::Param { name, part }, _) if *part != Part::Value && self.changes.contains_key(name) => {
+                self.reads.extend(inst.results.iter().map(|result| (*result, name.clone())));
+            }
+            // What was quantised is so by the next instruction, until now.
+            (InstKind::Param { name, part: Part::Value }, _) if self.changes.contains_key(name) => {
+                if self.changes[name].before.is_some() {
+                    self.reads.extend(inst.results.iter().map(|result| (*result, name.clone())));
+                } else {
+                    self.read(function, name, inst.results[0], inst.loc, insts)?;
+                }
+            }
+            (InstKind::Op { op, .. }, Some(name)) if *op == builtin("quantize") => {
+                self.reads.extend(inst.results.iter().map(|result| (*result, name.clone())));
+            }
+            (InstKind::Op { op, .. }, Some(name)) if *op == builtin("dequantize") => {
+                self.read(function, &name, inst.results[0], inst.loc, insts)?;
+            }
+            _ => insts.push(id),
+        }
+        Ok(())
+    }
+
+    /// Reads a parameter as it is quantised from now on, into `result`.
+    fn read(
+        &self,
+        function: &mut Function,
+        name: &str,
+        result: ValueId,
+        loc: Loc,
+        insts: &mut Vec<InstId>,
+    ) -> Result<(), String> {
+        let mut push = |function: &mut Function, kind, operands, results| {
+            function.insts.push(Inst { kind, operands, results, loc });
+            insts.push(InstId(function.insts.len() as u32 - 1));
+        };
+        let value = |part| InstKind::Param { name: name.to_string(), part };
+        let Some(scheme) = self.changes.get(name).and_then(|change| change.scheme.clone()) else {
+            push(function, value(Part::Value), vec![], vec![result]);
+            return Ok(());
+        };
+        let ty = function[result].ty.clone();
+        let storage =
+            Storage { role: crate::ir::Role::Param, ty: ty.clone(), scheme: Some(scheme.clone()), init: Init::Default };
+        let fresh = |function: &mut Function, ty: TensorType| {
+            function.values.push(Value { ty, name: None });
+            ValueId(function.values.len() as u32 - 1)
+        };
+        let mut parts = vec![];
+        for part in [Part::Codes, Part::Scale, Part::ZeroPoint] {
+            if part != Part::ZeroPoint || scheme.has_zero_point() {
+                let ty = storage.part_type(part, &self.facts).map_err(|fault| format!("`{name}` {fault}"))?;
+                parts.push((part, fresh(function, ty)));
+            }
+        }
+        let codes: Vec<ValueId> = parts.iter().map(|(_, value)| *value).collect();
+        let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme));
+        if self.training {
+            let master = fresh(function, ty.clone());
+            push(function, value(Part::Value), vec![], vec![master]);
+            let kind = InstKind::Op { op: builtin("quantize"), attrs: attrs.clone() };
+            push(function, kind, vec![master], codes.clone());
+        } else {
+            for (part, code) in parts {
+                push(function, value(part), vec![], vec![code]);
+            }
+        }
+        let attrs = attrs.with("dtype", Attr::DType(ty.elem));
+        push(function, InstKind::Op { op: builtin("dequantize"), attrs }, codes, vec![result]);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interp::{Instance, Machine, RunOptions};
+    use crate::ir::printer::print;
+    use crate::passes::testkit::module;
+    use crate::types::{DType, Tensor};
+    use expect_test::expect;
+
+    const NET: &str = r#"entry net = Net(n = 4)
+
+layer Linear(k: int, m: int) {
+  param weight : float32[m, k] = kaiming_uniform()
+  method @Linear.forward
+}
+
+layer Net(n: int) {
+  let up = Linear(k = n, m = 2 * n)
+  let middle = repeat i < 2 * n - 6 : Linear(k = 2 * n, m = 2 * n)
+  let down = Linear(k = 2 * n, m = n)
+  param scale : float32[n] = ones()
+  method @Net.forward
+}
+
+func @Linear.forward(%x: float32[B, k]) -> float32[B, m] {
+  symbols B: int
+  %w = param "weight" : float32[m, k]
+  %t = permute %w {axes = (1, 0)} : float32[k, m]
+  %y = matmul %x, %t : float32[B, m]
+  return %y
+}
+
+func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
+  symbols B: int
+  %a = call @Linear.forward(%x) at self.up {B = B} : float32[B, 2 * n]
+  %b = call @Linear.forward(%a) at self.middle[0] {B = B} : float32[B, 2 * n]
+  %c = call @Linear.forward(%b) at self.middle[1] {B = B} : float32[B, 2 * n]
+  %d = call @Linear.forward(%c) at self.down {B = B} : float32[B, n]
+  %s = param "scale" : float32[n]
+  %e = mul %d, %s : float32[B, n]
+  return %e
+}
+"#;
+
+    fn schemes(pairs: &[(&str, Option<Scheme>)]) -> Assignments {
+        pairs.iter().map(|(path, scheme)| (path.to_string(), scheme.clone())).collect()
+    }
+
+    fn output(module: &Verified) -> Vec<f64> {
+        let mut instance = Instance::entry(module, 5).unwrap();
+        let x = Tensor::from_f64(DType::Float32, vec![2, 4], (0..8).map(|v| f64::from(v) / 3.0 - 1.0));
+        let forward = module.method(module.entry.as_ref().unwrap().layer, "forward").unwrap();
+        let options = RunOptions { seed: 1, record: false };
+        Machine::new(module, options).run(&mut instance, forward, &[x]).unwrap()[0].to_f64()
+    }
+
+    #[test]
+    fn instances_come_to_differ() {
+        let before = module(NET);
+        let asked = schemes(&[("down.weight", Some(Scheme::int(8))), ("middle.1.weight", Some(Scheme::ternary()))]);
+        let after = assign(before.clone(), &asked, false).unwrap();
+        expect![[r#"
+            entry net = Net_2(n = 4)
+
+            layer Linear(k: int, m: int) {
+              param weight : float32[m, k] = kaiming_uniform()
+              method @Linear.forward
+            }
+
+            layer Linear_2(k: int, m: int) {
+              source "Linear"
+              param weight : float32[m, k] quantize ternary() = kaiming_uniform()
+              method @Linear_2.forward
+            }
+
+            layer Linear_3(k: int, m: int) {
+              source "Linear"
+              param weight : float32[m, k] quantize int8() = kaiming_uniform()
+              method @Linear_3.forward
+            }
+
+            layer Net_2(n: int) {
+              source "Net"
+              let up = Linear(k = n, m = 2 * n)
+              let middle = [Linear(k = 2 * n, m = 2 * n), Linear_2(k = 2 * n, m = 2 * n)]
+              let down = Linear_3(k = 2 * n, m = n)
+              param scale : float32[n] = ones()
+              method @Net_2.forward
+            }
+
+            func @Linear.forward(%x: float32[B, k]) -> float32[B, m] {
+              symbols B: int
+              %w = param "weight" : float32[m, k]
+              %t = permute %w {axes = (1, 0)} : float32[k, m]
+              %y = matmul %x, %t : float32[B, m]
+              return %y
+            }
+
+            func @Linear_2.forward(%x: float32[B, k]) -> float32[B, m] {
+              symbols B: int
+              %0 = param "weight" codes : trit[m, k]
+              %1 = param "weight" scale : float32
+              %w = dequantize %0, %1 {scheme = ternary(), dtype = float32} : float32[m, k]
+              %t = permute %w {axes = (1, 0)} : float32[k, m]
+              %y = matmul %x, %t : float32[B, m]
+              return %y
+            }
+
+            func @Linear_3.forward(%x: float32[B, k]) -> float32[B, m] {
+              symbols B: int
+              %0 = param "weight" codes : int8[m, k]
+              %1 = param "weight" scale : float32
+              %w = dequantize %0, %1 {scheme = int8(), dtype = float32} : float32[m, k]
+              %t = permute %w {axes = (1, 0)} : float32[k, m]
+              %y = matmul %x, %t : float32[B, m]
+              return %y
+            }
+
+            func @Net_2.forward(%x: float32[B, n]) -> float32[B, n] {
+              symbols B: int
+              %a = call @Linear.forward(%x) at self.up {B = B} : float32[B, 2 * n]
+              %b = call @Linear.forward(%a) at self.middle[0] {B = B} : float32[B, 2 * n]
+              %c = call @Linear_2.forward(%b) at self.middle[1] {B = B} : float32[B, 2 * n]
+              %d = call @Linear_3.forward(%c) at self.down {B = B} : float32[B, n]
+              %s = param "scale" : float32[n]
+              %e = mul %d, %s : float32[B, n]
+              return %e
+            }
+        "#]]
+        .assert_eq(&print(&after));
+        let trained = assign(before.clone(), &asked, true).unwrap();
+        assert_eq!(output(&after), output(&trained), "codes and fake quantisation are the same numbers");
+        assert_ne!(output(&after), output(&before));
+        // And back again, from either form.
+        let none = schemes(&[("down.weight", None), ("middle.1.weight", None)]);
+        for (module, training) in [(after, false), (trained, true)] {
+            let back = assign(module, &none, training).unwrap();
+            assert_eq!(output(&back), output(&before));
+            assert!(!print(&back).contains("quantize"));
+        }
+    }
+
+    #[test]
+    fn equal_instances_share_a_layer() {
+        let asked = schemes(&[
+            ("middle.0.weight", Some(Scheme::int(8))),
+            ("middle.1.weight", Some(Scheme::int(8))),
+            ("up.weight", Some(Scheme::int(8))),
+        ]);
+        let after = assign(module(NET), &asked, false).unwrap();
+        assert_eq!(after.layers.len(), 3, "{}", print(&after));
+        assert!(print(&after).contains("let middle = repeat i <"), "{}", print(&after));
+        let unchanged = assign(module(NET), &schemes(&[("up.weight", None)]), false).unwrap();
+        assert_eq!(print(&unchanged), NET);
+    }
+
+    #[test]
+    fn open_sizes_get_a_condition() {
+        let grouped = Scheme { group: Some(4), ..Scheme::int(4) };
+        let after = assign(module(NET), &schemes(&[("up.weight", Some(grouped))]), false).unwrap();
+        let text = print(&after);
+        assert!(text.contains("require k % 4 == 0 : \"`weight` is quantised in groups of 4"), "{text}");
+        assert!(text.contains("%0 = param \"weight\" codes : int4[m, k]"), "{text}");
+    }
+
+    #[test]
+    fn a_loop_has_one_function_for_all() {
+        let text = NET.replace(
+            "%b = call @Linear.forward(%a) at self.middle[0] {B = B} : float32[B, 2 * n]
+  %c = call @Linear.forward(%b) at self.middle[1] {B = B} : float32[B, 2 * n]",
+            "%zero = const int64 [0] : int64
+  %two = const int64 [2] : int64
+  %c = for j (%j: int64, %v: float32[B, 2 * n]) in %zero, %two, %a {
+    %l = call @Linear.forward(%v) at self.middle[j] {B = B} : float32[B, 2 * n]
+    yield %l
+  } : float32[B, 2 * n]",
+        );
+        let one = schemes(&[("middle.1.weight", Some(Scheme::ternary()))]);
+        let error = assign(module(&text), &one, false).unwrap_err();
+        assert_eq!(error.message, "one loop runs all elements of `middle`, so they must be quantised alike");
+        let both =
+            schemes(&[("middle.0.weight", Some(Scheme::ternary())), ("middle.1.weight", Some(Scheme::ternary()))]);
+        let (infer, train) = (assign(module(&text), &both, false), assign(module(&text), &both, true));
+        assert_eq!(output(&infer.unwrap()), output(&train.unwrap()));
+    }
+}
