@@ -73,11 +73,15 @@ impl Split {
         }
         debug_assert_eq!(last.is_some(), stopped_at.is_some());
         let last = last.unwrap_or(self.items.len());
-        let offset = |place: u32| (i64::from(place) + edit.growth()) as u32;
+        let moved = |span: Span| {
+            let place = |place: u32| (i64::from(place) + edit.growth()) as u32;
+            Span::new(place(span.start), place(span.end))
+        };
         for item in &mut self.items[last..] {
-            let moved = |span: Span| Span::new(offset(span.start), offset(span.end));
             item.span = moved(item.span);
-            item.name_span = item.name_span.map(moved);
+            if let Some(span) = &mut item.name_span {
+                *span = moved(*span);
+            }
         }
         let count = items.len();
         self.items.splice(first..last, items.into_iter().map(|item| item.offset_by(from as u32)));
