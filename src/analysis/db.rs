@@ -1,20 +1,21 @@
 //! The salsa database: files, items, syntax trees.
 //!
-//! `SourceFile` is the only input besides the maps of modules. An edit makes new `Item`s; those whose text
-//! stayed equal keep their identity, so nothing that hangs on them is computed again. `base` is a tracked
-//! field of its own and read only when spans leave the queries: inserting a line above moves it and
-//! invalidates nothing.
+//! Inputs are files, and of the project's own files the pieces of text that are their items
+//! (`src/analysis/pieces.rs` keeps them). An item rests on its piece, so that one whose text stayed equal keeps
+//! its identity, and nothing that hangs on it is computed again. Where items begin in their file is read only
+//! when spans leave the queries: inserting a line above moves them and invalidates nothing.
 //!
 //! The standard library never changes ([`salsa::Durability::NEVER_CHANGE`]): what was computed from it alone
-//! is not even looked at after an edit, and nothing keeps a dependency on it.
+//! is not even looked at after an edit, and nothing keeps a dependency on it. Its items have their texts with
+//! them.
 
 use crate::analysis::desugar;
 use crate::analysis::interface as visible;
 use crate::base::{Applicability, Code, Near, Span};
 use crate::syntax::ast::Ast;
 use crate::syntax::items::{self as splitter, RawKind};
-use crate::syntax::{SyntaxError, parse};
-use std::collections::BTreeMap;
+use crate::syntax::{SyntaxError, parse as parser};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The database. In tests it logs which queries run.
@@ -87,6 +88,37 @@ pub struct SourceFile {
     pub index: u32,
     #[returns(ref)]
     pub text: Arc<str>,
+    /// The items, in order; none for the standard library, which is cut when it is read.
+    #[returns(ref)]
+    pub outline: Arc<[Placed]>,
+    /// Where each item of the outline begins.
+    #[returns(ref)]
+    pub starts: Arc<[u32]>,
+}
+
+/// An item in the outline of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed {
+    pub kind: RawKind,
+    pub name: Option<String>,
+    pub piece: Piece,
+}
+
+/// The text of an item.
+#[salsa::input(debug)]
+pub struct Piece {
+    #[returns(ref)]
+    pub content: Content,
+    /// What others see of an item that is typed in; else it is computed from the text.
+    #[returns(ref)]
+    pub seen: Option<Arc<Ast>>,
+}
+
+/// A text, and its tree if it was parsed when it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    pub text: Arc<str>,
+    pub parsed: Option<Arc<Parsed>>,
 }
 
 /// Which module path is which file, among the project's own.
@@ -110,7 +142,7 @@ pub struct Word<'db> {
     pub text: String,
 }
 
-/// A top-level item: identity is file, kind, name and the count of equal ones before it.
+/// A top-level item: identity is file, kind, name and where its text is.
 #[salsa::tracked]
 pub struct Item<'db> {
     #[returns(copy)]
@@ -119,15 +151,32 @@ pub struct Item<'db> {
     pub kind: RawKind,
     #[returns(ref)]
     pub name: Option<String>,
-    #[returns(copy)]
-    pub nth: u32,
-    #[tracked]
     #[returns(ref)]
-    pub text: String,
-    /// Offset of the item's first byte in its file.
-    #[tracked]
-    #[returns(copy)]
-    pub base: u32,
+    pub body: Body,
+}
+
+/// Where the text of an item is.
+#[derive(Clone, PartialEq, Eq, Hash, salsa::SalsaValue)]
+pub enum Body {
+    Piece(Piece),
+    /// Of the standard library, and of copies that are tried out.
+    Own(String),
+}
+
+impl<'db> Item<'db> {
+    pub fn text(self, db: &'db dyn salsa::Database) -> &'db str {
+        match self.body(db) {
+            Body::Piece(piece) => &piece.content(db).text,
+            Body::Own(text) => text,
+        }
+    }
+
+    /// Offset of the first byte in its file; no query reads it.
+    pub fn base(self, db: &'db dyn salsa::Database) -> u32 {
+        let file = self.file(db);
+        let starts = if file.embedded(db) { library_starts(db, file) } else { file.starts(db) };
+        positions(db, file).get(&self).and_then(|at| starts.get(*at as usize)).copied().unwrap_or(0)
+    }
 }
 
 /// An item's tree and its syntax errors.
@@ -140,40 +189,59 @@ pub struct Parsed {
 /// The items of a file, in order.
 #[salsa::tracked]
 pub fn items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'db>> {
+    if !file.embedded(db) {
+        let placed = file.outline(db).iter();
+        return placed
+            .map(|placed| Item::new(db, file, placed.kind, placed.name.clone(), Body::Piece(placed.piece)))
+            .collect();
+    }
     let text = file.text(db);
-    let mut seen: BTreeMap<(RawKind, Option<String>), u32> = BTreeMap::new();
-    splitter::split(text)
-        .into_iter()
-        .map(|raw| {
-            let nth = seen.entry((raw.kind, raw.name.clone())).or_insert(0);
-            let index = *nth;
-            *nth += 1;
-            let slice = text.get(raw.span.start as usize..raw.span.end as usize).unwrap_or("");
-            Item::new(db, file, raw.kind, raw.name, index, slice.to_string(), raw.span.start)
-        })
-        .collect()
+    let cut = splitter::split(text).into_iter();
+    cut.map(|raw| {
+        let own = text.get(raw.span.start as usize..raw.span.end as usize).unwrap_or("");
+        Item::new(db, file, raw.kind, raw.name, Body::Own(own.to_string()))
+    })
+    .collect()
 }
 
-/// Parses one item; spans count from its first byte.
+/// The place of each item among those of its file.
 #[salsa::tracked]
-pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Parsed {
-    let mut parsed = parse::parse_item(item.text(db));
+fn positions<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> HashMap<Item<'db>, u32> {
+    items(db, file).iter().zip(0..).map(|(item, at)| (*item, at)).collect()
+}
+
+#[salsa::tracked]
+fn library_starts(db: &dyn salsa::Database, file: SourceFile) -> Arc<[u32]> {
+    splitter::split(file.text(db)).iter().map(|raw| raw.span.start).collect()
+}
+
+/// Parses the text of one item; spans count from its first byte.
+pub fn parse(text: &str) -> Parsed {
+    let mut parsed = parser::parse_item(text);
     desugar::functional_layers(&mut parsed.ast);
     // A copy has no room to spare, and trees are most of what a large file costs.
     Parsed { ast: parsed.ast.clone(), errors: parsed.errors }
 }
 
-/// The item's tree without function bodies and with all spans zero: what other items depend on.
-/// Its equality is the firewall: an edit inside a body, or one that only moves text, ends here.
-#[salsa::tracked]
-pub fn interface<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Ast {
-    visible::of(&parse_item(db, item).ast)
+/// The tree of an item.
+#[salsa::tracked(returns(deref))]
+pub fn parse_item<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Arc<Parsed> {
+    let parsed = match item.body(db) {
+        Body::Piece(piece) => piece.content(db).parsed.clone(),
+        Body::Own(_) => None,
+    };
+    parsed.unwrap_or_else(|| Arc::new(parse(item.text(db))))
 }
 
-/// The items of a file that do not parse.
-#[salsa::tracked]
-pub fn broken_items<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Item<'db>> {
-    items(db, file).iter().copied().filter(|item| !parse_item(db, *item).errors.is_empty()).collect()
+/// The item's tree without function bodies and with all spans zero: what other items depend on.
+/// Its equality is the firewall: an edit inside a body, or one that only moves text, ends here.
+#[salsa::tracked(returns(deref))]
+pub fn interface<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Arc<Ast> {
+    let seen = match item.body(db) {
+        Body::Piece(piece) => piece.seen(db).clone(),
+        Body::Own(_) => None,
+    };
+    seen.unwrap_or_else(|| Arc::new(visible::of(&parse_item(db, item).ast)))
 }
 
 /// A place inside an item.

@@ -3,7 +3,7 @@
 
 use crate::analysis::check::{check_script, duplicates};
 use crate::analysis::cycles::module_cycles;
-use crate::analysis::db::{Item, Report, SourceFile, broken_items, items};
+use crate::analysis::db::{Item, Report, SourceFile, items, parse_item};
 use crate::analysis::instantiate::check_instances;
 use crate::analysis::remedy::with_remedies;
 use crate::analysis::spelling::old_spellings;
@@ -21,12 +21,17 @@ pub fn diagnostics(db: &dyn salsa::Database, file: SourceFile) -> Vec<Diagnostic
     found.extend(check_script(db, file));
     found.extend(module_cycles(db, file));
     found.extend(instances(db, file));
-    found.extend(unused_imports(db, file));
-    if found.is_empty() {
+    let unused = unused_imports(db, file);
+    if found.is_empty() && unused.is_empty() {
         return vec![];
     }
-    let broken = broken_items(db, file);
-    found.retain(|report| !may_follow_from(db, broken, report));
+    let broken: Vec<Item<'_>> =
+        items(db, file).iter().copied().filter(|item| !parse_item(db, *item).errors.is_empty()).collect();
+    // Where something does not parse, a use of the name may be lost.
+    if broken.is_empty() {
+        found.extend(unused);
+    }
+    found.retain(|report| !may_follow_from(db, &broken, report));
     let mut seen = HashSet::new();
     let all: Vec<Diagnostic> =
         found.iter().map(|report| report.resolve(db)).filter(|diagnostic| seen.insert(diagnostic.clone())).collect();

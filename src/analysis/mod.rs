@@ -20,6 +20,7 @@ pub mod instantiate;
 pub mod interface;
 pub mod locals;
 pub mod modules;
+pub mod pieces;
 pub mod project;
 pub mod recursion;
 pub mod remedy;

@@ -4,6 +4,7 @@
 //! their work end early, as [`Cancelled`], and waits until they have let go.
 
 use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, interface, items};
+use crate::analysis::pieces::{Cut, Pieces};
 use crate::analysis::{gather, modules};
 use crate::base::{Diagnostic, FileId, Source, Sources};
 use crate::syntax::ast::ItemKind;
@@ -39,6 +40,8 @@ pub struct Project {
     files: BTreeMap<String, SourceFile>,
     /// Inputs of files that were closed, to be used again: salsa keeps inputs for ever.
     closed: BTreeMap<String, SourceFile>,
+    /// The texts of the project's own files, cut into items.
+    pieces: Pieces,
 }
 
 /// A project as it stands, for reading in another thread.
@@ -76,14 +79,15 @@ impl Project {
             let source = Source::new(format!("<std>/{}.tri", name.replace('.', "/")), *text);
             let (name, text, key) = (source.name.clone(), source.text.clone(), modules::std_key(name));
             let id = sources.add(source);
-            let file = SourceFile::builder(name, key.clone(), true, id.0, text);
+            let file = SourceFile::builder(name, key.clone(), true, id.0, text, Arc::default(), Arc::default());
             let file = file.durability(Durability::NEVER_CHANGE).new(&db);
             by_id.push(Some(file));
             library.insert(key, file);
         }
         let _ = Library::builder(library).durability(Durability::NEVER_CHANGE).new(&db);
         let _ = ModuleMap::builder(BTreeMap::new()).durability(Durability::MEDIUM).new(&db);
-        Project { db, sources, by_id, files: BTreeMap::new(), closed: BTreeMap::new() }
+        let pieces = Pieces::default();
+        Project { db, sources, by_id, files: BTreeMap::new(), closed: BTreeMap::new(), pieces }
     }
 
     /// Forgets every file but those of the standard library, which need not be read again.
@@ -101,6 +105,7 @@ impl Project {
             by_id: self.by_id.clone(),
             files: self.files.clone(),
             closed: BTreeMap::new(),
+            pieces: Pieces::default(),
         };
         Snapshot { project }
     }
@@ -115,13 +120,21 @@ impl Project {
         let again = self.closed.remove(key).or_else(|| self.closed.pop_first().map(|(_, file)| file));
         let file = match again {
             Some(file) => self.reuse(file, name, key, id, text),
-            None => SourceFile::builder(name, key.to_string(), false, id.0, text)
-                .durability(Durability::MEDIUM)
-                .text_durability(Durability::LOW)
-                .new(&self.db),
+            None => self.create(name, key, id, text),
         };
         self.by_id[id.0 as usize] = Some(file);
         self.files.insert(key.to_string(), file);
+        file
+    }
+
+    fn create(&mut self, name: String, key: &str, id: FileId, text: Arc<str>) -> SourceFile {
+        let (split, Cut { outline, starts }) = self.pieces.cut(&mut self.db, &text);
+        let file = SourceFile::builder(name, key.to_string(), false, id.0, text, outline, starts)
+            .durability(Durability::MEDIUM)
+            .text_durability(Durability::LOW)
+            .starts_durability(Durability::LOW)
+            .new(&self.db);
+        self.pieces.keep(file, split);
         file
     }
 
@@ -139,7 +152,7 @@ impl Project {
             file.set_index(db).to(id.0);
         }
         if *file.text(db) != text {
-            file.set_text(db).to(text);
+            self.pieces.replace(db, file, text);
         }
         file
     }
@@ -213,7 +226,7 @@ impl Project {
     pub fn edit(&mut self, id: FileId, text: impl Into<Arc<str>>) {
         let Some(file) = self.file(id).filter(|file| !file.embedded(&self.db)) else { return };
         let source = Source::new(file.name(&self.db).clone(), text);
-        file.set_text(&mut self.db).to(source.text.clone());
+        self.pieces.edit(&mut self.db, file, source.text.clone());
         self.sources.replace(id, source);
     }
 

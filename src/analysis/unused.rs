@@ -3,7 +3,7 @@
 //! An import counts as used if its name stands anywhere in another item of the file, a variable if something
 //! reads it (`locals`). Names that begin with `_` are never reported.
 
-use crate::analysis::db::{Item, Place, Report, SourceFile, broken_items, interface, items, parse_item};
+use crate::analysis::db::{Item, Place, Report, SourceFile, interface, items, parse_item};
 use crate::analysis::locals::{self, Local};
 use crate::analysis::{check, modules};
 use crate::base::{Span, code, deep};
@@ -75,14 +75,10 @@ fn names_in(ast: &Ast) -> BTreeSet<String> {
     names
 }
 
-/// Imports that nothing in the file uses.
+/// Imports that nothing in the file uses, as far as it parses.
 #[salsa::tracked]
 pub fn unused_imports<'db>(db: &'db dyn salsa::Database, file: SourceFile) -> Vec<Report<'db>> {
     let mut reports = vec![];
-    // Where something does not parse, a use of the name may be lost.
-    if !broken_items(db, file).is_empty() {
-        return reports;
-    }
     let used: BTreeSet<&String> = items(db, file).iter().flat_map(|item| imports_used(db, *item)).collect();
     let uses = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use);
     for item in uses {

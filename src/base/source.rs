@@ -1,7 +1,7 @@
 //! Source files and their line starts.
 
 use crate::base::span::Span;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Index of a file in [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,23 +37,35 @@ impl LineIndex {
 }
 
 /// One file as the compiler saw it. `name` is what messages and emitted headers show: never absolute.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Source {
     pub name: String,
     pub text: Arc<str>,
-    pub lines: LineIndex,
+    /// Made when a line is first asked for: most texts of a file that is edited are never shown.
+    lines: OnceLock<LineIndex>,
 }
+
+impl PartialEq for Source {
+    fn eq(&self, other: &Source) -> bool {
+        self.name == other.name && self.text == other.text
+    }
+}
+
+impl Eq for Source {}
 
 impl Source {
     pub fn new(name: impl Into<String>, text: impl Into<Arc<str>>) -> Self {
-        let text = text.into();
-        Source { name: name.into(), lines: LineIndex::new(&text), text }
+        Source { name: name.into(), text: text.into(), lines: OnceLock::new() }
+    }
+
+    pub fn lines(&self) -> &LineIndex {
+        self.lines.get_or_init(|| LineIndex::new(&self.text))
     }
 
     /// 1-based line, and 1-based column counted in characters.
     pub fn line_column(&self, offset: u32) -> (u32, u32) {
-        let line = self.lines.line(offset);
-        let start = self.lines.line_start(line) as usize;
+        let line = self.lines().line(offset);
+        let start = self.lines().line_start(line) as usize;
         let upto = self.text.get(start..offset as usize).unwrap_or("");
         (line + 1, upto.chars().count() as u32 + 1)
     }

@@ -93,7 +93,7 @@ impl<'a, 'db> Lowering<'a, 'db> {
     fn loc(&self, place: Place<'db>) -> Loc {
         let file = FileId(place.item.file(self.db).index(self.db));
         let span = place.span.offset_by(place.item.base(self.db));
-        let line = self.sources.get(file).lines.line(span.start) + 1;
+        let line = self.sources.get(file).lines().line(span.start) + 1;
         Loc { file, span, line }
     }
 

@@ -35,42 +35,67 @@ pub struct RawItem {
     pub name_span: Option<Span>,
     /// Absolute, with attributes and documentation. `&text[span]` is all that parsing needs.
     pub span: Span,
+    /// Nothing before it is felt in it or after it: reading could as well begin here.
+    pub(super) apart: bool,
 }
 
 /// Cuts `text` into items. Text past the size limit stays one item, which parsing then refuses.
 pub fn split(text: &str) -> Vec<RawItem> {
+    split_all(text).0
+}
+
+/// The items of a text, and whether each part of it was cut without regard to others far away.
+pub(super) fn split_all(text: &str) -> (Vec<RawItem>, bool) {
     if text.len() > MAX_FILE {
-        let end = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        return vec![RawItem { kind: RawKind::Stmt, name: None, name_span: None, span: Span::new(0, end) }];
+        let span = Span::new(0, u32::try_from(text.len()).unwrap_or(u32::MAX));
+        let whole = RawItem { kind: RawKind::Stmt, name: None, name_span: None, span, apart: false };
+        return (vec![whole], false);
     }
-    let (mut items, trouble) = split_in_mode(text, false);
+    let Reading { mut items, trouble, is_local, .. } = read(text, false, |_| false);
     let from = match trouble {
-        Trouble::None => return items,
+        Trouble::None => return (items, is_local),
         Trouble::Stray => 0,
         Trouble::Unclosed(brace) => items.iter().find(|item| item.span.end > brace).map_or(0, |item| item.span.start),
     };
     items.retain(|item| item.span.end <= from);
     let rest = text.get(from as usize..).unwrap_or("");
-    items.extend(split_in_mode(rest, true).0.into_iter().map(|mut item| {
-        item.span = item.span.offset_by(from);
-        item.name_span = item.name_span.map(|span| span.offset_by(from));
-        item
-    }));
-    items
+    items.extend(read(rest, true, |_| false).items.into_iter().map(|item| item.offset_by(from)));
+    (items, false)
 }
 
-enum Trouble {
+impl RawItem {
+    pub(super) fn offset_by(mut self, offset: u32) -> RawItem {
+        self.span = self.span.offset_by(offset);
+        self.name_span = self.name_span.map(|span| span.offset_by(offset));
+        self
+    }
+}
+
+pub(super) enum Trouble {
     None,
     Stray,
     Unclosed(u32),
 }
 
-fn split_in_mode(text: &str, guided: bool) -> (Vec<RawItem>, Trouble) {
+/// What was found in a text.
+pub(super) struct Reading {
+    pub items: Vec<RawItem>,
+    pub trouble: Trouble,
+    /// No limit was met, and nothing far ahead was looked at.
+    pub is_local: bool,
+    /// The item with which reading was told to stop; it is not among the others.
+    pub stopped_at: Option<RawItem>,
+}
+
+/// Cuts a text from its start to its end, or to an item at whose first token `stops` says so.
+pub(super) fn read(text: &str, guided: bool, mut stops: impl FnMut(&RawItem) -> bool) -> Reading {
     let mut layout = Layout::new(text, guided);
     let mut splitter = Splitter { text, depth: 0, items: vec![], current: None };
     let mut out: Vec<Lexed> = vec![];
     let mut docs = 0;
-    loop {
+    let mut is_local = true;
+    let mut stopped_at = None;
+    'reading: loop {
         let more = layout.step(&mut out);
         for token in out.drain(..) {
             let fresh = splitter.current.is_none();
@@ -83,6 +108,11 @@ fn split_in_mode(text: &str, guided: bool) -> (Vec<RawItem>, Trouble) {
                 if let Some(doc) = layout.lexer.docs.get(docs).filter(|doc| doc.token == token.0) {
                     current.item.span.start = doc.start;
                 }
+                current.item.apart = layout.at_rest;
+                if stops(&current.item) {
+                    stopped_at = splitter.current.take().map(|current| current.item);
+                    break 'reading;
+                }
             }
         }
         if layout.nesting() > MAX_NESTING {
@@ -90,20 +120,22 @@ fn split_in_mode(text: &str, guided: bool) -> (Vec<RawItem>, Trouble) {
             if let Some(current) = &mut splitter.current {
                 current.item.span.end = text.len() as u32;
             }
-            splitter.end();
-            return (splitter.items, Trouble::None);
+            is_local = false;
+            break;
         }
         if !more {
             break;
         }
     }
     splitter.end();
+    is_local &= !layout.has_searched();
     let trouble = match (layout.stray_brace, layout.first_unclosed) {
+        _ if layout.nesting() > MAX_NESTING => Trouble::None,
         (true, _) => Trouble::Stray,
         (false, Some(brace)) => Trouble::Unclosed(brace),
         (false, None) => Trouble::None,
     };
-    (splitter.items, trouble)
+    Reading { items: splitter.items, trouble, is_local, stopped_at }
 }
 
 /// An item that is being read.
@@ -145,6 +177,7 @@ impl Splitter<'_> {
                 name: Option::None,
                 name_span: Option::None,
                 span: Span::new(start, end),
+                apart: false,
             },
             part: Part::Attributes,
         });

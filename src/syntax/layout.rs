@@ -162,6 +162,8 @@ pub struct Layout<'t> {
     /// First brace that was missing its partner, for the splitter.
     pub first_unclosed: Option<u32>,
     pub stray_brace: bool,
+    /// At the last end of a statement, nothing of the text before it could still be felt.
+    pub at_rest: bool,
     /// How many brackets of each kind were closed virtually, so that their own closers may still come.
     pub(super) closed_early: [u32; 5],
     /// How often the layer may still look ahead for a closing bracket.
@@ -191,6 +193,7 @@ impl<'t> Layout<'t> {
             balanced: true,
             first_unclosed: None,
             stray_brace: false,
+            at_rest: true,
             closed_early: [0; 5],
             searches_left: MAX_SEARCHES,
         }
@@ -211,6 +214,8 @@ impl<'t> Layout<'t> {
         self.separate(&token, kind, out);
         if self.at_start {
             self.statement_kind = Some(kind);
+            // What stands before may be why this is a keyword, or is none.
+            self.at_rest &= self.resolve(&token) == kind;
         }
         if self.at_start && self.attribute == AttributeState::No && self.previous != Some(TokenKind::AttributeEnd) {
             self.statement_column = token.column();
@@ -249,6 +254,7 @@ impl<'t> Layout<'t> {
         if self.signature == Some(self.stack.len()) {
             self.signature = None;
         }
+        self.at_rest = self.stack.is_empty() && self.signature.is_none() && self.attribute == AttributeState::No;
     }
 
     pub(super) fn report(&mut self, error: SyntaxError) {
@@ -260,6 +266,11 @@ impl<'t> Layout<'t> {
     /// How many brackets are open.
     pub fn nesting(&self) -> usize {
         self.stack.len()
+    }
+
+    /// Whether what stands further on was looked at, for a closing bracket.
+    pub fn has_searched(&self) -> bool {
+        self.searches_left < MAX_SEARCHES
     }
 
     pub(super) fn slice(&self, span: Span) -> &'t str {

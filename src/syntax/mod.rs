@@ -21,6 +21,7 @@ pub mod literal;
 mod message;
 pub mod parse;
 pub mod print;
+pub mod resplit;
 pub mod token;
 
 lalrpop_util::lalrpop_mod!(
@@ -31,6 +32,7 @@ lalrpop_util::lalrpop_mod!(
 pub use error::{SyntaxError, SyntaxFix};
 pub use items::{RawItem, RawKind, split};
 pub use parse::{MAX_FILE, Parsed, check_size, parse_expr, parse_item};
+pub use resplit::{Replaced, Split};
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use crate::analysis::elaborate::Elaborator;
 use crate::analysis::world::{Abort, Walk};
 use crate::base::Span;
 use crate::syntax::ast::ItemKind;
+use crate::syntax::items::RawKind;
 use std::collections::BTreeMap;
 
 impl<'db> Elaborator<'_, 'db> {
@@ -13,7 +14,8 @@ impl<'db> Elaborator<'_, 'db> {
         let db = self.db;
         let mut scopes = vec![BTreeMap::new()];
         let mut failed = false;
-        for item in items(db, file) {
+        let statements = items(db, file).iter().filter(|item| matches!(item.kind(db), RawKind::Let | RawKind::Stmt));
+        for item in statements {
             let ast = &parse_item(db, *item).ast;
             if !matches!(ast.item.kind, ItemKind::Let(_) | ItemKind::Stmt(_)) {
                 continue;

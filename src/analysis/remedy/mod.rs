@@ -21,7 +21,7 @@ mod origins;
 mod sites;
 
 use crate::analysis::check::{check, reports};
-use crate::analysis::db::{Item, Place, Report, ReportFix, parse_item};
+use crate::analysis::db::{Body, Item, Place, Report, ReportFix, parse_item};
 use crate::analysis::elaborate::layer::member_name;
 use crate::base::{Applicability, Span, code};
 use crate::syntax::ast::{Ast, ExprKind, ItemKind, Member, MemberKind, Param};
@@ -46,7 +46,7 @@ pub fn with_remedies<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> &'db
 
 #[salsa::tracked]
 fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db>> {
-    let mut copies = Copies { made: 0, left: MAX_COPIED };
+    let mut copies = Copies { left: MAX_COPIED };
     let mut reports: Vec<Report<'db>> = vec![];
     for (index, report) in self::reports(db, item).iter().enumerate() {
         if index >= MAX_REPORTS || !about_shapes(report) {
@@ -62,10 +62,9 @@ fn advised<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Vec<Report<'db
     reports
 }
 
-/// Copies of an item that were checked.
+/// Copies of an item that may still be checked.
 struct Copies {
-    made: u32,
-    /// Bytes of text that may still be.
+    /// Bytes of their texts.
     left: usize,
 }
 
@@ -190,10 +189,7 @@ impl Trial<'_, '_> {
         let Some(text) = edited(item.text(db), edits) else { return Outcome::Fails };
         let Some(left) = self.copies.left.checked_sub(text.len()) else { return Outcome::Fails };
         self.copies.left = left;
-        self.copies.made += 1;
-        // The number tells copies from the item and from each other.
-        let nth = u32::MAX - self.copies.made;
-        let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), nth, text, 0);
+        let copy = Item::new(db, item.file(db), item.kind(db), item.name(db).clone(), Body::Own(text));
         let checked = check(db, copy);
         let (before, after) = (reports(db, item), &checked.reports);
         let errors = |reports: &[Report<'_>]| reports.iter().filter(|report| report.code != code::W0101).count();

@@ -47,7 +47,7 @@ impl Excerpt {
         let mut wanted = BTreeSet::new();
         for span in spans {
             let span = clamp(source, *span);
-            wanted.extend(source.lines.line(span.start)..=source.lines.line(span.end));
+            wanted.extend(source.lines().line(span.start)..=source.lines().line(span.end));
         }
         let mut last: Option<u32> = None;
         for line in wanted {
@@ -77,7 +77,7 @@ impl Excerpt {
     /// The range of `text` that shows `span`.
     pub fn range(&self, source: &Source, span: Span) -> Range<usize> {
         let span = clamp(source, span);
-        let line = |offset: u32| source.lines.line(offset) as usize + 1;
+        let line = |offset: u32| source.lines().line(offset) as usize + 1;
         let start = self.translate(span.start, line(span.start));
         start..self.translate(span.end, line(span.end)).max(start)
     }
@@ -96,8 +96,8 @@ impl Excerpt {
 
     fn push_line(&mut self, source: &Source, line: u32, spans: &[Span]) {
         let start = self.text.len();
-        let from = source.lines.line_start(line);
-        let to = source.lines.line_start(line + 1);
+        let from = source.lines().line_start(line);
+        let to = source.lines().line_start(line + 1);
         let content = source.slice(Span::new(from, to)).trim_end_matches('\n');
         let content = content.strip_suffix('\r').unwrap_or(content);
         let mut map = vec![];
@@ -144,9 +144,9 @@ fn clamp(source: &Source, span: Span) -> Span {
     if end > start && source.text.as_bytes().get(end as usize - 1) == Some(&b'\n') {
         end -= 1;
     }
-    let first = source.lines.line(start);
-    if source.lines.line(end) - first > MAX_LABEL_LINES {
-        end = boundary(&source.text, source.lines.line_start(first + 1).saturating_sub(1)).max(start);
+    let first = source.lines().line(start);
+    if source.lines().line(end) - first > MAX_LABEL_LINES {
+        end = boundary(&source.text, source.lines().line_start(first + 1).saturating_sub(1)).max(start);
     }
     Span { start, end }
 }

@@ -4,6 +4,7 @@ mod errors;
 mod limits;
 mod mutation;
 mod pages;
+mod resplit;
 mod trees;
 
 use super::{parse_item, print, split};
@@ -32,4 +33,16 @@ pub fn trees(text: &str) -> String {
     let (trees, errors) = parse_file(text);
     assert!(errors.is_empty(), "{errors:#?}");
     trees
+}
+
+/// A generator of numbers that gives the same ones each time (xorshift).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
 }

@@ -1,21 +1,9 @@
 //! The corpus with small mistakes: nothing panics, spans stay inside, messages stay few.
 
-use super::{CORPUS, parse_file};
+use super::{CORPUS, Random, parse_file};
 use crate::base::Span;
 use crate::syntax::token::{Lexer, Token};
 use crate::syntax::{parse_item, split};
-
-/// A generator of numbers that gives the same ones each time (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % limit.max(1) as u64) as usize
-    }
-}
 
 fn tokens(text: &str) -> Vec<Token> {
     let mut lexer = Lexer::new(text);

@@ -232,34 +232,3 @@ fn failed_statements_stay_in_the_tree() {
     assert_eq!(parsed.errors.len(), 1);
     assert_eq!(print::ast(&parsed.ast), "(fn f\n  (error)\n  (return 2))\n");
 }
-
-/// Not a test: `cargo test --release speed -- --ignored --nocapture` prints how long parsing takes.
-#[test]
-#[ignore = "measures"]
-fn speed() {
-    let text = CORPUS.repeat(200);
-    let count: usize = split(&text).iter().map(|_| 1).sum();
-    let start = std::time::Instant::now();
-    let items = split(&text);
-    let splitting = start.elapsed();
-    let mut tokens = 0;
-    let start = std::time::Instant::now();
-    for item in &items {
-        let part = &text[item.span.start as usize..item.span.end as usize];
-        tokens += crate::syntax::layout::lay_out(part).tokens.len();
-    }
-    let layout = start.elapsed();
-    let start = std::time::Instant::now();
-    for item in &items {
-        let part = &text[item.span.start as usize..item.span.end as usize];
-        assert!(parse_item(part).errors.is_empty());
-    }
-    let parsing = start.elapsed();
-    let per = |time: std::time::Duration| time.as_nanos() / tokens as u128;
-    println!(
-        "{count} items, {tokens} tokens: split {} ns, layout {} ns, parse {} ns a token",
-        per(splitting),
-        per(layout),
-        per(parsing)
-    );
-}
