@@ -485,7 +485,7 @@ func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
         let asked = schemes(&[("down.weight", Some(Scheme::int(8))), ("middle.1.weight", Some(Scheme::ternary()))]);
         let after = assign(before.clone(), &asked, false).unwrap();
         expect![[r#"
-            entry net = Net_2(n = 4)
+            entry net = Net(n = 4)
 
             layer Linear(k: int, m: int) {
               param weight : float32[m, k] = kaiming_uniform()
@@ -504,13 +504,12 @@ func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
               method @Linear_3.forward
             }
 
-            layer Net_2(n: int) {
-              source "Net"
+            layer Net(n: int) {
               let up = Linear(k = n, m = 2 * n)
               let middle = [Linear(k = 2 * n, m = 2 * n), Linear_2(k = 2 * n, m = 2 * n)]
               let down = Linear_3(k = 2 * n, m = n)
               param scale : float32[n] = ones()
-              method @Net_2.forward
+              method @Net.forward
             }
 
             func @Linear.forward(%x: float32[B, k]) -> float32[B, m] {
@@ -541,7 +540,7 @@ func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
               return %y
             }
 
-            func @Net_2.forward(%x: float32[B, n]) -> float32[B, n] {
+            func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
               symbols B: int
               %a = call @Linear.forward(%x) at self.up {B = B} : float32[B, 2 * n]
               %b = call @Linear.forward(%a) at self.middle[0] {B = B} : float32[B, 2 * n]
