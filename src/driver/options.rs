@@ -2,6 +2,7 @@
 
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
+use crate::driver::reading::Reading;
 use crate::types::HostValue;
 use std::path::PathBuf;
 
@@ -42,6 +43,7 @@ pub struct BuildRequest {
     pub entry: EntryRequest,
     pub targets: Vec<String>,
     pub weights: Option<PathBuf>,
+    pub reading: Reading,
     pub emit: Option<Emit>,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
@@ -59,6 +61,7 @@ pub struct RunRequest {
     /// Values of `int` and `float` parameters.
     pub numbers: Vec<(String, HostValue)>,
     pub weights: Option<PathBuf>,
+    pub reading: Reading,
     pub seed: u64,
     /// Named intermediate values are to be kept.
     pub keep_intermediates: bool,
