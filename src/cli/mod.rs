@@ -11,6 +11,7 @@ mod fix;
 mod fmt;
 mod inspect;
 mod output;
+mod passes;
 mod quantize;
 mod run;
 mod table;
