@@ -454,6 +454,7 @@ fn large_checkpoint(path: &Path, dtype: DType, tensors: usize, shape: [usize; 2]
 
 /// The most memory that a command had at a time, in bytes.
 #[cfg(target_os = "linux")]
+#[expect(clippy::zombie_processes, reason = "`wait4` waits, and tells what was used")]
 fn peak(folder: &Path, arguments: &[&str]) -> u64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
     let child = command.args(arguments).current_dir(folder).stdout(std::process::Stdio::null()).spawn().unwrap();

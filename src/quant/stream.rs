@@ -300,10 +300,10 @@ mod tests {
         assert_eq!((measure.ratio(), measure.sparsity()), (10.0, 0.5));
         assert_eq!(Measure::default().ratio(), f64::INFINITY);
         let mut halved = Measure::default();
-        [1.0, -3.0, 0.0].map(|value| halved.add(value, value / 2.0));
+        [1.0, -3.0, 0.0].into_iter().for_each(|value| halved.add(value, value / 2.0));
         assert_eq!(((halved.ratio() * 100.0).round(), halved.best_ratio()), (602.0, f64::INFINITY));
         let mut crossed = Measure::default();
-        [(1.0, 1.0), (1.0, -1.0)].map(|(value, restored)| crossed.add(value, restored));
+        [(1.0, 1.0), (1.0, -1.0)].into_iter().for_each(|(value, restored)| crossed.add(value, restored));
         assert_eq!((crossed.ratio().round(), crossed.best_ratio()), (-3.0, 0.0));
     }
 }

@@ -174,7 +174,7 @@ impl Derived {
         let whole = self.shape[axis];
         let sizes = match sizes {
             Some(sizes) => sizes.to_vec(),
-            None if whole % count == 0 => vec![whole / count; count],
+            None if whole.is_multiple_of(count) => vec![whole / count; count],
             None => return Err(format!("axis {axis} of size {whole} has no {count} equal parts")),
         };
         let sum = sizes.iter().try_fold(0usize, |sum, size| sum.checked_add(*size));
