@@ -179,6 +179,7 @@ codes! {
     E0501 "invalid quantisation scheme"
     E0502 "value cannot be quantised"
     E0503 "invalid packed weights"
+    E0504 "pattern matches nothing"
     E0601 "unknown target"
     E0602 "operation not supported by target"
     E0603 "element type not supported by target"
@@ -188,6 +189,7 @@ codes! {
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
     E0703 "shards do not agree with their index"
+    E0704 "invalid name map"
     E0801 "file cannot be read"
     E0802 "file cannot be written"
     E0803 "unreadable array file"
@@ -195,6 +197,7 @@ codes! {
     W0101 "unused name"
     W0102 "old spelling"
     W0301 "broadcast to all pairs"
+    W0501 "ternary weights lose most of their signal"
 }
 
 #[cfg(test)]

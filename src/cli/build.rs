@@ -3,6 +3,7 @@
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
+use super::weights::ReadingArgs;
 use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct Args {
     /// Weights that are checked against the model and written beside the code
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// The shape of an input, which says what a `...` in its type stands for; may be repeated
     #[arg(long = "shape", value_name = "NAME=SIZES")]
     shapes: Vec<String>,
@@ -99,6 +102,7 @@ impl Args {
             entry: self.entry.request(&self.shapes)?,
             targets,
             weights: self.weights.clone(),
+            reading: self.reading.reading(),
             emit: self.emit.map(|stage| match stage {
                 EmitArg::Tokens => Emit::Tokens,
                 EmitArg::Ast => Emit::Ast,

@@ -9,11 +9,15 @@ mod completions;
 mod explain;
 mod fix;
 mod fmt;
+mod inspect;
 mod output;
 mod passes;
+mod quantize;
 mod run;
+mod table;
 mod targets;
 mod test;
+mod weights;
 
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
 use common::Status;
@@ -44,6 +48,7 @@ Examples:
   tritonc build mlp.tri --target pytorch --entry 'MLP(dim=256)' -o out
   tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
   tritonc fmt mlp.tri
+  tritonc quantize mlp.safetensors --scheme '*.weight=int4(group=64)' -o small.safetensors
   tritonc explain E0301
 
 FILE may be `-` for standard input. Exit status: 0 done, 1 errors in the input, 2 wrong usage,
@@ -93,6 +98,8 @@ enum Command {
     Run(run::Args),
     Test(test::Args),
     Fmt(fmt::Args),
+    Quantize(quantize::Args),
+    Inspect(inspect::Args),
     Explain(explain::Args),
     Targets(targets::Args),
     Completions(completions::Args),
@@ -170,6 +177,8 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Run(args) => args.execute(&mut session),
         Command::Test(args) => args.execute(&mut session),
         Command::Fmt(args) => args.execute(&mut session),
+        Command::Quantize(args) => args.execute(&mut session),
+        Command::Inspect(args) => args.execute(&mut session),
         Command::Explain(args) => args.execute(),
         Command::Targets(args) => args.execute(&mut session),
         Command::Completions(args) => args.execute(&mut session, Cli::command()),

@@ -2,6 +2,7 @@
 
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
+use super::weights::ReadingArgs;
 use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
 use crate::types::Tensor;
 use crate::types::display;
@@ -31,6 +32,8 @@ pub struct Args {
     /// Weights; without them, the model's initial values are drawn
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
+    #[command(flatten)]
+    reading: ReadingArgs,
     /// Save the weights that were used
     #[arg(long, value_name = "FILE")]
     save_weights: Option<PathBuf>,
@@ -87,6 +90,7 @@ impl Args {
             inputs,
             numbers,
             weights: self.weights.clone(),
+            reading: self.reading.reading(),
             seed: self.seed,
             keep_intermediates: self.save_intermediates.is_some(),
             keep_weights: self.save_weights.is_some(),

@@ -3,7 +3,7 @@
 use crate::base::code::E0802;
 use crate::weights::{FileError, reason};
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Component, Path, PathBuf};
 
 /// One file of a target: a path below the output folder, with `/` between parts, and its bytes.
@@ -37,36 +37,95 @@ pub fn write_all(folder: &Path, artifacts: &[Artifact]) -> Result<Vec<PathBuf>, 
 /// Writes a file so that at any time it is absent, as before, or complete: into a temporary file of the
 /// same folder, which is then renamed. Parent folders are made as needed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-    write_and_rename(path, bytes).map_err(|error| {
-        let message = format!("cannot be written: {}", reason(&error));
-        FileError { code: E0802, message, path: path.to_path_buf() }
-    })
+    write_and_rename(path, bytes).map_err(|error| unwritable(path, &error))
 }
 
 fn write_and_rename(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if let Ok(existing) = fs::metadata(path) {
-        if existing.is_dir() {
+    // A pipe or a device must not be replaced by a file.
+    if fs::metadata(path).is_ok_and(|existing| !existing.is_dir() && !existing.is_file()) {
+        return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
+    let mut pending = Pending::begin(path)?;
+    pending.file.write_all(bytes)?;
+    pending.finish()
+}
+
+/// A file that is being written beside its place, and removed unless it is committed.
+pub struct Pending {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
+    /// As messages name it.
+    shown: PathBuf,
+}
+
+impl Pending {
+    pub fn create(path: &Path) -> Result<Pending, FileError> {
+        let other = fs::metadata(path).is_ok_and(|existing| !existing.is_dir() && !existing.is_file());
+        let begun = if other { Err(io::Error::other("it is no regular file")) } else { Pending::begin(path) };
+        begun.map_err(|error| unwritable(path, &error))
+    }
+
+    fn begin(path: &Path) -> io::Result<Pending> {
+        if path.is_dir() {
             return Err(io::Error::other("it is a folder"));
         }
-        // A pipe or a device must not be replaced by a file.
-        if !existing.is_file() {
-            return fs::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+        // A link keeps pointing where it did.
+        let place = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+        let folder = match place.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        fs::create_dir_all(folder)?;
+        // The ending says what is in it, also before it is in its place.
+        let ending = place.extension().map(|ending| format!(".{}", ending.to_string_lossy())).unwrap_or_default();
+        let file = builder().suffix(&ending).tempfile_in(folder)?;
+        Ok(Pending { file, path: place, shown: path.to_path_buf() })
+    }
+
+    /// Where it is until it is committed.
+    pub fn temporary(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// An error about this file.
+    pub fn error(&self, message: String) -> FileError {
+        FileError { code: E0802, message, path: self.shown.clone() }
+    }
+
+    /// Gives the file its size, so that a full disk is found before the work.
+    pub fn reserve(&mut self, size: u64) -> Result<(), FileError> {
+        self.file.as_file().set_len(size).map_err(|error| unwritable(&self.shown, &error))
+    }
+
+    /// Writes at a position.
+    pub fn write_at(&mut self, position: u64, bytes: &[u8]) -> Result<(), FileError> {
+        let written = self.file.seek(io::SeekFrom::Start(position)).and_then(|_| self.file.write_all(bytes));
+        written.map_err(|error| unwritable(&self.shown, &error))
+    }
+
+    /// Brings everything to the disk.
+    pub fn sync(&mut self) -> Result<(), FileError> {
+        self.file.as_file().sync_all().map_err(|error| unwritable(&self.shown, &error))
+    }
+
+    /// Puts the file in its place.
+    pub fn commit(self) -> Result<(), FileError> {
+        let shown = self.shown.clone();
+        self.finish().map_err(|error| unwritable(&shown, &error))
+    }
+
+    fn finish(self) -> io::Result<()> {
+        if let Ok(existing) = fs::metadata(&self.path) {
+            self.file.as_file().set_permissions(existing.permissions())?;
         }
+        self.file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
     }
-    // A link keeps pointing where it did.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(folder)?;
-    let mut file = builder().tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    if let Ok(existing) = fs::metadata(&path) {
-        file.as_file().set_permissions(existing.permissions())?;
-    }
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(())
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> FileError {
+    let message = format!("cannot be written: {}", reason(error));
+    FileError { code: E0802, message, path: path.to_path_buf() }
 }
 
 /// Temporary files are private by default; results are as readable as any new file.

@@ -1,5 +1,6 @@
 //! Fits the tensors of a weights file to the parameters of a model. Loading is strict: everything that
-//! is missing, extra or of the wrong type is listed in one error, and nothing is cast.
+//! is missing, extra or of the wrong type is listed in one error, before anything is read. Nothing is cast, but
+//! float tensors to the declared float type where the user says so (`--cast`).
 //!
 //! A quantised parameter `NAME` may come as its float master (`NAME`) or packed: `NAME.codes`,
 //! `NAME.scale` and, for asymmetric schemes, `NAME.zero_point`.
@@ -8,10 +9,10 @@ use crate::base::code::E0701;
 use crate::base::{Diagnostic, closest};
 use crate::driver::Mode;
 use crate::quant::{Scheme, SchemeKind};
-use crate::types::tensor::wrap;
+use crate::types::tensor::{round_f32, wrap};
 use crate::types::{DType, Tensor};
-use crate::weights::{FileFormat, WeightSet, restore};
-use std::collections::BTreeMap;
+use crate::weights::{FileError, FileFormat, View, restore};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// At most so many lines of each kind are listed.
 const MAX_LISTED: usize = 20;
@@ -42,60 +43,190 @@ struct Mismatch {
     missing: Vec<String>,
     extra: Vec<String>,
     wrong: Vec<String>,
+    /// A float tensor is of another float type.
+    float: bool,
 }
 
-/// Finds every expected tensor in `set`, or says all that does not fit. `file` is shown in messages.
-pub fn bind(
-    file: &str,
-    format: FileFormat,
-    mut set: WeightSet,
-    expected: &[Expected],
-    mode: Mode,
-) -> Result<BTreeMap<String, Bound>, Diagnostic> {
+/// A tensor of the file that a parameter is made of, and what it must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub name: String,
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+    /// Plain bytes are read as `int8`, bit for bit.
+    signed: bool,
+}
+
+/// Where the file has a parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Plain(Part),
+    Packed { codes: Part, scale: Part, zero_point: Option<Part> },
+}
+
+/// Reads every expected tensor, or says all that does not fit.
+pub fn bind(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Result<BTreeMap<String, Bound>, Diagnostic> {
+    let found = find(view, expected, mode, cast)?;
+    let mut wrong = vec![];
     let mut bound = BTreeMap::new();
-    let mut mismatch = Mismatch::default();
-    let mut missing: Vec<(String, String)> = vec![];
-    refuse_packed(file, &set, expected, mode)?;
-    for want in expected {
-        let codes = format!("{}.codes", want.name);
-        match (&want.scheme, set.tensors.remove(&want.name)) {
-            (_, Some(tensor)) => {
-                let tensor = fit(&want.name, tensor, want.dtype, &want.shape, format, &mut mismatch);
-                bound.extend(tensor.map(|tensor| (want.name.clone(), Bound::Plain(tensor))));
+    for (name, found) in found {
+        let mut part = |part: &Part| match read(view, part, cast) {
+            Ok(tensor) => Ok(Some(tensor)),
+            Err(ReadError::Value(why)) => {
+                wrong.push(format!("`{}`: {why}", part.name));
+                Ok(None)
             }
-            (Some(scheme), None) if set.tensors.contains_key(&codes) => {
-                let packed = take_packed(want, scheme, &mut set, format, &mut mismatch, &mut missing);
-                bound.extend(packed.map(|packed| (want.name.clone(), packed)));
+            Err(ReadError::File(error)) => Err(Diagnostic::new(error.code, error.to_string())),
+        };
+        let tensors = match &found {
+            Found::Plain(plain) => part(plain)?.map(Bound::Plain),
+            Found::Packed { codes, scale, zero_point } => {
+                let (codes, scale) = (part(codes)?, part(scale)?);
+                let zero_point = zero_point.as_ref().map(part).transpose()?;
+                match (codes, scale, zero_point) {
+                    (Some(codes), Some(scale), None) => Some(Bound::Packed { codes, scale, zero_point: None }),
+                    (Some(codes), Some(scale), Some(Some(zero))) => {
+                        Some(Bound::Packed { codes, scale, zero_point: Some(zero) })
+                    }
+                    (None, _, _) | (_, None, _) | (_, _, Some(None)) => None,
+                }
             }
-            (_, None) => missing.push((want.name.clone(), describe(want.dtype, &want.shape))),
-        }
+        };
+        bound.extend(tensors.map(|tensors| (name, tensors)));
     }
-    let extra: Vec<&String> = set.tensors.keys().collect();
+    if wrong.is_empty() {
+        return Ok(bound);
+    }
+    Err(report(view, &Mismatch { wrong, ..Mismatch::default() }, None))
+}
+
+/// Finds every expected tensor by name, type and shape, without reading it.
+pub fn find(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Result<Vec<(String, Found)>, Diagnostic> {
+    refuse_packed(view, expected, mode)?;
+    let mut search = Search { view, cast, used: BTreeSet::new(), mismatch: Mismatch::default(), missing: vec![] };
+    let mut all = vec![];
+    for want in expected {
+        let found = match &want.scheme {
+            Some(scheme) if !view.contains(&want.name) && view.contains(&format!("{}.codes", want.name)) => {
+                search.packed(want, scheme)
+            }
+            Some(_) | None => search.part(&want.name, want.dtype, &want.shape, false).map(Found::Plain),
+        };
+        all.extend(found.map(|found| (want.name.clone(), found)));
+    }
+    let Search { used, mut mismatch, missing, .. } = search;
+    let extra: Vec<&str> = view.tensors().map(|(name, _)| name).filter(|name| !used.contains(*name)).collect();
     for (name, ty) in &missing {
-        let near = closest(name, extra.iter().map(|name| name.as_str()));
+        let near = closest(name, extra.iter().copied());
         let hint = near.map_or(String::new(), |near| format!(" (did you mean to name `{near}` so?)"));
         mismatch.missing.push(format!("`{name}`: {ty}{hint}"));
     }
-    let describe_extra = |name: &&String| {
-        let tensor = &set.tensors[*name];
-        format!("`{name}`: {}", describe(tensor.dtype(), tensor.shape()))
-    };
-    mismatch.extra = extra.iter().map(describe_extra).collect();
+    let extra_types = extra.iter().filter_map(|name| Some((name, view.get(name)?)));
+    mismatch.extra = extra_types.map(|(name, d)| format!("`{name}`: {}", describe(d.dtype, &d.shape))).collect();
     if mismatch.missing.is_empty() && mismatch.extra.is_empty() && mismatch.wrong.is_empty() {
-        return Ok(bound);
+        return Ok(all);
     }
     let prefix = common_prefix(&missing, &extra);
-    Err(report(file, &mismatch, prefix))
+    Err(report(view, &mismatch, prefix))
+}
+
+struct Search<'a> {
+    view: &'a View,
+    cast: bool,
+    used: BTreeSet<String>,
+    mismatch: Mismatch,
+    missing: Vec<(String, String)>,
+}
+
+impl Search<'_> {
+    /// A tensor of this name that is, or can be made, of this type.
+    fn part(&mut self, name: &str, dtype: DType, shape: &[usize], signed: bool) -> Option<Part> {
+        let Some(found) = self.view.get(name) else {
+            self.missing.push((name.to_string(), describe(dtype, shape)));
+            return None;
+        };
+        self.used.insert(name.to_string());
+        if found.shape != shape {
+            let (want, have) = (describe(dtype, shape), describe(found.dtype, &found.shape));
+            self.mismatch.wrong.push(format!("`{name}`: expected {want}, found {have}"));
+            return None;
+        }
+        let signed = signed && (found.dtype, dtype) == (DType::UInt8, DType::Int8);
+        if !signed && !can_become(found.dtype, dtype, self.view.checkpoint.format, self.cast) {
+            self.mismatch.float |= found.dtype.is_float() && dtype.is_float();
+            self.mismatch.wrong.push(format!("`{name}`: element type is {}, expected {dtype}", found.dtype));
+            return None;
+        }
+        Some(Part { name: name.to_string(), dtype, shape: shape.to_vec(), signed })
+    }
+
+    fn packed(&mut self, want: &Expected, scheme: &Scheme) -> Option<Found> {
+        let scale_shape = scale_shape(scheme, &want.shape);
+        let name = |suffix: &str| format!("{}.{suffix}", want.name);
+        let codes = self.part(&name("codes"), packed_dtype(scheme), &packed_shape(scheme, &want.shape), true);
+        let scale = self.part(&name("scale"), scheme.scale_dtype, &scale_shape, false);
+        let zero_point =
+            scheme.has_zero_point().then(|| self.part(&name("zero_point"), scheme.code_dtype(), &scale_shape, true));
+        let zero_point = match zero_point {
+            Some(found) => Some(found?),
+            None => None,
+        };
+        Some(Found::Packed { codes: codes?, scale: scale?, zero_point })
+    }
+}
+
+/// Whether a tensor of the file may stand for a declared type; its values can still forbid it.
+fn can_become(found: DType, declared: DType, format: FileFormat, cast: bool) -> bool {
+    // What NumPy's formats have no type for.
+    let travelled = match declared {
+        DType::BFloat16 => found == DType::Float32 && format != FileFormat::Safetensors,
+        DType::Trit | DType::Int4 => found == DType::Int8,
+        _ => false,
+    };
+    found == declared || travelled || cast && found.is_float() && declared.is_float()
+}
+
+enum ReadError {
+    /// The values are not those of the declared type.
+    Value(String),
+    File(FileError),
+}
+
+/// Reads a tensor as its declared type.
+fn read(view: &View, part: &Part, cast: bool) -> Result<Tensor, ReadError> {
+    let tensor = view.tensor(&part.name).map_err(ReadError::File)?;
+    view.release(&part.name);
+    if part.signed {
+        return Ok(as_signed(&tensor));
+    }
+    if cast && tensor.dtype().is_float() && tensor.dtype() != part.dtype {
+        return cast_float(&tensor, part.dtype).map_err(ReadError::Value);
+    }
+    restore(tensor, part.dtype, view.checkpoint.format).map_err(ReadError::Value)
+}
+
+/// Rounds to another float type. A finite value that the type has no room for is an error.
+fn cast_float(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
+    let values = tensor.to_f64();
+    let fits = |value: f64| match dtype {
+        DType::Float64 => true,
+        _ => !value.is_finite() || round_f32(dtype, value as f32).is_finite(),
+    };
+    match values.iter().position(|value| !fits(*value)) {
+        Some(index) => Err(format!("element {index} is {}, beyond the range of {dtype}", values[index])),
+        None => Ok(Tensor::from_f64(dtype, tensor.shape().to_vec(), values)),
+    }
 }
 
 /// Packed codes are all that inference needs; training goes on from the float values they were made of.
-fn refuse_packed(file: &str, set: &WeightSet, expected: &[Expected], mode: Mode) -> Result<(), Diagnostic> {
+fn refuse_packed(view: &View, expected: &[Expected], mode: Mode) -> Result<(), Diagnostic> {
     let packed = |want: &&Expected| {
         let codes = format!("{}.codes", want.name);
-        want.scheme.is_some() && !set.tensors.contains_key(&want.name) && set.tensors.contains_key(&codes)
+        want.scheme.is_some() && !view.contains(&want.name) && view.contains(&codes)
     };
     match expected.iter().find(packed) {
         Some(want) if mode == Mode::Train => {
+            let file = view.checkpoint.path.display();
             let message = format!("weights of `{file}` are packed, and training needs their float values");
             Err(Diagnostic::new(E0701, message)
                 .note(format!("`{}` is there as codes and scales only", want.name))
@@ -105,62 +236,11 @@ fn refuse_packed(file: &str, set: &WeightSet, expected: &[Expected], mode: Mode)
     }
 }
 
-/// A tensor of the declared type, or a line on what is wrong with it.
-fn fit(
-    name: &str,
-    tensor: Tensor,
-    dtype: DType,
-    shape: &[usize],
-    format: FileFormat,
-    mismatch: &mut Mismatch,
-) -> Option<Tensor> {
-    if tensor.shape() != shape {
-        let (want, have) = (describe(dtype, shape), describe(tensor.dtype(), tensor.shape()));
-        mismatch.wrong.push(format!("`{name}`: expected {want}, found {have}"));
-        return None;
-    }
-    let restored = restore(tensor, dtype, format);
-    restored.map_err(|why| mismatch.wrong.push(format!("`{name}`: {why}"))).ok()
-}
-
-fn take_packed(
-    want: &Expected,
-    scheme: &Scheme,
-    set: &mut WeightSet,
-    format: FileFormat,
-    mismatch: &mut Mismatch,
-    missing: &mut Vec<(String, String)>,
-) -> Option<Bound> {
-    let scale_shape = scale_shape(scheme, &want.shape);
-    let mut part = |suffix: &str, dtype: DType, shape: &[usize]| {
-        let name = format!("{}.{suffix}", want.name);
-        match set.tensors.remove(&name) {
-            Some(tensor) => fit(&name, as_signed(tensor, dtype), dtype, shape, format, mismatch),
-            None => {
-                missing.push((name, describe(dtype, shape)));
-                None
-            }
-        }
-    };
-    let codes = part("codes", packed_dtype(scheme), &packed_shape(scheme, &want.shape));
-    let scale = part("scale", scheme.scale_dtype, &scale_shape);
-    let zero_point = scheme.has_zero_point().then(|| part("zero_point", scheme.code_dtype(), &scale_shape));
-    let zero_point = match zero_point {
-        Some(found) => Some(found?),
-        None => None,
-    };
-    Some(Bound::Packed { codes: codes?, scale: scale?, zero_point })
-}
-
-/// Packed int8 codes may lie in the file as plain bytes: the same bits, read as signed.
-fn as_signed(tensor: Tensor, declared: DType) -> Tensor {
-    match tensor.as_i64() {
-        Some(bytes) if tensor.dtype() == DType::UInt8 && declared == DType::Int8 => {
-            let signed = bytes.iter().map(|byte| wrap(DType::Int8, *byte)).collect();
-            Tensor::from_i64(DType::Int8, tensor.shape().to_vec(), signed)
-        }
-        _ => tensor,
-    }
+/// The same bits, read as signed: packed int8 codes lie in a file as plain bytes.
+fn as_signed(tensor: &Tensor) -> Tensor {
+    let bytes = tensor.as_i64().unwrap_or_default();
+    let signed = bytes.iter().map(|byte| wrap(DType::Int8, *byte)).collect();
+    Tensor::from_i64(DType::Int8, tensor.shape().to_vec(), signed)
 }
 
 /// The element type of packed codes: bytes, but for int8, which is stored as it is.
@@ -204,14 +284,15 @@ fn describe(dtype: DType, shape: &[usize]) -> String {
 }
 
 /// What the file's names have before the model's, if they all do (`model.` in many checkpoints).
-fn common_prefix(missing: &[(String, String)], extra: &[&String]) -> Option<String> {
+fn common_prefix(missing: &[(String, String)], extra: &[&str]) -> Option<String> {
     let (first, _) = missing.first()?;
     let prefix = extra.iter().find_map(|name| name.strip_suffix(first.as_str()))?;
     let all = missing.iter().all(|(name, _)| extra.iter().any(|extra| extra.strip_prefix(prefix) == Some(name)));
     (all && prefix.ends_with('.')).then(|| prefix.to_string())
 }
 
-fn report(file: &str, mismatch: &Mismatch, prefix: Option<String>) -> Diagnostic {
+fn report(view: &View, mismatch: &Mismatch, prefix: Option<String>) -> Diagnostic {
+    let file = view.checkpoint.path.display();
     let kinds =
         [("missing", &mismatch.missing), ("not expected", &mismatch.extra), ("of the wrong type", &mismatch.wrong)];
     let counts: Vec<String> = kinds
@@ -231,10 +312,13 @@ fn report(file: &str, mismatch: &Mismatch, prefix: Option<String>) -> Diagnostic
         }
         diagnostic = diagnostic.note(note);
     }
+    if mismatch.float {
+        diagnostic = diagnostic.note("help: `--cast` converts float tensors to the declared float type");
+    }
     match prefix {
-        Some(prefix) => {
-            diagnostic.note(format!("help: the file's names all begin with `{prefix}`, the model's do not"))
-        }
+        Some(prefix) => diagnostic.note(format!(
+            "help: the file's names all begin with `{prefix}`, the model's do not: `--map '{prefix}*=*'`"
+        )),
         None => diagnostic,
     }
 }
@@ -242,7 +326,9 @@ fn report(file: &str, mismatch: &Mismatch, prefix: Option<String>) -> Diagnostic
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::{Checkpoint, WeightSet};
     use expect_test::expect;
+    use std::path::Path;
 
     fn want(name: &str, shape: &[usize], scheme: Option<Scheme>) -> Expected {
         Expected { name: name.into(), dtype: DType::Float32, shape: shape.to_vec(), scheme }
@@ -257,9 +343,18 @@ mod tests {
     }
 
     fn fit_all(tensors: &[(&str, Tensor)], expected: &[Expected]) -> Result<BTreeMap<String, Bound>, String> {
+        fit_cast(tensors, expected, false)
+    }
+
+    fn fit_cast(
+        tensors: &[(&str, Tensor)],
+        expected: &[Expected],
+        cast: bool,
+    ) -> Result<BTreeMap<String, Bound>, String> {
         let tensors = tensors.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
         let set = WeightSet { tensors, metadata: BTreeMap::new() };
-        bind("w.safetensors", FileFormat::Safetensors, set, expected, Mode::Infer)
+        let checkpoint = Checkpoint::of(Path::new("w.safetensors"), FileFormat::Safetensors, set);
+        bind(&View::from(checkpoint), expected, Mode::Infer, cast)
             .map_err(|d| std::iter::once(d.message).chain(d.notes).collect::<Vec<_>>().join("\n") + "\n")
     }
 
@@ -278,8 +373,31 @@ mod tests {
             of the wrong type:
             `up.0.bias`: expected float32[4], found float32[5]
             `norm.weight`: element type is float16, expected float32
+            help: `--cast` converts float tensors to the declared float type
         "#]]
         .assert_eq(&fit_all(&tensors, &expected).unwrap_err());
+    }
+
+    #[test]
+    fn floats_are_cast_only_where_asked() {
+        let expected = [
+            want("a", &[2], None),
+            Expected { dtype: DType::Float16, ..want("b", &[2], None) },
+            Expected { dtype: DType::Int32, ..want("c", &[2], None) },
+        ];
+        let half = Tensor::from_f64(DType::BFloat16, vec![2], [1.0, -0.5]);
+        let tensors = |big: f32, whole: DType| {
+            [("a", half.clone()), ("b", Tensor::from_f32(vec![2], vec![0.1, big])), ("c", zeros(whole, &[2]))]
+        };
+        let error = fit_cast(&tensors(1.0, DType::Int32), &expected, false).unwrap_err();
+        assert!(error.contains("2 of the wrong type") && error.contains("`--cast` converts"), "{error}");
+        let bound = fit_cast(&tensors(1.0, DType::Int32), &expected, true).unwrap();
+        assert_eq!(bound["a"], Bound::Plain(Tensor::from_f32(vec![2], vec![1.0, -0.5])));
+        assert_eq!(bound["b"], Bound::Plain(Tensor::from_f64(DType::Float16, vec![2], [0.1, 1.0])));
+        let error = fit_cast(&tensors(1e6, DType::Int32), &expected, true).unwrap_err();
+        assert!(error.contains("`b`: element 1 is 1000000, beyond the range of float16"), "{error}");
+        let error = fit_cast(&tensors(1.0, DType::Int64), &expected, true).unwrap_err();
+        assert!(error.contains("`c`: element type is int64, expected int32") && !error.contains("help"), "{error}");
     }
 
     #[test]

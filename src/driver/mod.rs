@@ -11,16 +11,22 @@ pub mod draw;
 pub mod fix;
 pub mod format;
 pub mod inputs;
+pub mod inspect;
 pub mod model;
 pub mod modules;
 pub mod optimise;
 pub mod options;
+pub mod packed;
 pub mod pipeline;
+pub mod quantize;
 pub mod read;
+pub mod reading;
 mod report;
+pub mod schemes;
 
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
+pub use reading::Reading;
 
 use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
@@ -28,7 +34,7 @@ use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
 use crate::passes::Pass;
 use crate::types::Tensor;
-use crate::weights::{self, FileError, FileFormat, WeightSet};
+use crate::weights::{self, FileError, WeightSet};
 use crate::{ir, targets};
 use inputs::InputRequest;
 use optimise::PassReports;
@@ -256,7 +262,7 @@ impl Session {
             Mode::Train => Some(pipeline::evaluation(self, file, request)?),
             Mode::Infer => None,
         };
-        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
+        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         let mut artifacts = vec![];
         for target in &request.targets {
             let source_name = self.project.sources().get(file).name.clone();
@@ -297,7 +303,7 @@ impl Session {
             known: &signature.known,
         };
         let inputs = inputs::bind(&signature, &wanted).map_err(|errors| self.fail(errors))?;
-        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
+        let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         pipeline::interpret(self, &module, request, &inputs, weights, output)
     }
 
@@ -347,12 +353,13 @@ impl Session {
         module: &ir::Verified,
         mode: Mode,
         path: Option<&Path>,
+        reading: &Reading,
     ) -> Result<Option<BTreeMap<String, bind::Bound>>, Failed> {
         let Some(path) = path else { return Ok(None) };
-        let set = self.load(path)?;
-        let expected = model::storage(module).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
-        let format = FileFormat::of(path).unwrap_or(FileFormat::Safetensors);
-        let bound = bind::bind(&path.display().to_string(), format, set, &expected, mode);
+        let bound = reading::open(path, &reading.maps).and_then(|view| {
+            let expected = model::storage(module)?;
+            bind::bind(&view, &expected, mode, reading.cast)
+        });
         bound.map(Some).map_err(|diagnostic| self.fail(vec![diagnostic]))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
+use crate::driver::reading::Reading;
 pub use crate::passes::{OptLevel, Selection};
 use crate::types::HostValue;
 use std::path::PathBuf;
@@ -51,6 +52,7 @@ pub struct BuildRequest {
     pub entry: EntryRequest,
     pub targets: Vec<String>,
     pub weights: Option<PathBuf>,
+    pub reading: Reading,
     pub emit: Option<Emit>,
     pub passes: PassRequest,
     /// Laid over the built-in templates.
@@ -69,6 +71,7 @@ pub struct RunRequest {
     /// Values of `int` and `float` parameters.
     pub numbers: Vec<(String, HostValue)>,
     pub weights: Option<PathBuf>,
+    pub reading: Reading,
     pub seed: u64,
     /// Named intermediate values are to be kept.
     pub keep_intermediates: bool,

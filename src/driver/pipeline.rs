@@ -5,13 +5,14 @@ use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
 use crate::driver::inputs::BoundInputs;
 use crate::driver::optimise;
+use crate::driver::packed::{self, PackedNote, PackedNotes};
 use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
 };
-use crate::interp::{Instance, Machine, RunError, RunOptions};
+use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
 use crate::ir::{self, Part};
 use crate::quant::pack::{Format, pack};
-use crate::types::Tensor;
+use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
 use crate::{lower, syntax, targets};
 use std::collections::BTreeMap;
@@ -347,16 +348,27 @@ fn weights_file(
 ) -> Result<Artifact, Failed> {
     let name = module.entry.as_ref().map_or("model", |entry| entry.name.as_str());
     let path = format!("{}.safetensors", targets::names::snake_case(name));
-    let collect = || -> Result<BTreeMap<String, Tensor>, RunError> {
+    let collect = || -> Result<_, RunError> {
         let mut instance = Instance::entry(module, 0)?;
         for (path, bound) in weights {
             load(&mut instance, &path, bound)?;
         }
-        saved(&mut instance, mode == Mode::Infer)
+        let tensors = saved(&mut instance, mode == Mode::Infer)?;
+        Ok((packed_notes(&instance, &tensors), tensors))
     };
-    let tensors = collect().map_err(|error| run_failed(session, &error))?;
-    let metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
-    let set = WeightSet { tensors, metadata };
+    let (notes, tensors) = collect().map_err(|error| run_failed(session, &error))?;
+    let set = WeightSet { tensors, metadata: packed::metadata(&notes) };
     let bytes = encode(Path::new(&path), &set).map_err(|error| session.report_file(&error))?;
     Ok(Artifact { path, bytes })
+}
+
+/// What a file says of the tensors that are packed in it.
+fn packed_notes(instance: &Instance, tensors: &BTreeMap<String, Tensor>) -> PackedNotes {
+    let packed = instance.parameters().into_iter().filter(|p| tensors.contains_key(&format!("{}.codes", p.path)));
+    let note = |parameter: ParameterRef<'_>| {
+        let scheme = parameter.storage.scheme.clone()?;
+        let dtype = parameter.storage.ty.dtype().unwrap_or(DType::Float32);
+        Some((parameter.path, PackedNote { scheme, dtype, shape: parameter.shape.to_vec(), ratio: None }))
+    };
+    packed.filter_map(note).collect()
 }

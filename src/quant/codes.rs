@@ -187,6 +187,20 @@ impl Encoder {
         Ok(Encoder { scheme: scheme.clone(), slices, scales, zeros, limits, seed })
     }
 
+    /// The encoder that stored parts came from: it restores their codes, and is not for making others.
+    pub fn stored(
+        shape: &[usize],
+        scheme: &Scheme,
+        scale: &Tensor,
+        zero_point: Option<&Tensor>,
+    ) -> Result<Encoder, QuantError> {
+        let slices = Slices::of(shape, scheme)?;
+        check_parts(&slices, scheme, scale, zero_point)?;
+        let single = |tensor: &Tensor| tensor.to_f64().into_iter().map(|value| value as f32).collect();
+        let (scales, zeros) = (single(scale), zero_point.map(single));
+        Ok(Encoder { scheme: scheme.clone(), slices, scales, zeros, limits: vec![], seed: None })
+    }
+
     /// The stored scales.
     pub fn scale(&self) -> Tensor {
         let scales = self.scales.iter().map(|scale| f64::from(*scale));
@@ -234,11 +248,11 @@ impl Encoder {
         }
     }
 
-    /// Gives each code of a block, its zero point, and the value that it stands for.
-    pub fn restore(&self, first: usize, codes: &[i64], mut each: impl FnMut(i64, i64, f32)) {
+    /// Gives the value that each code of a block stands for.
+    pub fn restore(&self, first: usize, codes: &[i64], mut each: impl FnMut(f32)) {
         for (slice, chunk) in self.slices.runs(first, codes) {
             let zero = self.zeros.as_ref().map_or(0, |zeros| zeros[slice] as i64);
-            chunk.iter().for_each(|&code| each(code, zero, restored(code, zero, self.scales[slice])));
+            chunk.iter().for_each(|&code| each(restored(code, zero, self.scales[slice])));
         }
     }
 }
@@ -346,15 +360,13 @@ fn asymmetric(
     Ok((scales, zeros))
 }
 
-/// The values that codes stand for: `(q - z) * s`.
-pub fn dequantize(
-    codes: &Tensor,
+/// Refuses scales and zero points that do not belong to these slices.
+fn check_parts(
+    slices: &Slices,
+    scheme: &Scheme,
     scale: &Tensor,
     zero_point: Option<&Tensor>,
-    scheme: &Scheme,
-    dtype: DType,
-) -> Result<Tensor, QuantError> {
-    let slices = Slices::of(codes.shape(), scheme)?;
+) -> Result<(), QuantError> {
     let mismatch = |what: &str, shape: &[usize]| {
         QuantError::Mismatch(format!("{what} has shape {shape:?}, but these codes need {:?}", slices.shape))
     };
@@ -367,11 +379,23 @@ pub fn dequantize(
             if scheme.has_zero_point() { "a" } else { "no" }
         )));
     }
-    let zeros = match zero_point {
-        Some(zero) if zero.shape() != slices.shape => return Err(mismatch("the zero point", zero.shape())),
-        Some(zero) => zero.to_f64(),
-        None => vec![0.0; slices.count],
-    };
+    match zero_point {
+        Some(zero) if zero.shape() != slices.shape => Err(mismatch("the zero point", zero.shape())),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The values that codes stand for: `(q - z) * s`.
+pub fn dequantize(
+    codes: &Tensor,
+    scale: &Tensor,
+    zero_point: Option<&Tensor>,
+    scheme: &Scheme,
+    dtype: DType,
+) -> Result<Tensor, QuantError> {
+    let slices = Slices::of(codes.shape(), scheme)?;
+    check_parts(&slices, scheme, scale, zero_point)?;
+    let zeros = zero_point.map_or(vec![0.0; slices.count], Tensor::to_f64);
     let Some(values) = codes.as_i64() else {
         return Err(QuantError::Mismatch(format!("codes are integers, not {}", codes.dtype())));
     };

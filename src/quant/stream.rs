@@ -18,12 +18,24 @@ pub struct Measure {
     pub signal: f64,
     /// The sum of squares of what quantising changes.
     pub noise: f64,
+    /// The sum of squares of what the codes stand for, and of their products with the elements.
+    restored: f64,
+    product: f64,
 }
 
 impl Measure {
     /// Signal to noise in decibels: infinite where nothing changes.
     pub fn ratio(&self) -> f64 {
         if self.noise == 0.0 { f64::INFINITY } else { 10.0 * (self.signal / self.noise).log10() }
+    }
+
+    /// The same where everything restored is multiplied by the factor that is best for it: what the codes can say at
+    /// all, whatever the scale.
+    pub fn best_ratio(&self) -> f64 {
+        let energy = self.signal * self.restored;
+        let lost = energy - self.product.powi(2);
+        // What is left of equal numbers is rounding.
+        if lost <= 1e-12 * energy { f64::INFINITY } else { 10.0 * (energy / lost).log10() }
     }
 
     /// The share of zeros, 0 to 1.
@@ -35,8 +47,11 @@ impl Measure {
     pub fn add(&mut self, value: f32, restored: f32) {
         self.elements += 1;
         self.zeros += u64::from(restored == 0.0);
-        self.signal += f64::from(value).powi(2);
-        self.noise += (f64::from(value) - f64::from(restored)).powi(2);
+        let (value, restored) = (f64::from(value), f64::from(restored));
+        self.signal += value * value;
+        self.restored += restored * restored;
+        self.product += value * restored;
+        self.noise += (value - restored).powi(2);
     }
 }
 
@@ -110,7 +125,7 @@ pub fn measure(values: &dyn Blocks, scheme: &Scheme) -> Result<Measure, QuantErr
 
 fn account(encoder: &Encoder, first: usize, values: &[f32], codes: &[i64], measure: &mut Measure) {
     let mut values = values.iter();
-    encoder.restore(first, codes, |_, _, restored| {
+    encoder.restore(first, codes, |restored| {
         if let Some(value) = values.next() {
             measure.add(*value, restored);
         }
@@ -140,6 +155,24 @@ pub fn digest<'a>(bytes: impl Iterator<Item = &'a [u8]>, scheme: &Scheme, size: 
         hash(&mut hasher, &codes);
     }
     Ok(hasher.finish())
+}
+
+/// Signal, zeros and noise (which is none) of codes that are packed already: the bytes in pieces.
+pub fn measure_packed<'a>(
+    bytes: impl Iterator<Item = &'a [u8]>,
+    scheme: &Scheme,
+    size: usize,
+    encoder: &Encoder,
+) -> Result<Measure, QuantError> {
+    let mut unpacker = Unpacker::new(Format::of_scheme(scheme), scheme.code_dtype(), size)?;
+    let (mut measure, mut codes, mut first) = (Measure::default(), vec![], 0);
+    for piece in bytes {
+        codes.clear();
+        unpacker.push(piece.iter().copied(), &mut codes)?;
+        encoder.restore(first, &codes, |restored| measure.add(restored, restored));
+        first += codes.len();
+    }
+    Ok(measure)
 }
 
 /// Every code is a byte; hashing these is hashing the codes.
@@ -232,6 +265,9 @@ mod tests {
                 assert!((summary.measure.noise - noise).abs() < 1e-9 * noise, "{scheme}");
                 let zeros = restored.iter().filter(|value| **value == 0.0).count() as u64;
                 assert_eq!((summary.measure.zeros, summary.measure.elements), (zeros, 180));
+                let stored = Encoder::stored(&shape, &scheme, &whole.scale, whole.zero_point.as_ref()).unwrap();
+                let again = measure_packed(bytes.chunks(7), &scheme, 15, &stored).unwrap();
+                assert_eq!((again.zeros, again.elements, again.noise), (zeros, 180, 0.0), "{scheme}");
             }
         }
     }
@@ -263,5 +299,11 @@ mod tests {
         }
         assert_eq!((measure.ratio(), measure.sparsity()), (10.0, 0.5));
         assert_eq!(Measure::default().ratio(), f64::INFINITY);
+        let mut halved = Measure::default();
+        [1.0, -3.0, 0.0].into_iter().for_each(|value| halved.add(value, value / 2.0));
+        assert_eq!(((halved.ratio() * 100.0).round(), halved.best_ratio()), (602.0, f64::INFINITY));
+        let mut crossed = Measure::default();
+        [(1.0, 1.0), (1.0, -1.0)].into_iter().for_each(|(value, restored)| crossed.add(value, restored));
+        assert_eq!((crossed.ratio().round(), crossed.best_ratio()), (-3.0, 0.0));
     }
 }

@@ -9,14 +9,19 @@
 //! [`restore`] gives them their declared type back where every value is exact in it.
 
 pub mod checkpoint;
+pub mod map;
+pub mod map_file;
 pub mod npy;
 pub mod npz;
 pub mod raw;
 pub mod safetensors;
 pub mod sharded;
+pub mod view;
 
 pub use checkpoint::Checkpoint;
+pub use map::NameMap;
 pub use raw::Raw;
+pub use view::View;
 
 use crate::base::Code;
 use crate::base::code::{E0702, E0802, E0803};

@@ -12,6 +12,8 @@ use std::ops::Range;
 
 /// The header is padded so that data starts at a multiple of this.
 const ALIGNMENT: usize = 8;
+/// Bytes that say how long the header is.
+const LENGTH: usize = size_of::<u64>();
 
 /// Reads every tensor and the metadata.
 pub fn read(bytes: &[u8]) -> Result<WeightSet, String> {
@@ -38,8 +40,9 @@ pub struct Layout {
 }
 
 /// Lays a file out. The header lists tensors by name; their data lies in order of element size, largest first,
-/// then name, so that each is aligned for readers that map the file. `trit` and `int4` travel as `int8`.
-pub fn layout(types: &Types, metadata: &BTreeMap<String, String>) -> Layout {
+/// then name, so that each is aligned for readers that map the file. `trit` and `int4` travel as `int8`. What comes
+/// before the data is padded to at least `head` bytes, so that metadata may still become a little longer.
+pub fn layout(types: &Types, metadata: &BTreeMap<String, String>, head: usize) -> Layout {
     let mut order: Vec<(&String, &(DType, Vec<usize>))> = types.iter().collect();
     order.sort_by_key(|(name, (dtype, _))| (std::cmp::Reverse(stored_size(*dtype)), *name));
     let mut offsets = BTreeMap::new();
@@ -59,7 +62,8 @@ pub fn layout(types: &Types, metadata: &BTreeMap<String, String>) -> Layout {
         header.insert(name.clone(), entry);
     }
     let mut header = Value::Object(header).to_string();
-    header.push_str(&" ".repeat(header.len().next_multiple_of(ALIGNMENT) - header.len()));
+    let padded = header.len().next_multiple_of(ALIGNMENT).max(head.saturating_sub(LENGTH));
+    header.push_str(&" ".repeat(padded - header.len()));
     let head = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat();
     let start = head.len() as u64;
     let places = offsets.into_iter().map(|(name, place)| (name, start + place.start..start + place.end));
@@ -69,7 +73,7 @@ pub fn layout(types: &Types, metadata: &BTreeMap<String, String>) -> Layout {
 /// Writes a file as [`layout`] says.
 pub fn write(set: &WeightSet) -> Vec<u8> {
     let types = set.tensors.iter().map(|(name, tensor)| (name.clone(), (tensor.dtype(), tensor.shape().to_vec())));
-    let layout = layout(&types.collect(), &set.metadata);
+    let layout = layout(&types.collect(), &set.metadata, 0);
     let mut bytes = layout.head;
     bytes.resize(layout.size as usize, 0);
     for (name, place) in layout.places {

@@ -1,0 +1,85 @@
+//! What a weights file says about its packed tensors, beside them: the scheme and the shape, which bytes cannot
+//! tell, and what was lost. Loading for a model needs none of it; `inspect` shows it.
+
+use crate::analysis::{Project, scheme_text};
+use crate::base::Diagnostic;
+use crate::base::code::E0503;
+use crate::driver::bind::{packed_shape, scale_shape};
+use crate::quant::Scheme;
+use crate::types::DType;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The entry of a file's metadata.
+pub const KEY: &str = "tritonc.packed";
+
+/// One packed tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PackedNote {
+    pub scheme: Scheme,
+    /// Of the tensor before it was quantised.
+    pub dtype: DType,
+    pub shape: Vec<usize>,
+    /// Signal to noise in decibels, if it was measured.
+    pub ratio: Option<f64>,
+}
+
+/// By name of the tensor.
+pub type PackedNotes = BTreeMap<String, PackedNote>;
+
+/// As it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    scheme: String,
+    dtype: String,
+    shape: Vec<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snr: Option<f64>,
+}
+
+/// The metadata of a file with these packed tensors.
+pub fn metadata(notes: &PackedNotes) -> BTreeMap<String, String> {
+    // Loaders of the format's own ecosystem refuse files that do not say this.
+    let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    let written = |note: &PackedNote| Written {
+        scheme: note.scheme.to_string(),
+        dtype: note.dtype.to_string(),
+        shape: note.shape.clone(),
+        // Two digits are what anybody reads; infinity has no JSON.
+        snr: note.ratio.filter(|ratio| ratio.is_finite()).map(|ratio| (ratio * 100.0).round() / 100.0),
+    };
+    let all: BTreeMap<&String, Written> = notes.iter().map(|(name, note)| (name, written(note))).collect();
+    if let (false, Ok(text)) = (all.is_empty(), serde_json::to_string(&all)) {
+        metadata.insert(KEY.to_string(), text);
+    }
+    metadata
+}
+
+/// Reads the notes of a file, which may hold anything.
+pub fn read(project: &mut Project, metadata: &BTreeMap<String, String>) -> Result<PackedNotes, Diagnostic> {
+    let Some(text) = metadata.get(KEY) else { return Ok(PackedNotes::new()) };
+    let refuse = |why: String| Diagnostic::new(E0503, format!("the file's notes on packed weights are damaged: {why}"));
+    let all: BTreeMap<String, Written> = serde_json::from_str(text).map_err(|error| refuse(error.to_string()))?;
+    let mut notes = PackedNotes::new();
+    for (name, written) in all {
+        let scheme = scheme_text::parse(project, &written.scheme).ok().flatten();
+        let scheme = scheme.ok_or_else(|| refuse(format!("`{name}` has the scheme {:?}", written.scheme)))?;
+        let dtype = DType::parse(&written.dtype).filter(|dtype| dtype.is_float());
+        let dtype = dtype.ok_or_else(|| refuse(format!("`{name}` has the type {:?}", written.dtype)))?;
+        notes.insert(name, PackedNote { scheme, dtype, shape: written.shape, ratio: written.snr });
+    }
+    Ok(notes)
+}
+
+/// Names, types and shapes of the parts that a tensor is packed into.
+pub fn parts(name: &str, scheme: &Scheme, shape: &[usize]) -> Vec<(String, DType, Vec<usize>)> {
+    let scales = scale_shape(scheme, shape);
+    let mut parts = vec![
+        (format!("{name}.codes"), DType::UInt8, packed_shape(scheme, shape)),
+        (format!("{name}.scale"), scheme.scale_dtype, scales.clone()),
+    ];
+    if scheme.has_zero_point() {
+        parts.push((format!("{name}.zero_point"), scheme.code_dtype(), scales));
+    }
+    parts
+}
