@@ -184,6 +184,7 @@ codes! {
     E0603 "element type not supported by target"
     E0604 "invalid template"
     E0605 "unknown mapping target"
+    E0606 "no gradient"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
     E0801 "file cannot be read"

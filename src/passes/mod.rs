@@ -4,6 +4,7 @@
 //! [`run`] takes names, as a list of passes on the command line gives them. The verifier runs after each
 //! pass in debug builds and tests, and after the last one always: only it makes a `Verified`.
 
+pub mod autodiff;
 pub mod copy;
 pub mod cse;
 pub mod dce;

@@ -172,8 +172,11 @@ impl GradientCx<'_> {
 
     /// `a + x * b`
     pub fn affine(&mut self, a: f64, x: Var, b: f64) -> Made {
-        let scaled = if b == 1.0 { x } else { self.scale(x, b)? };
         let start = self.number(a, x)?;
+        if b == -1.0 {
+            return self.sub(start, x);
+        }
+        let scaled = if b == 1.0 { x } else { self.scale(x, b)? };
         self.add(start, scaled)
     }
 
