@@ -26,7 +26,7 @@ pub mod shape;
 pub mod slice;
 
 use crate::ops::{Attr, Attrs, Op, OpId, find};
-use crate::types::{DType, Dim, Facts, HostExpr, Shape, TensorType};
+use crate::types::{Dim, Facts, HostExpr, Shape, TensorType};
 use std::fmt;
 
 /// What an entry of the registry says about its gradient.
@@ -358,11 +358,6 @@ pub fn axis_attr(axis: usize) -> Attrs {
 
 pub fn product(dims: &[Dim]) -> Dim {
     dims.iter().fold(Dim::constant(1), |product, dim| product.mul(dim))
-}
-
-/// `int64` attributes.
-pub fn dtype_attr(dtype: DType) -> Attrs {
-    Attrs::new().with("dtype", Attr::DType(dtype.into()))
 }
 
 pub const INTEGERS: Gradient = Gradient::None("its result is integers or truth values");

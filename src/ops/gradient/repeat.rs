@@ -1,6 +1,6 @@
 //! Repeating elements.
 
-use super::{GradientCx, GradientError, Grads, Var, axis_attr};
+use super::{GradientCx, GradientError, Grads, Var};
 use crate::ops::{Attr, Attrs};
 use crate::types::Dim;
 
@@ -78,9 +78,4 @@ fn interpolated(cx: Cx, grad: Var, axis: usize, factor: &Dim) -> Result<Var, Gra
 
 fn axis_pair(a: usize, b: usize) -> Attrs {
     Attrs::new().with("axis0", Attr::int(a as i64)).with("axis1", Attr::int(b as i64))
-}
-
-/// The attributes of an operation along an axis.
-pub fn along(axis: usize) -> Attrs {
-    axis_attr(axis)
 }

@@ -1,7 +1,7 @@
 //! Parts of a tensor and their surroundings.
 
 use super::index::add_along;
-use super::{GradientCx, GradientError, Grads, Var, axis_attr, ints};
+use super::{GradientCx, GradientError, Grads, Var, axis_attr};
 use crate::ops::{Attr, Attrs};
 use crate::types::{DType, Dim, TensorType};
 
@@ -113,9 +113,4 @@ pub fn triangle(cx: Cx) -> Grads {
     let name = cx.op.name;
     let grad = cx.with(name, &[grad], cx.attrs.clone())?;
     cx.only(grad)
-}
-
-/// The axes attribute of every axis of a tensor.
-pub fn all_axes(rank: usize) -> Attr {
-    ints(&(0..rank).collect::<Vec<_>>())
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::base::philox;
 use crate::ops::{self, EvalCx, RuleCx};
 use crate::quant::{Scheme, SchemeKind};
-use crate::types::{Tensor, TensorType};
+use crate::types::{DType, Tensor};
 
 /// Computes what a rule builds, and holds each operation to its type rule.
 struct Eager {

@@ -34,6 +34,7 @@
 //! ```
 
 mod activity;
+mod control;
 mod import;
 mod joint;
 mod regions;

@@ -357,7 +357,9 @@ fn loops_over_lists_stay_loops() {
 }}
 {BLOCK}"
     );
-    check(&text, expect![[r#"
+    check(
+        &text,
+        expect![[r#"
         func @Block.forward.primal(%x: float64[B, n]) -> float64[B, n] {
           source "forward"
           symbols B: int
@@ -430,7 +432,8 @@ fn loops_over_lists_stay_loops() {
           %0, %1, %2, %3 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
           %4, %5, %6, %7, %8, %9 = call @Net.forward.adjoint(%1, %0, %2, %3, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]
           return %0, %4, %5, %6, %7, %8, %9
-        }"#]]);
+        }"#]],
+    );
 }
 
 #[test]
