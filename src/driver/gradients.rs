@@ -1,7 +1,7 @@
 //! Gradients of a run by name: inputs as the method calls them, parameters as weights files do.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0409, E0606, E0804};
+use crate::base::code::{E0409, E0607, E0804};
 use crate::interp::{Instance, RunError, Stacked};
 use crate::ir::{FuncId, Part, Role, Verified};
 use crate::passes::autodiff::{self, AutodiffError, Differentiated, Source};
@@ -32,7 +32,7 @@ fn refused(error: &AutodiffError) -> Diagnostic {
     if error.internal {
         return Diagnostic::new(E0409, format!("internal error: autodiff: {error}; please report it"));
     }
-    let diagnostic = Diagnostic::new(E0606, error.message.clone());
+    let diagnostic = Diagnostic::new(E0607, error.message.clone());
     match &error.loc {
         Some(loc) => diagnostic.primary(loc.file, loc.span, "the gradient would pass here"),
         None => diagnostic,
