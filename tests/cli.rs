@@ -357,3 +357,40 @@ fn fmt_leaves_files_with_syntax_errors_alone() {
     assert!(run.err.starts_with("b.tri:1:10: error[E0004]: "), "{}", run.err);
     assert_eq!(std::fs::read_to_string(folder.path().join("b.tri")).unwrap(), "let  x = = 1");
 }
+
+const HALVES: &str = "layer Halves(n: int = 2) {
+    param rate: float32[n] = ones()
+    fn forward(x: float32[B, n]) -> (float32[B, n], float32) {
+        let y = x
+        while sum(abs(stop_gradient(y))) > 100.0 { y = y * 0.5 }
+        return rate * x, y.sum()
+    }
+}
+";
+
+#[test]
+fn run_gives_gradients_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("halves.tri", HALVES);
+    let run = tritonc_in(folder.path(), &["run", "halves.tri", "--shape", "x=1,2", "--grad"], b"");
+    assert_eq!(run.status, 1);
+    assert!(run.err.starts_with("error[E0607]: no gradient through `while`"), "{}", run.err);
+    assert!(run.err.contains("while sum(abs(stop_gradient(y))) > 100.0"), "{}", run.err);
+    write("halves.tri", &HALVES.replace(", y.sum()", ", stop_gradient(y).sum()"));
+    let arguments = ["run", "halves.tri", "--shape", "x=3,2", "--grad", "-o", "out.npz"];
+    let run = tritonc_in(folder.path(), &arguments, b"");
+    assert_eq!((run.status, run.err.as_str()), (0, ""));
+    let found = tritonc::weights::load(&folder.path().join("out.npz")).unwrap().tensors;
+    let names: Vec<&str> = found.keys().map(String::as_str).collect();
+    assert_eq!(names, ["grad.rate", "grad.x", "output.0", "output.1"]);
+    assert_eq!(found["grad.x"].to_f64(), [1.0; 6]);
+    let twice = tritonc::types::Tensor::filled(tritonc::types::DType::Float32, vec![3, 2], 2.0);
+    std::fs::write(folder.path().join("g.npy"), tritonc::weights::npy::write(&twice)).unwrap();
+    let run = tritonc_in(folder.path(), &[&arguments[..], &["--output-grad", "output=g.npy"]].concat(), b"");
+    assert_eq!(run.status, 0, "{}", run.err);
+    let found = tritonc::weights::load(&folder.path().join("out.npz")).unwrap().tensors;
+    assert_eq!(found["grad.x"].to_f64(), [2.0; 6]);
+    let run = tritonc_in(folder.path(), &[&arguments[..], &["--output-grad", "output.2=g.npy"]].concat(), b"");
+    assert!(run.err.contains("error[E0804]: there is no result `output.2`"), "{}", run.err);
+}

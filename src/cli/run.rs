@@ -37,6 +37,12 @@ pub struct Args {
     /// Save the weights that were used
     #[arg(long, value_name = "FILE")]
     save_weights: Option<PathBuf>,
+    /// Also compute the gradients of float inputs and parameters
+    #[arg(long)]
+    grad: bool,
+    /// Reads the gradient of a result (`output`, or `output.N`) from a file; without it, it is ones
+    #[arg(long = "output-grad", value_name = "NAME=FILE", requires = "grad")]
+    output_grads: Vec<String>,
     /// Determines all random values
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -52,7 +58,8 @@ const EXAMPLES: &str = "\
 Examples:
   tritonc run mlp.tri --entry 'MLP(dim=8)' --seed 1            random input and weights
   tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
-  tritonc run mlp.tri --shape x=4,784 --save-weights mlp.safetensors";
+  tritonc run mlp.tri --shape x=4,784 --save-weights mlp.safetensors
+  tritonc run mlp.tri --input x=x.npy --mode train --grad -o gradients.npz";
 
 impl Args {
     pub fn execute(self, session: &mut Session) -> Status {
@@ -92,6 +99,8 @@ impl Args {
             weights: self.weights.clone(),
             reading: self.reading.reading(),
             seed: self.seed,
+            grad: self.grad,
+            output_grads: options::parse_output_grads(&self.output_grads)?,
             keep_intermediates: self.save_intermediates.is_some(),
             keep_weights: self.save_weights.is_some(),
             keep_outputs: self.output.is_some(),
@@ -99,12 +108,14 @@ impl Args {
     }
 }
 
-/// `output`, or `output.0`, `output.1`, ... for several.
+/// `output`, or `output.0`, `output.1`, ... for several; then gradients, as `grad.NAME`.
 fn named_outputs(result: &RunResult) -> Vec<(String, Tensor)> {
-    match result.outputs.as_slice() {
+    let mut named: Vec<(String, Tensor)> = match result.outputs.as_slice() {
         [single] => vec![("output".to_string(), single.clone())],
         several => several.iter().enumerate().map(|(i, tensor)| (format!("output.{i}"), tensor.clone())).collect(),
-    }
+    };
+    named.extend(result.gradients.iter().map(|(name, tensor)| (format!("grad.{name}"), tensor.clone())));
+    named
 }
 
 /// What `print` shows in NumPy: one array alone, several with their names and types.

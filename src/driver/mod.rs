@@ -10,6 +10,7 @@ pub mod diff;
 pub mod draw;
 pub mod fix;
 pub mod format;
+pub mod gradients;
 pub mod inputs;
 pub mod inspect;
 pub mod model;
@@ -88,6 +89,8 @@ pub struct Session {
 pub struct RunResult {
     /// The results of the method, in order; none for a script.
     pub outputs: Vec<Tensor>,
+    /// Gradients of float inputs and parameters, by name.
+    pub gradients: weights::Tensors,
     /// Named values of the run, for `--save-intermediates`.
     pub intermediates: weights::Tensors,
     /// The parameters that were used, for `--save-weights`.
@@ -304,7 +307,18 @@ impl Session {
         };
         let inputs = inputs::bind(&signature, &wanted).map_err(|errors| self.fail(errors))?;
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
-        pipeline::interpret(self, &module, request, &inputs, weights, output)
+        let grads = self.output_gradients(request)?;
+        pipeline::interpret(self, &module, request, &inputs, weights, &grads, output)
+    }
+
+    /// Gradients of results that were given, by position.
+    fn output_gradients(&mut self, request: &RunRequest) -> Result<Vec<(usize, Tensor)>, Failed> {
+        let mut found = vec![];
+        for (position, path) in &request.output_grads {
+            let tensor = self.load(path)?.tensors.into_values().next();
+            found.extend(tensor.map(|tensor| (*position, tensor)));
+        }
+        Ok(found)
     }
 
     /// Runs the tests of a file, as a program of its own.
@@ -323,6 +337,7 @@ impl Session {
             ("--shape", !request.entry.shapes.is_empty()),
             ("--method", request.method.is_some()),
             ("--weights", request.weights.is_some()),
+            ("--grad", request.grad),
             ("--save-weights", request.keep_weights),
             ("--save-intermediates", request.keep_intermediates),
             ("--output", request.keep_outputs),

@@ -73,6 +73,10 @@ pub struct RunRequest {
     pub weights: Option<PathBuf>,
     pub reading: Reading,
     pub seed: u64,
+    /// Gradients are to be computed.
+    pub grad: bool,
+    /// Gradients of results, by position; those of others are ones.
+    pub output_grads: Vec<(usize, PathBuf)>,
     /// Named intermediate values are to be kept.
     pub keep_intermediates: bool,
     /// Parameters are to be kept.
@@ -86,6 +90,28 @@ pub fn parse_sets(texts: &[String]) -> Result<Vec<(String, String)>, Diagnostic>
     parse_all("--set", E0407, "dim=256", texts, |value| {
         if value.is_empty() { Err("the value is missing".to_string()) } else { Ok(value.to_string()) }
     })
+}
+
+/// `--output-grad output=FILE` or `--output-grad output.1=FILE`: the position of a result, and its gradient: E0804.
+pub fn parse_output_grads(texts: &[String]) -> Result<Vec<(usize, PathBuf)>, Diagnostic> {
+    let mut found: Vec<(usize, PathBuf)> = vec![];
+    for text in texts {
+        let refuse = |why: &str| {
+            Diagnostic::new(E0804, format!("`--output-grad {text}`: {why}"))
+                .note("help: write it like `--output-grad output=g.npy`, or `output.1=g.npy` for the second result")
+        };
+        let (name, file) = text.split_once('=').ok_or_else(|| refuse("there is no `=`"))?;
+        let position = match name.trim() {
+            "output" => Some(0),
+            other => other.strip_prefix("output.").and_then(|position| position.parse().ok()),
+        };
+        let position = position.ok_or_else(|| refuse("the name of a result is `output` or `output.N`"))?;
+        if file.is_empty() || found.iter().any(|(other, _)| *other == position) {
+            return Err(refuse(if file.is_empty() { "the file is missing" } else { "it is given twice" }));
+        }
+        found.push((position, PathBuf::from(file)));
+    }
+    Ok(found)
 }
 
 /// Files and numbers, by the parameter that they are for.
@@ -169,6 +195,16 @@ mod tests {
         assert_eq!(sets[2].1, "\"a=b\"");
         let shapes = parse_shapes(&texts(&["x=1, 784", "s=", "y=[2,3]"])).unwrap();
         assert_eq!(shapes, [("x".into(), vec![1, 784]), ("s".into(), vec![]), ("y".into(), vec![2, 3])]);
+    }
+
+    #[test]
+    fn results_are_named_by_position() {
+        let parsed = parse_output_grads(&texts(&["output=a.npy", "output.2=b.npy"])).unwrap();
+        assert_eq!(parsed, [(0, PathBuf::from("a.npy")), (2, PathBuf::from("b.npy"))]);
+        let message = |text: &[&str]| parse_output_grads(&texts(text)).unwrap_err().message;
+        assert_eq!(message(&["y=a.npy"]), "`--output-grad y=a.npy`: the name of a result is `output` or `output.N`");
+        assert_eq!(message(&["output=a", "output.0=b"]), "`--output-grad output.0=b`: it is given twice");
+        assert_eq!(message(&["output="]), "`--output-grad output=`: the file is missing");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::driver::optimise;
 use crate::driver::packed::{self, PackedNote, PackedNotes};
 use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
+    gradients,
 };
 use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
 use crate::ir::{self, Part};
@@ -173,6 +174,7 @@ pub fn interpret(
     request: &RunRequest,
     inputs: &BoundInputs,
     weights: Option<BTreeMap<String, Bound>>,
+    output_grads: &[(usize, Tensor)],
     output: &mut (dyn Write + Send),
 ) -> Result<RunResult, Failed> {
     let name = request.method.as_deref().unwrap_or("forward");
@@ -181,6 +183,16 @@ pub fn interpret(
         session.report(Diagnostic::new(E0407, format!("the entry has no method `{name}`")));
         return Err(Failed);
     };
+    let derived = match request.grad {
+        true => Some(gradients::derive(module, method, output_grads).map_err(|error| {
+            session.report(error);
+            Failed
+        })?),
+        false => None,
+    };
+    let (module, method) = derived.as_ref().map_or((module, method), |derived| (&derived.module, derived.function));
+    let given = output_grads.iter().map(|(_, gradient)| gradient);
+    let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
     let mut machine = Machine::new(module, options).with_output(output);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
@@ -190,14 +202,18 @@ pub fn interpret(
         }
         // The weights as they were before the run changed any state.
         let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
-        let outputs = machine.run_with(Some(&mut instance), method, &inputs.numbers, &inputs.tensors)?;
-        Ok((outputs, kept))
+        let mut outputs = machine.run_with(Some(&mut instance), method, &inputs.numbers, &tensors)?;
+        let gradients = match &derived {
+            Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
+            None => BTreeMap::new(),
+        };
+        Ok((outputs, gradients, kept))
     };
     let outcome = run(&mut machine);
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
-    let (outputs, weights) = outcome.map_err(|error| run_failed(session, &error))?;
-    Ok(RunResult { outputs, intermediates, weights })
+    let (outputs, gradients, weights) = outcome.map_err(|error| run_failed(session, &error))?;
+    Ok(RunResult { outputs, gradients, intermediates, weights })
 }
 
 /// Puts one parameter of a weights file into an instance.

@@ -282,6 +282,16 @@ impl Instance {
         Ok(())
     }
 
+    /// The name in weights files of the storage at a path of the IR.
+    pub(super) fn saved_name(&mut self, path: &[PathSegment], name: &str, env: &Env) -> Result<String, RunError> {
+        match self.at(path, env)?.held_mut(name) {
+            Some(Held::Storage(slot)) => Ok(slot.saved.clone()),
+            Some(Held::Constant(_) | Held::Sub(_)) | None => {
+                Err(RunError::new(E0409, format!("there is no storage `{name}`")))
+            }
+        }
+    }
+
     /// The instance at a path of the IR.
     pub(super) fn at(&mut self, path: &[PathSegment], env: &Env) -> Result<&mut Instance, RunError> {
         let mut instance = self;

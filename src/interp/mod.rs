@@ -15,12 +15,13 @@
 
 pub mod bind;
 mod build;
-
+mod gradients;
 mod instance;
 mod machine;
 mod seed;
 mod value;
 
+pub use gradients::{Stacked, sum};
 pub use instance::{Instance, ParameterRef, Slot};
 pub use machine::{Machine, RunOptions};
 

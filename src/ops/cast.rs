@@ -1,7 +1,7 @@
 //! Conversion between element types, and the identity that stops gradients.
 
 use crate::ops::elementwise::unary_op;
-use crate::ops::{Default, EvalError, Op, Param, ParamKind};
+use crate::ops::{Default, EvalError, Gradient, Op, Param, ParamKind, gradient};
 use crate::types::tensor::{Data, round_f32, round_f64, saturate, wrap};
 use crate::types::{DType, Tensor};
 
@@ -14,6 +14,7 @@ pub static OPS: &[Op] = &[
             Ok(vec![cx.operand(0).with_elem(elem)])
         },
         eval: |cx| Ok(vec![convert(cx.operand(0), cx.dtype("dtype")?)?]),
+        gradient: Gradient::Rule(gradient::elementwise::cast),
         doc: "Converts each element to another type, `x.to(dtype)`.\n\nKeeps the shape. Floats round to nearest, \
               ties to even. Float to integer goes toward zero and saturates, NaN gives 0; integer to integer \
               wraps; anything but 0 is true. A value outside -1 to 1 is an error where `trit` is wanted.",
@@ -22,6 +23,7 @@ pub static OPS: &[Op] = &[
         "stop_gradient",
         |cx| Ok(vec![cx.operand(0).clone()]),
         |cx| Ok(vec![cx.operand(0).clone()]),
+        Gradient::None("it is there to stop gradients"),
         "The same values, through which no gradient flows.\n\nKeeps type and shape. PyTorch: `detach`.",
     ),
 ];

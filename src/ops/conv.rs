@@ -9,7 +9,7 @@ use crate::base::code;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype};
 use crate::ops::matmul::require_product;
 use crate::ops::window::{AxisWindow, Windows, require_size, window_count, windows};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{Dim, Shape, Tensor, TensorType};
 
@@ -41,6 +41,7 @@ macro_rules! conv {
             params: CONV_PARAMS,
             rule: conv_rule::<$axes>,
             eval: conv_eval::<$axes>,
+            gradient: Gradient::Rule(gradient::conv::conv),
             doc: concat!(
                 "Slides the weight over the last axes of `x` and adds up the products.\n\n`x: ",
                 $x,
@@ -62,6 +63,7 @@ macro_rules! transposed {
             params: TRANSPOSED_PARAMS,
             rule: transposed_rule::<$axes>,
             eval: transposed_eval::<$axes>,
+            gradient: Gradient::Rule(gradient::conv::transposed),
             doc: concat!(
                 "The transpose of a convolution: spreads each element of `x` over a window of the result.\n\n`x: ",
                 $x,

@@ -2,7 +2,7 @@
 
 use crate::base::code;
 use crate::ops::kernel::element_count;
-use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::wrap;
 use crate::types::{Dim, Elem, HostExpr, Shape, Tensor, TensorType};
 
@@ -12,6 +12,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::required("shape", ParamKind::Shape), DTYPE],
         rule: filled_rule,
         eval: |cx| filled(cx, 0.0),
+        gradient: gradient::NO_OPERANDS,
         doc: "A tensor of zeros.\n\nGives `dtype[shape]`; the element type is the context's, else `float32`, if \
               left out.",
     },
@@ -20,6 +21,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::required("shape", ParamKind::Shape), DTYPE],
         rule: filled_rule,
         eval: |cx| filled(cx, 1.0),
+        gradient: gradient::NO_OPERANDS,
         doc: "A tensor of ones.\n\nGives `dtype[shape]`; the element type is the context's, else `float32`, if \
               left out.",
     },
@@ -28,6 +30,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::required("shape", ParamKind::Shape), Param::required("value", ParamKind::Float), DTYPE],
         rule: full_rule,
         eval: full_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "A tensor filled with `value`.\n\nGives `dtype[shape]`; the element type is the context's, else \
               `float32`, if left out. A value that an integer type cannot hold is an error.",
     },
@@ -36,6 +39,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::required("n", ParamKind::Int), Param::with("m", ParamKind::Int, Default::None), DTYPE],
         rule: eye_rule,
         eval: eye_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "The identity matrix: ones on the diagonal, zeros elsewhere.\n\nGives `dtype[n, m]`, square without \
               `m`.",
     },
@@ -49,6 +53,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: arange_rule,
         eval: arange_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "The numbers from `start` up to `stop`, which is left out, in steps of `step`.\n\nWith one number, \
               those from 0 up to it: `arange(3)` is 0, 1, 2. Gives `dtype[n]` with \
               `n = ceil((stop - start) / step)`; `int64` if the element type is left out. The step is not 0 and \
@@ -64,6 +69,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: linspace_rule,
         eval: linspace_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "`num` numbers at equal distances from `start` to `stop`, both included.\n\nGives `dtype[num]`; floats \
               only.",
     },

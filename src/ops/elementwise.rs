@@ -5,7 +5,7 @@
 
 use crate::base::code;
 use crate::ops::kernel::{binary, order_key, unary};
-use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{round_f64, saturate};
 use crate::types::{DType, Tensor, TensorType};
 
@@ -14,18 +14,21 @@ pub static OPS: &[Op] = &[
         "add",
         arithmetic_rule,
         |cx| pair(cx, |a, b| a + b, i64::wrapping_add),
+        Gradient::Rule(gradient::elementwise::add),
         "Sum of two tensors, `a + b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
     ),
     binary_op(
         "sub",
         arithmetic_rule,
         |cx| pair(cx, |a, b| a - b, i64::wrapping_sub),
+        Gradient::Rule(gradient::elementwise::sub),
         "Difference of two tensors, `a - b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
     ),
     binary_op(
         "mul",
         arithmetic_rule,
         |cx| pair(cx, |a, b| a * b, i64::wrapping_mul),
+        Gradient::Rule(gradient::elementwise::mul),
         "Product of two tensors, element by element, `a * b`.\n\nShapes broadcast; both have one numeric \
          element type. Integers wrap.",
     ),
@@ -33,6 +36,7 @@ pub static OPS: &[Op] = &[
         "div",
         div_rule,
         |cx| float_pair(cx, |a, b| a / b),
+        Gradient::Rule(gradient::elementwise::div),
         "Quotient of two float tensors, `a / b`.\n\nShapes broadcast. Integers are an error: use `//`, or \
          convert them.",
     ),
@@ -40,6 +44,7 @@ pub static OPS: &[Op] = &[
         "floor_div",
         arithmetic_rule,
         floor_div_eval,
+        gradient::PIECEWISE,
         "Quotient rounded down, `a // b`.\n\nShapes broadcast; both have one numeric element type. An integer \
          division by zero is an error when it runs. PyTorch: `floor_divide`.",
     ),
@@ -47,6 +52,7 @@ pub static OPS: &[Op] = &[
         "mod",
         arithmetic_rule,
         mod_eval,
+        Gradient::Rule(gradient::elementwise::modulo),
         "Remainder of the floor division, `a % b`, with the sign of `b`.\n\nShapes broadcast; both have one \
          numeric element type. An integer remainder by zero is an error when it runs. PyTorch: `remainder`.",
     ),
@@ -54,6 +60,7 @@ pub static OPS: &[Op] = &[
         "pow",
         arithmetic_rule,
         pow_eval,
+        Gradient::Rule(gradient::elementwise::pow),
         "Power, `a ** b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap; a negative \
          integer exponent is an error when it runs.",
     ),
@@ -64,6 +71,7 @@ pub static OPS: &[Op] = &[
             let flip = order_key(cx.operand(0).dtype());
             pair(cx, minimum, |a, b| (a ^ flip).min(b ^ flip) ^ flip)
         },
+        Gradient::Rule(gradient::elementwise::minimum),
         "Smaller of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
     ),
     binary_op(
@@ -73,30 +81,35 @@ pub static OPS: &[Op] = &[
             let flip = order_key(cx.operand(0).dtype());
             pair(cx, maximum, |a, b| (a ^ flip).max(b ^ flip) ^ flip)
         },
+        Gradient::Rule(gradient::elementwise::maximum),
         "Larger of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
     ),
     binary_op(
         "bit_and",
         bits_rule,
         |cx| int_pair(cx, |a, b| a & b),
+        gradient::INTEGERS,
         "Bitwise and of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_and`.",
     ),
     binary_op(
         "bit_or",
         bits_rule,
         |cx| int_pair(cx, |a, b| a | b),
+        gradient::INTEGERS,
         "Bitwise or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_or`.",
     ),
     binary_op(
         "bit_xor",
         bits_rule,
         |cx| int_pair(cx, |a, b| a ^ b),
+        gradient::INTEGERS,
         "Bitwise exclusive or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_xor`.",
     ),
     binary_op(
         "shift_left",
         shift_rule,
         shift_left_eval,
+        gradient::INTEGERS,
         "Integer `a` shifted left by `b` bits.\n\nShapes broadcast. A count outside 0 to the width less one \
          shifts everything out. PyTorch: `bitwise_left_shift`.",
     ),
@@ -104,6 +117,7 @@ pub static OPS: &[Op] = &[
         "shift_right",
         shift_rule,
         shift_right_eval,
+        gradient::INTEGERS,
         "Integer `a` shifted right by `b` bits, keeping its sign.\n\nShapes broadcast. A count outside 0 to \
          the width less one shifts everything out. PyTorch: `bitwise_right_shift`.",
     ),
@@ -118,12 +132,14 @@ pub static OPS: &[Op] = &[
             let is_bool = x.dtype() == DType::Bool;
             Ok(vec![unary(x, |x| x, |x| if is_bool { 1 - x } else { !x })])
         },
+        gradient::INTEGERS,
         "Bitwise complement of integers; `not` of bools.\n\nKeeps the shape.",
     ),
     unary_op(
         "neg",
         num_rule,
         |cx| Ok(vec![unary(cx.operand(0), |x| -x, i64::wrapping_neg)]),
+        Gradient::Rule(gradient::elementwise::neg),
         "Negation, `-x`.\n\nKeeps the shape. Integers wrap.",
     ),
     unary_op(
@@ -133,6 +149,7 @@ pub static OPS: &[Op] = &[
             let unsigned = cx.operand(0).dtype().is_unsigned();
             Ok(vec![unary(cx.operand(0), f64::abs, |x| if unsigned { x } else { x.wrapping_abs() })])
         },
+        Gradient::Rule(gradient::elementwise::abs),
         "Absolute value.\n\nKeeps the shape. The least integer stays as it is, since integers wrap.",
     ),
     unary_op(
@@ -142,6 +159,7 @@ pub static OPS: &[Op] = &[
             let unsigned = cx.operand(0).dtype().is_unsigned();
             Ok(vec![unary(cx.operand(0), sign, |x| if unsigned { i64::from(x != 0) } else { x.signum() })])
         },
+        gradient::PIECEWISE,
         "-1, 0 or 1 by the sign of each element; 0 for NaN.\n\nKeeps the shape.",
     ),
     Op {
@@ -153,6 +171,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: clamp_rule,
         eval: clamp_eval,
+        gradient: Gradient::Rule(gradient::elementwise::clamp),
         doc: "Each element limited to `min` below and `max` above.\n\nKeeps the shape. At least one bound is \
               needed; where they cross, `max` wins. NaN stays NaN. Bounds of integers must be whole.",
     },
@@ -165,18 +184,20 @@ pub(super) const fn unary_op(
     name: &'static str,
     rule: crate::ops::Rule,
     eval: crate::ops::Eval,
+    gradient: Gradient,
     doc: &'static str,
 ) -> Op {
-    Op { name, params: UNARY, rule, eval, doc }
+    Op { name, params: UNARY, rule, eval, gradient, doc }
 }
 
 pub(super) const fn binary_op(
     name: &'static str,
     rule: crate::ops::Rule,
     eval: crate::ops::Eval,
+    gradient: Gradient,
     doc: &'static str,
 ) -> Op {
-    Op { name, params: BINARY, rule, eval, doc }
+    Op { name, params: BINARY, rule, eval, gradient, doc }
 }
 
 /// The operand's own type, if it has arithmetic.

@@ -3,7 +3,7 @@
 use crate::base::code;
 use crate::ops::gemm::finish;
 use crate::ops::storage::{Element, around, by_class, for_each_offset, from_runs, position, signed_strides};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType};
 
@@ -13,6 +13,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::tensor("index"), Param::with("axis", ParamKind::Axis, Default::Int(0))],
         rule: take_rule,
         eval: take_eval,
+        gradient: Gradient::Rule(gradient::index::take),
         doc: "The slices of an axis that an integer tensor names, written `x[index]`.\n\n\
               The shape is that of `x` with the axis replaced by the shape of `index`. Negative indices count from \
               the end; one out of range is an error. PyTorch: `index_select`, or indexing; an embedding is \
@@ -23,6 +24,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis), Param::tensor("index")],
         rule: gather_rule,
         eval: gather_eval,
+        gradient: Gradient::Rule(gradient::index::gather),
         doc: "For each place of `index`, the element of `x` at that place with the axis' coordinate replaced by the \
               index.\n\n\
               `index` has the rank of `x` (E0304) and, beside the axis, is at most as large (E0309); the result has \
@@ -39,6 +41,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: scatter_rule,
         eval: scatter_eval,
+        gradient: Gradient::Rule(gradient::index::scatter),
         doc: "`x` with each element of `updates` written to the place that `gather` would read.\n\n\
               `reduce` is how it meets what stands there: left out, it replaces it (the last one in row-major order \
               where several meet); \"add\", \"mul\", \"max\" or \"min\" combine. PyTorch: `scatter` and \
@@ -50,6 +53,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("num_classes", ParamKind::Int)],
         rule: one_hot_rule,
         eval: one_hot_eval,
+        gradient: gradient::INTEGERS,
         doc: "A new last axis with a 1 at the position that each integer names and 0 elsewhere, as `int64`.\n\n\
               An integer outside `0..num_classes` is an error.",
     },

@@ -3,7 +3,7 @@
 use crate::base::code;
 use crate::ops::shape::{insert_axis, new_axis};
 use crate::ops::storage::{View, around, from_runs};
-use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Dim, Shape, Tensor, TensorType, Verdict};
 
 const LIST_PARAMS: &[Param] =
@@ -15,6 +15,7 @@ pub static OPS: &[Op] = &[
         params: LIST_PARAMS,
         rule: concat_rule,
         eval: concat_eval,
+        gradient: Gradient::Rule(gradient::join::concat),
         doc: "Joins tensors along an axis they have.\n\n\
               All other sizes must be provably equal (E0303), and so the element types (E0202); the sizes of the axis \
               add up. PyTorch calls it `cat`.",
@@ -24,6 +25,7 @@ pub static OPS: &[Op] = &[
         params: LIST_PARAMS,
         rule: stack_rule,
         eval: stack_eval,
+        gradient: Gradient::Rule(gradient::join::stack),
         doc: "Joins tensors of one shape along a new axis, whose size is their number.\n\n\
               The shapes must be provably equal (E0303), and so the element types (E0202).",
     },
@@ -32,6 +34,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::with("axis", ParamKind::Axis, Default::Int(0))],
         rule: unbind_rule,
         eval: unbind_eval,
+        gradient: Gradient::Rule(gradient::join::unbind),
         doc: "The slices of an axis, each without that axis.\n\nThe axis must have a size known when compiling.",
     },
     Op {
@@ -43,6 +46,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: split_rule,
         eval: split_eval,
+        gradient: Gradient::Rule(gradient::join::pieces),
         doc: "Cuts an axis into pieces of the given sizes, which must add up to it (E0303).\n\n\
               One number stands for as many pieces of that size as there are; with sizes known when compiling, the \
               last piece may be smaller.",
@@ -56,6 +60,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: chunk_rule,
         eval: chunk_eval,
+        gradient: Gradient::Rule(gradient::join::pieces),
         doc: "Cuts an axis into `n` equal pieces.\n\n\
               Its size must provably be a multiple of `n` (E0303). A size known when compiling need not be: then, as \
               in PyTorch, every piece has the size of the quotient rounded up, the last one is smaller, and there may \

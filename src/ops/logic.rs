@@ -2,7 +2,7 @@
 
 use crate::ops::elementwise::{binary_op, unary_op};
 use crate::ops::kernel::{compare, select};
-use crate::ops::{EvalCx, EvalError, Op, Param, RuleCx, Stop};
+use crate::ops::{EvalCx, EvalError, Gradient, Op, Param, RuleCx, Stop, gradient};
 use crate::types::{DType, Shape, Tensor, TensorType};
 
 pub static OPS: &[Op] = &[
@@ -10,6 +10,7 @@ pub static OPS: &[Op] = &[
         "eq",
         compare_rule,
         |cx| test(cx, |a, b| a == b, |a, b| a == b),
+        gradient::INTEGERS,
         "Whether elements are equal, `a == b`; NaN equals nothing.\n\nShapes broadcast; both have one element \
          type. Gives `bool`.",
     ),
@@ -17,6 +18,7 @@ pub static OPS: &[Op] = &[
         "ne",
         compare_rule,
         |cx| test(cx, |a, b| a != b, |a, b| a != b),
+        gradient::INTEGERS,
         "Whether elements differ, `a != b`; NaN differs from everything.\n\nShapes broadcast; both have one \
          element type. Gives `bool`.",
     ),
@@ -24,36 +26,42 @@ pub static OPS: &[Op] = &[
         "lt",
         compare_rule,
         |cx| test(cx, |a, b| a < b, |a, b| a < b),
+        gradient::INTEGERS,
         "Whether `a < b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
         "le",
         compare_rule,
         |cx| test(cx, |a, b| a <= b, |a, b| a <= b),
+        gradient::INTEGERS,
         "Whether `a <= b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
         "gt",
         compare_rule,
         |cx| test(cx, |a, b| a > b, |a, b| a > b),
+        gradient::INTEGERS,
         "Whether `a > b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
         "ge",
         compare_rule,
         |cx| test(cx, |a, b| a >= b, |a, b| a >= b),
+        gradient::INTEGERS,
         "Whether `a >= b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
         "logical_and",
         logical_rule,
         |cx| test(cx, |_, _| false, |a, b| a & b != 0),
+        gradient::INTEGERS,
         "Both hold, `a and b`.\n\nShapes broadcast; `bool` only, and both sides are computed.",
     ),
     binary_op(
         "logical_or",
         logical_rule,
         |cx| test(cx, |_, _| false, |a, b| a | b != 0),
+        gradient::INTEGERS,
         "At least one holds, `a or b`.\n\nShapes broadcast; `bool` only, and both sides are computed.",
     ),
     unary_op(
@@ -63,18 +71,21 @@ pub static OPS: &[Op] = &[
             Ok(vec![cx.operand(0).clone()])
         },
         |cx| check(cx, |_| false, |x| x == 0),
+        gradient::INTEGERS,
         "The opposite, `not x`.\n\nKeeps the shape; `bool` only.",
     ),
     unary_op(
         "isnan",
         float_test_rule,
         |cx| check(cx, f64::is_nan, |_| false),
+        gradient::INTEGERS,
         "Whether each element is NaN.\n\nKeeps the shape; floats only. Gives `bool`.",
     ),
     unary_op(
         "isinf",
         float_test_rule,
         |cx| check(cx, f64::is_infinite, |_| false),
+        gradient::INTEGERS,
         "Whether each element is infinite, of either sign.\n\nKeeps the shape; floats only. Gives `bool`.",
     ),
     Op {
@@ -82,6 +93,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("cond"), Param::tensor("a"), Param::tensor("b")],
         rule: where_rule,
         eval: |cx| Ok(vec![select(cx.op.name, cx.operand(0), cx.operand(1), cx.operand(2))?]),
+        gradient: Gradient::Rule(gradient::elementwise::select),
         doc: "Elements of `a` where `cond` holds, else of `b`.\n\nAll three shapes broadcast; `cond` is `bool`, \
               and `a` and `b` have one element type.",
     },

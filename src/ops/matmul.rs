@@ -3,7 +3,7 @@
 use crate::base::code;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype, product_elem};
 use crate::ops::storage::{Element, for_each_offset, position, signed_strides};
-use crate::ops::{EvalCx, EvalError, Hint, Op, OpError, Param, RuleCx, Stop};
+use crate::ops::{EvalCx, EvalError, Gradient, Hint, Op, OpError, Param, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType, Verdict};
 
@@ -13,6 +13,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("a"), Param::tensor("b")],
         rule: matmul_rule,
         eval: matmul_eval,
+        gradient: Gradient::Rule(gradient::matmul::matmul),
         doc: "The matrix product of the last two axes, written `a @ b`.\n\n\
               `[..., M, K] @ [..., K, N]` gives `[..., M, N]`; the leading axes broadcast. A rank-1 operand is a \
               row on the left, a column on the right, and its axis vanishes from the result.\n\n\
@@ -24,6 +25,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::tensor("w"), Param::tensor("index")],
         rule: routed_rule,
         eval: routed_eval,
+        gradient: Gradient::Rule(gradient::matmul::routed),
         doc: "Multiplies each row by the matrix that an index picks: row n is `x[n] @ w[index[n]].T`.\n\n\
               `x: [..., K]`, `w: [E, N, K]` and `index: [...]` of integers give `[..., N]`. Negative indices count \
               from the end; one out of range is an error. Mixture-of-experts layers use it.",

@@ -1,7 +1,7 @@
 //! The registry of primitive operations: one file per family, one [`Op`] per operation.
 //!
 //! Everything that must know an operation reads its entry: the checker and the IR verifier run `rule`,
-//! the interpreter runs `eval`, hover and documentation print `doc`. No other module matches on an
+//! the interpreter runs `eval`, autodiff builds with `gradient`, hover and documentation print `doc`. No other module matches on an
 //! operation's name. Adding one is one entry here and one line in each target's `ops.toml`.
 //!
 //! Operands come flattened in the order of the tensor parameters: a [`ParamKind::Tensor`] is one
@@ -15,6 +15,7 @@ mod elem;
 pub mod elementwise;
 pub mod error;
 pub mod eval;
+pub mod gradient;
 pub mod kernel;
 pub mod kinds;
 pub mod logic;
@@ -45,9 +46,10 @@ mod window;
 pub use attr::{Attr, Attrs};
 pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
 pub use eval::{EvalCx, EvalError};
+pub use gradient::{Gradient, GradientCx, GradientError, Tape, Var};
 pub use rule::{Repeat, RuleCx};
 
-use crate::types::{Tensor, TensorType};
+use crate::types::{DType, HostExpr, Tensor, TensorType};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -63,8 +65,24 @@ pub struct Op {
     pub params: &'static [Param],
     pub rule: Rule,
     pub eval: Eval,
+    /// How gradients flow back through it, or why they do not.
+    pub gradient: Gradient,
     /// Markdown; the first line is a summary.
     pub doc: &'static str,
+}
+
+impl Op {
+    /// Every attribute, in the order of the parameters: what is given, else the default.
+    pub fn with_defaults(&self, given: &Attrs) -> Attrs {
+        let mut attrs = Attrs::new();
+        for param in self.params.iter().filter(|param| !param.is_operand()) {
+            let value = given.get(param.name).cloned().or_else(|| param.default_attr());
+            if let Some(value) = value {
+                attrs.set(param.name, value);
+            }
+        }
+        attrs
+    }
 }
 
 /// A parameter of an operation.
@@ -126,6 +144,21 @@ impl Param {
     /// A tensor of positions or a seed: integers whatever the other operands are.
     pub fn holds_indices(&self) -> bool {
         matches!(self.name, "index" | "seed" | "target" | "start") && self.is_operand()
+    }
+
+    /// The default as an attribute; `None` if a value must be given.
+    fn default_attr(&self) -> Option<Attr> {
+        match self.default {
+            Default::Required => None,
+            Default::None => Some(Attr::None),
+            Default::Int(value) => Some(Attr::int(value)),
+            Default::Float(value) => Some(Attr::Float(HostExpr::float(value))),
+            Default::Bool(value) => Some(Attr::Bool(value)),
+            Default::Str(value) if self.kind == ParamKind::DType => {
+                DType::parse(value).map(|dtype| Attr::DType(dtype.into()))
+            }
+            Default::Str(value) => Some(Attr::Str(value.to_string())),
+        }
     }
 
     pub fn is_operand(&self) -> bool {

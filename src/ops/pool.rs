@@ -6,7 +6,7 @@
 use crate::base::code;
 use crate::ops::storage::{Element, around, by_class};
 use crate::ops::window::{AxisWindow, Windows, window_count, windows};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Elem, Shape, Tensor, TensorType};
 
 const MAX_PARAMS: &[Param] = &[
@@ -34,6 +34,7 @@ macro_rules! max_pool {
             params: MAX_PARAMS,
             rule: max_rule::<$axes>,
             eval: max_eval::<$axes>,
+            gradient: Gradient::Rule(gradient::pool::max_pool::<$axes>),
             doc: concat!(
                 "The maximum of each window over ",
                 $last,
@@ -53,6 +54,7 @@ macro_rules! average_pool {
             params: AVERAGE_PARAMS,
             rule: average_rule::<$axes>,
             eval: average_eval::<$axes>,
+            gradient: Gradient::Rule(gradient::pool::average_pool::<$axes>),
             doc: concat!(
                 "The mean of each window over ",
                 $last,

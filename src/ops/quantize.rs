@@ -2,7 +2,7 @@
 //! What they compute is in [`crate::quant::codes`] and [`crate::quant::pack`].
 
 use crate::base::code;
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::quant::{self, QuantError, Scheme, SchemeKind, pack::Format};
 use crate::types::{DType, Dim, Elem, Shape, Tensor, TensorType, Verdict};
 
@@ -16,6 +16,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: quantize_rule,
         eval: quantize_eval,
+        gradient: Gradient::StraightThrough(gradient::quantize::quantize),
         doc: "Codes, scale and, for asymmetric schemes, zero point of a float tensor.\n\nGives `(q, s)` or \
               `(q, s, z)`: codes of the operand's shape; scales of shape `[]`, `[n]` for `axis`, `[..., K / g]` \
               for `group=g`, `[...]` for dynamic activations. A group must divide the last dim; NaN and infinity \
@@ -32,6 +33,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: dequantize_rule,
         eval: dequantize_eval,
+        gradient: Gradient::StraightThrough(gradient::quantize::dequantize),
         doc: "The values that codes stand for, `(q - z) * s`.\n\nGives `dtype` with the codes' shape. Codes, scales \
               and zero point must be as `quantize` makes them for the scheme.",
     },
@@ -43,6 +45,7 @@ pub static OPS: &[Op] = &[
             let format = format_of(cx.str("format")?).map_err(EvalError)?;
             Ok(vec![quant::pack::pack(cx.operand(0), format).map_err(|error| failure(cx, &error))?])
         },
+        gradient: gradient::INTEGERS,
         doc: "Codes packed along the last axis, each row starting on a byte.\n\nFrom `q[..., K]` gives \
               `uint8[..., ceil(K / n)]`. Formats: `ternary2` (n = 4) and `ternary5` (n = 5) of `trit`, `int4` \
               (n = 2) of `int4` or `uint8`, `int8` (n = 1) of `int8`.",
@@ -57,6 +60,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: unpack_rule,
         eval: unpack_eval,
+        gradient: gradient::INTEGERS,
         doc: "Codes from packed bytes, `size` of them a row.\n\nFrom `uint8[..., ceil(size / n)]` gives \
               `dtype[..., size]`; see `pack` for the formats. A byte that no packing gives is an error when it runs.",
     },

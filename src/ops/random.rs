@@ -6,7 +6,7 @@
 use crate::base::{code, philox};
 use crate::ops::create::{DTYPE, INT64, filled_rule};
 use crate::ops::kernel::element_count;
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::wrap;
 use crate::types::{DType, Elem, Shape, Tensor, TensorType};
 
@@ -25,6 +25,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: |cx| random_rule(cx, Elem::is_float, "floats"),
         eval: normal_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "Normally distributed numbers.\n\nGives `dtype[shape]`, floats only. `seed` is an `int64` scalar; the \
               same seed gives the same numbers. PyTorch: `randn`.",
     },
@@ -39,6 +40,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: |cx| random_rule(cx, Elem::is_float, "floats"),
         eval: uniform_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "Evenly distributed numbers from `low` up to `high`.\n\nGives `dtype[shape]`, floats only. `seed` is an \
               `int64` scalar; the same seed gives the same numbers. `high` itself occurs only by rounding. \
               PyTorch: `rand`.",
@@ -54,6 +56,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: int_rule,
         eval: int_eval,
+        gradient: gradient::NO_OPERANDS,
         doc: "Evenly distributed integers from `low` up to `high`, which is left out.\n\nGives `dtype[shape]`, \
               integers only. `seed` is an `int64` scalar; the same seed gives the same numbers. There are 1 to \
               2**31 values to choose from. PyTorch: `randint`.",
@@ -63,6 +66,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("logits"), Param::tensor("seed")],
         rule: categorical_rule,
         eval: categorical_eval,
+        gradient: gradient::INTEGERS,
         doc: "Draws an index of the last axis with the probabilities `softmax(logits)`.\n\nFrom `logits[..., C]` \
               gives `int64[...]`. `seed` is an `int64` scalar; the same seed gives the same draws. A logit of \
               minus infinity is never drawn while another is finite. PyTorch: `multinomial`.",

@@ -6,7 +6,7 @@
 use crate::base::code;
 use crate::ops::elementwise::{maximum, minimum};
 use crate::ops::kernel::{Lanes, order_key, runs};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{Data, wrap};
 use crate::types::{DType, Dim, Elem, Shape, Tensor, TensorType};
 
@@ -15,6 +15,7 @@ pub static OPS: &[Op] = &[
         "sum",
         num_rule,
         |cx| fold_eval(cx, 0.0, |a, x| a + x, 0, i64::wrapping_add),
+        Gradient::Rule(gradient::reduce::sum),
         "Sum over `axis`, or over everything.\n\nKeeps the element type. Reduced axes vanish, or stay as 1 with \
          `keepdim`. Integers wrap; floats accumulate in a wider type.",
     ),
@@ -22,6 +23,7 @@ pub static OPS: &[Op] = &[
         "mean",
         mean_rule,
         mean_eval,
+        Gradient::Rule(gradient::reduce::mean),
         "Mean over `axis`, or over everything; NaN of no elements.\n\nFloats only. Reduced axes vanish, or stay \
          as 1 with `keepdim`.",
     ),
@@ -33,6 +35,7 @@ pub static OPS: &[Op] = &[
             check_not_empty(cx)?;
             fold_eval(cx, f64::NEG_INFINITY, maximum, i64::MIN ^ flip, |a, x| (a ^ flip).max(x ^ flip) ^ flip)
         },
+        Gradient::Rule(gradient::reduce::extreme),
         "Largest element over `axis`, or of all; NaN if there is one.\n\nKeeps the element type. Reduced axes \
          vanish, or stay as 1 with `keepdim`, and must not be empty. PyTorch: `amax`.",
     ),
@@ -44,6 +47,7 @@ pub static OPS: &[Op] = &[
             check_not_empty(cx)?;
             fold_eval(cx, f64::INFINITY, minimum, i64::MAX ^ flip, |a, x| (a ^ flip).min(x ^ flip) ^ flip)
         },
+        Gradient::Rule(gradient::reduce::extreme),
         "Smallest element over `axis`, or of all; NaN if there is one.\n\nKeeps the element type. Reduced axes \
          vanish, or stay as 1 with `keepdim`, and must not be empty. PyTorch: `amin`.",
     ),
@@ -51,6 +55,7 @@ pub static OPS: &[Op] = &[
         "prod",
         num_rule,
         |cx| fold_eval(cx, 1.0, |a, x| a * x, 1, i64::wrapping_mul),
+        Gradient::Rule(gradient::reduce::prod),
         "Product over `axis`, or over everything.\n\nKeeps the element type. Reduced axes vanish, or stay as 1 \
          with `keepdim`. Integers wrap; floats accumulate in a wider type.",
     ),
@@ -58,6 +63,7 @@ pub static OPS: &[Op] = &[
         "argmax",
         position_rule,
         |cx| position_eval(cx, true),
+        gradient::INTEGERS,
         "Position of the largest element along `axis`, the first on a tie; NaN counts as largest.\n\nGives \
          `int64`. Takes one axis; without one, the position in the flattened tensor.",
     ),
@@ -65,6 +71,7 @@ pub static OPS: &[Op] = &[
         "argmin",
         position_rule,
         |cx| position_eval(cx, false),
+        gradient::INTEGERS,
         "Position of the smallest element along `axis`, the first on a tie; NaN counts as smallest.\n\nGives \
          `int64`. Takes one axis; without one, the position in the flattened tensor.",
     ),
@@ -72,6 +79,7 @@ pub static OPS: &[Op] = &[
         "any",
         bool_rule,
         |cx| fold_eval(cx, 0.0, |a, _| a, 0, |a, x| a | x),
+        gradient::INTEGERS,
         "Whether any element over `axis`, or at all, holds; false of none.\n\n`bool` only. Reduced axes vanish, \
          or stay as 1 with `keepdim`.",
     ),
@@ -79,18 +87,25 @@ pub static OPS: &[Op] = &[
         "all",
         bool_rule,
         |cx| fold_eval(cx, 0.0, |a, _| a, 1, |a, x| a & x),
+        gradient::INTEGERS,
         "Whether every element over `axis`, or at all, holds; true of none.\n\n`bool` only. Reduced axes vanish, \
          or stay as 1 with `keepdim`.",
     ),
 ];
 
-const fn reduction(name: &'static str, rule: crate::ops::Rule, eval: crate::ops::Eval, doc: &'static str) -> Op {
+const fn reduction(
+    name: &'static str,
+    rule: crate::ops::Rule,
+    eval: crate::ops::Eval,
+    gradient: Gradient,
+    doc: &'static str,
+) -> Op {
     const PARAMS: &[Param] = &[
         Param::tensor("x"),
         Param::with("axis", ParamKind::Axes, Default::None),
         Param::with("keepdim", ParamKind::Bool, Default::Bool(false)),
     ];
-    Op { name, params: PARAMS, rule, eval, doc }
+    Op { name, params: PARAMS, rule, eval, gradient, doc }
 }
 
 fn num_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {

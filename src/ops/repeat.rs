@@ -2,7 +2,7 @@
 
 use crate::base::code;
 use crate::ops::storage::{Element, around, by_class, for_each_offset, from_runs, signed_strides};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Dim, Elem, Shape, Tensor, TensorType};
 
 const TRIANGLE_PARAMS: &[Param] = &[Param::tensor("x"), Param::with("diagonal", ParamKind::Int, Default::Int(0))];
@@ -13,6 +13,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("repeats", ParamKind::Ints)],
         rule: repeat_rule,
         eval: repeat_eval,
+        gradient: Gradient::Rule(gradient::repeat::repeat),
         doc: "Lays copies of `x` side by side, so many along each axis.\n\n\
               There is one number for each axis; further ones in front make new axes. NumPy calls it `tile`.",
     },
@@ -21,6 +22,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("n", ParamKind::Int), Param::required("axis", ParamKind::Axis)],
         rule: interleave_rule,
         eval: interleave_eval,
+        gradient: Gradient::Rule(gradient::repeat::repeat_interleave),
         doc: "Repeats every slice of an axis `n` times before the next one.\n\nNumPy calls it `repeat`.",
     },
     Op {
@@ -32,6 +34,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: upsample_rule,
         eval: upsample_eval,
+        gradient: Gradient::Rule(gradient::repeat::upsample),
         doc: "Enlarges the axes after batch and channels by whole factors.\n\n\
               `mode` is \"nearest\" or, for floats, \"linear\" (also \"bilinear\" for two axes, \"trilinear\" for three): \
               elements stand for the middles of their cells, PyTorch's `align_corners=false`. PyTorch calls it \
@@ -42,6 +45,7 @@ pub static OPS: &[Op] = &[
         params: TRIANGLE_PARAMS,
         rule: triangle_rule,
         eval: tril_eval,
+        gradient: Gradient::Rule(gradient::slice::triangle),
         doc: "Keeps the lower triangle of the last two axes, and puts zeros above it.\n\n\
               Row i keeps columns up to `i + diagonal`.",
     },
@@ -50,6 +54,7 @@ pub static OPS: &[Op] = &[
         params: TRIANGLE_PARAMS,
         rule: triangle_rule,
         eval: triu_eval,
+        gradient: Gradient::Rule(gradient::slice::triangle),
         doc: "Keeps the upper triangle of the last two axes, and puts zeros below it.\n\n\
               Row i keeps columns from `i + diagonal` on.",
     },

@@ -6,7 +6,7 @@
 use crate::base::code;
 use crate::ops::elementwise::num_rule;
 use crate::ops::kernel::{Lanes, order_key};
-use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{Data, round_f64, wrap};
 use crate::types::{DType, Dim, Shape, Tensor, TensorType};
 use std::cmp::Ordering;
@@ -17,6 +17,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis)],
         rule: scan_rule,
         eval: |cx| scan_eval(cx, 0.0, |total, x| total + x, 0, i64::wrapping_add),
+        gradient: Gradient::Rule(gradient::scan::cumsum),
         doc: "Running sum along `axis`, each element included.\n\nKeeps type and shape. Integers wrap; floats \
               accumulate in a wider type.",
     },
@@ -25,6 +26,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis)],
         rule: scan_rule,
         eval: |cx| scan_eval(cx, 1.0, |total, x| total * x, 1, i64::wrapping_mul),
+        gradient: Gradient::Rule(gradient::scan::cumprod),
         doc: "Running product along `axis`, each element included.\n\nKeeps type and shape. Integers wrap; floats \
               accumulate in a wider type.",
     },
@@ -40,6 +42,7 @@ pub static OPS: &[Op] = &[
             let axis = cx.axis("axis", cx.operand(0).rank())?;
             order_eval(cx, axis, cx.operand(0).shape()[axis], cx.bool("descending")?)
         },
+        gradient: Gradient::Rule(gradient::scan::order),
         doc: "Sorted values along `axis`, and the positions they came from.\n\nGives `(values, indices)`, indices \
               `int64`, both of the operand's shape. Equal elements keep their order; NaN is the largest. \
               PyTorch: `sort(stable=True)`.",
@@ -54,6 +57,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: topk_rule,
         eval: topk_eval,
+        gradient: Gradient::Rule(gradient::scan::order),
         doc: "The `k` largest (or smallest) values along `axis` in order, and their positions.\n\nGives \
               `(values, indices)`, indices `int64`, with `k` in the place of the axis, which must have as many \
               elements. The lower index comes first on a tie; NaN is the largest.",

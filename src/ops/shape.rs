@@ -3,7 +3,8 @@
 use crate::base::code;
 use crate::ops::storage::View;
 use crate::ops::{
-    Attr, Default, EvalCx, EvalError, Obligation, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop,
+    Attr, Default, EvalCx, EvalError, Gradient, Obligation, ObligationKind, Op, OpError, Param, ParamKind, RuleCx,
+    Stop, gradient,
 };
 use crate::types::dim::Atom;
 use crate::types::shape::Broadcast;
@@ -15,6 +16,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("shape", ParamKind::Shape)],
         rule: reshape_rule,
         eval: reshape_eval,
+        gradient: Gradient::Rule(gradient::shape::same_elements),
         doc: "The same elements, in row-major order, under another shape.\n\n\
               The numbers of elements must be provably equal (E0306). One size may be -1: it is what the others \
               leave. A pack of `x` (`...S`) may stand in the shape again.",
@@ -24,6 +26,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axes", ParamKind::Axes)],
         rule: permute_rule,
         eval: permute_eval,
+        gradient: Gradient::Rule(gradient::shape::permute),
         doc: "Puts the axes in another order: axis i of the result is axis `axes[i]` of `x`.\n\n\
               `axes` names every axis once (E0305).",
     },
@@ -36,6 +39,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: transpose_rule,
         eval: transpose_eval,
+        gradient: Gradient::Rule(gradient::shape::transpose),
         doc: "Exchanges two axes.\n\n`x.T` is `transpose(x, -2, -1)`.",
     },
     Op {
@@ -43,6 +47,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::with("axis", ParamKind::Axes, Default::None)],
         rule: squeeze_rule,
         eval: squeeze_eval,
+        gradient: Gradient::Rule(gradient::shape::same_elements),
         doc: "Removes axes of size 1.\n\n\
               Each axis named must provably have size 1 (E0303; PyTorch leaves others as they are). Without `axis` \
               every axis of size 1 goes, and all sizes must be known when compiling.",
@@ -52,6 +57,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis)],
         rule: unsqueeze_rule,
         eval: unsqueeze_eval,
+        gradient: Gradient::Rule(gradient::shape::same_elements),
         doc: "Inserts an axis of size 1, so that it is axis `axis` of the result.\n\nWritten `x[None]` or `x[..., None]`, too.",
     },
     Op {
@@ -59,6 +65,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("shape", ParamKind::Shape)],
         rule: broadcast_rule,
         eval: broadcast_eval,
+        gradient: Gradient::Rule(gradient::shape::broadcast_to),
         doc: "Repeats axes of size 1, and adds axes in front, until the shape is the given one (E0302).\n\n\
               PyTorch calls it `expand`.",
     },

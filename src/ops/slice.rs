@@ -2,7 +2,7 @@
 
 use crate::base::code;
 use crate::ops::storage::{Element, View, around, by_class, from_runs};
-use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop};
+use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Dim, Elem, Shape, Tensor, TensorType};
 
 pub static OPS: &[Op] = &[
@@ -17,6 +17,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: slice_rule,
         eval: slice_eval,
+        gradient: Gradient::Rule(gradient::slice::slice),
         doc: "Indices `start` to `stop` (exclusive) of an axis, written `x[start:stop:step]`.\n\n\
               The result has `stop - start` elements there, divided by `step` and rounded up. Nothing is clamped: \
               `0 <= start <= stop <= size` must hold (E0309).",
@@ -31,6 +32,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: dynamic_slice_rule,
         eval: dynamic_slice_eval,
+        gradient: Gradient::Rule(gradient::slice::dynamic_slice),
         doc: "`size` elements of an axis from `start`, a scalar that is known at run time.\n\n\
               A negative start counts from the end; a slice that leaves the axis is an error. PyTorch: `narrow`.",
     },
@@ -44,6 +46,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: dynamic_update_rule,
         eval: dynamic_update_eval,
+        gradient: Gradient::Rule(gradient::slice::dynamic_update),
         doc: "`x` with `updates` in the place of as many elements of an axis, from `start` on.\n\n\
               All other sizes must be those of `x` (E0303). A negative start counts from the end; an update that \
               leaves the axis is an error. PyTorch: `slice_scatter`.",
@@ -58,6 +61,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: pad_rule,
         eval: pad_eval,
+        gradient: Gradient::Rule(gradient::slice::pad),
         doc: "Adds `(low, high)` elements before and after each axis.\n\n\
               There is one pair for each axis; fewer pairs stand for the last axes. `mode` is \"constant\" (with \
               `value`), \"reflect\" (without repeating the edge; less than the size), \"edge\" (PyTorch: replicate) or \
@@ -68,6 +72,7 @@ pub static OPS: &[Op] = &[
         params: &[Param::tensor("x"), Param::required("axes", ParamKind::Axes)],
         rule: flip_rule,
         eval: flip_eval,
+        gradient: Gradient::Rule(gradient::slice::flip),
         doc: "Reverses the order along the axes; all of them for `None`.\n\n`x[::-1]` is `flip(x, 0)`.",
     },
     Op {
@@ -79,6 +84,7 @@ pub static OPS: &[Op] = &[
         ],
         rule: roll_rule,
         eval: roll_eval,
+        gradient: Gradient::Rule(gradient::slice::roll),
         doc: "Moves elements along the axes by as many places; what leaves at one end comes in at the other.\n\n\
               There is one shift for each axis (E0304). Without axes, `x` is rolled as if it were flat.",
     },

@@ -2,9 +2,9 @@
 //! reproducible data.
 
 use crate::ops::{
-    self, Attr, Attrs, Default, EvalCx, EvalError, Obligation, ObligationKind, Op, OpError, ParamKind, RuleCx, Stop,
+    self, Attr, Attrs, EvalCx, EvalError, Obligation, ObligationKind, Op, OpError, ParamKind, RuleCx, Stop,
 };
-use crate::types::{Bound, DType, Dim, Elem, Facts, HostExpr, Pack, Shape, Symbol, Tensor, TensorType};
+use crate::types::{Bound, DType, Dim, Elem, Facts, Pack, Shape, Symbol, Tensor, TensorType};
 
 /// A dim from sums and differences of names and numbers: `H - 1`, `n`, `3`, `?`.
 pub fn dim(text: &str) -> Dim {
@@ -58,22 +58,7 @@ pub fn op(name: &str) -> &'static Op {
 
 /// The attributes, and the defaults of those not given.
 pub fn with_defaults(op: &Op, given: &Attrs) -> Attrs {
-    let mut attrs = Attrs::new();
-    for param in op.params.iter().filter(|p| !p.is_operand()) {
-        let default = match param.default {
-            Default::Required => None,
-            Default::None => Some(Attr::None),
-            Default::Int(value) => Some(Attr::int(value)),
-            Default::Float(value) => Some(Attr::Float(HostExpr::float(value))),
-            Default::Bool(value) => Some(Attr::Bool(value)),
-            Default::Str(value) if param.kind == ParamKind::DType => DType::parse(value).map(|d| Attr::DType(d.into())),
-            Default::Str(value) => Some(Attr::Str(value.to_string())),
-        };
-        if let Some(value) = given.get(param.name).cloned().or(default) {
-            attrs.set(param.name, value);
-        }
-    }
-    attrs
+    op.with_defaults(given)
 }
 
 /// The facts, and that every size of the call is at least 1, as in programs.

@@ -24,11 +24,23 @@ pub fn tolerance(dtype: DType) -> Tolerance {
 
 /// Says how the results of a target differ from the interpreter's.
 pub fn compare(name: &str, have: &Tensor, want: &Tensor) -> Result<(), String> {
+    compare_within(name, have, want, tolerance(want.dtype()))
+}
+
+/// The same for gradients. Those of a whole model are sums that may cancel, so that an error is measured by the
+/// largest element, not by each.
+pub fn compare_gradients(name: &str, have: &Tensor, want: &Tensor) -> Result<(), String> {
+    let Tolerance { rtol, atol } = tolerance(want.dtype());
+    let largest = (0..want.len()).map(|index| want.get_f64(index).abs()).fold(0.0, f64::max);
+    compare_within(name, have, want, Tolerance { rtol, atol: atol + rtol * largest })
+}
+
+fn compare_within(name: &str, have: &Tensor, want: &Tensor, within: Tolerance) -> Result<(), String> {
     if have.dtype() != want.dtype() || have.shape() != want.shape() {
         let describe = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
         return Err(format!("{name} is {}, the interpreter gives {}", describe(have), describe(want)));
     }
-    let Tolerance { rtol, atol } = tolerance(want.dtype());
+    let Tolerance { rtol, atol } = within;
     let mut wrong = 0;
     let mut worst: Option<(f64, usize)> = None;
     for index in 0..want.len() {

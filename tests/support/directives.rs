@@ -6,6 +6,7 @@
 //! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
 //! #@ target: pytorch             text, validity and execution of what the target writes
 //! #@ golden: none                that text is not kept; for whole models, whose text follows the library's
+//! #@ grad: none                 no comparison of gradients; the comment says why
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: ternary(axis=0)   a scheme for the weights
 //! #@ passes: cse, dce            passes that must not change what is computed
@@ -25,6 +26,8 @@ pub struct Directives {
     pub targets: Vec<String>,
     /// Whether the target's text is left out of the golden files.
     pub without_text: bool,
+    /// Whether gradients are not compared with the target's.
+    pub without_gradients: bool,
     /// Empty for both.
     pub modes: Vec<RunMode>,
     pub schemes: Vec<String>,
@@ -140,6 +143,10 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
         }),
         "golden" if rest == "none" => {
             found.without_text = true;
+            Ok(())
+        }
+        "grad" if rest == "none" => {
+            found.without_gradients = true;
             Ok(())
         }
         "quantize" => {

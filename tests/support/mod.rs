@@ -11,6 +11,7 @@ pub mod compare;
 pub mod directives;
 pub mod generate;
 pub mod golden;
+pub mod gradients;
 pub mod python;
 pub mod trials;
 

@@ -5,6 +5,7 @@
 //! `./test` sets it, it fails instead.
 
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -50,18 +51,50 @@ pub struct Execution<'a> {
 
 /// Runs `forward` of an emitted module.
 pub fn run(execution: &Execution<'_>) -> Result<Vec<Tensor>, Trouble> {
-    let inputs = execution.inputs.iter().map(|(path, dtype)| json!({"path": path, "dtype": dtype.name()}));
-    let answer = ask(&json!({
-        "do": "run",
+    let answer = ask(&request("run", execution))?;
+    let outputs = answer["outputs"].as_array().cloned().unwrap_or_default();
+    outputs.iter().map(read_output).collect::<Result<_, _>>().map_err(Trouble::Failed)
+}
+
+fn request(word: &str, execution: &Execution<'_>) -> Value {
+    json!({
+        "do": word,
         "module": execution.module,
         "weights": execution.weights,
         "train": execution.train,
-        "inputs": inputs.collect::<Vec<_>>(),
+        "inputs": execution.inputs.iter().map(file).collect::<Vec<_>>(),
         "numbers": execution.numbers.iter().map(number).collect::<serde_json::Map<_, _>>(),
         "outputs": execution.outputs,
-    }))?;
-    let outputs = answer["outputs"].as_array().cloned().unwrap_or_default();
-    outputs.iter().map(read_output).collect::<Result<_, _>>().map_err(Trouble::Failed)
+    })
+}
+
+fn file((path, dtype): &(PathBuf, DType)) -> Value {
+    json!({"path": path, "dtype": dtype.name()})
+}
+
+/// Gradients that PyTorch computes.
+pub struct Gradients {
+    /// By name in the `state_dict`.
+    pub parameters: BTreeMap<String, Tensor>,
+    /// In the order of the inputs; `None` for one that has none.
+    pub inputs: Vec<Option<Tensor>>,
+}
+
+/// The gradients of an emitted module from those of its results.
+pub fn gradients(execution: &Execution<'_>, output_grads: &[Option<(PathBuf, DType)>]) -> Result<Gradients, Trouble> {
+    let mut request = request("gradients", execution);
+    request["output_grads"] = output_grads.iter().map(|grad| grad.as_ref().map(file)).collect();
+    let answer = ask(&request)?;
+    let read = |entry: &Value| if entry.is_null() { Ok(None) } else { read_output(entry).map(Some) };
+    let inputs = answer["input_gradients"].as_array().cloned().unwrap_or_default();
+    let inputs = inputs.iter().map(read).collect::<Result<_, _>>().map_err(Trouble::Failed)?;
+    let mut parameters = BTreeMap::new();
+    for (name, entry) in answer["gradients"].as_object().cloned().unwrap_or_default() {
+        if let Some(tensor) = read(&entry).map_err(Trouble::Failed)? {
+            parameters.insert(name, tensor);
+        }
+    }
+    Ok(Gradients { parameters, inputs })
 }
 
 fn number((name, value): &(String, HostValue)) -> (String, Value) {

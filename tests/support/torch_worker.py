@@ -5,6 +5,8 @@ One process serves a whole test run, because importing torch takes seconds. Requ
     {"do": "run", "module": "net.py", "weights": "net.safetensors" or null, "train": false,
      "inputs": [{"path": "x.npy", "dtype": "float32"}], "numbers": {"pos": 2}, "outputs": "folder"}
     {"ok": true, "outputs": [{"path": "folder/0.npy", "dtype": "float32"}]}
+    {"do": "gradients", ... the same as for "run", and "output_grads": [{"path": ..., "dtype": ...} or null]}
+    {"ok": true, "gradients": {"weight": {"path": ..., "dtype": ...}}, "input_gradients": [... or null]}
     {"do": "compile", "module": "net.py"}
     {"ok": true}
     {"ok": false, "error": "..."}
@@ -75,6 +77,40 @@ def run(request, number):
     }
 
 
+def gradients(request, number):
+    torch.manual_seed(0)
+    module = load_module(request["module"], number)
+    model = module.load(request["weights"])
+    model.train(request["train"])
+    inputs = [read_tensor(entry) for entry in request["inputs"]]
+    for tensor in inputs:
+        tensor.requires_grad_(tensor.is_floating_point())
+    results = flat(model(*inputs, **request["numbers"]))
+    pairs = [
+        (result, read_tensor(entry))
+        for result, entry in zip(results, request["output_grads"], strict=True)
+        if entry and result.requires_grad
+    ]
+    if pairs:
+        torch.autograd.backward(*map(list, zip(*pairs)))
+    folder = request["outputs"]
+
+    def write(name, tensor):
+        if tensor is None or not tensor.requires_grad:
+            return None
+        gradient = torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
+        return write_tensor(gradient, os.path.join(folder, f"{name}.grad.npy"))
+
+    # Not `named_parameters`: in the state dict names are those of weights files.
+    saved = model.state_dict(keep_vars=True).items()
+    parameters = {name: tensor for name, tensor in saved if isinstance(tensor, torch.nn.Parameter)}
+    return {
+        "ok": True,
+        "gradients": {name: write(name, tensor) for name, tensor in parameters.items()},
+        "input_gradients": [write(f"input_{index}", tensor) for index, tensor in enumerate(inputs)],
+    }
+
+
 def compile_only(request):
     path = request["module"]
     with open(path, encoding="utf-8") as file:
@@ -85,7 +121,9 @@ def compile_only(request):
 def answer(line, number):
     try:
         request = json.loads(line)
-        return compile_only(request) if request["do"] == "compile" else run(request, number)
+        if request["do"] == "compile":
+            return compile_only(request)
+        return gradients(request, number) if request["do"] == "gradients" else run(request, number)
     except Exception:
         return {"ok": False, "error": traceback.format_exc()}
 

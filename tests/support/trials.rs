@@ -5,17 +5,17 @@
 //! formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
-//! interpreter computes); a second `#@ run:` line adds trials whose names end in `_2`.
+//! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, RunMode, Stage};
 use super::python::{self, Execution, Trouble};
-use super::{announced, compare, golden, with_deep_stack};
+use super::{announced, compare, golden, gradients, with_deep_stack};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tritonc::base::Diagnostic;
-use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
+use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, RunResult, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::passes::Pipeline;
 use tritonc::syntax::format::format;
@@ -82,7 +82,7 @@ impl Case {
         names.iter().map(|name| folder.join(name)).collect()
     }
 
-    fn source(&self) -> String {
+    pub fn source(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }
 }
@@ -137,6 +137,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
                     RunMode::Train => add(format!("{target}::train{suffix}"), run, |c, r| execute(c, r, Mode::Train)),
                 }
             }
+            if executed_modes(&case.directives).contains(&RunMode::Train) && !case.directives.without_gradients {
+                add(format!("{target}::grad{suffix}"), run, gradients::check);
+            }
         }
     }
     trials
@@ -161,16 +164,16 @@ fn not_yet(why: &str) -> Result<(), Trouble> {
     Err(Trouble::Missing(why.to_string()))
 }
 
-fn session() -> Session {
+pub fn session() -> Session {
     Session::new(SessionOptions::default())
 }
 
 /// What a session has to say, as the reason of a failure.
-fn rendered<T, E>(session: &Session, result: Result<T, E>) -> Result<T, Trouble> {
+pub fn rendered<T, E>(session: &Session, result: Result<T, E>) -> Result<T, Trouble> {
     result.map_err(|_| Trouble::Failed(session.render()))
 }
 
-fn io<T>(path: &Path, result: std::io::Result<T>) -> Result<T, Trouble> {
+pub fn io<T>(path: &Path, result: std::io::Result<T>) -> Result<T, Trouble> {
     result.map_err(|error| Trouble::Failed(format!("{}: {error}", path.display())))
 }
 
@@ -354,43 +357,66 @@ fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
 
 /// Runs the interpreter and the emitted module on the same inputs and weights.
 fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
-    let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
-    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
-    let inputs = write_inputs(case, run, mode, folder.path())?;
-    let mut session = session();
-    let request = RunRequest {
-        entry: entry(Some(run), mode),
-        inputs: inputs.iter().map(|input| (input.name.clone(), input.path.clone())).collect(),
-        numbers: run.numbers.clone(),
-        seed: SEED,
-        keep_weights: true,
-        ..RunRequest::default()
-    };
-    let wanted = session.run(&case.source(), &request, &mut std::io::sink());
-    let wanted = rendered(&session, wanted)?;
-    let weights = folder.path().join("weights.safetensors");
-    let set = WeightSet { tensors: wanted.weights, metadata: BTreeMap::new() };
-    let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
-    io(&weights, std::fs::write(&weights, bytes))?;
-    let module = folder.path().join(MODULE_FILE);
-    io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
-    let inputs: Vec<(PathBuf, DType)> = inputs.into_iter().map(|input| (input.path, input.dtype)).collect();
-    let outputs = python::run(&Execution {
-        module: &module,
-        weights: Some(&weights),
-        train: mode == Mode::Train,
-        inputs: &inputs,
-        numbers: &run.numbers,
-        outputs: folder.path(),
-    })?;
-    if outputs.len() != wanted.outputs.len() {
-        let message = format!("{} results, the interpreter gives {}", outputs.len(), wanted.outputs.len());
+    let scene = Scene::new(case, index, mode)?;
+    let outputs = python::run(&scene.execution())?;
+    if outputs.len() != scene.wanted.outputs.len() {
+        let message = format!("{} results, the interpreter gives {}", outputs.len(), scene.wanted.outputs.len());
         return Err(Trouble::Failed(message));
     }
-    for (index, (have, want)) in outputs.iter().zip(&wanted.outputs).enumerate() {
+    for (index, (have, want)) in outputs.iter().zip(&scene.wanted.outputs).enumerate() {
         compare::compare(&format!("result {index}"), have, want).map_err(Trouble::Failed)?;
     }
     Ok(())
+}
+
+/// One run on disk: inputs, weights, the emitted module, and what the interpreter makes of it.
+pub struct Scene<'c> {
+    pub case: &'c Case,
+    pub folder: tempfile::TempDir,
+    pub request: RunRequest,
+    pub wanted: RunResult,
+    inputs: Vec<(PathBuf, DType)>,
+    weights: PathBuf,
+    module: PathBuf,
+}
+
+impl<'c> Scene<'c> {
+    pub fn new(case: &'c Case, index: usize, mode: Mode) -> Result<Scene<'c>, Trouble> {
+        let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
+        let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+        let inputs = write_inputs(case, run, mode, folder.path())?;
+        let request = RunRequest {
+            entry: entry(Some(run), mode),
+            inputs: inputs.iter().map(|input| (input.name.clone(), input.path.clone())).collect(),
+            numbers: run.numbers.clone(),
+            seed: SEED,
+            keep_weights: true,
+            ..RunRequest::default()
+        };
+        let mut session = session();
+        let wanted = session.run(&case.source(), &request, &mut std::io::sink());
+        let mut wanted = rendered(&session, wanted)?;
+        let weights = folder.path().join("weights.safetensors");
+        let set = WeightSet { tensors: std::mem::take(&mut wanted.weights), metadata: BTreeMap::new() };
+        let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
+        io(&weights, std::fs::write(&weights, bytes))?;
+        let module = folder.path().join(MODULE_FILE);
+        io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
+        let inputs = inputs.into_iter().map(|input| (input.path, input.dtype)).collect();
+        Ok(Scene { case, folder, request, wanted, inputs, weights, module })
+    }
+
+    /// The same for PyTorch.
+    pub fn execution(&self) -> Execution<'_> {
+        Execution {
+            module: &self.module,
+            weights: Some(&self.weights),
+            train: self.request.entry.mode == Mode::Train,
+            inputs: &self.inputs,
+            numbers: &self.request.numbers,
+            outputs: self.folder.path(),
+        }
+    }
 }
 
 /// An input on disk.
