@@ -8,7 +8,7 @@
 use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
-use crate::analysis::elaborate::signature::Applied;
+use crate::analysis::elaborate::signature::{Applied, Receiver};
 use crate::analysis::elaborate::sized::{SizedCall, is_sized};
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::types::TypeSpec;
@@ -36,7 +36,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let base_span = ast[*base].span;
                 match base_value {
                     Value::Error => Value::Error,
-                    value @ (Value::Module(_) | Value::Instance(_)) => self.field(value, name, ast[callee].span)?,
+                    value @ (Value::Module(_) | Value::Instance(_) | Value::Layer(..)) => self.field(value, name, ast[callee].span)?,
                     value => {
                         // `x.relu()` is `relu(x)`; `x.to(float16)` is a cast.
                         let function = match name.name.as_str() {
@@ -230,7 +230,8 @@ impl<'db> Elaborator<'_, 'db> {
                 }
                 (spec, _) => spec.clone(),
             };
-            values.push((self.pass((&name, &param.name.name), value, &spec, &shown, *arg_span)?, *arg_span));
+            let to = Receiver { callee: &name, function, instance: instance.as_ref(), param };
+            values.push((self.pass(&to, value, &spec, &shown, *arg_span)?, *arg_span));
         }
         let place = self.place(span);
         for (index, cond) in &applied.wheres {

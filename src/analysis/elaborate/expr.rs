@@ -332,6 +332,7 @@ impl<'db> Elaborator<'_, 'db> {
                 }
             },
             Value::Instance(instance) => self.instance_field(*instance, name, span),
+            Value::Layer(layer, _) => Err(self.refuse_layer_field(layer, name)),
             other => {
                 let what = other.describe();
                 Err(self.unknown_member(&what, &name.name, None, name.span))

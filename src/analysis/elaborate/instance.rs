@@ -101,7 +101,19 @@ impl<'db> Elaborator<'_, 'db> {
         let params = &layer.decl.type_params;
         if given.len() > params.len() {
             let message = format!("`{}` takes {} type arguments", layer.decl.name.name, params.len());
-            return Err(self.error(code::E0203, message, span, format!("{} are given", given.len())));
+            let mut report = Report::new(code::E0203, message).at(
+                self.place(span),
+                match given.len() {
+                    1 => "1 is given".to_string(),
+                    count => format!("{count} are given"),
+                },
+            );
+            if params.is_empty() {
+                let name = &layer.decl.name.name;
+                report =
+                    report.note(format!("a layer with a type variable begins as in `layer {name}[F: float](...)`"));
+            }
+            return Err(self.fail(report));
         }
         let mut elems = given;
         while elems.len() < params.len() {
