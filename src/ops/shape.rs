@@ -2,9 +2,7 @@
 
 use crate::base::code;
 use crate::ops::storage::View;
-use crate::ops::{
-    Attr, Default, EvalCx, EvalError, Obligation, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop,
-};
+use crate::ops::{Attr, Default, EvalCx, EvalError, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop};
 use crate::types::dim::Atom;
 use crate::types::shape::Broadcast;
 use crate::types::{Dim, Facts, Pack, Shape, Tensor, TensorType, Verdict};
@@ -408,7 +406,7 @@ fn broadcast_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         return Err(error().into());
     }
     for (a, b) in pairs {
-        cx.obligations.push(Obligation { kind: ObligationKind::Broadcast(a, b), message: error().message });
+        cx.obligations.push(error().unless(ObligationKind::Broadcast(a, b)));
     }
     Ok(vec![x.with_shape(target)])
 }

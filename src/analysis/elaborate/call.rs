@@ -36,7 +36,9 @@ impl<'db> Elaborator<'_, 'db> {
                 let base_span = ast[*base].span;
                 match base_value {
                     Value::Error => Value::Error,
-                    value @ (Value::Module(_) | Value::Instance(_) | Value::Layer(..)) => self.field(value, name, ast[callee].span)?,
+                    value @ (Value::Module(_) | Value::Instance(_) | Value::Layer(..)) => {
+                        self.field(value, name, ast[callee].span)?
+                    }
                     value => {
                         // `x.relu()` is `relu(x)`; `x.to(float16)` is a cast.
                         let function = match name.name.as_str() {

@@ -569,7 +569,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         };
         match settled {
             Some(true) => Ok(()),
-            Some(false) => Err(self.error(code::E0403, obligation.message, span, "this cannot hold")),
+            Some(false) => Err(self.error(obligation.code, obligation.message, span, "this cannot hold")),
             None => {
                 let place = self.place(span);
                 self.obligations.push((obligation, place));
