@@ -1,6 +1,7 @@
 //! Type expressions.
 
 use crate::analysis::db::Report;
+use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named};
@@ -288,6 +289,7 @@ impl<'db> Elaborator<'_, 'db> {
     fn named_pack(&mut self, name: &Ident) -> Walk<Shape> {
         match self.local(&name.name) {
             Some(Binding::Value(Value::Shape(shape))) => return Ok(shape.clone()),
+            Some(_) if self.declaring.is_some() && self.is_no_value(&name.name) => {}
             Some(_) => {
                 let message = format!("`{}` is not a run of dims", name.name);
                 return Err(self.error(code::E0307, message, name.span, "used as `...` here"));
@@ -341,7 +343,9 @@ impl<'db> Elaborator<'_, 'db> {
         match &ast[expr].kind {
             ExprKind::Name(name) => {
                 let capital = name.chars().next().is_some_and(char::is_uppercase);
-                if !capital || self.local(name).is_some() || self.is_global(name) {
+                let is_known = self.local(name).is_some() || self.is_global(name);
+                let is_free = !is_known || self.declaring.is_some() && self.is_no_value(name);
+                if !capital || !is_free {
                     return Ok(());
                 }
                 if self.declaring.is_none() {
@@ -360,6 +364,25 @@ impl<'db> Elaborator<'_, 'db> {
                 self.declare_dims(operand)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a name is declared as a layer, function, type or module: never an int, so that a signature may use it
+    /// for a dim variable, which hides it in there.
+    fn is_no_value(&self, name: &str) -> bool {
+        if self.local(name).is_some() {
+            let is_declared = |kind: &MemberKind| {
+                matches!(kind, MemberKind::Fn(_) | MemberKind::Layer(_) | MemberKind::TypeAlias { .. })
+            };
+            let mut members = self.layer.iter().flat_map(|layer| &layer.decl.members);
+            return matches!(self.local(name), Some(Binding::Value(Value::Function(_) | Value::Layer(..))))
+                && members.any(|member| is_declared(&member.kind) && member_name(member) == Some(name));
+        }
+        let named = modules::lookup(self.db, self.file, name);
+        match named.or_else(|| modules::implicit(self.db, name).map(Named::Item)) {
+            Some(Named::Item(item)) => matches!(item.kind(self.db), RawKind::Layer | RawKind::Fn | RawKind::Type),
+            Some(Named::Module(_)) => true,
+            Some(Named::Missing) | None => false,
         }
     }
 
