@@ -155,6 +155,10 @@ impl<'db> Elaborator<'_, 'db> {
         let (mut value, arg_span) = (arg.value.clone(), arg.span);
         let items = match list {
             List::Items(items) | List::Joined(items) => items,
+            List::Repeat { element, .. } if element.is_open() => {
+                self.aside(|walk| walk.call_value(*element, args, span).map(|_| ()));
+                return Ok(Value::Error);
+            }
             repeat @ List::Repeat { .. } => {
                 let repeat = Value::List(repeat);
                 let Some(counted) = self.counted(&repeat, "i") else { return Ok(Value::Error) };
@@ -210,12 +214,23 @@ impl<'db> Elaborator<'_, 'db> {
             Some(instance) => Some(self.placed(instance, span)?),
             None => None,
         };
+        self.refuse_unheld(instance.as_ref(), span)?;
         let name = callee_name(&function);
         self.note_call(function, instance.as_ref(), span)?;
         let reports = self.reports.len();
-        let applied = self
-            .apply_signature(function, instance.as_ref(), args, span)
-            .inspect_err(|_| self.blame_call(reports, span))?;
+        let applied = match self.apply_signature(function, instance.as_ref(), args, span) {
+            Ok(applied) => applied,
+            // The signature names what is not known of the instance.
+            Err(Abort::Reported)
+                if self.reports.len() == reports && instance.as_ref().is_some_and(Instance::is_open) =>
+            {
+                return Ok(Value::Error);
+            }
+            Err(abort) => {
+                self.blame_call(reports, span);
+                return Err(abort);
+            }
+        };
         let solution = self.solve(&applied)?;
         let mut values = vec![];
         let mut settled = BTreeSet::new();

@@ -1,9 +1,9 @@
 //! Bodies on their own: definitions being checked, and callees that become functions.
 
-use crate::analysis::elaborate::names::{full_fn, full_layer};
+use crate::analysis::elaborate::names::{full_fn, full_layer, with_path};
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
-use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, TensorValue, Value, ValueRef};
+use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, Step, TensorValue, Value, ValueRef};
 use crate::analysis::world::Walk;
 use crate::base::code;
 use crate::ops::{Obligation, ObligationKind};
@@ -199,7 +199,10 @@ impl<'db> Elaborator<'_, 'db> {
             }
             TypeSpec::Layer(layer) => self.open_instance(*layer, param),
             TypeSpec::Any => Ok(Value::Error),
-            _ => self.open_hyper(param),
+            _ => {
+                let place = [Step::Field(param.name.name.clone())];
+                Ok(with_path(self.open_hyper(param)?, &place))
+            }
         }
     }
 }
