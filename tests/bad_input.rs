@@ -386,7 +386,19 @@ fn modules_outside_of_the_project() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret.tri"), "const k = 1\n").unwrap();
     std::os::unix::fs::symlink(outside.path().join("secret.tri"), place.0.path().join("secret.tri")).unwrap();
-    place.put("source.tri", "use secret\nprint(secret.k)\n");
+    place.put("source.tri", "use nn\nuse secret\nuse secret.{k}\nprint(secret.k)\n");
     let text = place.fails("run source.tri", 1, "");
     assert!(text.contains("error[E0106]: module `secret` leads out of the project's folder"), "{text}");
+    // Told once, at the first `use`.
+    assert!(text.contains("source.tri:2:5") && text.matches("E0106").count() == 1, "{text}");
+}
+
+#[test]
+fn modules_that_cannot_be_read() {
+    let place = Place::new();
+    std::fs::write(place.0.path().join("latin.tri"), b"const k = 1 # \xe9\n").unwrap();
+    place.put("source.tri", "use nn\nuse latin.k\nprint(k)\n");
+    let text = place.fails("run source.tri", 1, "");
+    assert!(text.contains("error[E0010]: `latin.tri` is not UTF-8 text: byte 0xe9 at offset 14"), "{text}");
+    assert!(text.contains("source.tri:2:5") && !text.contains("<std>"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! Checking one item on its own.
 
 use crate::analysis::db::{Item, Place, Report, parse_item};
+use crate::analysis::elaborate::layer::{member_name, member_span};
 use crate::analysis::elaborate::names::{fn_ref, layer_ref, methods, nested_layers};
 use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
 use crate::analysis::value::{Instance, LayerRef};
@@ -233,11 +234,7 @@ fn open_layer<'db>(
 fn check_duplicates<'db>(item: Item<'db>, layer: LayerRef<'db>, checked: &mut Checked<'db>) {
     let mut seen: BTreeMap<&str, Span> = BTreeMap::new();
     let params = layer.decl.params.iter().map(|param| (param.name.name.as_str(), param.name.span));
-    let members = layer
-        .decl
-        .members
-        .iter()
-        .filter_map(|member| Some((crate::analysis::elaborate::layer::member_name(member)?, member_span(member))));
+    let members = layer.decl.members.iter().filter_map(|member| Some((member_name(member)?, member_span(member))));
     for (name, span) in params.chain(members) {
         if let Some(first) = seen.insert(name, span) {
             let report = Report::new(code::E0102, format!("`{name}` is defined twice in `{}`", layer.decl.name.name))
@@ -245,21 +242,6 @@ fn check_duplicates<'db>(item: Item<'db>, layer: LayerRef<'db>, checked: &mut Ch
                 .also(Place { item, span: first }, "first defined here");
             checked.reports.push(report);
         }
-    }
-}
-
-fn member_span(member: &crate::syntax::ast::Member) -> Span {
-    use crate::syntax::ast::Pattern;
-    match &member.kind {
-        MemberKind::Storage(storage) => storage.name.span,
-        MemberKind::Let(binding) => match &binding.pattern {
-            Pattern::Name(name) => name.span,
-            Pattern::Ignore(span) | Pattern::Tuple(_, span) => *span,
-        },
-        MemberKind::Const { name, .. } | MemberKind::TypeAlias { name, .. } => name.span,
-        MemberKind::Fn(decl) => decl.name.span,
-        MemberKind::Layer(decl) => decl.name.span,
-        MemberKind::Stmt(_) | MemberKind::Error => member.span,
     }
 }
 

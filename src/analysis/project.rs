@@ -3,21 +3,21 @@
 //! One thread owns the [`Project`] and edits it. Others read it through a [`Snapshot`] each; an edit makes
 //! their work end early, as [`Cancelled`], and waits until they have let go.
 
-use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, interface, items};
+use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, interface, items, parse_item};
 use crate::analysis::pieces::{Cut, Pieces};
 use crate::analysis::{gather, modules};
-use crate::base::{Diagnostic, FileId, Source, Sources};
+use crate::base::{Diagnostic, FileId, Source, Sources, Span};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
 use salsa::{Durability, Setter};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// Finds project modules; the standard library is built in.
 pub trait Loader {
-    /// The text of a module and the name to show for it; `None` if there is no such file, an error if there
-    /// is one that cannot be used. Keys are paths from the project root without extension.
+    /// The text of a module and the name to show for it; `None` if there is no such file, an error, which gets
+    /// its place at the `use`, if there is one that cannot be used. Keys are paths from the project root without extension.
     fn load(&mut self, key: &str) -> Result<Option<Source>, Diagnostic>;
 }
 
@@ -28,6 +28,12 @@ impl Loader for NoFiles {
     fn load(&mut self, _: &str) -> Result<Option<Source>, Diagnostic> {
         Ok(None)
     }
+}
+
+/// A module that a file uses: where its path stands, and the keys of project files that may be meant, in order.
+struct Used {
+    path: Span,
+    keys: Vec<String>,
 }
 
 /// A set of files with a salsa database around it.
@@ -179,10 +185,11 @@ impl Project {
         }
         let file = self.add(key, source);
         let mut waiting = vec![file];
+        let mut unusable = BTreeSet::new();
         while let Some(file) = waiting.pop() {
-            for candidates in self.used_keys(file) {
-                for key in candidates {
-                    if self.files.contains_key(&key) {
+            for used in self.used_keys(file) {
+                for key in used.keys {
+                    if self.files.contains_key(&key) || unusable.contains(&key) {
                         break;
                     }
                     match loader.load(&key) {
@@ -191,7 +198,12 @@ impl Project {
                             break;
                         }
                         Ok(None) => {}
-                        Err(diagnostic) => refused.push(diagnostic),
+                        Err(diagnostic) => {
+                            let place = FileId(file.index(&self.db));
+                            refused.push(diagnostic.primary(place, used.path, "used here"));
+                            unusable.insert(key);
+                            break;
+                        }
                     }
                 }
             }
@@ -206,19 +218,21 @@ impl Project {
         self.sources.add(source)
     }
 
-    /// For each `use` of a file, the keys of project files that may be meant.
-    fn used_keys(&self, file: SourceFile) -> Vec<Vec<String>> {
+    /// For each `use` of a file, what may be meant: the whole path, or all but a name of the module.
+    fn used_keys(&self, file: SourceFile) -> Vec<Used> {
         let db = &self.db;
         let mut all = vec![];
         for item in items(db, file).iter().filter(|item| item.kind(db) == RawKind::Use) {
-            let ItemKind::Use(import) = &interface(db, *item).item.kind else { continue };
-            let names: Vec<&str> = import.path.iter().map(|p| p.name.as_str()).collect();
-            all.push(modules::candidate_keys(file.module(db), &names));
-            if names.len() > 1 {
-                all.push(modules::candidate_keys(file.module(db), &names[..names.len() - 1]));
+            let ItemKind::Use(import) = &parse_item(db, *item).ast.item.kind else { continue };
+            let (Some(first), Some(last)) = (import.path.first(), import.path.last()) else { continue };
+            let path = first.span.to(last.span).offset_by(item.base(db));
+            let names: Vec<&str> = import.path.iter().map(|part| part.name.as_str()).collect();
+            for length in (1..=names.len()).rev().take(2) {
+                let mut keys = modules::candidate_keys(file.module(db), &names[..length]);
+                keys.retain(|key| !modules::is_std_key(key));
+                all.push(Used { path, keys });
             }
         }
-        all.iter_mut().for_each(|keys| keys.retain(|key| !modules::is_std_key(key)));
         all
     }
 

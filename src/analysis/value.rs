@@ -358,6 +358,18 @@ impl<'db> Value<'db> {
         }
     }
 
+    /// Whether it is an instance of which only the layer is known, or holds one.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Value::Instance(instance) => instance.is_open(),
+            Value::Tuple(items) | Value::List(List::Items(items) | List::Joined(items)) => {
+                items.iter().any(Value::is_open)
+            }
+            Value::List(List::Repeat { element, .. }) => element.is_open(),
+            _ => false,
+        }
+    }
+
     /// Replaces symbols by host expressions, everywhere (a loop index by its value, a callee's symbols by
     /// the caller's expressions).
     pub fn substitute(&self, replace: &dyn Fn(&Symbol) -> Option<HostExpr>) -> Value<'db> {
@@ -460,6 +472,11 @@ impl<'db> Instance<'db> {
                 path.iter().map(step).collect()
             }),
         }
+    }
+
+    /// Whether its hyperparameters are not known: it comes from outside of the definition that is checked.
+    pub fn is_open(&self) -> bool {
+        self.hypers.iter().any(|(_, value)| *value == Value::Error)
     }
 
     pub fn hyper(&self, name: &str) -> Option<&Value<'db>> {

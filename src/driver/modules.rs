@@ -1,7 +1,7 @@
 //! Modules on disk: which file a `use` finds.
 
 use crate::analysis::Loader;
-use crate::base::{Diagnostic, Source, code};
+use crate::base::{Diagnostic, FileId, Source, code};
 use crate::driver::read;
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,11 @@ impl Loader for FolderLoader {
             return Err(Diagnostic::new(code::E0106, message).note("help: move the file into the project"));
         }
         let Some(text) = path.to_str() else { return Ok(None) };
-        read::read_source(text).map(Some).map_err(|error| (error.diagnose)(Default::default()))
+        read::read_source(text).map(Some).map_err(|error| {
+            let mut diagnostic = (error.diagnose)(FileId::default());
+            // Its text is not among the sources; the `use` that found it is the place.
+            diagnostic.labels.clear();
+            diagnostic
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Makes instances: hyperparameters, conditions, initial values, sublayers.
 
-use crate::base::code::{E0310, E0402, E0403, E0405, E0409};
+use crate::base::code::{E0310, E0402, E0405, E0409};
 use crate::interp::instance::{Held, Node, Slot, join};
 use crate::interp::value::{apply_one, concrete_shape, shape_attr};
 use crate::interp::{Env, Instance, Machine, RunError, RunOptions, broken, eval_dim, eval_expr, seed};
@@ -65,10 +65,12 @@ impl Builder<'_> {
             };
             hypers.insert(hyper.name.clone(), value);
         }
-        if let Some(message) = layer.obligations.iter().find_map(|obligation| broken(obligation, &hypers)) {
-            let place = if path.is_empty() { String::new() } else { format!(" at `{path}`") };
-            let message = format!("`{}`{place}: {message}", layer.source_name);
-            return Err(RunError::new(E0403, message).or_at(layer.loc));
+        let owner = || match path.is_empty() {
+            true => format!("`{}`", layer.source_name),
+            false => format!("`{}` at `{path}`", layer.source_name),
+        };
+        if let Some(error) = layer.obligations.iter().find_map(|obligation| broken(owner, obligation, &hypers)) {
+            return Err(error.or_at(layer.loc));
         }
         let mut instance = Instance { layer: id, path, saved, hypers, members: vec![] };
         for member in &layer.members {

@@ -1,6 +1,6 @@
 //! Runs functions, instruction by instruction.
 
-use crate::base::code::{E0310, E0403, E0408, E0409, E0802};
+use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::value::{check_size, scalar, stacked};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
@@ -141,9 +141,8 @@ impl<'m> Machine<'m> {
             return Err(RunError::new(E0409, format!("calls nest deeper than {MAX_DEPTH}")).or_at(function.loc));
         }
         for (obligation, loc) in &function.obligations {
-            if let Some(message) = broken(obligation, &env) {
-                let message = format!("`{}`: {message}", function.source_name);
-                return Err(RunError::new(E0403, message).or_at(*loc).or_at(function.loc));
+            if let Some(error) = broken(|| format!("`{}`", function.source_name), obligation, &env) {
+                return Err(error.or_at(*loc).or_at(function.loc));
             }
         }
         let mut frame = Frame { function, env, values: vec![None; function.values.len()], path };

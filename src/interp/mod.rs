@@ -71,8 +71,8 @@ fn eval_expr(expr: &HostExpr, env: &Env) -> Option<HostValue> {
     expr.eval_value(&|symbol| env.get(symbol).cloned())
 }
 
-/// What to say if the condition does not hold, with the values that it depends on.
-fn broken(obligation: &Obligation, env: &Env) -> Option<String> {
+/// What is wrong if the condition of `owner` does not hold, with the values that it depends on.
+fn broken(owner: impl FnOnce() -> String, obligation: &Obligation, env: &Env) -> Option<RunError> {
     let (a, b) = obligation.sides();
     let holds = match (eval_dim(a, env), eval_dim(b, env)) {
         (Some(x), Some(y)) => match obligation.kind {
@@ -90,7 +90,7 @@ fn broken(obligation: &Obligation, env: &Env) -> Option<String> {
     let values: Vec<String> =
         symbols.iter().filter_map(|symbol| Some(format!("{symbol} = {}", env.get(symbol)?))).collect();
     let with = if values.is_empty() { String::new() } else { format!(" (with {})", values.join(", ")) };
-    Some(format!("{}{with}", obligation.message))
+    Some(RunError::new(obligation.code, format!("{}: {}{with}", owner(), obligation.message)))
 }
 
 #[cfg(test)]

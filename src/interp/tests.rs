@@ -22,7 +22,7 @@ const NET: &str = r#"files "net.tri"
 entry net = Net(dim = 4, depth = 2, other = 8)
 
 layer Scale(width: int, by: float) {
-  require width >= 2 : "width must be at least 2"
+  require width >= 2 : E0310 "width must be at least 2"
   param weight : float32[width] = constant(by)
   state calls : int64
   method @Scale.forward
@@ -157,7 +157,7 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(make(&[("dim", 4)]), "E0402: `Net` needs a value for `depth`");
     assert_eq!(
         make(&[("dim", 0), ("depth", 1)]),
-        "E0403: `Scale` at `blocks.0.0`: width must be at least 2 (with width = 0)"
+        "E0310: `Scale` at `blocks.0.0`: width must be at least 2 (with width = 0)"
     );
     assert_eq!(make(&[("dim", 2), ("depth", -1)]), "E0310: `blocks` cannot have depth elements");
 

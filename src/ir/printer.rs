@@ -24,7 +24,7 @@
 //!   map pytorch = "F.linear({x})"
 //!   std "nn.linear"
 //!   exported
-//!   require d0 >= 2 : "too few rows"
+//!   require d0 >= 2 : E0310 "too few rows"
 //!   %0 = param "weight" codes : trit[out_features, in_features]   # nn.tri:6
 //!   %1 = call @scale(%0) at self.blocks[i].norm {S = d0} : float32[d0]
 //!   %2 = const float32[2] [1.0, 2.0] : float32[2]
@@ -36,12 +36,14 @@
 //! }
 //! ```
 //!
+//! A condition without a diagnostic code is a stated fact, whose code is E0403.
+//!
 //! A function belongs to the layer that its name begins with; `layer NAME` or `free` says otherwise. Its
 //! source name is the last part of its name unless `source` gives another.
 
 mod names;
 
-use crate::base::Loc;
+use crate::base::{Loc, code};
 use crate::ir::{
     Entry, Function, HostKind, Init, Inst, InstKind, Layer, LayerId, Member, MemberKind, Module, Part, PathSegment,
     PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
@@ -479,7 +481,11 @@ fn obligation_text(obligation: &Obligation) -> String {
         ObligationKind::Broadcast(a, b) => format!("{a} ~ {b}"),
         ObligationKind::AtLeast(a, b) => format!("{a} >= {b}"),
     };
-    format!("require {condition} : {:?}", obligation.message)
+    let code = match obligation.code {
+        code::E0403 => String::new(),
+        code => format!("{code} "),
+    };
+    format!("require {condition} : {code}{:?}", obligation.message)
 }
 
 pub(crate) fn kind_name(kind: HostKind) -> &'static str {

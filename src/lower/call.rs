@@ -15,7 +15,7 @@ use crate::ir::{self, FuncId, HostKind, InstKind, LayerId};
 use crate::lower::frame::Frame;
 use crate::lower::world::path_segments;
 use crate::lower::{Failure, FunctionMemo, Lowering, layer_owner};
-use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
+use crate::ops::{Attr, Attrs};
 use crate::syntax::ast::ExprKind;
 use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
 use std::collections::BTreeMap;
@@ -443,8 +443,9 @@ impl<'db> Lowering<'_, 'db> {
         }
         let replace = |symbol: &Symbol| given.get(symbol).cloned();
         let result = memo.result.substitute(&replace);
+        let dim = |dim: &Dim| dim.substitute_symbols(&|symbol| replace(symbol)?.as_dim().cloned());
         let obligations =
-            memo.obligations.iter().map(|(obligation, place)| (substitute(obligation, &replace), *place)).collect();
+            memo.obligations.iter().map(|(obligation, place)| (obligation.map_dims(dim), *place)).collect();
         let mut types: Vec<TensorType> = vec![];
         visit_tensors(&result, &mut |tensor| types.push(tensor.ty.clone()));
         let path = request.instance.as_ref().map(|i| path_segments(i.path.as_deref().unwrap_or(&[])));
@@ -539,16 +540,6 @@ fn native_forms(function: FnRef<'_>) -> BTreeMap<String, String> {
         }
     }
     maps
-}
-
-fn substitute(obligation: &Obligation, replace: &dyn Fn(&Symbol) -> Option<HostExpr>) -> Obligation {
-    let dim = |d: &Dim| d.substitute_symbols(&|s| replace(s)?.as_dim().cloned());
-    let kind = match &obligation.kind {
-        ObligationKind::Equal(a, b) => ObligationKind::Equal(dim(a), dim(b)),
-        ObligationKind::Broadcast(a, b) => ObligationKind::Broadcast(dim(a), dim(b)),
-        ObligationKind::AtLeast(a, b) => ObligationKind::AtLeast(dim(a), dim(b)),
-    };
-    Obligation { kind, message: obligation.message.clone() }
 }
 
 /// A function with nothing in it.

@@ -151,7 +151,7 @@ impl<'db> Lowering<'_, 'db> {
         };
         let unmet: Vec<_> = std::mem::take(&mut walk.obligations);
         if let Some((obligation, place)) = unmet.first() {
-            let report = Report::new(code::E0403, obligation.message.clone()).at(*place, "cannot be settled");
+            let report = Report::new(obligation.code, obligation.message.clone()).at(*place, "cannot be settled");
             return Err((Abort::Reported, vec![report]));
         }
         instance.path = Some(vec![]);

@@ -2,7 +2,7 @@
 
 use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
-use crate::base::Source;
+use crate::base::{Code, Source, code};
 use crate::ir::{self, InstKind, MemberKind, Module, Part, Sub};
 use crate::lower::{self, EntryRequest};
 use crate::types::{Dim, HostExpr};
@@ -209,4 +209,35 @@ fn the_entry_is_found_or_asked_for() {
     assert_eq!(find("const n = 3\n", any.clone()), Err("E0405"));
     let text = EntryRequest { expr: Some("1 + 1".into()), ..any };
     assert_eq!(find(only, text), Err("E0407"));
+}
+
+/// What is left to be checked has the code of the error that it would be.
+#[test]
+fn conditions_have_the_codes_of_what_they_state() {
+    let module = lowered(
+        "layer Net(n: int) where n >= 2 {
+    let parts = [relu for i in 0..n]
+    fn forward(x: float32[B, T]) -> float32[B, n] {
+        let y = ones([n - 3])
+        return parts[2](x[:, :n]) + y.sum()
+    }
+}
+",
+        "Net(n=3)",
+        false,
+    );
+    let conditions: Vec<(Code, &str)> = (module.layers.iter().flat_map(|layer| &layer.obligations))
+        .chain(module.functions.iter().flat_map(|function| function.obligations.iter().map(|(own, _)| own)))
+        .map(|own| (own.code, own.message.as_str()))
+        .collect();
+    assert_eq!(
+        conditions,
+        [
+            (code::E0403, "`Net` needs n >= 2"),
+            (code::E0403, "n >= 2 must hold"),
+            (code::E0310, "`ones` takes sizes of at least 0, not n - 3"),
+            (code::E0309, "position 2 is outside a list of n"),
+            (code::E0309, "slice 0:n ends after the axis of size T"),
+        ]
+    );
 }

@@ -55,6 +55,11 @@ impl OpError {
         self.hint = Some(hint);
         self
     }
+
+    /// The condition that is left to be checked where this error cannot be ruled out yet: broken, it is this error.
+    pub fn unless(self, kind: ObligationKind) -> Obligation {
+        Obligation { kind, code: self.code, message: self.message }
+    }
 }
 
 /// How a rule ends without result types.
@@ -76,7 +81,9 @@ impl From<OpError> for Stop {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Obligation {
     pub kind: ObligationKind,
-    /// What to say if it does not hold.
+    /// What is wrong if it does not hold: the code of the error that was not ruled out, E0403 for a stated fact.
+    pub code: Code,
+    /// What to say then.
     pub message: String,
 }
 
@@ -110,7 +117,7 @@ impl Obligation {
             ObligationKind::Broadcast(a, b) => ObligationKind::Broadcast(map(a), map(b)),
             ObligationKind::AtLeast(a, b) => ObligationKind::AtLeast(map(a), map(b)),
         };
-        Obligation { kind, message: self.message.clone() }
+        Obligation { kind, code: self.code, message: self.message.clone() }
     }
 
     /// Both sides of the condition.

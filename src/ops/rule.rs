@@ -204,8 +204,7 @@ impl<'a> RuleCx<'a> {
             Verdict::Equal => Ok(()),
             Verdict::Differ => Err(error().between(a, b).into()),
             Verdict::Unknown => {
-                let message = error().message;
-                self.obligations.push(Obligation { kind: ObligationKind::Equal(a.clone(), b.clone()), message });
+                self.obligations.push(error().unless(ObligationKind::Equal(a.clone(), b.clone())));
                 Ok(())
             }
         }
@@ -217,8 +216,7 @@ impl<'a> RuleCx<'a> {
             Some(true) => Ok(()),
             Some(false) => Err(error().dims(&[a, b]).into()),
             None => {
-                let kind = ObligationKind::AtLeast(a.clone(), b.clone());
-                self.obligations.push(Obligation { kind, message: error().message });
+                self.obligations.push(error().unless(ObligationKind::AtLeast(a.clone(), b.clone())));
                 Ok(())
             }
         }
@@ -240,7 +238,7 @@ impl<'a> RuleCx<'a> {
             Broadcast::Unproved(shape, pairs) => {
                 for (x, y) in pairs {
                     let message = format!("shapes [{a}] and [{b}] do not broadcast");
-                    self.obligations.push(Obligation { kind: ObligationKind::Broadcast(x, y), message });
+                    self.obligations.push(OpError::new(code::E0302, message).unless(ObligationKind::Broadcast(x, y)));
                 }
                 Ok(shape)
             }

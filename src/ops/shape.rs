@@ -3,8 +3,7 @@
 use crate::base::code;
 use crate::ops::storage::View;
 use crate::ops::{
-    Attr, Default, EvalCx, EvalError, Gradient, Obligation, ObligationKind, Op, OpError, Param, ParamKind, RuleCx,
-    Stop, gradient,
+    Attr, Default, EvalCx, EvalError, Gradient, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient,
 };
 use crate::types::dim::Atom;
 use crate::types::shape::Broadcast;
@@ -415,7 +414,7 @@ fn broadcast_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
         return Err(error().into());
     }
     for (a, b) in pairs {
-        cx.obligations.push(Obligation { kind: ObligationKind::Broadcast(a, b), message: error().message });
+        cx.obligations.push(error().unless(ObligationKind::Broadcast(a, b)));
     }
     Ok(vec![x.with_shape(target)])
 }

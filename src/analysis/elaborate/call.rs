@@ -8,7 +8,7 @@
 use crate::analysis::db::{Place, Report};
 use crate::analysis::elaborate::arguments::{Arguments, CallArg};
 use crate::analysis::elaborate::names::{full_fn, full_layer};
-use crate::analysis::elaborate::signature::Applied;
+use crate::analysis::elaborate::signature::{Applied, Receiver};
 use crate::analysis::elaborate::sized::{SizedCall, is_sized};
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::types::TypeSpec;
@@ -36,7 +36,9 @@ impl<'db> Elaborator<'_, 'db> {
                 let base_span = ast[*base].span;
                 match base_value {
                     Value::Error => Value::Error,
-                    value @ (Value::Module(_) | Value::Instance(_)) => self.field(value, name, ast[callee].span)?,
+                    value @ (Value::Module(_) | Value::Instance(_) | Value::Layer(..)) => {
+                        self.field(value, name, ast[callee].span)?
+                    }
                     value => {
                         // `x.relu()` is `relu(x)`; `x.to(float16)` is a cast.
                         let function = match name.name.as_str() {
@@ -153,6 +155,10 @@ impl<'db> Elaborator<'_, 'db> {
         let (mut value, arg_span) = (arg.value.clone(), arg.span);
         let items = match list {
             List::Items(items) | List::Joined(items) => items,
+            List::Repeat { element, .. } if element.is_open() => {
+                self.aside(|walk| walk.call_value(*element, args, span).map(|_| ()));
+                return Ok(Value::Error);
+            }
             repeat @ List::Repeat { .. } => {
                 let repeat = Value::List(repeat);
                 let Some(counted) = self.counted(&repeat, "i") else { return Ok(Value::Error) };
@@ -208,12 +214,23 @@ impl<'db> Elaborator<'_, 'db> {
             Some(instance) => Some(self.placed(instance, span)?),
             None => None,
         };
+        self.refuse_unheld(instance.as_ref(), span)?;
         let name = callee_name(&function);
         self.note_call(function, instance.as_ref(), span)?;
         let reports = self.reports.len();
-        let applied = self
-            .apply_signature(function, instance.as_ref(), args, span)
-            .inspect_err(|_| self.blame_call(reports, span))?;
+        let applied = match self.apply_signature(function, instance.as_ref(), args, span) {
+            Ok(applied) => applied,
+            // The signature names what is not known of the instance.
+            Err(Abort::Reported)
+                if self.reports.len() == reports && instance.as_ref().is_some_and(Instance::is_open) =>
+            {
+                return Ok(Value::Error);
+            }
+            Err(abort) => {
+                self.blame_call(reports, span);
+                return Err(abort);
+            }
+        };
         let solution = self.solve(&applied)?;
         let mut values = vec![];
         let mut settled = BTreeSet::new();
@@ -230,7 +247,8 @@ impl<'db> Elaborator<'_, 'db> {
                 }
                 (spec, _) => spec.clone(),
             };
-            values.push((self.pass((&name, &param.name.name), value, &spec, &shown, *arg_span)?, *arg_span));
+            let to = Receiver { callee: &name, function, instance: instance.as_ref(), param };
+            values.push((self.pass(&to, value, &spec, &shown, *arg_span)?, *arg_span));
         }
         let place = self.place(span);
         for (index, cond) in &applied.wheres {

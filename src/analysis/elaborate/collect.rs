@@ -8,7 +8,7 @@ use crate::analysis::elaborate::loops::Counted;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk};
-use crate::base::Span;
+use crate::base::{Span, code};
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, FnBody, FnDecl, ItemKind, MemberKind, Pattern, StmtKind};
 use crate::types::{DType, Dim, Symbol, TensorType};
@@ -87,7 +87,8 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn stacked_type(&mut self, counted: &Counted<'db>, element: &TensorType, span: Span) -> Walk<TensorType> {
         let turns = self.facts.normal(&counted.stop.sub(&counted.start));
         let message = format!("the loop would have {turns} turns");
-        self.require(Obligation { kind: ObligationKind::AtLeast(turns.clone(), Dim::zero()), message }, span)?;
+        let kind = ObligationKind::AtLeast(turns.clone(), Dim::zero());
+        self.require(Obligation { kind, code: code::E0310, message }, span)?;
         Ok(element.with_shape(element.shape.insert_dim(0, turns)))
     }
 

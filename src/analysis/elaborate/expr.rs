@@ -3,6 +3,7 @@
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::instance::opaque_fits;
+use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Elaborator, names};
 use crate::analysis::foreign;
@@ -332,6 +333,7 @@ impl<'db> Elaborator<'_, 'db> {
                 }
             },
             Value::Instance(instance) => self.instance_field(*instance, name, span),
+            Value::Layer(layer, _) => Err(self.refuse_layer_field(layer, name)),
             other => {
                 let what = other.describe();
                 Err(self.unknown_member(&what, &name.name, None, name.span))
@@ -401,6 +403,7 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::Function(Function::Method(Box::new(instance), method)));
         }
         if let Some(binding) = self.member_of(&instance, &name.name, span)? {
+            self.refuse_unheld(Some(&instance), span)?;
             return match binding {
                 super::Binding::Value(value) => Ok(value),
                 super::Binding::Storage(member) => self.read_storage(&member, span),
@@ -411,11 +414,15 @@ impl<'db> Elaborator<'_, 'db> {
                 }
             };
         }
+        // It is there, but with what is known of the instance not to be evaluated.
+        if instance.is_open() && layer.decl.members.iter().any(|own| member_name(own) == Some(&name.name)) {
+            return Ok(Value::Error);
+        }
         let candidates: Vec<String> = layer
             .decl
             .members
             .iter()
-            .filter_map(super::layer::member_name)
+            .filter_map(member_name)
             .chain(instance.hypers.iter().map(|(n, _)| n.as_str()))
             .map(String::from)
             .collect();

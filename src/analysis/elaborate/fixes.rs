@@ -9,10 +9,12 @@ use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named, std_key};
-use crate::analysis::value::Value;
+use crate::analysis::value::{Instance, Step, Value};
 use crate::analysis::world::Abort;
 use crate::base::{Applicability, Near, Span, code};
-use crate::syntax::ast::{Ast, Block, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, Param, StmtKind};
+use crate::syntax::ast::{
+    Ast, Block, ExprId, ExprKind, FnBody, FnDecl, ItemKind, LayerDecl, MemberKind, Param, StmtKind,
+};
 use crate::syntax::items::RawKind;
 use crate::types::{DType, Elem};
 
@@ -77,6 +79,59 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
+    /// An argument of another element type than the instance's layer was made with. `wanted` is what the type
+    /// variable of the layer stands for, `found` what the argument has.
+    pub fn made_with(
+        &self,
+        report: Report<'db>,
+        (instance, variable): (&Instance<'db>, &str),
+        wanted: &Elem,
+        found: &Elem,
+    ) -> Report<'db> {
+        let decl = instance.layer.decl;
+        let layer = &decl.name.name;
+        let given = match wanted.is(DType::Float32) {
+            true => ", which it is where nothing else is given",
+            false => "",
+        };
+        let becomes = match (found, self.layer) {
+            (Elem::Var(..), Some(own)) => format!("the {found} of `{}`", own.decl.name.name),
+            _ => found.to_string(),
+        };
+        let report = report.note(format!(
+            "`{variable}` of this `{layer}` is {wanted}{given}; with `{layer}[{found}](...)` it is {becomes}"
+        ));
+        match (self.only_call_that_makes(instance), decl.type_params.len()) {
+            (Some(callee), 1) => {
+                let edit = self.insertion(callee.end, &format!("[{found}]"));
+                report.maybe(format!("make it with `{layer}[{found}](...)`"), vec![edit])
+            }
+            _ => report,
+        }
+    }
+
+    /// The name of the layer where an instance is made without type arguments, if it can only be made there: in the
+    /// lines of its member, or anywhere in the item.
+    fn only_call_that_makes(&self, instance: &Instance<'db>) -> Option<Span> {
+        let member = instance.path.as_ref().and_then(|path| match path.first() {
+            Some(Step::Field(name)) => self.layer?.decl.members.iter().find(|member| member_name(member) == Some(name)),
+            _ => None,
+        });
+        let within = member.map_or(self.ast.item.span, |member| member.span);
+        let is_layer = |expr: ExprId| matches!(&self.ast[expr].kind, ExprKind::Name(name) if *name == instance.layer.decl.name.name);
+        let mut made = self.ast.exprs.iter().filter_map(|expr| match &expr.kind {
+            ExprKind::Call { callee, .. } if within.start <= expr.span.start && expr.span.end <= within.end => {
+                match &self.ast[*callee].kind {
+                    ExprKind::Index { base, .. } if is_layer(*base) => Some(None),
+                    _ => is_layer(*callee).then_some(Some(self.ast[*callee].span)),
+                }
+            }
+            _ => None,
+        });
+        let first = made.next()?;
+        if made.next().is_some() { None } else { first }
+    }
+
     fn append(&self, report: Report<'db>, applicability: Applicability, span: Span, suffix: &str) -> Report<'db> {
         // Of a named argument the value is meant.
         let span = Span::new(span.start + name_length(self.source(span)), span.end);
@@ -107,7 +162,7 @@ impl<'db> Elaborator<'_, 'db> {
             true => Applicability::Certain,
             false => Applicability::Maybe,
         };
-        let title = format!("declare it: `let {name} = ...`");
+        let title = format!("declare a variable: `let {name} = ...`");
         report.remedy(applicability, title, vec![self.insertion(span.start, "let ")])
     }
 
@@ -117,14 +172,15 @@ impl<'db> Elaborator<'_, 'db> {
         if let Some(own) = foreign::name(name) {
             return Some(self.rename(report, span, name, Near { name: own, certain: true }));
         }
+        let dotted = Span::new(span.start, span.end + 1);
+        let is_prefix = self.source(dotted).strip_prefix(name) == Some(".");
         let note = match name {
             "self" => "members and hyperparameters stand by their names alone, without `self.`",
-            _ if foreign::is_prefix(name) => "operations stand by their names alone",
+            _ if is_prefix && foreign::is_prefix(name) => "operations stand by their names alone",
             _ => return None,
         };
         let report = report.note(note);
-        let dotted = Span::new(span.start, span.end + 1);
-        if self.source(dotted).strip_prefix(name) != Some(".") {
+        if !is_prefix {
             return Some(report);
         }
         Some(report.fix(format!("remove `{name}.`"), vec![(self.place(dotted), String::new())]))
@@ -153,27 +209,6 @@ impl<'db> Elaborator<'_, 'db> {
         let comma = rest.len() - rest.trim_start_matches([',', ' ']).len();
         let place = self.place(Span::new(span.start, span.end + comma as u32));
         self.fail(report.fix("remove it", vec![(place, String::new())]))
-    }
-
-    /// A layer inside a layer sees nothing of it; this says so where the outer one has the name.
-    pub fn outer_name(&self, report: &Report<'db>, name: &str) -> Option<Report<'db>> {
-        let inner = self.layer?;
-        let ItemKind::Layer(outer) = &self.ast.item.kind else { return None };
-        if std::ptr::eq(outer, inner.decl) {
-            return None;
-        }
-        let has = |decl: &LayerDecl| {
-            decl.params.iter().any(|param| param.name.name == name)
-                || decl.members.iter().any(|member| member_name(member) == Some(name))
-        };
-        if !has(outer) {
-            return None;
-        }
-        let (inner, outer) = (&inner.decl.name.name, &outer.name.name);
-        Some(report.clone().note(format!(
-            "`{name}` belongs to `{outer}`, and the layer `{inner}` inside it does not see it: give `{inner}` a \
-             hyperparameter `{name}`, and pass it on with `{inner}({name})`"
-        )))
     }
 
     /// Suggests to import a name that a module of the standard library has: into the list of a `use` that is

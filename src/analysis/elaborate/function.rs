@@ -1,10 +1,11 @@
 //! Bodies on their own: definitions being checked, and callees that become functions.
 
-use crate::analysis::elaborate::names::{full_fn, full_layer};
+use crate::analysis::elaborate::names::{full_fn, full_layer, with_path};
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
-use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, TensorValue, Value, ValueRef};
+use crate::analysis::value::{Comparison, Cond, FnRef, Instance, List, Step, TensorValue, Value, ValueRef};
 use crate::analysis::world::Walk;
+use crate::base::code;
 use crate::ops::{Obligation, ObligationKind};
 use crate::syntax::ast::{ExprKind, Param, TypeKind};
 use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
@@ -198,7 +199,10 @@ impl<'db> Elaborator<'_, 'db> {
             }
             TypeSpec::Layer(layer) => self.open_instance(*layer, param),
             TypeSpec::Any => Ok(Value::Error),
-            _ => self.open_hyper(param),
+            _ => {
+                let place = [Step::Field(param.name.name.clone())];
+                Ok(with_path(self.open_hyper(param)?, &place))
+            }
         }
     }
 }
@@ -207,7 +211,7 @@ fn tensor<'db>(ty: TensorType) -> Value<'db> {
     Value::Tensor(TensorValue { ty, value: ValueRef(u32::MAX) })
 }
 
-/// A condition over sizes as something to check when they are known.
+/// A fact over sizes that is stated, as something to check when they are known.
 pub fn obligation_of(cond: &Cond, message: String) -> Option<Obligation> {
     let Cond::Compare(op, HostExpr::Int(a), HostExpr::Int(b)) = cond else { return None };
     let one = Dim::constant(1);
@@ -219,5 +223,5 @@ pub fn obligation_of(cond: &Cond, message: String) -> Option<Obligation> {
         Comparison::Lt => ObligationKind::AtLeast(b.clone(), a.add(&one)),
         Comparison::Ne => return None,
     };
-    Some(Obligation { kind, message })
+    Some(Obligation { kind, code: code::E0403, message })
 }

@@ -139,6 +139,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
         match self.numbered(&list, &Dim::zero()) {
             Some(pairs) => Ok(pairs),
+            // Of a hyperparameter: some list.
+            None if matches!(list, Value::Opaque(_)) => Ok(Value::Error),
             None => self.not_defined(call),
         }
     }

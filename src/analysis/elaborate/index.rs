@@ -104,7 +104,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let kind = ObligationKind::AtLeast(last, position.clone());
                 // An index of the very loop over this list is inside by construction.
                 if !position.symbols().iter().any(|s| s.as_str().contains('\'')) {
-                    self.require(Obligation { kind, message }, span)?;
+                    self.require(Obligation { kind, code: code::E0309, message }, span)?;
                 }
                 Ok(element_at(index, element, &position))
             }

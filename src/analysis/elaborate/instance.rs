@@ -2,11 +2,12 @@
 
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::arguments::CallArg;
+use crate::analysis::elaborate::loops::length_of;
 use crate::analysis::elaborate::names::full_layer;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{Binding, Elaborator};
-use crate::analysis::value::{Cond, Instance, LayerRef, Opaque, OpaqueKind, Step, Value};
-use crate::analysis::world::Walk;
+use crate::analysis::value::{Cond, Instance, LayerRef, List, Opaque, OpaqueKind, Step, Value};
+use crate::analysis::world::{Abort, Walk};
 use crate::base::{Span, code};
 use crate::syntax::ast::{self, ExprId};
 use crate::types::{DType, Dim, Elem, HostExpr, Symbol};
@@ -101,7 +102,19 @@ impl<'db> Elaborator<'_, 'db> {
         let params = &layer.decl.type_params;
         if given.len() > params.len() {
             let message = format!("`{}` takes {} type arguments", layer.decl.name.name, params.len());
-            return Err(self.error(code::E0203, message, span, format!("{} are given", given.len())));
+            let mut report = Report::new(code::E0203, message).at(
+                self.place(span),
+                match given.len() {
+                    1 => "1 is given".to_string(),
+                    count => format!("{count} are given"),
+                },
+            );
+            if params.is_empty() {
+                let name = &layer.decl.name.name;
+                report =
+                    report.note(format!("a layer with a type variable begins as in `layer {name}[F: float](...)`"));
+            }
+            return Err(self.fail(report));
         }
         let mut elems = given;
         while elems.len() < params.len() {
@@ -284,19 +297,53 @@ impl<'db> Elaborator<'_, 'db> {
             },
             TypeSpec::Init => opaque(OpaqueKind::Init),
             TypeSpec::List(inner) if matches!(*inner, TypeSpec::Int) => opaque(OpaqueKind::Ints),
-            TypeSpec::List(_) | TypeSpec::Tuple(_) => opaque(OpaqueKind::List),
-            TypeSpec::Layer(layer) => {
-                // An instance given from outside: its own hyperparameters are not known here.
-                let hypers = layer.decl.params.iter().map(|p| (p.name.name.clone(), Value::Error)).collect();
-                let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];
-                Value::Instance(Box::new(Instance { layer, elems, hypers, path: None }))
-            }
+            TypeSpec::List(_) | TypeSpec::Tuple(_) => match self.open_parts(&spec, name) {
+                value if value.has_instance() => value,
+                _ => opaque(OpaqueKind::List),
+            },
+            TypeSpec::Layer(layer) => unknown_instance(layer),
             TypeSpec::Tensor(ty) => {
                 let message = format!("a hyperparameter is a host value, not a tensor {ty}");
                 return Err(self.error(code::E0201, message, param.name.span, "a tensor type"));
             }
             TypeSpec::Any => Value::Error,
         })
+    }
+
+    /// In a method an instance is a member, or part of one: one that is a hyperparameter and nothing else has no place
+    /// in the layer, and nobody holds its parameters.
+    pub fn refuse_unheld(&mut self, instance: Option<&Instance<'db>>, span: Span) -> Walk<()> {
+        let (Some(owner), Some(instance)) = (self.layer, instance) else { return Ok(()) };
+        if instance.path.is_some() || self.makes_layers {
+            return Ok(());
+        }
+        let (layer, owner) = (&instance.layer.decl.name.name, &owner.decl.name.name);
+        let message = format!("this instance of `{layer}` is no member of `{owner}`");
+        if self.reports.iter().any(|known| known.message == message) {
+            return Err(Abort::Reported);
+        }
+        let report = Report::new(code::E0401, message).at(self.place(span), "used here").note(
+            "a hyperparameter gives it, but nothing holds its parameters: make it a member, as in `let own = given`, \
+             and use that",
+        );
+        Err(self.fail(report))
+    }
+
+    /// A list or tuple that has no value yet, as far as its parts are instances of known layers.
+    fn open_parts(&mut self, spec: &TypeSpec<'db>, name: &str) -> Value<'db> {
+        match spec {
+            TypeSpec::Layer(layer) => unknown_instance(*layer),
+            TypeSpec::List(inner) => {
+                let index = self.fresh_index("i");
+                let element = Box::new(self.open_parts(inner, &format!("{name}[{index}]")));
+                Value::List(List::Repeat { index, count: length_of(name), element })
+            }
+            TypeSpec::Tuple(items) => {
+                let part = |(position, item)| self.open_parts(item, &format!("{name}[{position}]"));
+                Value::Tuple(items.iter().enumerate().map(part).collect())
+            }
+            _ => Value::Error,
+        }
     }
 
     /// An instance given from outside, such as `cell: Cell`. Its hyperparameters are symbols of their own, which
@@ -324,6 +371,13 @@ impl<'db> Elaborator<'_, 'db> {
         let path = Some(vec![Step::Field(owner.clone())]);
         Ok(Value::Instance(Box::new(Instance { layer, elems, hypers: owned, path })))
     }
+}
+
+/// An instance given from outside: its own hyperparameters are not known here.
+fn unknown_instance<'db>(layer: LayerRef<'db>) -> Value<'db> {
+    let hypers = layer.decl.params.iter().map(|p| (p.name.name.clone(), Value::Error)).collect();
+    let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];
+    Value::Instance(Box::new(Instance { layer, elems, hypers, path: None }))
 }
 
 /// An open hyperparameter under another name.

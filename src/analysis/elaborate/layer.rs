@@ -65,6 +65,21 @@ pub fn member_name(member: &ast::Member) -> Option<&str> {
     }
 }
 
+/// Where the name of a member is declared.
+pub fn member_span(member: &ast::Member) -> Span {
+    match &member.kind {
+        MemberKind::Storage(storage) => storage.name.span,
+        MemberKind::Let(binding) => match &binding.pattern {
+            Pattern::Name(name) => name.span,
+            Pattern::Ignore(span) | Pattern::Tuple(_, span) => *span,
+        },
+        MemberKind::Const { name, .. } | MemberKind::TypeAlias { name, .. } => name.span,
+        MemberKind::Fn(decl) => decl.name.span,
+        MemberKind::Layer(decl) => decl.name.span,
+        MemberKind::Stmt(_) | MemberKind::Error => member.span,
+    }
+}
+
 /// What stands behind `if` in a member's declaration.
 pub fn member_condition(member: &ast::Member) -> Option<ExprId> {
     match &member.kind {

@@ -62,7 +62,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             Pattern::Name(name) if matches!(iterable, Value::Range(..)) => &name.name,
             _ => "i",
         };
-        if let Some(counted) = self.counted(iterable, hint)
+        let counted = self.counted(iterable, hint);
+        // Of instances from outside nothing but the layer is known: neither is what a turn makes of shapes.
+        let open = counted.as_ref().map(|counted| counted.item.clone()).filter(Value::is_open);
+        if let Some(counted) = counted.filter(|_| open.is_none())
             && !returns(body)
         {
             let names = self.carried_names(body);
@@ -80,8 +83,13 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             let names = self.carried_names(body);
             self.aside(|walk| {
                 walk.forget(&names);
-                walk.poison_pattern(pattern);
-                walk.block(body, None).map(|_| ())
+                walk.scoped(|walk| {
+                    match open {
+                        Some(item) => walk.bind_pattern(pattern, item)?,
+                        None => walk.poison_pattern(pattern),
+                    }
+                    walk.block(body, None).map(|_| ())
+                })
             });
             self.forget(&names);
             return Ok(Flow::Next);

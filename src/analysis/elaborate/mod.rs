@@ -16,6 +16,7 @@ pub mod collect;
 pub mod control;
 mod decisions;
 pub mod expr;
+mod fixed;
 pub mod fixes;
 pub mod function;
 pub mod growth;
@@ -28,6 +29,7 @@ pub mod layer;
 pub mod loops;
 pub mod mismatch;
 pub mod names;
+mod nesting;
 pub mod operation;
 pub mod pattern;
 pub mod saved;
@@ -567,7 +569,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         };
         match settled {
             Some(true) => Ok(()),
-            Some(false) => Err(self.error(code::E0403, obligation.message, span, "this cannot hold")),
+            Some(false) => Err(self.error(obligation.code, obligation.message, span, "this cannot hold")),
             None => {
                 let place = self.place(span);
                 self.obligations.push((obligation, place));

@@ -75,7 +75,7 @@ impl<'db> Elaborator<'_, 'db> {
         candidates.extend(DType::ALL.iter().map(|dtype| dtype.name().to_string()));
         let place = self.place(span);
         let report = Report::new(code::E0101, format!("unknown name `{name}`")).at(place, "not found here");
-        if let Some(told) = self.foreign_name(&report, name, span).or_else(|| self.outer_name(&report, name)) {
+        if let Some(told) = self.outer_name(&report, name).or_else(|| self.foreign_name(&report, name, span)) {
             return self.fail(told);
         }
         let mut report = report;

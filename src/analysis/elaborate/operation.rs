@@ -7,7 +7,7 @@ use crate::analysis::foreign;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Near, Span, code, suggest};
-use crate::ops::{Attr, Attrs, Default, Obligation, OpId, Param, ParamKind, Repeat, RuleCx, Stop};
+use crate::ops::{Attr, Attrs, Default, OpId, Param, ParamKind, Repeat, RuleCx, Stop};
 use crate::types::{Bound, DType, Dim, Elem, HostExpr, Symbol, Tensor, TensorType};
 
 /// An element of a list, or one for many: their index and number.
@@ -602,10 +602,4 @@ fn first_elem(value: &Value<'_>) -> Option<Elem> {
         Value::List(List::Repeat { element, .. }) => first_elem(element),
         _ => None,
     }
-}
-
-/// An obligation that two dims are equal.
-pub fn equal(a: &Dim, b: &Dim, message: impl Into<String>) -> Obligation {
-    let kind = crate::ops::ObligationKind::Equal(a.clone(), b.clone());
-    Obligation { kind, message: message.into() }
 }

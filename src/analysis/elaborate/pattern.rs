@@ -23,7 +23,7 @@ impl<'db> Elaborator<'_, 'db> {
                 Ok(())
             }
             Pattern::Tuple(parts, pattern_span) => {
-                if matches!(value, Value::Error) {
+                if matches!(value, Value::Error | Value::Opaque(_)) {
                     for part in parts {
                         self.bind_pattern(part, Value::Error)?;
                     }

@@ -11,7 +11,7 @@ use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
 use crate::analysis::value::{Cond, FnRef, Instance, List, Value};
 use crate::analysis::world::Walk;
 use crate::base::{Span, code};
-use crate::syntax::ast::{ExprId, ExprKind};
+use crate::syntax::ast::{ExprId, ExprKind, Param, TypeKind};
 use crate::types::{Bound, DType, Elem, TensorType, Verdict};
 
 /// What calling a signature with given arguments comes to.
@@ -23,6 +23,29 @@ pub(super) struct Applied<'db> {
     pub(super) elems: Vec<(String, Elem)>,
     /// With their positions among the facts of the signature.
     pub(super) wheres: Vec<(usize, Cond)>,
+}
+
+/// The parameter that an argument is for.
+pub(super) struct Receiver<'a, 'db> {
+    /// The name of the function, for messages.
+    pub(super) callee: &'a str,
+    pub(super) function: FnRef<'db>,
+    pub(super) instance: Option<&'a Instance<'db>>,
+    pub(super) param: &'db Param,
+}
+
+impl<'db> Receiver<'_, 'db> {
+    /// The type variable of the layer that is the declared element type.
+    fn layer_variable(&self) -> Option<&'db str> {
+        let elem = match &self.function.ast[self.param.ty?].kind {
+            TypeKind::Tensor { elem, .. } => elem,
+            TypeKind::Name(path) => path.first()?,
+            _ => return None,
+        };
+        let of_function = self.function.decl.type_params.iter().any(|param| param.name.name == elem.name);
+        let of_layer = self.function.layer?.decl.type_params.iter().any(|param| param.name.name == elem.name);
+        (of_layer && !of_function).then_some(&elem.name)
+    }
 }
 
 impl<'db> Elaborator<'_, 'db> {
@@ -181,7 +204,7 @@ impl<'db> Elaborator<'_, 'db> {
     /// Checks an argument against its parameter's type.
     pub(super) fn pass(
         &mut self,
-        names: (&str, &str),
+        to: &Receiver<'_, 'db>,
         value: Value<'db>,
         spec: &TypeSpec<'db>,
         shown: &TypeSpec<'db>,
@@ -195,14 +218,17 @@ impl<'db> Elaborator<'_, 'db> {
             let shapes = found.shape.compare(&ty.shape, &self.facts);
             let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
             if found.elem != ty.elem {
-                let (callee, param) = names;
+                let (callee, param) = (to.callee, &to.param.name.name);
                 let message = format!("`{param}` of `{callee}` must be {shown}, but this is {found}");
                 let place = self.place(span);
-                let report = Report::new(code::E0202, message).at(place, format!("this is {}", found.elem));
+                let mut report = Report::new(code::E0202, message).at(place, format!("this is {}", found.elem));
+                if let Some((instance, variable)) = to.instance.zip(to.layer_variable()) {
+                    report = self.made_with(report, (instance, variable), &ty.elem, &found.elem);
+                }
                 return Err(self.fail(self.with_cast(report, span, &found.elem, &ty.elem)));
             }
             if shapes == Verdict::Differ {
-                return Err(self.argument_mismatch(names, found, ty, shown, span));
+                return Err(self.argument_mismatch((to.callee, &to.param.name.name), found, ty, shown, span));
             }
             return Ok(value);
         }

@@ -231,6 +231,11 @@ impl<'db> Elaborator<'_, 'db> {
                 Err(self.error(code::E0403, message, span, ""))
             }
             None => {
+                if let Some(refused) = self.refuse_declared(name, span) {
+                    // What follows is to be checked as if it were a variable.
+                    self.bind(name, Value::Error);
+                    return Err(refused);
+                }
                 let locals: Vec<String> = self.scopes.iter().flat_map(|s| s.keys().cloned()).collect();
                 let place = self.place(span);
                 let near = suggest::nearest(name, locals.iter().map(String::as_str));
@@ -246,18 +251,6 @@ impl<'db> Elaborator<'_, 'db> {
                 Err(self.fail(report))
             }
         }
-    }
-
-    /// Hyperparameters and `let` members keep the values that the instance was made with.
-    fn refuse_fixed(&mut self, name: &str, span: Span) -> Walk<()> {
-        let Some(Binding::Value(_)) = self.local(name) else { return Ok(()) };
-        let is_hyper = self.instance.as_ref().is_some_and(|instance| instance.hyper(name).is_some());
-        let what = if is_hyper { "hyperparameter" } else { "member" };
-        let place = self.place(span);
-        let report = Report::new(code::E0211, format!("`{name}` is a {what} and cannot be assigned"))
-            .at(place, "fixed when the instance is made")
-            .note(format!("declare a variable of another name, as in `let new_{name} = ...`, or a `state` member"));
-        Err(self.fail(report))
     }
 
     /// Rebinds a name in the scope that holds it.

@@ -1,6 +1,7 @@
 //! Type expressions.
 
 use crate::analysis::db::Report;
+use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named};
@@ -8,6 +9,7 @@ use crate::analysis::value::{LayerRef, Value};
 use crate::analysis::world::{Abort, Walk};
 use crate::base::{Near, Span, code, suggest};
 use crate::syntax::ast::{DimItem, ExprId, ExprKind, Ident, ItemKind, MemberKind, TypeId, TypeKind};
+use crate::syntax::items::RawKind;
 use crate::types::{Bound, DType, Dim, Elem, Shape, Symbol, TensorType};
 
 /// What a type expression says.
@@ -114,7 +116,7 @@ impl<'db> Elaborator<'_, 'db> {
         match named {
             Some(Named::Item(item)) => self.item_type(item, name, span),
             Some(Named::Missing) => Err(Abort::Reported),
-            _ => Err(self.unknown_type(name, span)),
+            _ => Err(self.unknown_type(name, span, false)),
         }
     }
 
@@ -145,7 +147,7 @@ impl<'db> Elaborator<'_, 'db> {
         {
             return self.item_type(item, name, span);
         }
-        Err(self.unknown_type(&names.join("."), span))
+        Err(self.unknown_type(&names.join("."), span, false))
     }
 
     fn item_type(&mut self, item: crate::analysis::db::Item<'db>, name: &str, span: Span) -> Walk<TypeSpec<'db>> {
@@ -169,13 +171,19 @@ impl<'db> Elaborator<'_, 'db> {
                 self.scopes = scope;
                 Ok(spec)
             }
-            _ => Err(self.unknown_type(name, span)),
+            _ => Err(self.unknown_type(name, span, false)),
         }
     }
 
-    fn unknown_type(&mut self, name: &str, span: Span) -> Abort {
+    /// A name that is no type; `is_element` where dims follow it, so that only an element type can stand there.
+    fn unknown_type(&mut self, name: &str, span: Span, is_element: bool) -> Abort {
         if self.misspelt_import(name) {
             return Abort::Reported;
+        }
+        let place = self.place(span);
+        let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
+        if let Some(told) = self.outer_name(&report, name) {
+            return self.fail(told);
         }
         let mut candidates: Vec<String> = DType::ALL.iter().map(|d| d.name().to_string()).collect();
         candidates.extend(HOST_TYPES.iter().map(|n| n.to_string()));
@@ -185,9 +193,14 @@ impl<'db> Elaborator<'_, 'db> {
             MemberKind::TypeAlias { name, .. } => Some(name.name.clone()),
             _ => None,
         }));
-        candidates.extend(modules::scope(self.db, self.file).keys().cloned());
-        let place = self.place(span);
-        let mut report = Report::new(code::E0208, format!("unknown type `{name}`")).at(place, "not a type");
+        if !is_element {
+            let is_type = |named: &Named<'db>| match named {
+                Named::Item(item) => matches!(item.kind(self.db), RawKind::Layer | RawKind::Type),
+                Named::Module(_) | Named::Missing => false,
+            };
+            let named = modules::scope(self.db, self.file).iter().filter(|(_, named)| is_type(named));
+            candidates.extend(named.map(|(name, _)| name.clone()));
+        }
         if let Some(own) = foreign::element_type(name) {
             if HOST_TYPES.contains(&name) {
                 report = report.note(format!("`{name}` is the type of a host value; tensors hold element types"));
@@ -197,7 +210,12 @@ impl<'db> Elaborator<'_, 'db> {
             report = self.import_it(report.note("the standard library has it"), module, name, span);
         } else {
             let near = suggest::nearest(name, candidates.iter().map(String::as_str));
-            if near.is_none_or(|near| !near.certain) {
+            if is_element && near.is_none() && name.starts_with(char::is_uppercase) {
+                report = report.note(format!(
+                    "a type variable is declared with its layer or function, as in `{}`",
+                    self.with_type_variable(name)
+                ));
+            } else if near.is_none_or(|near| !near.certain) {
                 let names: Vec<&str> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
                 report = report.note(format!("element types are {}", names.join(", ")));
             }
@@ -217,7 +235,17 @@ impl<'db> Elaborator<'_, 'db> {
         }
         match DType::parse(&ident.name) {
             Some(dtype) => Ok(Elem::Known(dtype)),
-            None => Err(self.unknown_type(&ident.name, ident.span)),
+            None => Err(self.unknown_type(&ident.name, ident.span, true)),
+        }
+    }
+
+    /// The head of the declaration that is walked, with a type variable.
+    fn with_type_variable(&self, name: &str) -> String {
+        match (&self.layer, &self.ast.item.kind) {
+            (Some(layer), _) => format!("layer {}[{name}: float](...)", layer.decl.name.name),
+            (None, ItemKind::Layer(decl)) => format!("layer {}[{name}: float](...)", decl.name.name),
+            (None, ItemKind::Fn(decl)) => format!("fn {}[{name}: float](...)", decl.name.name),
+            (None, _) => format!("fn f[{name}: float](...)"),
         }
     }
 
@@ -261,6 +289,7 @@ impl<'db> Elaborator<'_, 'db> {
     fn named_pack(&mut self, name: &Ident) -> Walk<Shape> {
         match self.local(&name.name) {
             Some(Binding::Value(Value::Shape(shape))) => return Ok(shape.clone()),
+            Some(_) if self.declaring.is_some() && self.is_no_value(&name.name) => {}
             Some(_) => {
                 let message = format!("`{}` is not a run of dims", name.name);
                 return Err(self.error(code::E0307, message, name.span, "used as `...` here"));
@@ -314,7 +343,9 @@ impl<'db> Elaborator<'_, 'db> {
         match &ast[expr].kind {
             ExprKind::Name(name) => {
                 let capital = name.chars().next().is_some_and(char::is_uppercase);
-                if !capital || self.local(name).is_some() || self.is_global(name) {
+                let is_known = self.local(name).is_some() || self.is_global(name);
+                let is_free = !is_known || self.declaring.is_some() && self.is_no_value(name);
+                if !capital || !is_free {
                     return Ok(());
                 }
                 if self.declaring.is_none() {
@@ -333,6 +364,25 @@ impl<'db> Elaborator<'_, 'db> {
                 self.declare_dims(operand)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether a name is declared as a layer, function, type or module: never an int, so that a signature may use it
+    /// for a dim variable, which hides it in there.
+    fn is_no_value(&self, name: &str) -> bool {
+        if self.local(name).is_some() {
+            let is_declared = |kind: &MemberKind| {
+                matches!(kind, MemberKind::Fn(_) | MemberKind::Layer(_) | MemberKind::TypeAlias { .. })
+            };
+            let mut members = self.layer.iter().flat_map(|layer| &layer.decl.members);
+            return matches!(self.local(name), Some(Binding::Value(Value::Function(_) | Value::Layer(..))))
+                && members.any(|member| is_declared(&member.kind) && member_name(member) == Some(name));
+        }
+        let named = modules::lookup(self.db, self.file, name);
+        match named.or_else(|| modules::implicit(self.db, name).map(Named::Item)) {
+            Some(Named::Item(item)) => matches!(item.kind(self.db), RawKind::Layer | RawKind::Fn | RawKind::Type),
+            Some(Named::Module(_)) => true,
+            Some(Named::Missing) | None => false,
         }
     }
 

@@ -60,3 +60,15 @@ fn a_failed_import_is_the_only_report() {
     let found = check("use nn.{Linaer}\nlet a = Linaer(2, 3)\nlayer L(m: Linaer) {\n    let b = Linaer(1, 2)\n}\n");
     assert_eq!(found.iter().map(|f| f.0.as_str()).collect::<Vec<_>>(), ["E0104"]);
 }
+
+#[test]
+fn a_constant_that_is_assigned_becomes_a_variable() {
+    let script = "const N = 4\nprint(N)\nN = 7\nprint(N)\n";
+    assert_one(script, "E0211", 3, "`N` is a constant");
+    assert_eq!(repaired(script), script.replace("const N", "let N"));
+    assert_clean(&repaired(script));
+    let function = "const N = 4\nfn f() -> int {\n    N = 5\n    return N\n}\n";
+    assert_one(function, "E0211", 3, "`N` is a constant");
+    assert_eq!(repaired(function), function.replace("    N = 5", "    let N = 5"));
+    assert_clean(&repaired(function));
+}

@@ -1,5 +1,6 @@
 //! Dims, host expressions, types, attributes and tensor literals.
 
+use crate::base::{Code, code};
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
 use crate::ir::{HostKind, PathSegment};
@@ -414,7 +415,7 @@ impl Reader {
         Ok(element)
     }
 
-    /// `require a == b : "message"`, after the keyword.
+    /// `require a == b : E0303 "message"`, after the keyword.
     pub(super) fn obligation(&mut self) -> Read<Obligation> {
         let a = self.dim()?;
         let make: fn(Dim, Dim) -> ObligationKind = match self.peek() {
@@ -426,7 +427,17 @@ impl Reader {
         self.next();
         let b = self.dim()?;
         self.expect(":")?;
-        Ok(Obligation { kind: make(a, b), message: self.string()? })
+        let code = match self.peek() {
+            Kind::Word(word) => match Code::parse(word) {
+                Some(code) => {
+                    self.next();
+                    code
+                }
+                None => return self.expected("a diagnostic code"),
+            },
+            _ => code::E0403,
+        };
+        Ok(Obligation { kind: make(a, b), code, message: self.string()? })
     }
 
     /// `.blocks[i].norm`

@@ -1,6 +1,7 @@
 //! Round trips and refusals.
 
 use super::*;
+use crate::base::code;
 use crate::ir::printer::print;
 
 /// What the text reads as, printed; printing and reading again must change nothing.
@@ -28,7 +29,7 @@ layer Linear_2(in_features: int, out_features: int = 4 * in_features doc "Output
   choice bias = "true"
   require in_features % 2 == 0 : "in_features must be even"
   require in_features >= 2 : "too small"
-  require in_features ~ out_features : "no broadcast"
+  require in_features ~ out_features : E0302 "no broadcast"
   param weight : float32[out_features, in_features] quantize ternary(axis=0) = kaiming_uniform()  # nn.tri:6
   param bias : float32[out_features] doc "Added."
   buffer count : int64 = constant(in_features)
@@ -125,6 +126,7 @@ fn names_of_the_source_are_kept() {
     assert_eq!(names.len(), 2);
     assert_eq!(function.loc.line, 3);
     assert_eq!(function.obligations[0].1.line, 9);
+    assert_eq!(function.obligations[0].0.code, code::E0403);
     assert_eq!(module.functions[1].layer, None);
 }
 
@@ -155,6 +157,10 @@ fn errors_name_the_place() {
     let error = |text: &str| read(text).unwrap_err().to_string();
     assert_eq!(error("func @f() {\n  %0 = nonsense : int64\n}"), "2:17: there is no operation `nonsense`");
     assert_eq!(error("func @f() {\n  return %x\n}"), "2:10: nothing before this defines `%x`");
+    assert_eq!(
+        error("layer A(n: int) {\n  require n >= 1 : E9999 \"none\"\n}"),
+        "2:20: expected a diagnostic code, found `E9999`"
+    );
     assert_eq!(error("layer A("), "1:9: expected a name, found the end of the text");
     assert_eq!(error("hello"), "1:1: expected `entry`, `layer` or `func`, found `hello`");
     assert_eq!(error("func @f() {\n  %0 = const int8 [300] : int8\n}"), "2:25: a value is no int8");
