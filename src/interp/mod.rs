@@ -87,7 +87,7 @@ fn broken(obligation: &Obligation, env: &Env) -> Option<String> {
     }
     let symbols: Vec<Symbol> = a.symbols().union(&b.symbols()).cloned().collect();
     let values: Vec<String> =
-        symbols.iter().filter_map(|symbol| Some(format!("{symbol} = {}", env.get(symbol)?))).collect();
+        symbols.iter().filter_map(|symbol| Some(format!("{} = {}", symbol.spoken(), env.get(symbol)?))).collect();
     let with = if values.is_empty() { String::new() } else { format!(" (with {})", values.join(", ")) };
     Some(format!("{}{with}", obligation.message))
 }

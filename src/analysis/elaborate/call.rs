@@ -175,7 +175,7 @@ impl<'db> Elaborator<'_, 'db> {
                     None => return Ok(Value::Error),
                 }
             }
-            List::Stacked(_) | List::Growing(_) => {
+            List::Stacked(_) | List::Growing { .. } => {
                 return Err(self.error(code::E0207, "a list of tensors cannot be called", span, ""));
             }
         };
@@ -452,10 +452,19 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let place = self.place(span);
         let db = self.db;
-        match self.world.call(db, &request, &operands, place) {
+        let index = &mut self.next_index;
+        let mut fresh = |symbol: &Symbol| {
+            *index += 1;
+            crate::types::facts::hidden_symbol(symbol.spoken(), *index as usize)
+        };
+        match self.world.call(db, &request, &operands, &mut fresh, place) {
             Ok((outcome, values)) => {
+                outcome.fresh.iter().for_each(|symbol| self.open(symbol));
                 for (obligation, _) in outcome.obligations {
-                    self.require(obligation, span)?;
+                    // What only a run tells, the callee itself checks.
+                    if !self.depends_on_run(&obligation) {
+                        self.require(obligation, span)?;
+                    }
                 }
                 Ok(renumber(outcome.result, &mut values.into_iter()))
             }

@@ -419,6 +419,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let refs = self.world.leaf(Leaf::Host(number), &[], std::slice::from_ref(&ty), place);
                 Ok(TensorValue { ty, value: refs[0] })
             }
+            Value::Bool(cond) if self.is_told_by_run(&cond) => self.run_time_condition(&cond, span),
             Value::Bool(cond) => {
                 let truth = self.decide(&cond)?;
                 let constant = Tensor::from_i64(DType::Bool, vec![], vec![i64::from(truth)]);

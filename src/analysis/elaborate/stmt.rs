@@ -84,7 +84,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn stmt(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
         self.spend(stmt.span)?;
-        deep(|| self.stmt_step(stmt, rest))
+        deep(|| self.stmt_step(stmt, rest)).map_err(|abort| self.refuse_open(abort, stmt.span))
     }
 
     fn stmt_step(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
@@ -366,9 +366,8 @@ impl<'db> Elaborator<'_, 'db> {
             report = self.with_cast(report, span, found, wanted);
             return Err(self.fail(report));
         }
-        match tensor.ty.shape.compare(&ty.shape, &self.facts) {
-            Verdict::Equal | Verdict::Unknown => {}
-            Verdict::Differ => return Err(self.shape_mismatch(&tensor.ty, ty, span)),
+        if self.agree(&tensor.ty, ty, span)? == Verdict::Differ {
+            return Err(self.shape_mismatch(&tensor.ty, ty, span));
         }
         // What is declared stands for what could not be known.
         let shape = if ty.shape.is_determined() { ty.shape.clone() } else { tensor.ty.shape.clone() };
