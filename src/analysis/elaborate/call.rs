@@ -232,6 +232,7 @@ impl<'db> Elaborator<'_, 'db> {
             };
             values.push((self.pass((&name, &param.name.name), value, &spec, &shown, *arg_span)?, *arg_span));
         }
+        self.require_sizes(&name, &applied, &solution, span)?;
         let place = self.place(span);
         for (index, cond) in &applied.wheres {
             let cond = match Value::Bool(cond.clone())
@@ -280,6 +281,25 @@ impl<'db> Elaborator<'_, 'db> {
         let value = self.call_in_place(function, instance, &applied, given, values, quiet, span)?;
         // As in the function that it becomes.
         if is_separate { self.results(value, span) } else { Ok(value) }
+    }
+
+    /// Dim variables are at least 1; a size that only a run tells may be none.
+    fn require_sizes(
+        &mut self,
+        callee: &str,
+        applied: &Applied<'db>,
+        solution: &super::solve::Solution,
+        span: Span,
+    ) -> Walk<()> {
+        for declared in applied.declared.iter().filter(|declared| !declared.is_pack) {
+            let (Some(name), Some(dim)) = (&declared.name, solution.dims.get(&declared.symbol)) else { continue };
+            if self.facts.is_open_dim(dim) {
+                let message = format!("`{name}` of `{callee}` must be at least 1");
+                let kind = ops::ObligationKind::AtLeast(dim.clone(), Dim::constant(1));
+                self.require(ops::Obligation { kind, message }, span)?;
+            }
+        }
+        Ok(())
     }
 
     /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.

@@ -12,6 +12,7 @@
 pub mod arguments;
 pub mod builtins;
 pub mod call;
+mod claim;
 pub mod collect;
 pub mod control;
 mod decisions;

@@ -371,7 +371,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 Ok(())
             }
             InstKind::Assert { message } => {
-                let condition = self.tensor(data.operands[0]);
+                let condition = self.number_or_tensor(data.operands[0]);
                 self.comment(data.loc);
                 self.raise_unless(condition, "RuntimeError", message);
                 Ok(())
@@ -402,6 +402,12 @@ impl<'p, 'm> Writer<'p, 'm> {
                 self.expressions.insert(data.results[0], number);
                 Ok(())
             }
+            InstKind::Op { op, attrs } if self.compares_numbers(inst, op.name()) => {
+                let expression = self.build_op(inst, op.get(), attrs)?;
+                self.numbers.insert(data.results[0]);
+                self.expressions.insert(data.results[0], expression);
+                Ok(())
+            }
             InstKind::Op { .. }
             | InstKind::Param { .. }
             | InstKind::Const(_)
@@ -415,6 +421,17 @@ impl<'p, 'm> Writer<'p, 'm> {
         let data = &self.function[inst];
         let float = |value: ValueId| self.function.dtype(value).is_float();
         self.numbers.contains(&data.operands[0]) && float(data.results[0]) && !float(data.operands[0])
+    }
+
+    /// A comparison of plain numbers, used once, is a plain bool.
+    pub(super) fn compares_numbers(&self, inst: InstId, op: &str) -> bool {
+        let data = &self.function[inst];
+        let is_inlined = matches!(data.results.as_slice(), [only] if self.flow.is_inlined(*only));
+        let is_number = |value: &ValueId| self.numbers.contains(value) && self.function.dtype(*value) != DType::Bool;
+        is_inlined
+            && self.function.dtype(data.results[0]) == DType::Bool
+            && self.program.table.takes_numbers(op)
+            && data.operands.iter().all(is_number)
     }
 
     fn value_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {

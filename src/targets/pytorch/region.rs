@@ -60,7 +60,7 @@ impl<'m> Writer<'_, 'm> {
 
     pub fn write_if(&mut self, inst: InstId, then: &'m Region, otherwise: &'m Region) -> Result<(), TargetError> {
         let data = &self.function[inst];
-        let condition = self.tensor(data.operands[0]);
+        let condition = self.number_or_tensor(data.operands[0]);
         let end = *self.flow.range(inst, 1).end().max(self.flow.range(inst, 0).end());
         let mut names: Vec<Option<String>> = vec![];
         for (index, &result) in data.results.iter().enumerate() {
@@ -298,7 +298,7 @@ impl<'m> Writer<'_, 'm> {
         let test = self.inner(|writer| {
             writer.region(cond)?;
             if let Some(&value) = writer.yields(cond).first() {
-                condition = writer.tensor(value);
+                condition = writer.number_or_tensor(value);
             }
             Ok(())
         })?;
