@@ -81,7 +81,10 @@ pub enum List<'db> {
     Stacked(Box<TensorValue>),
     /// What the loop that is being walked adds to a list in one turn, and how many elements there are before
     /// it, where a run counts them.
-    Growing { before: Option<Dim>, added: Vec<Value<'db>> },
+    Growing {
+        before: Option<Dim>,
+        added: Vec<Value<'db>>,
+    },
     /// Lists one after the other, at least one of them of open length: only in a definition that is checked
     /// on its own, since lowering asks for the lengths.
     Joined(Vec<Value<'db>>),

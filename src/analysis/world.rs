@@ -71,9 +71,13 @@ pub enum Leaf {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Structured {
     If,
-    For { index: Symbol },
+    For {
+        index: Symbol,
+    },
     /// With a name for the number of turns, where it collects.
-    While { turns: Option<Symbol> },
+    While {
+        turns: Option<Symbol>,
+    },
 }
 
 /// A call of a function with tensors, or of a method; everything over the caller's symbols.

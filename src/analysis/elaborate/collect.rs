@@ -75,7 +75,9 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn added(&self, lists: &[String], index: &Symbol) -> Option<Vec<TensorValue>> {
         let added = lists.iter().map(|name| match self.local(name) {
             Some(Binding::Value(Value::List(List::Growing { added, .. }))) => match added.as_slice() {
-                [Value::Tensor(tensor)] if !mentions(&tensor.ty, index) && !self.escapes(&tensor.ty) => Some(tensor.clone()),
+                [Value::Tensor(tensor)] if !mentions(&tensor.ty, index) && !self.escapes(&tensor.ty) => {
+                    Some(tensor.clone())
+                }
                 _ => None,
             },
             _ => None,

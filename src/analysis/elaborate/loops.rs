@@ -96,7 +96,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// Nothing is known of what a loop runs over: its body is looked at once for its own mistakes.
-    pub(super) fn unknown_turns(&mut self, body: &'db Block, bind: impl FnOnce(&mut Self) -> Walk<()>) -> Walk<Flow<'db>> {
+    pub(super) fn unknown_turns(
+        &mut self,
+        body: &'db Block,
+        bind: impl FnOnce(&mut Self) -> Walk<()>,
+    ) -> Walk<Flow<'db>> {
         if self.world.specialises() {
             return Err(Abort::Reported);
         }

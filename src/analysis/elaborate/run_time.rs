@@ -4,6 +4,7 @@
 //! of that one's region. To compare it with another size is neither right nor wrong: the program checks it when it
 //! runs, and what follows relies on that.
 
+use crate::analysis::db::Report;
 use crate::analysis::elaborate::Elaborator;
 use crate::analysis::value::{Cond, TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
@@ -107,7 +108,9 @@ impl<'db> Elaborator<'_, 'db> {
             Cond::And(a, b) => {
                 ("logical_and", vec![self.run_time_condition(a, span)?, self.run_time_condition(b, span)?])
             }
-            Cond::Or(a, b) => ("logical_or", vec![self.run_time_condition(a, span)?, self.run_time_condition(b, span)?]),
+            Cond::Or(a, b) => {
+                ("logical_or", vec![self.run_time_condition(a, span)?, self.run_time_condition(b, span)?])
+            }
         };
         let spans = vec![span; operands.len()];
         self.one(op, operands, Attrs::new(), &spans, span)
@@ -122,6 +125,17 @@ impl<'db> Elaborator<'_, 'db> {
             }
             _ => abort,
         }
+    }
+
+    /// What an instance holds has sizes that its hyperparameters tell.
+    pub(super) fn refuse_open_member(&mut self, name: &str, value: &Value<'db>, span: Span) -> Walk<()> {
+        if !value.symbols().iter().any(|symbol| self.facts.is_open(symbol)) {
+            return Ok(());
+        }
+        let place = self.place(span);
+        let message = format!("`{name}` has a size that only a run tells");
+        let report = Report::new(code::E0401, message).at(place, "a `while` decides it");
+        Err(self.fail(report.note(format!("claim what it is: `let {name}: float32[8, n] = ...`"))))
     }
 
     /// Symbols that the compiler made (`B'7`) read as the names they were made from, open ones as `?`.

@@ -379,7 +379,9 @@ impl<'db> Elaborator<'_, 'db> {
             _ if ty.shape.is_determined() => ty.shape.clone(),
             (Some(declared), Some(own)) => {
                 let dims = declared.iter().zip(own);
-                Shape::new(dims.map(|(declared, own)| if declared.has_unknown() { own } else { declared }.clone()).collect())
+                Shape::new(
+                    dims.map(|(declared, own)| if declared.has_unknown() { own } else { declared }.clone()).collect(),
+                )
             }
             _ => tensor.ty.shape.clone(),
         };

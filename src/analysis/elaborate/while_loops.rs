@@ -155,13 +155,15 @@ impl<'db> Elaborator<'_, 'db> {
         let (shapes, after) = self.carried_leaves(&carried.names, span)?;
         for ((name, a), b) in carried.names.iter().zip(&carried.values).zip(&shapes) {
             if !same_nesting(a, b) {
-                let message = format!("`{name}` is {} before a turn of this loop and {} after it", a.describe(), b.describe());
+                let message =
+                    format!("`{name}` is {} before a turn of this loop and {} after it", a.describe(), b.describe());
                 return Err(self.error(code::E0308, message, span, "its type must stay the same"));
             }
         }
         for (a, b) in carried.tensors.iter().zip(&after) {
             let named = carried.names.iter().zip(&carried.values);
-            let name = named.filter(|(_, value)| holds(value, a)).map(|(name, _)| name.as_str()).next().unwrap_or("a value");
+            let name =
+                named.filter(|(_, value)| holds(value, a)).map(|(name, _)| name.as_str()).next().unwrap_or("a value");
             let is_kept = a.ty.elem == b.ty.elem && self.agree(&b.ty, &a.ty, span)? != Verdict::Differ;
             if !is_kept {
                 let message = format!("`{name}` is {} before a turn of this loop and {} after it", a.ty, b.ty);

@@ -104,7 +104,7 @@ class Greedy(nn.Module):
             # tests/cases/control/lists_that_while_fills.tri:20
             open_ = self.gate(x)[:, 0]
             # tests/cases/control/lists_that_while_fills.tri:23
-            going = open_.amax() > -0.9
+            going = open_.amin() < -0.04
             gates.append(open_)
             outs.append(x)
         # tests/cases/control/lists_that_while_fills.tri:18
