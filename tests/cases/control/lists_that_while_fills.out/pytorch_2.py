@@ -93,37 +93,37 @@ class Greedy(nn.Module):
 
     def decode(self, x):
         B = x.shape[0]
-        # tests/cases/control/lists_that_while_fills.tri:18
+        # tests/cases/control/lists_that_while_fills.tri:19
         going = torch.tensor(True, device=x.device)
         gates = []
         outs = []
-        # tests/cases/control/lists_that_while_fills.tri:18
+        # tests/cases/control/lists_that_while_fills.tri:19
         while going & (len(gates) < self.limit):
-            # tests/cases/control/lists_that_while_fills.tri:19
-            x = self.cell(x).tanh()
             # tests/cases/control/lists_that_while_fills.tri:20
+            x = self.cell(x).tanh()
+            # tests/cases/control/lists_that_while_fills.tri:21
             open_ = self.gate(x)[:, 0]
-            # tests/cases/control/lists_that_while_fills.tri:23
+            # tests/cases/control/lists_that_while_fills.tri:24
             going = open_.amin() < -0.04
             gates.append(open_)
             outs.append(x)
-        # tests/cases/control/lists_that_while_fills.tri:18
+        # tests/cases/control/lists_that_while_fills.tri:19
         gates = torch.stack(gates) if gates else torch.zeros((0, B), device=x.device)
         outs = (
             torch.stack(outs)
             if outs
             else torch.zeros((0, B, self.dim), device=x.device)
         )
-        # tests/cases/control/lists_that_while_fills.tri:25
+        # tests/cases/control/lists_that_while_fills.tri:26
         return outs.transpose(0, 1), gates
 
     def forward(self, x):
         """Both sizes of one call are the same, which nothing has to check."""
-        # tests/cases/control/lists_that_while_fills.tri:30
-        y, gates = self.decode(x)
         # tests/cases/control/lists_that_while_fills.tri:31
-        gated = y.transpose(0, 1) * gates.unsqueeze(-1)
+        y, gates = self.decode(x)
         # tests/cases/control/lists_that_while_fills.tri:32
+        gated = y.transpose(0, 1) * gates.unsqueeze(-1)
+        # tests/cases/control/lists_that_while_fills.tri:33
         return (
             gated,
             gated.sum((1, 2)),
