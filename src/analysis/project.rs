@@ -3,7 +3,7 @@
 //! One thread owns the [`Project`] and edits it. Others read it through a [`Snapshot`] each; an edit makes
 //! their work end early, as [`Cancelled`], and waits until they have let go.
 
-use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, interface, items, parse_item};
+use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, items, parse_item};
 use crate::analysis::pieces::{Cut, Pieces};
 use crate::analysis::{gather, modules};
 use crate::base::{Diagnostic, FileId, Source, Sources, Span};

@@ -79,8 +79,12 @@ pub enum List<'db> {
     },
     /// One tensor for each turn of a loop, stacked along a new first axis. Such lists are used whole.
     Stacked(Box<TensorValue>),
-    /// What the loop that is being walked adds to a list in one turn.
-    Growing(Vec<Value<'db>>),
+    /// What the loop that is being walked adds to a list in one turn, and how many elements there are before
+    /// it, where a run counts them.
+    Growing {
+        before: Option<Dim>,
+        added: Vec<Value<'db>>,
+    },
     /// Lists one after the other, at least one of them of open length: only in a definition that is checked
     /// on its own, since lowering asks for the lengths.
     Joined(Vec<Value<'db>>),
@@ -117,6 +121,18 @@ impl Comparison {
             Comparison::Le => "<=",
             Comparison::Gt => ">",
             Comparison::Ge => ">=",
+        }
+    }
+
+    /// The operation on tensors.
+    pub fn operation(self) -> &'static str {
+        match self {
+            Comparison::Eq => "eq",
+            Comparison::Ne => "ne",
+            Comparison::Lt => "lt",
+            Comparison::Le => "le",
+            Comparison::Gt => "gt",
+            Comparison::Ge => "ge",
         }
     }
 
@@ -319,7 +335,7 @@ impl<'db> Value<'db> {
             Value::Scheme(_) => "a quantisation scheme".into(),
             Value::Init(_) => "an initialiser".into(),
             Value::Tuple(items) => format!("a tuple of {}", items.len()),
-            Value::List(List::Growing(_)) => "a list that this loop fills".into(),
+            Value::List(List::Growing { .. }) => "a list that this loop fills".into(),
             Value::List(_) => "a list".into(),
             Value::Shape(shape) => format!("the shape [{shape}]"),
             Value::Function(_) => "a function".into(),

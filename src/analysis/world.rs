@@ -60,6 +60,8 @@ pub enum Leaf {
     Assert {
         message: String,
     },
+    /// Checks a condition on sizes of which only a run tells.
+    Ensure(Obligation),
     Print {
         pieces: Vec<Piece>,
     },
@@ -69,8 +71,13 @@ pub enum Leaf {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Structured {
     If,
-    For { index: Symbol },
-    While,
+    For {
+        index: Symbol,
+    },
+    /// With a name for the number of turns, where it collects.
+    While {
+        turns: Option<Symbol>,
+    },
 }
 
 /// A call of a function with tensors, or of a method; everything over the caller's symbols.
@@ -92,6 +99,8 @@ pub struct CallRequest<'db> {
 pub struct Outcome<'db> {
     pub result: Value<'db>,
     pub obligations: Vec<(Obligation, Place<'db>)>,
+    /// Symbols of the caller for sizes that only the callee's run tells.
+    pub fresh: Vec<Symbol>,
 }
 
 /// The receiver of instructions.
@@ -128,11 +137,13 @@ pub trait World<'db> {
     /// Takes back every instruction and region since the mark.
     fn rollback(&mut self, mark: usize);
     /// Calls; the results are numbered as new values of this world, in the order of the outcome's tensors.
+    /// `fresh` makes a symbol of the caller from one of the callee.
     fn call(
         &mut self,
         db: &'db dyn salsa::Database,
         request: &CallRequest<'db>,
         operands: &[ValueRef],
+        fresh: &mut dyn FnMut(&Symbol) -> Symbol,
         at: Place<'db>,
     ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>>;
     /// Makes an instance that a test or script creates a part of what is run, and gives its path.
@@ -208,6 +219,7 @@ impl<'db> World<'db> for Discard {
         _: &'db dyn salsa::Database,
         _: &CallRequest<'db>,
         _: &[ValueRef],
+        _: &mut dyn FnMut(&Symbol) -> Symbol,
         _: Place<'db>,
     ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
         // Checking walks a callee in place where its signature does not tell the result.

@@ -218,6 +218,7 @@ mod tests {
             loc: Loc::default(),
             layer: Some(LayerId(0)),
             symbols: vec![],
+            fresh: vec![],
             host_args: Default::default(),
             params: vec![ValueId(0)],
             results: vec![],

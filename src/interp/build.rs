@@ -65,12 +65,12 @@ impl Builder<'_> {
             };
             hypers.insert(hyper.name.clone(), value);
         }
-        let owner = || match path.is_empty() {
-            true => format!("`{}`", layer.source_name),
-            false => format!("`{}` at `{path}`", layer.source_name),
-        };
-        if let Some(error) = layer.obligations.iter().find_map(|obligation| broken(owner, obligation, &hypers)) {
-            return Err(error.or_at(layer.loc));
+        if let Some(error) = layer.obligations.iter().find_map(|obligation| broken(obligation, &hypers)) {
+            let owner = match path.is_empty() {
+                true => format!("`{}`", layer.source_name),
+                false => format!("`{}` at `{path}`", layer.source_name),
+            };
+            return Err(error.of(&owner).or_at(layer.loc));
         }
         let mut instance = Instance { layer: id, path, saved, hypers, members: vec![] };
         for member in &layer.members {

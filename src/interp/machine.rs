@@ -46,6 +46,9 @@ struct Frame<'m> {
     path: String,
 }
 
+/// What a call gives back: tensors, and values for the function's `fresh` symbols.
+type Returned = (Vec<Tensor>, Vec<HostValue>);
+
 impl Frame<'_> {
     fn get(&self, value: ValueId) -> Result<Tensor, RunError> {
         let tensor = self.values.get(value.0 as usize).cloned().flatten();
@@ -122,7 +125,7 @@ impl<'m> Machine<'m> {
         self.depth = 0;
         // Calls recur on the stack, and that of the caller's thread may be small.
         std::thread::scope(|scope| {
-            let run = || self.call(function, instance, env, path, inputs.to_vec());
+            let run = || self.call(function, instance, env, path, inputs.to_vec()).map(|(results, _)| results);
             let thread = std::thread::Builder::new().stack_size(STACK_SIZE).spawn_scoped(scope, run);
             let thread = thread.map_err(|error| RunError::new(E0409, format!("no thread to run on: {error}")))?;
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
@@ -136,12 +139,13 @@ impl<'m> Machine<'m> {
         env: Env,
         path: String,
         inputs: Vec<Tensor>,
-    ) -> Result<Vec<Tensor>, RunError> {
+    ) -> Result<Returned, RunError> {
         if self.depth >= MAX_DEPTH {
             return Err(RunError::new(E0409, format!("calls nest deeper than {MAX_DEPTH}")).or_at(function.loc));
         }
         for (obligation, loc) in &function.obligations {
-            if let Some(error) = broken(|| format!("`{}`", function.source_name), obligation, &env) {
+            if let Some(error) = broken(obligation, &env) {
+                let error = error.of(&format!("`{}`", function.source_name));
                 return Err(error.or_at(*loc).or_at(function.loc));
             }
         }
@@ -150,7 +154,11 @@ impl<'m> Machine<'m> {
         self.depth += 1;
         let results = self.region(&mut frame, instance, &function.body);
         self.depth -= 1;
-        results
+        let value = |symbol: &Symbol| {
+            let value = frame.env.get(symbol).cloned();
+            value.ok_or_else(|| RunError::new(E0310, format!("`{symbol}` has no value")))
+        };
+        Ok((results?, function.fresh.iter().map(value).collect::<Result<_, _>>()?))
     }
 
     /// Runs a region and gives what its terminator does.
@@ -196,8 +204,10 @@ impl<'m> Machine<'m> {
                 *turn += 1;
                 Ok(vec![Tensor::scalar_i64(seed as i64)])
             }
-            InstKind::Call { func, bindings, path } => {
-                self.inner_call(frame, instance, inst, *func, bindings, path.as_deref())
+            InstKind::Call { func, bindings, path, fresh } => {
+                let (results, sizes) = self.inner_call(frame, instance, inst, *func, bindings, path.as_deref())?;
+                frame.env.extend(fresh.iter().cloned().zip(sizes));
+                Ok(results)
             }
             InstKind::If { then, otherwise } => {
                 let [condition] = inst.operands.as_slice() else { return Ok(vec![]) };
@@ -205,7 +215,7 @@ impl<'m> Machine<'m> {
                 self.region(frame, instance, region)
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
-            InstKind::While { cond, body } => self.while_loop(frame, instance, inst, cond, body),
+            InstKind::While { .. } => self.while_loop(frame, instance, inst),
             InstKind::SetState { name } => {
                 let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
                 let tensor = frame.get(*value)?;
@@ -220,6 +230,10 @@ impl<'m> Machine<'m> {
                 }
                 Ok(vec![])
             }
+            InstKind::Ensure(obligation) => match broken(obligation, &frame.env) {
+                Some(error) => Err(error),
+                None => Ok(vec![]),
+            },
             InstKind::Print { pieces } => self.print(frame, inst, pieces),
             InstKind::Yield | InstKind::Return => Ok(vec![]),
         }
@@ -251,7 +265,7 @@ impl<'m> Machine<'m> {
         func: FuncId,
         bindings: &[(Symbol, HostExpr)],
         path: Option<&[PathSegment]>,
-    ) -> Result<Vec<Tensor>, RunError> {
+    ) -> Result<Returned, RunError> {
         let function: &'m Function = &self.module[func];
         let inputs = frame.all(&inst.operands)?;
         let mut bound = Env::new();
@@ -295,7 +309,19 @@ impl<'m> Machine<'m> {
             carried = yielded;
         }
         frame.env.remove(index);
-        for (turns, result) in collected.iter().zip(&inst.results[initial.len()..]) {
+        self.stack_turns(frame, inst, carried, &collected)
+    }
+
+    /// The results of a loop: what it carried, and stacks of what it collected.
+    fn stack_turns(
+        &self,
+        frame: &Frame<'m>,
+        inst: &Inst,
+        mut carried: Vec<Tensor>,
+        collected: &[Vec<Tensor>],
+    ) -> Result<Vec<Tensor>, RunError> {
+        let stacks = inst.results.get(carried.len()..).unwrap_or_default();
+        for (turns, result) in collected.iter().zip(stacks) {
             carried.push(stacked(turns, &frame.function[*result].ty, &frame.env)?);
         }
         Ok(carried)
@@ -306,19 +332,24 @@ impl<'m> Machine<'m> {
         frame: &mut Frame<'m>,
         mut instance: Option<&mut Instance>,
         inst: &'m Inst,
-        cond: &'m Region,
-        body: &'m Region,
     ) -> Result<Vec<Tensor>, RunError> {
+        let InstKind::While { turns, cond, body } = &inst.kind else { return Ok(vec![]) };
         let mut carried = frame.all(&inst.operands)?;
+        let mut collected: Vec<Vec<Tensor>> = vec![vec![]; inst.results.len().saturating_sub(carried.len())];
+        let mut count = 0;
         loop {
+            frame.env.extend(turns.iter().map(|turns| (turns.clone(), HostValue::Int(count))));
             frame.set_all(&cond.params, carried.clone());
             let condition = self.region(frame, instance.as_deref_mut(), cond)?;
             let goes_on = condition.first().and_then(|tensor| tensor.as_i64()?.first().copied());
             if goes_on != Some(1) {
-                return Ok(carried);
+                return self.stack_turns(frame, inst, carried, &collected);
             }
             frame.set_all(&body.params, carried);
             carried = self.region(frame, instance.as_deref_mut(), body)?;
+            let ends = carried.split_off(inst.operands.len().min(carried.len()));
+            collected.iter_mut().zip(ends).for_each(|(turns, tensor)| turns.push(tensor));
+            count += 1;
         }
     }
 

@@ -48,6 +48,11 @@ impl RunError {
         RunError { code, message: message.into(), loc: None }
     }
 
+    /// Says whose mistake it is.
+    fn of(self, owner: &str) -> RunError {
+        RunError { message: format!("{owner}: {}", self.message), ..self }
+    }
+
     /// Names the place, unless an inner one is named already.
     pub fn or_at(mut self, loc: Loc) -> RunError {
         if self.loc.is_none() && loc.line > 0 {
@@ -71,8 +76,8 @@ fn eval_expr(expr: &HostExpr, env: &Env) -> Option<HostValue> {
     expr.eval_value(&|symbol| env.get(symbol).cloned())
 }
 
-/// What is wrong if the condition of `owner` does not hold, with the values that it depends on.
-fn broken(owner: impl FnOnce() -> String, obligation: &Obligation, env: &Env) -> Option<RunError> {
+/// What is wrong if the condition does not hold, with the values that it depends on.
+fn broken(obligation: &Obligation, env: &Env) -> Option<RunError> {
     let (a, b) = obligation.sides();
     let holds = match (eval_dim(a, env), eval_dim(b, env)) {
         (Some(x), Some(y)) => match obligation.kind {
@@ -88,9 +93,9 @@ fn broken(owner: impl FnOnce() -> String, obligation: &Obligation, env: &Env) ->
     }
     let symbols: Vec<Symbol> = a.symbols().union(&b.symbols()).cloned().collect();
     let values: Vec<String> =
-        symbols.iter().filter_map(|symbol| Some(format!("{symbol} = {}", env.get(symbol)?))).collect();
+        symbols.iter().filter_map(|symbol| Some(format!("{} = {}", symbol.spoken(), env.get(symbol)?))).collect();
     let with = if values.is_empty() { String::new() } else { format!(" (with {})", values.join(", ")) };
-    Some(RunError::new(obligation.code, format!("{}: {}{with}", owner(), obligation.message)))
+    Some(RunError::new(obligation.code, format!("{}{with}", obligation.message)))
 }
 
 #[cfg(test)]

@@ -384,3 +384,52 @@ fn calls_nest_so_deep_and_no_deeper() {
     assert_eq!(chain(1000).unwrap(), [Tensor::scalar_i64(3)]);
     assert!(chain(1001).unwrap_err().message.contains("deeper than 1000"));
 }
+
+/// Halves until little is left, in a function of its own, whose caller wants two turns at least.
+const HALVES: &str = r#"files "a.tri"
+func @main(%x: float32[n]) -> (float32[t, n], int64) {
+  symbols n: int
+  fresh t
+  %ys = call @halves(%x) {m = n} binds t : float32[t, n]
+  ensure t >= 2 : "two at least"  # a.tri:4
+  %count = host t + 10 : int64
+  return %ys, %count
+}
+
+func @halves(%x: float32[m]) -> float32[turns, m] {
+  symbols m: int
+  fresh turns
+  %half = const float32 [0.5] : float32
+  %limit = const int64 [4] : int64
+  %last, %all = while turns (%a: float32[m]) in %x {
+    %sum = sum %a {axis = none, keepdim = false} : float32
+    %large = gt %sum, %half : bool
+    %so_far = host turns : int64
+    %few = lt %so_far, %limit : bool
+    %go = logical_and %large, %few : bool
+    yield %go
+  } do (%b: float32[m]) {
+    %c = mul %b, %half : float32[m]
+    yield %c, %c
+  } : float32[m], float32[turns, m]
+  return %all
+}
+"#;
+
+#[test]
+fn a_while_collects_and_its_turns_are_a_size() {
+    let module = module(HALVES);
+    let run = |values: &[f32]| {
+        let mut machine = Machine::new(&module, RunOptions::default());
+        machine.run_with(None, FuncId(0), &[], &[floats(&[values.len()], values)])
+    };
+    let results = run(&[2.0, 1.0]).unwrap();
+    assert_eq!(results[0], floats(&[3, 2], &[1.0, 0.5, 0.5, 0.25, 0.25, 0.125]));
+    assert_eq!(results[1], Tensor::scalar_i64(13));
+    assert_eq!(run(&[80.0]).unwrap()[0].shape(), [4, 1]);
+    let error = run(&[0.75]).unwrap_err();
+    assert_eq!((error.code.as_str(), error.loc.unwrap().line), ("E0403", 4));
+    assert_eq!(error.message, "two at least (with t = 1)");
+    let none = Machine::new(&module, RunOptions::default()).run_with(None, FuncId(1), &[], &[floats(&[2], &[0.0; 2])]);
+    assert_eq!(none.unwrap()[0].shape(), [0, 2]);
+}

@@ -33,7 +33,7 @@ use crate::base::Loc;
 use crate::ops::{Attr, Attrs, Obligation, OpId};
 use crate::quant::Scheme;
 use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
 
 macro_rules! id {
@@ -233,8 +233,8 @@ pub enum Sub {
     Function { name: String },
 }
 
-/// A function in SSA form. Symbols in its types are the hyperparameters of `layer`, its `symbols`, and
-/// the loop indices of its body.
+/// A function in SSA form. Symbols in its types are the hyperparameters of `layer`, its `symbols`, the loop
+/// indices of its body, and what its instructions bind ([`InstKind::binds`]).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Function {
     /// Unique in the module: `Linear.forward`, `softmax`, `softmax_2`.
@@ -246,6 +246,9 @@ pub struct Function {
     pub layer: Option<LayerId>,
     /// Dim variables and symbolic host parameters. Each call gives their values.
     pub symbols: Vec<(Symbol, HostKind)>,
+    /// Ints of which only the body tells how large they are, among them those that the results mention. Each
+    /// call gives them names of the caller.
+    pub fresh: Vec<Symbol>,
     /// Host arguments by name, as given or by default: what native forms of a composite (`softmax` with
     /// its `axis`) are written from. Over `symbols`.
     pub host_args: Attrs,
@@ -329,6 +332,8 @@ pub enum InstKind {
         bindings: Vec<(Symbol, HostExpr)>,
         /// From the own instance to the callee's; `None` for a free function.
         path: Option<Vec<PathSegment>>,
+        /// What each of the callee's `fresh` symbols is called here.
+        fresh: Vec<Symbol>,
     },
     /// `if %cond`: two regions without parameters, each ending in a yield of the results.
     If { then: Region, otherwise: Region },
@@ -340,7 +345,9 @@ pub enum InstKind {
     For { index: Symbol, body: Region },
     /// `while`: operands are the carried values. `cond` yields one bool, `body` the next carried values;
     /// both have the carried values as parameters.
-    While { cond: Region, body: Region },
+    /// What `body` yields beyond them is collected, as by `For`. `turns` is the number of turns so far within
+    /// the regions, and of all turns after the loop, where it is the size of what was collected.
+    While { turns: Option<Symbol>, cond: Region, body: Region },
     /// Assigns to a state member of the own instance.
     SetState { name: String },
     /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
@@ -348,6 +355,9 @@ pub enum InstKind {
     SetSlice { name: String, windows: Vec<Window> },
     /// Fails with the message unless the operand (a bool scalar) holds.
     Assert { message: String },
+    /// Fails unless a condition on sizes holds, on which the rest of the region then relies. What is known when
+    /// the function is entered is in its `obligations` instead.
+    Ensure(Obligation),
     /// Writes a line as NumPy would: pieces joined by spaces, operands taken in order.
     Print { pieces: Vec<PrintPiece> },
     /// Ends a region of `if`, `for` or `while`.
@@ -400,13 +410,56 @@ pub fn member_path(name: &str) -> Option<(Vec<PathSegment>, &str)> {
     Some((path.split('.').map(segment).collect(), own))
 }
 
+impl InstKind {
+    /// Symbols that have a value from this instruction on, to the end of its region.
+    pub fn binds(&self) -> &[Symbol] {
+        match self {
+            InstKind::While { turns, .. } => turns.as_slice(),
+            InstKind::Call { fresh, .. } => fresh,
+            _ => &[],
+        }
+    }
+
+    /// Symbols that the instruction itself uses, not counting its types, regions, and what it binds.
+    pub fn symbols(&self) -> BTreeSet<Symbol> {
+        match self {
+            InstKind::Op { attrs, .. } => {
+                let used = std::cell::RefCell::new(BTreeSet::new());
+                let note = |symbol: &Symbol| {
+                    used.borrow_mut().insert(symbol.clone());
+                    None
+                };
+                attrs.iter().for_each(|(_, attr)| drop(attr.substitute(&note)));
+                used.into_inner()
+            }
+            InstKind::Host(expr) => expr.symbols(),
+            InstKind::SetSlice { windows, .. } => {
+                windows.iter().filter_map(|window| window.size.as_ref()).flat_map(Dim::symbols).collect()
+            }
+            InstKind::Ensure(obligation) => {
+                let (a, b) = obligation.sides();
+                a.symbols().into_iter().chain(b.symbols()).collect()
+            }
+            InstKind::Call { bindings, path, .. } => {
+                let position = |segment: &PathSegment| match segment {
+                    PathSegment::Index(dim) => dim.symbols(),
+                    PathSegment::Field(_) => BTreeSet::new(),
+                };
+                let given = bindings.iter().flat_map(|(_, expr)| expr.symbols());
+                given.chain(path.iter().flatten().flat_map(position)).collect()
+            }
+            _ => BTreeSet::new(),
+        }
+    }
+}
+
 impl Function {
     /// The regions that an instruction owns.
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
             InstKind::For { body, .. } => vec![body],
-            InstKind::While { cond, body } => vec![cond, body],
+            InstKind::While { cond, body, .. } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
             | InstKind::Const(_)
@@ -416,6 +469,7 @@ impl Function {
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
+            | InstKind::Ensure(_)
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => vec![],
@@ -427,45 +481,26 @@ impl Function {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
             InstKind::For { body, .. } => vec![body],
-            InstKind::While { cond, body } => vec![cond, body],
+            InstKind::While { cond, body, .. } => vec![cond, body],
             _ => vec![],
         }
     }
 
     /// Forgets symbols that nothing in the function uses.
     pub fn drop_unused_symbols(&mut self) {
-        let used = std::cell::RefCell::new(std::collections::BTreeSet::new());
+        let used = std::cell::RefCell::new(BTreeSet::new());
         let note = |symbol: &Symbol| {
             used.borrow_mut().insert(symbol.clone());
             None
         };
-        let dims = |ty: &TensorType| ty.shape.dims.iter().for_each(|dim| used.borrow_mut().extend(dim.symbols()));
-        self.values.iter().for_each(|value| dims(&value.ty));
         self.host_args.iter().for_each(|(_, attr)| drop(attr.substitute(&note)));
+        let mut used = used.into_inner();
+        self.values.iter().for_each(|value| used.extend(value.ty.shape.dims.iter().flat_map(Dim::symbols)));
         for (obligation, _) in &self.obligations {
             let (a, b) = obligation.sides();
-            used.borrow_mut().extend(a.symbols().into_iter().chain(b.symbols()));
+            used.extend(a.symbols().into_iter().chain(b.symbols()));
         }
-        for inst in &self.insts {
-            match &inst.kind {
-                InstKind::Op { attrs, .. } => attrs.iter().for_each(|(_, attr)| drop(attr.substitute(&note))),
-                InstKind::Host(expr) => used.borrow_mut().extend(expr.symbols()),
-                InstKind::SetSlice { windows, .. } => {
-                    let sizes = windows.iter().filter_map(|window| window.size.as_ref());
-                    sizes.for_each(|size| used.borrow_mut().extend(size.symbols()));
-                }
-                InstKind::Call { bindings, path, .. } => {
-                    bindings.iter().for_each(|(_, expr)| used.borrow_mut().extend(expr.symbols()));
-                    for segment in path.iter().flatten() {
-                        if let PathSegment::Index(dim) = segment {
-                            used.borrow_mut().extend(dim.symbols());
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        let used = used.into_inner();
+        self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));
     }
 

@@ -20,6 +20,7 @@
 //!
 //! func @Linear_2.forward(%x: float32[d0, in_features]) -> float32[d0, out_features] {
 //!   symbols d0: int, eps: float
+//!   fresh turns
 //!   argument axis = -1
 //!   map pytorch = "F.linear({x})"
 //!   std "nn.linear"
@@ -31,6 +32,13 @@
 //!   %y = for i (%i: int64, %acc: float32) in %start, %stop, %x {
 //!     yield %acc
 //!   } : float32
+//!   %z, %zs = while turns (%z1: float32) in %y {
+//!     yield %go
+//!   } do (%z2: float32) {
+//!     yield %z2, %z2
+//!   } : float32, float32[turns]
+//!   %3 = call @pick(%zs) {N = turns} binds n : float32[n]
+//!   ensure turns >= n + 1 : "too few turns"
 //!   set_slice "cache" [1 : T, 2] %new, %at, %row
 //!   return %y
 //! }
@@ -299,6 +307,9 @@ impl<'m> Printer<'m> {
                 .collect();
             self.plain(&format!("symbols {}", symbols.join(", ")));
         }
+        if !function.fresh.is_empty() {
+            self.plain(&format!("fresh {}", symbols_text(&function.fresh)));
+        }
         for (name, value) in function.host_args.iter() {
             self.plain(&format!("argument {} = {value}", quoted(name)));
         }
@@ -351,10 +362,11 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
-            InstKind::While { cond, body } => {
+            InstKind::While { turns, cond, body } => {
                 let params = params_text(function, names, &cond.params);
+                let turns = turns.as_ref().map_or(String::new(), |turns| format!("{} ", quoted(turns.as_str())));
                 let carried = if operands.is_empty() { operands } else { format!("{operands} ") };
-                self.line(&format!("{text}while {params} in {carried}{{"), inst.loc);
+                self.line(&format!("{text}while {turns}{params} in {carried}{{"), inst.loc);
                 self.write_nested(function, names, cond);
                 self.plain(&format!("}} do {} {{", params_text(function, names, &body.params)));
                 self.write_nested(function, names, body);
@@ -382,7 +394,7 @@ impl<'m> Printer<'m> {
             InstKind::Const(tensor) => format!("const {}", tensor_text(tensor)),
             InstKind::Host(expr) => format!("host {expr}"),
             InstKind::Rng { site } => format!("rng {site}"),
-            InstKind::Call { func, bindings, path } => {
+            InstKind::Call { func, bindings, path, fresh } => {
                 let mut text = format!("call {}({operands})", self.function_name(*func));
                 if let Some(path) = path {
                     text += &format!(" at self{}", path_text(path));
@@ -390,11 +402,15 @@ impl<'m> Printer<'m> {
                 if !bindings.is_empty() {
                     text += &format!(" {{{}}}", bindings_text(bindings));
                 }
+                if !fresh.is_empty() {
+                    text += &format!(" binds {}", symbols_text(fresh));
+                }
                 text
             }
             InstKind::SetState { name } => with(format!("set_state {name:?}")),
             InstKind::SetSlice { name, windows } => with(format!("set_slice {name:?} [{}]", windows_text(windows))),
             InstKind::Assert { message } => with(format!("assert {message:?}")),
+            InstKind::Ensure(obligation) => format!("ensure {}", condition_text(obligation)),
             InstKind::Print { pieces } => {
                 let mut next = inst.operands.iter();
                 let parts: Vec<String> = pieces
@@ -475,7 +491,15 @@ fn doc_suffix(doc: &Option<String>) -> String {
     doc.as_ref().map_or(String::new(), |doc| format!(" doc {doc:?}"))
 }
 
+fn symbols_text(symbols: &[Symbol]) -> String {
+    joined(&symbols.iter().map(|symbol| quoted(symbol.as_str())).collect::<Vec<_>>())
+}
+
 fn obligation_text(obligation: &Obligation) -> String {
+    format!("require {}", condition_text(obligation))
+}
+
+fn condition_text(obligation: &Obligation) -> String {
     let condition = match &obligation.kind {
         ObligationKind::Equal(a, b) => format!("{a} == {b}"),
         ObligationKind::Broadcast(a, b) => format!("{a} ~ {b}"),
@@ -485,7 +509,7 @@ fn obligation_text(obligation: &Obligation) -> String {
         code::E0403 => String::new(),
         code => format!("{code} "),
     };
-    format!("require {condition} : {code}{:?}", obligation.message)
+    format!("{condition} : {code}{:?}", obligation.message)
 }
 
 pub(crate) fn kind_name(kind: HostKind) -> &'static str {

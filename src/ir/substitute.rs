@@ -29,6 +29,11 @@ impl Substitution {
         dim.substitute_symbols(&|symbol| self.0.get(symbol)?.as_dim().cloned())
     }
 
+    /// A symbol that an instruction binds, which another symbol stands for.
+    pub fn name(&self, symbol: &Symbol) -> Symbol {
+        self.get(symbol).and_then(|value| value.as_dim()?.as_symbol().cloned()).unwrap_or_else(|| symbol.clone())
+    }
+
     pub fn expr(&self, expr: &HostExpr) -> HostExpr {
         expr.substitute(&|symbol| self.get(symbol))
     }

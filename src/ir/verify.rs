@@ -16,7 +16,9 @@
 //!
 //! Rules of a function:
 //! - symbols in types, attributes and expressions are declared: the layer's hyperparameters, the
-//!   function's symbols, or indices of enclosing `for`s; none of them hides another;
+//!   function's symbols, indices of enclosing `for`s, or what an instruction before binds (`while` the number
+//!   of its turns, a call what its callee leaves open) in the same region or one around it; none of them hides
+//!   another; `fresh` names symbols that an instruction of the body's own region binds;
 //! - every value is defined once, before its uses, in the region of each use or one around it;
 //! - every instruction stands in one place; each region ends in its only terminator: `return` in a
 //!   function's body, with the types of its results, `yield` elsewhere;
@@ -30,7 +32,9 @@
 //!   the callee's types; its path leads from the own instance to one of the callee's layer, and a free
 //!   function has no path;
 //! - `if` takes a bool scalar, `for` two int64 scalars before the carried values; regions have the
-//!   parameters, and yield the values, that the carried values and results say;
+//!   parameters, and yield the values, that the carried values and results say; what a `while` collects is as
+//!   long as it has turns, in no other axis;
+//! - a condition on sizes (`ensure`) is a fact to the end of its region;
 //! - `assert` takes a bool scalar; `print` has an operand for each place of one; neither has results.
 
 mod body;

@@ -17,7 +17,7 @@ use crate::lower::world::path_segments;
 use crate::lower::{Failure, FunctionMemo, Lowering, layer_owner};
 use crate::ops::{Attr, Attrs};
 use crate::syntax::ast::ExprKind;
-use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
+use crate::types::{Dim, Elem, Facts, HostExpr, Shape, Symbol, TensorType};
 use std::collections::BTreeMap;
 
 /// What tells two functions for one declaration apart.
@@ -106,6 +106,7 @@ impl<'db> Lowering<'_, 'db> {
         &mut self,
         request: &CallRequest<'db>,
         operands: &[ValueRef],
+        fresh: &mut dyn FnMut(&Symbol) -> Symbol,
         at: Place<'db>,
     ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
         let layer = match &request.instance {
@@ -126,7 +127,7 @@ impl<'db> Lowering<'_, 'db> {
                 _ => {}
             }
             match self.function(request, &callee, &bindings, layer, at) {
-                Ok(memo) => return self.emit_call(memo, request, &bindings, operands, at),
+                Ok(memo) => return self.emit_call((memo, request, &bindings), operands, fresh, at),
                 Err((Abort::Reported, reports)) if !exact && !self.restart && !is_recursion(&reports) => {
                     failed = Some((FunctionKey::of(&callee, layer), (Abort::Reported, reports)));
                     exact = true;
@@ -378,6 +379,7 @@ impl<'db> Lowering<'_, 'db> {
             let span = full.decl.name.span;
             elaborator.results(value, span)
         });
+        let open = std::mem::take(&mut elaborator.facts);
         let mut reports = reports;
         reports.append(&mut elaborator.reports);
         let returned = elaborator.returned.unwrap_or(full.decl.name.span);
@@ -391,6 +393,7 @@ impl<'db> Lowering<'_, 'db> {
         function.obligations = assumed.collect();
         function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
         function.drop_unused_symbols();
+        function.fresh = fresh_symbols(&result, &open);
         let id = FuncId(self.module.functions.len() as u32);
         self.module.functions.push(function);
         if let Some(layer) = layer {
@@ -424,10 +427,9 @@ impl<'db> Lowering<'_, 'db> {
 
     fn emit_call(
         &mut self,
-        memo: usize,
-        request: &CallRequest<'db>,
-        bindings: &Bindings,
+        (memo, request, bindings): (usize, &CallRequest<'db>, &Bindings),
         operands: &[ValueRef],
+        fresh: &mut dyn FnMut(&Symbol) -> Symbol,
         at: Place<'db>,
     ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
         let memo = &self.functions[memo];
@@ -441,6 +443,10 @@ impl<'db> Lowering<'_, 'db> {
                 }
             }
         }
+        // So are the sizes that the callee finds, under new names.
+        let fresh: Vec<Symbol> = self.module[func].fresh.iter().map(fresh).collect();
+        let named = self.module[func].fresh.iter().zip(&fresh);
+        given.extend(named.map(|(own, name)| (own.clone(), HostExpr::Int(Dim::symbol(name.as_str())))));
         let replace = |symbol: &Symbol| given.get(symbol).cloned();
         let result = memo.result.substitute(&replace);
         let dim = |dim: &Dim| dim.substitute_symbols(&|symbol| replace(symbol)?.as_dim().cloned());
@@ -451,9 +457,9 @@ impl<'db> Lowering<'_, 'db> {
         let path = request.instance.as_ref().map(|i| path_segments(i.path.as_deref().unwrap_or(&[])));
         let used = &self.module[func].symbols;
         let given = bindings.values.iter().filter(|(symbol, _)| used.iter().any(|(s, _)| s == symbol));
-        let kind = InstKind::Call { func, bindings: given.cloned().collect(), path };
+        let kind = InstKind::Call { func, bindings: given.cloned().collect(), path, fresh: fresh.clone() };
         let values = self.emit(kind, operands, &types, at);
-        Ok((Outcome { result, obligations }, values))
+        Ok((Outcome { result, obligations, fresh }, values))
     }
 
     /// An instance as its own methods see it: numbers are symbols unless they are fixed.
@@ -542,6 +548,11 @@ fn native_forms(function: FnRef<'_>) -> BTreeMap<String, String> {
     maps
 }
 
+/// Symbols of a result that the function's own body binds.
+pub(super) fn fresh_symbols(result: &Value<'_>, facts: &Facts) -> Vec<Symbol> {
+    result.symbols().into_iter().filter(|symbol| facts.is_open(symbol)).collect()
+}
+
 /// A function with nothing in it.
 pub(super) fn empty_function(layer: Option<LayerId>) -> ir::Function {
     ir::Function {
@@ -551,6 +562,7 @@ pub(super) fn empty_function(layer: Option<LayerId>) -> ir::Function {
         loc: Loc::default(),
         layer,
         symbols: vec![],
+        fresh: vec![],
         host_args: Attrs::new(),
         params: vec![],
         results: vec![],

@@ -11,7 +11,7 @@ use crate::analysis::value::{FnRef, Instance, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, Discard, visit_tensors};
 use crate::base::{Diagnostic, FileId, Source, Span, code};
 use crate::ir::{self, Entry, FuncId, HostKind, LayerId, Module};
-use crate::lower::call::empty_function;
+use crate::lower::call::{empty_function, fresh_symbols};
 use crate::lower::candidates::entry_text;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, Lowering};
@@ -311,6 +311,7 @@ impl<'db> Lowering<'_, 'db> {
         let obligations = std::mem::take(&mut walk.obligations);
         let assumed = std::mem::take(&mut walk.assumed);
         let returned = walk.returned.unwrap_or(method.decl.name.span);
+        let open = std::mem::take(&mut walk.facts);
         let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
         let value = match result {
             Ok(value) => value,
@@ -338,6 +339,7 @@ impl<'db> Lowering<'_, 'db> {
         function.obligations = assumed.collect();
         function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
         function.drop_unused_symbols();
+        function.fresh = fresh_symbols(&value, &open);
         self.module.functions.push(function);
         Ok(FuncId(self.module.functions.len() as u32 - 1))
     }

@@ -189,6 +189,37 @@ fn tests_are_methods_of_a_root_that_owns_what_they_make() {
     ir::verify(module).unwrap();
 }
 
+/// What must be known to compile a program cannot be the number of turns of a `while`.
+#[test]
+fn a_size_that_only_a_run_tells_is_no_compile_time_value() {
+    let refused = |last: &str| {
+        let text = format!(
+            "fn halves(x: float32[N]) -> float32[?, N] {{
+    let all = []
+    while x.sum() > 0.5 {{
+        x = x * 0.5
+        all += [x]
+    }}
+    return stack(all)
+}}
+layer Net {{
+    fn forward(x: float32[N]) {{
+        let y = halves(x)
+        {last}
+    }}
+}}
+"
+        );
+        let (mut project, file) = project(&text);
+        let request = EntryRequest { expr: Some("Net()".into()), ..EntryRequest::default() };
+        let errors = lower::entry(&mut project, file, &request).map(|_| ()).unwrap_err();
+        (errors[0].code.as_str(), errors[0].message.clone())
+    };
+    let wanted = ("E0401", "a size is needed at compile time that only a run tells".to_string());
+    assert_eq!(refused("return x.sum(axis=y.shape[0])"), wanted);
+    assert_eq!(refused("return reverse([x for _ in 0..y.shape[0]])"), wanted);
+}
+
 #[test]
 fn the_entry_is_found_or_asked_for() {
     let find = |text: &str, request: EntryRequest| {

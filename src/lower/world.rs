@@ -6,7 +6,7 @@ use crate::analysis::world::{CallRequest, Failure, Leaf, Outcome, Part, Piece, S
 use crate::ir::{self, InstKind, PathSegment, PrintPiece, ValueId};
 use crate::lower::Lowering;
 use crate::ops::{Attrs, OpId};
-use crate::types::TensorType;
+use crate::types::{Symbol, TensorType};
 
 fn ids(values: &[ValueRef]) -> Vec<ValueId> {
     values.iter().map(|value| ValueId(value.0)).collect()
@@ -84,6 +84,7 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
                 windows: windows.into_iter().map(|(axis, size)| ir::Window { axis, size }).collect(),
             },
             Leaf::Assert { message } => InstKind::Assert { message },
+            Leaf::Ensure(obligation) => InstKind::Ensure(obligation),
             Leaf::Print { pieces } => InstKind::Print {
                 pieces: pieces
                     .into_iter()
@@ -124,7 +125,7 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
         let kind = match kind {
             Structured::If => InstKind::If { then: frame.take_closed(), otherwise: last },
             Structured::For { index } => InstKind::For { index, body: last },
-            Structured::While => InstKind::While { cond: frame.take_closed(), body: last },
+            Structured::While { turns } => InstKind::While { turns, cond: frame.take_closed(), body: last },
         };
         self.emit(kind, operands, results, at)
     }
@@ -162,9 +163,10 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
         _: &'db dyn salsa::Database,
         request: &CallRequest<'db>,
         operands: &[ValueRef],
+        fresh: &mut dyn FnMut(&Symbol) -> Symbol,
         at: Place<'db>,
     ) -> Result<(Outcome<'db>, Vec<ValueRef>), Failure<'db>> {
-        self.call_function(request, operands, at)
+        self.call_function(request, operands, fresh, at)
     }
 
     fn adopt(&mut self, hint: &str, value: &Value<'db>, at: Place<'db>) -> Result<Vec<Step>, Failure<'db>> {

@@ -90,17 +90,23 @@ impl<'s> Copier<'s> {
                     })
                     .collect(),
             },
-            InstKind::Call { func, bindings, path } => InstKind::Call {
+            InstKind::Call { func, bindings, path, fresh } => InstKind::Call {
                 func: *func,
                 bindings: bindings.iter().map(|(name, value)| (name.clone(), substitution.expr(value))).collect(),
                 path: path.as_ref().map(|path| substitution.path(path)),
+                fresh: fresh.iter().map(|symbol| substitution.name(symbol)).collect(),
             },
+            InstKind::While { turns, cond, body } => InstKind::While {
+                turns: turns.as_ref().map(|turns| substitution.name(turns)),
+                cond: cond.clone(),
+                body: body.clone(),
+            },
+            InstKind::Ensure(obligation) => InstKind::Ensure(obligation.map_dims(|dim| substitution.dim(dim))),
             InstKind::Param { .. }
             | InstKind::Const(_)
             | InstKind::Rng { .. }
             | InstKind::If { .. }
             | InstKind::For { .. }
-            | InstKind::While { .. }
             | InstKind::SetState { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }

@@ -124,7 +124,9 @@ impl Cse<'_> {
             // A call may have changed the state of another instance.
             InstKind::Param { name, .. } if name.contains('.') => return None,
             InstKind::Param { name, part } => What::Param(name.clone(), *part),
-            InstKind::Call { func, bindings, path: None } if !self.effects.acts(function, &inst.kind) => {
+            InstKind::Call { func, bindings, path: None, fresh }
+                if fresh.is_empty() && !self.effects.acts(function, &inst.kind) =>
+            {
                 What::Call(*func, bindings.clone())
             }
             InstKind::Const(_)
@@ -136,6 +138,7 @@ impl Cse<'_> {
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
+            | InstKind::Ensure(_)
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => return None,

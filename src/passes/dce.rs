@@ -14,12 +14,13 @@ use crate::ir::{FuncId, Function, Init, InstKind, LayerId, MemberKind, Module, R
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
+use crate::types::{Dim, Symbol};
 use std::collections::HashSet;
 
 pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
-        let mut sweep = Sweep { effects: &effects, live: HashSet::new(), removed: 0 };
+        let mut sweep = Sweep { effects: &effects, live: HashSet::new(), symbols: HashSet::new(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = sweep.region(function, body);
         cx.count("instructions", sweep.removed);
@@ -34,6 +35,8 @@ pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
 struct Sweep<'e> {
     effects: &'e Effects,
     live: HashSet<ValueId>,
+    /// Symbols that something kept uses: what binds them stays.
+    symbols: HashSet<Symbol>,
     removed: usize,
 }
 
@@ -42,13 +45,17 @@ impl Sweep<'_> {
         let mut kept = vec![];
         while let Some(id) = region.insts.pop() {
             let inst = &function[id];
-            let used = inst.results.iter().any(|result| self.live.contains(result));
+            let used = inst.results.iter().any(|result| self.live.contains(result))
+                || inst.kind.binds().iter().any(|symbol| self.symbols.contains(symbol));
             if !used && !self.effects.acts(function, &inst.kind) {
                 self.removed += 1;
                 continue;
             }
             kept.push(id);
             self.live.extend(function[id].operands.iter().copied());
+            self.symbols.extend(function[id].kind.symbols());
+            let types = function[id].results.iter().map(|result| &function[*result].ty.shape);
+            self.symbols.extend(types.flat_map(|shape| &shape.dims).flat_map(Dim::symbols));
             let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
             for nested in Function::regions_mut(&mut kind) {
                 *nested = self.region(function, std::mem::take(nested));

@@ -4,9 +4,9 @@
 //!
 //! Needs: nothing. Keeps: functions that the predicate accepts, methods, and their signatures. The values
 //! of a call's symbols go into the dims, attributes and types of the body; conditions of the callee become
-//! conditions of the caller, where their symbols exist there; the copies stand at the place of the call;
-//! an index of a copied `for` that is taken already gets another name; random sites keep their numbers,
-//! so the seeds stay the same. Functions that nothing calls any more go, if the module has an entry.
+//! conditions of the caller, or stand before the copies where their symbols exist only there; the copies stand
+//! at the place of the call; symbols that a copied instruction binds get another name where theirs is taken;
+//! random sites keep their numbers, so the seeds stay the same. Functions that nothing calls any more go, if the module has an entry.
 //!
 //! ```text
 //! func @f(%x: float32[B]) {                          func @f(%x: float32[B]) {
@@ -19,7 +19,7 @@ use crate::ir::substitute::Substitution;
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, Module, Region, ValueId, Verified, verify};
 use crate::passes::copy::{Copier, empty_like, fresh_symbol, int_symbol, push};
 use crate::passes::dce::remove_unreached;
-use crate::types::{HostExpr, Symbol};
+use crate::types::Symbol;
 use std::collections::BTreeSet;
 
 /// Inlines the calls of all free functions that `keep` rejects.
@@ -64,7 +64,7 @@ fn is_inlined(kind: &InstKind, inlined: &BTreeSet<FuncId>) -> bool {
 struct Inliner<'m, 'c> {
     module: &'m Module,
     inlined: &'m BTreeSet<FuncId>,
-    /// Symbols of the function, and indices of the loops that are open.
+    /// Symbols of the function, indices of the loops that are open, and all that instructions have bound.
     used: BTreeSet<Symbol>,
     /// Symbols that mean something at the function's head.
     head: BTreeSet<Symbol>,
@@ -84,6 +84,8 @@ impl<'m, 'c> Inliner<'m, 'c> {
         let mut copier = Copier::new(source, Substitution::default(), None);
         target.params = source.params.iter().map(|param| copier.value(&mut target, *param)).collect();
         target.body = self.region(&mut copier, &mut target, &source.body);
+        target.fresh = source.fresh.iter().map(|symbol| copier.substitution.name(symbol)).collect();
+        target.results = source.results.iter().map(|ty| copier.substitution.ty(ty)).collect();
         target
     }
 
@@ -100,16 +102,28 @@ impl<'m, 'c> Inliner<'m, 'c> {
         let source = copier.source;
         let inst = &source[id];
         match &inst.kind {
-            InstKind::Call { func, bindings, .. } if self.inlined.contains(func) => {
-                self.call(copier, target, inst, *func, bindings, out);
+            InstKind::Call { func, .. } if self.inlined.contains(func) => {
+                self.call(copier, target, inst, *func, out);
             }
             InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } => {
+                self.rename_bound(copier, &inst.kind);
                 let operands = inst.operands.iter().map(|operand| copier.value(target, *operand)).collect();
                 let results = inst.results.iter().map(|result| copier.value(target, *result)).collect();
                 let kind = self.nested(copier, target, &inst.kind);
                 out.push(push(target, Inst { kind, operands, results, loc: copier.loc_of(inst) }));
             }
-            _ => out.push(copier.inst(target, id)),
+            kind => {
+                self.rename_bound(copier, kind);
+                out.push(copier.inst(target, id));
+            }
+        }
+    }
+
+    /// What an instruction binds stays bound to the end of its region, so that each has a name of its own.
+    fn rename_bound(&mut self, copier: &mut Copier<'_>, kind: &InstKind) {
+        for symbol in kind.binds() {
+            let fresh = fresh_symbol(symbol, &mut self.used);
+            copier.substitution.set(symbol.clone(), int_symbol(&fresh));
         }
     }
 
@@ -119,9 +133,11 @@ impl<'m, 'c> Inliner<'m, 'c> {
                 then: self.region(copier, target, then),
                 otherwise: self.region(copier, target, otherwise),
             },
-            InstKind::While { cond, body } => {
-                InstKind::While { cond: self.region(copier, target, cond), body: self.region(copier, target, body) }
-            }
+            InstKind::While { turns, cond, body } => InstKind::While {
+                turns: turns.as_ref().map(|turns| copier.substitution.name(turns)),
+                cond: self.region(copier, target, cond),
+                body: self.region(copier, target, body),
+            },
             InstKind::For { index, body } => {
                 let fresh = fresh_symbol(index, &mut self.used);
                 copier.substitution.set(index.clone(), int_symbol(&fresh));
@@ -141,9 +157,9 @@ impl<'m, 'c> Inliner<'m, 'c> {
         target: &mut Function,
         inst: &Inst,
         func: FuncId,
-        bindings: &[(Symbol, HostExpr)],
         out: &mut Vec<InstId>,
     ) {
+        let InstKind::Call { bindings, fresh, .. } = &inst.kind else { return };
         *self.count += 1;
         let module = self.module;
         let callee = &module[func];
@@ -153,7 +169,7 @@ impl<'m, 'c> Inliner<'m, 'c> {
         for (param, operand) in callee.params.iter().zip(&inst.operands) {
             inner.values.insert(*param, copier.value(target, *operand));
         }
-        self.adopt_conditions(callee, &inner.substitution, target);
+        self.adopt_conditions(callee, &inner.substitution, target, out);
         let given: Vec<ValueId> = inner.values.values().copied().collect();
         let (last, insts) = match callee.body.insts.split_last() {
             Some((last, insts)) => (&callee[*last], insts),
@@ -161,6 +177,9 @@ impl<'m, 'c> Inliner<'m, 'c> {
         };
         for id in insts {
             self.inst(&mut inner, target, *id, out);
+        }
+        for (own, name) in callee.fresh.iter().zip(fresh) {
+            copier.substitution.set(name.clone(), int_symbol(&inner.substitution.name(own)));
         }
         for (result, returned) in inst.results.iter().zip(&last.operands) {
             let value = inner.value(target, *returned);
@@ -173,7 +192,13 @@ impl<'m, 'c> Inliner<'m, 'c> {
         }
     }
 
-    fn adopt_conditions(&self, callee: &Function, substitution: &Substitution, target: &mut Function) {
+    fn adopt_conditions(
+        &self,
+        callee: &Function,
+        substitution: &Substitution,
+        target: &mut Function,
+        out: &mut Vec<InstId>,
+    ) {
         for (obligation, loc) in &callee.obligations {
             let adopted = obligation.map_dims(|dim| substitution.dim(dim));
             let (a, b) = adopted.sides();
@@ -181,7 +206,10 @@ impl<'m, 'c> Inliner<'m, 'c> {
             symbols.extend(b.symbols());
             let trivial = symbols.is_empty() && a == b;
             let known = target.obligations.iter().any(|(other, _)| other.kind == adopted.kind);
-            if symbols.is_subset(&self.head) && !trivial && !known {
+            if !symbols.is_subset(&self.head) {
+                let kind = InstKind::Ensure(adopted);
+                out.push(push(target, Inst { kind, operands: vec![], results: vec![], loc: *loc }));
+            } else if !trivial && !known {
                 target.obligations.push((adopted, *loc));
             }
         }

@@ -62,6 +62,7 @@ impl Effects {
             InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
+            | InstKind::Ensure(_)
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => true,

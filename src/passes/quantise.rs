@@ -17,6 +17,7 @@
 //! ```
 
 use crate::base::Loc;
+use crate::base::code::E0502;
 use crate::ir::substitute::Substitution;
 use crate::ir::{
     FuncId, Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, PathSegment, Region,
@@ -285,7 +286,7 @@ fn whole_groups(name: &str, ty: &TensorType, scheme: Option<&Scheme>) -> Option<
     let (group, last) = (scheme?.group?, ty.shape.known()?.last()?);
     let rest = last.modulo(&Dim::constant(group)).filter(|rest| rest.as_const().is_none())?;
     let message = format!("`{name}` is quantised in groups of {group}, which do not divide {last}");
-    Some(Obligation { kind: ObligationKind::Equal(rest, Dim::zero()), message })
+    Some(Obligation { kind: ObligationKind::Equal(rest, Dim::zero()), code: E0502, message })
 }
 
 fn unique(base: &str, taken: impl Fn(&str) -> bool) -> String {

@@ -480,3 +480,103 @@ fn the_reference_is_current() {
     }
     assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "TRITONC_BLESS=1 writes the page");
 }
+
+/// Two calls of a function whose result is as long as a run has turns.
+const OPEN_SIZES: &str = r#"
+func @f(%x: float32[2]) -> (float32[t, 2], int64) {
+  fresh t
+  %a = call @halves(%x) binds t : float32[t, 2]
+  %b = call @halves(%x) binds u : float32[u, 2]
+  %c = call @rows(%b) {n = u} : float32[u, 2]
+  %k = host u : int64
+  return %a, %k
+}
+
+func @halves(%x: float32[2]) -> float32[t, 2] {
+  fresh t
+  %half = const float32 [0.5] : float32
+  %little = const float32 [0.001] : float32
+  %last, %all = while t (%a: float32[2]) in %x {
+    %abs = abs %a : float32[2]
+    %sum = sum %abs {axis = none, keepdim = false} : float32
+    %go = gt %sum, %little : bool
+    yield %go
+  } do (%b: float32[2]) {
+    %c = mul %b, %half : float32[2]
+    yield %c, %c
+  } : float32[2], float32[t, 2]
+  return %all
+}
+
+func @rows(%x: float32[n, 2]) -> float32[n, 2] {
+  symbols n: int
+  require n >= 1 : "no rows"
+  %y = exp %x : float32[n, 2]
+  return %y
+}
+"#;
+
+/// What binds a size is kept where only the size is used; copies get names of their own.
+#[test]
+fn sizes_that_only_a_run_tells_are_kept_and_renamed() {
+    let text = OPEN_SIZES.replace("  %c = call @rows(%b) {n = u} : float32[u, 2]\n", "");
+    let after = optimised(&module(&text), &["cse", "dce"]);
+    assert_eq!(after.functions[0].insts.len(), 4);
+    check(
+        &["decompose", "dce"],
+        OPEN_SIZES,
+        expect![[r#"
+            func @f(%x: float32[2]) -> (float32[t, 2], int64) {
+              fresh t
+              %half = const float32 [0.5] : float32
+              %little = const float32 [0.001] : float32
+              %last, %a = while t (%a.1: float32[2]) in %x {
+                %abs = abs %a.1 : float32[2]
+                %sum = sum %abs {axis = none, keepdim = false} : float32
+                %go = gt %sum, %little : bool
+                yield %go
+              } do (%b: float32[2]) {
+                %c = mul %b, %half : float32[2]
+                yield %c, %c
+              } : float32[2], float32[t, 2]
+              %half.1 = const float32 [0.5] : float32
+              %little.1 = const float32 [0.001] : float32
+              %last.1, %b.1 = while t'1 (%a.2: float32[2]) in %x {
+                %abs.1 = abs %a.2 : float32[2]
+                %sum.1 = sum %abs.1 {axis = none, keepdim = false} : float32
+                %go.1 = gt %sum.1, %little.1 : bool
+                yield %go.1
+              } do (%b.2: float32[2]) {
+                %c.1 = mul %b.2, %half.1 : float32[2]
+                yield %c.1, %c.1
+              } : float32[2], float32[t'1, 2]
+              ensure t'1 >= 1 : "no rows"
+              %k = host t'1 : int64
+              return %a, %k
+            }
+
+            func @halves(%x: float32[2]) -> float32[t, 2] {
+              fresh t
+              %half = const float32 [0.5] : float32
+              %little = const float32 [0.001] : float32
+              %last, %all = while t (%a: float32[2]) in %x {
+                %abs = abs %a : float32[2]
+                %sum = sum %abs {axis = none, keepdim = false} : float32
+                %go = gt %sum, %little : bool
+                yield %go
+              } do (%b: float32[2]) {
+                %c = mul %b, %half : float32[2]
+                yield %c, %c
+              } : float32[2], float32[t, 2]
+              return %all
+            }
+
+            func @rows(%x: float32[n, 2]) -> float32[n, 2] {
+              symbols n: int
+              require n >= 1 : "no rows"
+              %y = exp %x : float32[n, 2]
+              return %y
+            }
+        "#]],
+    );
+}

@@ -29,6 +29,11 @@ impl Symbol {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name for people: without the number that tells names of the compiler's making apart.
+    pub fn spoken(&self) -> &str {
+        self.0.split('\'').next().unwrap_or_default()
+    }
 }
 
 impl fmt::Display for Symbol {

@@ -32,6 +32,9 @@ pub struct Facts {
     nonnegative: Vec<Dim>,
     /// Symbols that are at least 1: dim variables, and sizes declared by a tensor type.
     positive: BTreeSet<Symbol>,
+    /// Sizes that only a run tells, such as the number of turns of a `while`: as little is known of them as of
+    /// a `?`, but each has a name.
+    open: BTreeSet<Symbol>,
     contradictory: bool,
 }
 
@@ -50,7 +53,7 @@ impl Facts {
         let difference = self.normal(&a.sub(b));
         if difference == Dim::zero() || self.is_known_zero(&difference) {
             Verdict::Equal
-        } else if difference.has_unknown() {
+        } else if difference.has_unknown() || self.is_open_dim(&difference) {
             Verdict::Unknown
         } else {
             Verdict::Differ
@@ -123,7 +126,14 @@ impl Facts {
             self.contradictory = true;
             return;
         }
-        for atom in solvable_atoms(&difference) {
+        let mut atoms = solvable_atoms(&difference);
+        // What is known least is told by the rest.
+        atoms.sort_by_key(|atom| match atom {
+            Atom::Unknown(_) => 0,
+            Atom::Sym(symbol) if self.is_open(symbol) => 1,
+            _ => 2,
+        });
+        for atom in atoms {
             if let Some(value) = difference.solve(&atom, &Dim::zero()) {
                 self.substitutions.push((atom, value));
                 return;
@@ -184,6 +194,25 @@ impl Facts {
             Some(symbol) => self.assume_positive(symbol),
             None => self.nonnegative.push(known),
         }
+    }
+
+    /// Learns that only a run tells a size.
+    pub fn assume_open(&mut self, symbol: &Symbol) {
+        self.assume_at_least(&Dim::symbol(symbol.as_str()), &Dim::zero());
+        self.open.insert(symbol.clone());
+    }
+
+    pub fn open_symbols(&self) -> impl Iterator<Item = &Symbol> {
+        self.open.iter()
+    }
+
+    pub fn is_open(&self, symbol: &Symbol) -> bool {
+        self.open.contains(symbol)
+    }
+
+    /// Whether the dim depends on a size that only a run tells.
+    pub fn is_open_dim(&self, dim: &Dim) -> bool {
+        !self.open.is_empty() && dim.symbols().iter().any(|symbol| self.is_open(symbol))
     }
 
     /// Learns that a symbol is at least 1.

@@ -274,7 +274,8 @@ fn broadcast_dims(
                 _ if facts.normal(b).is_const(1) => a.clone(),
                 Verdict::Unknown => {
                     unproved.push((a.clone(), b.clone()));
-                    if a.has_unknown() { b.clone() } else { a.clone() }
+                    let is_open = |dim: &Dim| dim.has_unknown() || facts.is_open_dim(dim);
+                    if is_open(a) { b.clone() } else { a.clone() }
                 }
                 Verdict::Differ => {
                     return Err(Broadcast::Clash { left: a.clone(), right: b.clone(), from_end });

@@ -501,6 +501,22 @@ class Spoken(nn.Module):
         return frames + self.model.postnet(frames), gates, alignments
 
 
+class SpokenToEnd(nn.Module):
+    """Tacotron 2 up to the frame with which the last sample ends. What follows it changes nothing before it."""
+
+    def __init__(self, model, limit, threshold):
+        super().__init__()
+        self.model, self.limit, self.threshold = model, limit, threshold
+
+    def forward(self, text, lengths):
+        memory, mask = self.model.read(text, lengths)
+        frames, gates, alignments = self.model.decoder(memory, None, mask, self.limit)
+        going = (torch.sigmoid(gates) > self.threshold).cumsum(1).eq(0).any(0).sum()
+        count = min(int(going) + 1, self.limit)
+        frames = frames[:, :, :count]
+        return frames + self.model.postnet(frames), gates[:, :count], alignments[:, :count]
+
+
 class Inner(nn.Module):
     """A recurrent layer inside another, with each of its states as an input."""
 
@@ -605,6 +621,15 @@ CASES = {
         fn forward(text: int64[B, T], lengths: int64[B]) = model.speak(text, lengths, 5)
         """,
         lambda: Spoken(Tacotron2(*TACOTRON_SIZES), 5),
+        {"text": indices(7, 2, 6), "lengths": torch.tensor([3, 6])},
+    ),
+    "tacotron2 to the end": (
+        "models.tacotron2",
+        f"""
+        let model = Tacotron2({TACOTRON}, dropout=0.0, rnn_dropout=0.0, prenet_dropout=0.0)
+        fn forward(text: int64[B, T], lengths: int64[B]) = model.speak_to_end(text, lengths, 6, 0.6)
+        """,
+        lambda: SpokenToEnd(Tacotron2(*TACOTRON_SIZES), 6, 0.6),
         {"text": indices(7, 2, 6), "lengths": torch.tensor([3, 6])},
     ),
     "dcgan generator": (

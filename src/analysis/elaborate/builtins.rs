@@ -219,6 +219,7 @@ impl<'db> Elaborator<'_, 'db> {
     fn print_text(&mut self, value: &Value<'db>) -> Walk<Option<String>> {
         Ok(Some(match value {
             Value::Tensor(_) => return Ok(None),
+            value if value.symbols().iter().any(|symbol| self.facts.is_open(symbol)) => return Ok(None),
             Value::Str(text) => text.clone(),
             Value::None => "None".into(),
             Value::Number(number) => match self.known_number(&number.clone())? {

@@ -181,7 +181,7 @@ impl<'db> Elaborator<'_, 'db> {
                     None => return Ok(Value::Error),
                 }
             }
-            List::Stacked(_) | List::Growing(_) => {
+            List::Stacked(_) | List::Growing { .. } => {
                 return Err(self.error(code::E0207, "a list of tensors cannot be called", span, ""));
             }
         };
@@ -250,6 +250,7 @@ impl<'db> Elaborator<'_, 'db> {
             let to = Receiver { callee: &name, function, instance: instance.as_ref(), param };
             values.push((self.pass(&to, value, &spec, &shown, *arg_span)?, *arg_span));
         }
+        self.require_sizes(&name, &applied, &solution, span)?;
         let place = self.place(span);
         for (index, cond) in &applied.wheres {
             let cond = match Value::Bool(cond.clone())
@@ -298,6 +299,25 @@ impl<'db> Elaborator<'_, 'db> {
         let value = self.call_in_place(function, instance, &applied, given, values, quiet, span)?;
         // As in the function that it becomes.
         if is_separate { self.results(value, span) } else { Ok(value) }
+    }
+
+    /// Dim variables are at least 1; a size that only a run tells may be none.
+    fn require_sizes(
+        &mut self,
+        callee: &str,
+        applied: &Applied<'db>,
+        solution: &super::solve::Solution,
+        span: Span,
+    ) -> Walk<()> {
+        for declared in applied.declared.iter().filter(|declared| !declared.is_pack) {
+            let (Some(name), Some(dim)) = (&declared.name, solution.dims.get(&declared.symbol)) else { continue };
+            if self.facts.is_open_dim(dim) {
+                let message = format!("`{name}` of `{callee}` must be at least 1");
+                let kind = ops::ObligationKind::AtLeast(dim.clone(), Dim::constant(1));
+                self.require(ops::Obligation { kind, code: code::E0310, message }, span)?;
+            }
+        }
+        Ok(())
     }
 
     /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.
@@ -470,10 +490,19 @@ impl<'db> Elaborator<'_, 'db> {
         };
         let place = self.place(span);
         let db = self.db;
-        match self.world.call(db, &request, &operands, place) {
+        let index = &mut self.next_index;
+        let mut fresh = |symbol: &Symbol| {
+            *index += 1;
+            crate::types::facts::hidden_symbol(symbol.spoken(), *index as usize)
+        };
+        match self.world.call(db, &request, &operands, &mut fresh, place) {
             Ok((outcome, values)) => {
+                outcome.fresh.iter().for_each(|symbol| self.open(symbol));
                 for (obligation, _) in outcome.obligations {
-                    self.require(obligation, span)?;
+                    // What only a run tells, the callee itself checks.
+                    if !self.depends_on_run(&obligation) {
+                        self.require(obligation, span)?;
+                    }
                 }
                 Ok(renumber(outcome.result, &mut values.into_iter()))
             }

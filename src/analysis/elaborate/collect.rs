@@ -74,8 +74,10 @@ impl<'db> Elaborator<'_, 'db> {
     /// What a turn added to the lists; `None` if that is not one tensor each, of a type that no turn changes.
     pub fn added(&self, lists: &[String], index: &Symbol) -> Option<Vec<TensorValue>> {
         let added = lists.iter().map(|name| match self.local(name) {
-            Some(Binding::Value(Value::List(List::Growing(added)))) => match added.as_slice() {
-                [Value::Tensor(tensor)] if !mentions(&tensor.ty, index) => Some(tensor.clone()),
+            Some(Binding::Value(Value::List(List::Growing { added, .. }))) => match added.as_slice() {
+                [Value::Tensor(tensor)] if !mentions(&tensor.ty, index) && !self.escapes(&tensor.ty) => {
+                    Some(tensor.clone())
+                }
                 _ => None,
             },
             _ => None,
@@ -140,7 +142,7 @@ impl<'db> Elaborator<'_, 'db> {
             })
         });
         let element = match turn {
-            Ok(Value::Tensor(tensor)) if !mentions(&tensor.ty, &counted.index) => tensor,
+            Ok(Value::Tensor(tensor)) if !mentions(&tensor.ty, &counted.index) && !self.escapes(&tensor.ty) => tensor,
             Err(Abort::Demand(symbols)) if !symbols.contains(&counted.index) => return Err(Abort::Demand(symbols)),
             _ => {
                 self.restore(snapshot);

@@ -59,7 +59,10 @@ impl<'db> Elaborator<'_, 'db> {
     /// known.
     pub fn condition_value(&mut self, cond: ExprId) -> Walk<Value<'db>> {
         let span = self.span(cond);
-        let value = self.expr(cond)?;
+        let value = match self.expr(cond)? {
+            Value::Bool(cond) if self.is_told_by_run(&cond) => Value::Tensor(self.run_time_condition(&cond, span)?),
+            value => value,
+        };
         match &value {
             Value::Tensor(tensor) if !tensor.ty.elem.is(DType::Bool) => {
                 let message = format!("a condition must be bool, not {}", tensor.ty);
@@ -225,7 +228,7 @@ impl<'db> Elaborator<'_, 'db> {
         walk: impl FnOnce(&mut Self) -> Walk<()>,
     ) -> Walk<Vec<TensorType>> {
         self.world.open(&[]);
-        let outcome = walk(self).and_then(|()| self.carried(names, span));
+        let outcome = self.inside(|own| walk(own).and_then(|()| own.carried(names, span)));
         let place = self.place(span);
         match outcome {
             Ok(carried) => {
@@ -260,9 +263,7 @@ impl<'db> Elaborator<'_, 'db> {
                     let mut report =
                         crate::analysis::db::Report::new(code::E0401, message).at(place, "assigned in here");
                     if matches!(other, Value::List(_)) {
-                        report = report.note(
-                            "a `for` can fill a list; in a `while`, write to a tensor of the largest size and keep the count",
-                        );
+                        report = report.note(super::while_loops::FILLING);
                     }
                     return Err(self.fail(report));
                 }
@@ -280,7 +281,10 @@ impl<'db> Elaborator<'_, 'db> {
     ) -> Walk<Vec<TensorType>> {
         let mut merged = vec![];
         for ((name, a), b) in names.iter().zip(then).zip(otherwise) {
-            if a.elem != b.elem || a.shape.compare(&b.shape, &self.facts) == Verdict::Differ {
+            let verdict = a.shape.compare(&b.shape, &self.facts);
+            let is_open = |ty: &TensorType| ty.shape.dims.iter().any(|dim| self.facts.is_open_dim(dim));
+            let differ = verdict == Verdict::Differ || verdict == Verdict::Unknown && (is_open(a) || is_open(b));
+            if a.elem != b.elem || differ {
                 let message = format!("`{name}` is {a} after one branch and {b} after the other");
                 return Err(self.error(code::E0303, message, span, "the branches must agree"));
             }
@@ -328,7 +332,7 @@ impl<'db> Elaborator<'_, 'db> {
         walk: impl FnOnce(&mut Self) -> Walk<Flow<'db>>,
     ) -> Walk<(Value<'db>, Span)> {
         self.world.open(&[]);
-        let flow = walk(self);
+        let flow = self.inside(walk);
         let place = self.place(span);
         let flow = match flow {
             Ok(Flow::Return(value, at)) => match self.as_runtime(value, at) {

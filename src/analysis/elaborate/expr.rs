@@ -299,8 +299,9 @@ impl<'db> Elaborator<'_, 'db> {
             items.extend(more);
             return Ok(Value::list(items));
         }
-        if let (Value::List(List::Growing(added)), Some(more)) = (left, self.as_items(right)) {
-            return Ok(Value::List(List::Growing(added.iter().cloned().chain(more).collect())));
+        if let (Value::List(List::Growing { before, added }), Some(more)) = (left, self.as_items(right)) {
+            let added = added.iter().cloned().chain(more).collect();
+            return Ok(Value::List(List::Growing { before: before.clone(), added }));
         }
         if let (Value::Shape(_), _) | (_, Value::Shape(_)) = (left, right) {
             let both = Value::list(vec![left.clone(), right.clone()]);

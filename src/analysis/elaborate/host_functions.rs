@@ -53,6 +53,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     fn len(&mut self, call: HostCall<'_, 'db>) -> Walk<Value<'db>> {
         match &call.value {
+            Value::List(List::Growing { before: Some(before), added }) => {
+                let length = Value::dim(before.add(&Dim::constant(added.len() as i64)));
+                self.as_runtime(length, call.span)
+            }
             Value::List(_) => Ok(list_length(&call.value).map_or(Value::Error, Value::dim)),
             Value::Opaque(opaque) => Ok(Value::dim(length_of(&opaque.name))),
             Value::Range(start, stop) => Ok(Value::dim(stop.sub(start))),

@@ -126,7 +126,7 @@ impl<'db> Elaborator<'_, 'db> {
             }
             Value::Opaque(Opaque { kind: OpaqueKind::List, .. }) => Ok(Value::Error),
             Value::Opaque(_) => Ok(Value::dim(self.fresh_dim())),
-            Value::List(List::Stacked(_) | List::Growing(_)) => {
+            Value::List(List::Stacked(_) | List::Growing { .. }) => {
                 self.know_length(&list)?;
                 let message = format!("{} has no elements to pick here", list.describe());
                 Err(self.error(code::E0201, message, span, ""))

@@ -258,6 +258,7 @@ impl<'db> Elaborator<'_, 'db> {
             None => TypeSpec::Any,
         };
         let value = self.expr_as(init, &spec)?;
+        self.refuse_open_member(&name, &value, member.span)?;
         if let Value::Tensor(tensor) = value {
             // A ternary tensor is a weight, as in existing programs; other tensors are constants.
             let is_weight = tensor.ty.elem.known().is_some_and(DType::is_storage);

@@ -1,7 +1,7 @@
 //! Loops: regions where they can be, expanded where something must know the index.
 
 use crate::analysis::db::Report;
-use crate::analysis::elaborate::control::{Condition, assigned_names, returns};
+use crate::analysis::elaborate::control::{assigned_names, returns};
 use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::{Binding, Elaborator};
@@ -25,9 +25,6 @@ pub type Turn<'t, 'w, 'db> = dyn FnMut(&mut Elaborator<'w, 'db>) -> Walk<()> + '
 
 /// Turns of a `for`, or elements of a repeated list, that are looked at one by one.
 pub const MAX_EXPANDED: i64 = 10_000;
-
-/// Turns of a `while` that is resolved at compile time.
-const MAX_STATIC_TURNS: usize = 10_000;
 
 impl<'w, 'db> Elaborator<'w, 'db> {
     pub fn for_stmt(&mut self, pattern: &'db Pattern, iter: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
@@ -107,7 +104,11 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// Nothing is known of what a loop runs over: its body is looked at once for its own mistakes.
-    fn unknown_turns(&mut self, body: &'db Block, bind: impl FnOnce(&mut Self) -> Walk<()>) -> Walk<Flow<'db>> {
+    pub(super) fn unknown_turns(
+        &mut self,
+        body: &'db Block,
+        bind: impl FnOnce(&mut Self) -> Walk<()>,
+    ) -> Walk<Flow<'db>> {
         if self.world.specialises() {
             return Err(Abort::Reported);
         }
@@ -123,7 +124,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     /// After a loop whose turns are not known: an int is some int, a tensor has some shape, and of
     /// everything else nothing is known.
-    fn forget(&mut self, names: &[String]) {
+    pub(super) fn forget(&mut self, names: &[String]) {
         for name in names {
             let value = match self.local(name).cloned() {
                 Some(Binding::Value(Value::Number(number))) if number.is_int() => Value::dim(self.fresh_dim()),
@@ -137,7 +138,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         }
     }
 
-    fn carried_names(&self, body: &'db Block) -> Vec<String> {
+    pub(super) fn carried_names(&self, body: &'db Block) -> Vec<String> {
         let mut names = assigned_names(self.ast, body);
         names.sort();
         names.dedup();
@@ -258,7 +259,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// The values of names, and the tensors in them: those of a tuple one by one.
-    fn carried_leaves(&mut self, names: &[String], span: Span) -> Walk<(Vec<Value<'db>>, Vec<TensorValue>)> {
+    pub(super) fn carried_leaves(&mut self, names: &[String], span: Span) -> Walk<(Vec<Value<'db>>, Vec<TensorValue>)> {
         let mut values = vec![];
         let mut tensors = vec![];
         for name in names {
@@ -296,7 +297,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     }
 
     /// Gives names the tensors of a turn, in the shape that their values had.
-    fn assign_leaves(
+    pub(super) fn assign_leaves(
         &mut self,
         names: &[String],
         values: &[Value<'db>],
@@ -323,7 +324,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         self.facts.assume_at_least(&position, start);
         self.facts.assume_at_least(&stop.sub(&Dim::constant(1)), &position);
         let result = self.with_index(index, expandable, walk);
-        self.facts = outer;
+        self.leave(outer);
         result
     }
 
@@ -353,7 +354,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let turn = turn.map(|(tensor, value)| TensorValue { ty: tensor.ty.clone(), value: *value });
         self.assign_leaves(names, &values, turn);
         for name in lists {
-            self.assign_local(name, Value::List(List::Growing(vec![])));
+            self.assign_local(name, Value::List(List::Growing { before: None, added: vec![] }));
         }
         let outcome = self
             .in_range((&counted.index, &counted.start, &counted.stop), can_expand, |inner| walk(inner))
@@ -494,86 +495,6 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             }
         }
     }
-
-    pub fn while_stmt(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
-        for _ in 0..MAX_STATIC_TURNS {
-            let mark = self.world.mark();
-            let asked = self.decisions.asked();
-            let condition = self.condition(cond)?;
-            if self.decisions.asked() > asked && !self.world.specialises() {
-                return self.open_while(body);
-            }
-            match condition {
-                Some(Condition::Static(false)) => return Ok(Flow::Next),
-                Some(Condition::Static(true)) => {
-                    if let flow @ Flow::Return(..) = self.block(body, None)? {
-                        return Ok(flow);
-                    }
-                }
-                Some(Condition::Tensor(_)) => {
-                    self.world.rollback(mark);
-                    return self.tensor_while(cond, body, span);
-                }
-                None => return self.unknown_turns(body, |_| Ok(())),
-            }
-        }
-        Err(self.error(code::E0404, "this loop does not end at compile time", span, "too many turns"))
-    }
-
-    /// A loop whose turns hyperparameters decide that are open in this definition: one turn is looked at, and
-    /// nothing is known of what it assigns.
-    fn open_while(&mut self, body: &'db Block) -> Walk<Flow<'db>> {
-        let names = self.carried_names(body);
-        let before = self.scopes.clone();
-        let outcome = self.block(body, None);
-        self.scopes = before;
-        self.forget(&names);
-        outcome.map(|_| Flow::Next)
-    }
-
-    fn tensor_while(&mut self, cond: ExprId, body: &'db Block, span: Span) -> Walk<Flow<'db>> {
-        if returns(body) {
-            let message = "a `while` over tensors cannot return from inside";
-            return Err(self.error(code::E0210, message, span, "returns in here"));
-        }
-        let names = self.carried_names(body);
-        let before = self.carried(&names, span)?;
-        let types: Vec<_> = before.iter().map(|t| t.ty.clone()).collect();
-        let place = self.place(span);
-        let bind = |walk: &mut Self| {
-            let refs = walk.world.open(&types);
-            for ((name, ty), value) in names.iter().zip(&types).zip(refs) {
-                walk.world.name(value, name);
-                walk.assign_local(name, Value::Tensor(TensorValue { ty: ty.clone(), value }));
-            }
-        };
-        bind(self);
-        match self.condition(cond)? {
-            Some(Condition::Tensor(cond)) => self.world.close(&[cond.value], place),
-            _ => {
-                let message = "the condition must depend on what the loop changes";
-                return Err(self.error(code::E0401, message, span, ""));
-            }
-        }
-        bind(self);
-        self.block(body, None)?;
-        let after = self.carried(&names, span)?;
-        let values: Vec<_> = after.iter().map(|t| t.value).collect();
-        self.world.close(&values, place);
-        for ((name, a), b) in names.iter().zip(&before).zip(&after) {
-            if a.ty.elem != b.ty.elem || a.ty.shape.compare(&b.ty.shape, &self.facts) == Verdict::Differ {
-                let message = format!("`{name}` is {} before a turn of this loop and {} after it", a.ty, b.ty);
-                return Err(self.error(code::E0308, message, span, "its type must stay the same"));
-            }
-        }
-        let operands: Vec<_> = before.iter().map(|t| t.value).collect();
-        let results = self.world.structured(Structured::While, &operands, &types, place);
-        for ((name, ty), value) in names.iter().zip(types).zip(results) {
-            self.world.name(value, name);
-            self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
-        }
-        Ok(Flow::Next)
-    }
 }
 
 /// The length of a list that has no value yet.
@@ -587,7 +508,7 @@ fn is_carried_tuple(value: &Value<'_>) -> bool {
     matches!(value, Value::Tuple(items) if items.iter().all(carried))
 }
 
-fn same_nesting(a: &Value<'_>, b: &Value<'_>) -> bool {
+pub(super) fn same_nesting(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {
         (Value::Tuple(a), Value::Tuple(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_nesting(a, b)),
         (Value::Tuple(_), _) | (_, Value::Tuple(_)) => false,

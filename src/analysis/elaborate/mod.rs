@@ -12,6 +12,7 @@
 pub mod arguments;
 pub mod builtins;
 pub mod call;
+mod claim;
 pub mod collect;
 pub mod control;
 mod decisions;
@@ -32,6 +33,7 @@ pub mod names;
 mod nesting;
 pub mod operation;
 pub mod pattern;
+mod run_time;
 pub mod saved;
 pub mod scheme;
 pub mod script;
@@ -41,6 +43,7 @@ pub mod solve;
 pub mod stmt;
 pub mod types;
 pub mod update;
+pub mod while_loops;
 
 pub use decisions::Decisions;
 
@@ -51,7 +54,7 @@ use crate::base::{Code, Span, code};
 use crate::ops::{Obligation, ObligationKind};
 use crate::syntax::ast::{Ast, ExprId, Member};
 use crate::types::{Dim, Elem, Facts, HostExpr, Pack, Shape, Symbol, TensorType, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Walks of one definition for different answers to open conditions.
 pub const MAX_CASES: usize = 16;
@@ -184,6 +187,10 @@ pub struct Elaborator<'w, 'db> {
     pub read: Vec<layer::ReadMembers<'db>>,
     /// Statements and calls that may still be walked; bounds what a program computes when it is compiled.
     pub fuel: u32,
+    /// Sizes that only a run tells and that mean nothing any more, outside of their region.
+    closed: BTreeSet<Symbol>,
+    /// How much of such sizes has been learnt so far.
+    learnt: u32,
     next_unknown: u32,
     next_index: u32,
 }
@@ -232,6 +239,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             depth: 0,
             read: vec![],
             fuel: FUEL,
+            closed: BTreeSet::new(),
+            learnt: 0,
             next_unknown: 0,
             next_index: 0,
         }
@@ -256,6 +265,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.facts = std::mem::take(&mut self.facts);
         inner.decisions = std::mem::take(&mut self.decisions);
         inner.sized = std::mem::take(&mut self.sized);
+        inner.closed = std::mem::take(&mut self.closed);
+        inner.learnt = self.learnt;
         inner.pending = self.pending.clone();
         inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
@@ -267,6 +278,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let result = walk(&mut inner);
         self.cyclic |= inner.cyclic;
         let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, sized, .. } = inner;
+        (self.closed, self.learnt) = (inner.closed, inner.learnt);
         self.fuel = fuel;
         self.sized = sized;
         self.facts = facts;
@@ -305,12 +317,12 @@ impl<'w, 'db> Elaborator<'w, 'db> {
 
     /// Reports and gives the abort to return.
     pub fn fail(&mut self, mut report: Report<'db>) -> Abort {
-        report.message = readable(&report.message);
+        report.message = self.readable(&report.message);
         for label in &mut report.labels {
-            label.text = readable(&label.text);
+            label.text = self.readable(&label.text);
         }
         for note in &mut report.notes {
-            *note = readable(note);
+            *note = self.readable(note);
         }
         self.reports.push(report);
         Abort::Reported
@@ -570,6 +582,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         match settled {
             Some(true) => Ok(()),
             Some(false) => Err(self.error(obligation.code, obligation.message, span, "this cannot hold")),
+            None if self.depends_on_run(&obligation) => {
+                self.ensure(obligation, span);
+                Ok(())
+            }
             None => {
                 let place = self.place(span);
                 self.obligations.push((obligation, place));
@@ -577,21 +593,4 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             }
         }
     }
-}
-
-/// Symbols that the compiler made (`B'7`) read as the names they were made from.
-fn readable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let after_word = out.ends_with(|p: char| p.is_alphanumeric() || p == '_' || p == '.');
-        if c == '\'' && after_word && chars.peek().is_some_and(char::is_ascii_digit) {
-            while chars.peek().is_some_and(char::is_ascii_digit) {
-                chars.next();
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }

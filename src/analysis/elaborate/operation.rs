@@ -362,10 +362,10 @@ impl<'db> Elaborator<'_, 'db> {
     fn attribute_value(&mut self, kind: ParamKind, arg: &CallArg<'db>) -> Walk<Option<Attr>> {
         Ok(match (kind, &arg.value) {
             (ParamKind::Int, Value::Number(HostExpr::Int(dim))) => Some(Attr::Int(dim.clone())),
-            (ParamKind::Axis, Value::Number(HostExpr::Int(dim))) => {
+            (ParamKind::Axis | ParamKind::Axes, Value::Number(HostExpr::Int(dim))) => {
                 Some(self.known_int(dim)?.map_or(Attr::Unknown, Attr::int))
             }
-            (ParamKind::Ints | ParamKind::Axes, Value::Number(HostExpr::Int(dim))) => Some(Attr::Int(dim.clone())),
+            (ParamKind::Ints, Value::Number(HostExpr::Int(dim))) => Some(Attr::Int(dim.clone())),
             (ParamKind::Float, Value::Number(number)) => Some(Attr::Float(number.clone())),
             (ParamKind::Bool, Value::Bool(cond)) => Some(Attr::Bool(self.decide(&cond.clone())?)),
             (ParamKind::Str, Value::Str(text)) => Some(Attr::Str(text.clone())),
@@ -419,6 +419,7 @@ impl<'db> Elaborator<'_, 'db> {
                 let refs = self.world.leaf(Leaf::Host(number), &[], std::slice::from_ref(&ty), place);
                 Ok(TensorValue { ty, value: refs[0] })
             }
+            Value::Bool(cond) if self.is_told_by_run(&cond) => self.run_time_condition(&cond, span),
             Value::Bool(cond) => {
                 let truth = self.decide(&cond)?;
                 let constant = Tensor::from_i64(DType::Bool, vec![], vec![i64::from(truth)]);

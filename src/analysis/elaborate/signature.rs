@@ -215,7 +215,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         if let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, &value) {
             let found = &tensor.ty;
-            let shapes = found.shape.compare(&ty.shape, &self.facts);
+            let shapes = self.agree(found, ty, span)?;
             let shown = if let TypeSpec::Tensor(shown) = shown { shown } else { ty };
             if found.elem != ty.elem {
                 let (callee, param) = (to.callee, &to.param.name.name);

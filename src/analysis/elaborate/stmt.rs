@@ -7,7 +7,7 @@ use crate::analysis::value::{TensorValue, Value};
 use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Span, code, deep, suggest};
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, IndexItem, Let, Stmt, StmtKind};
-use crate::types::{HostExpr, TensorType, Verdict};
+use crate::types::{HostExpr, Shape, TensorType, Verdict};
 
 /// How a run of statements ends.
 #[derive(Clone, Debug)]
@@ -84,7 +84,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     fn stmt(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
         self.spend(stmt.span)?;
-        deep(|| self.stmt_step(stmt, rest))
+        deep(|| self.stmt_step(stmt, rest)).map_err(|abort| self.refuse_open(abort, stmt.span))
     }
 
     fn stmt_step(&mut self, stmt: &'db Stmt, rest: &Rest<'_, 'db>) -> Walk<Flow<'db>> {
@@ -120,6 +120,10 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     pub fn let_stmt(&mut self, binding: &'db Let) -> Walk<()> {
+        let named = match (binding.ty, binding.init) {
+            (Some(ty), Some(_)) => self.new_sizes(ty),
+            _ => vec![],
+        };
         let spec = match binding.ty {
             Some(ty) => self.resolve_type(ty)?,
             None => TypeSpec::Any,
@@ -130,6 +134,7 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(());
         };
         let value = self.expr_as(init, &spec)?;
+        self.name_sizes(named, &spec, &value)?;
         self.bind_pattern(&binding.pattern, value)
     }
 
@@ -359,12 +364,20 @@ impl<'db> Elaborator<'_, 'db> {
             report = self.with_cast(report, span, found, wanted);
             return Err(self.fail(report));
         }
-        match tensor.ty.shape.compare(&ty.shape, &self.facts) {
-            Verdict::Equal | Verdict::Unknown => {}
-            Verdict::Differ => return Err(self.shape_mismatch(&tensor.ty, ty, span)),
+        if self.agree(&tensor.ty, ty, span)? == Verdict::Differ {
+            return Err(self.shape_mismatch(&tensor.ty, ty, span));
         }
         // What is declared stands for what could not be known.
-        let shape = if ty.shape.is_determined() { ty.shape.clone() } else { tensor.ty.shape.clone() };
+        let shape = match (ty.shape.known(), tensor.ty.shape.known()) {
+            _ if ty.shape.is_determined() => ty.shape.clone(),
+            (Some(declared), Some(own)) => {
+                let dims = declared.iter().zip(own);
+                Shape::new(
+                    dims.map(|(declared, own)| if declared.has_unknown() { own } else { declared }.clone()).collect(),
+                )
+            }
+            _ => tensor.ty.shape.clone(),
+        };
         Ok(Value::Tensor(TensorValue { ty: TensorType { elem: tensor.ty.elem, shape }, value: tensor.value }))
     }
 

@@ -298,7 +298,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         match self.declaring.is_some() {
             true => Ok(self.declare(Some(&name.name), true, name.span)),
-            false => Err(self.unknown_dim(&name.name, name.span)),
+            false => Err(self.unknown_dim(&name.name, name.span, None)),
         }
     }
 
@@ -308,7 +308,7 @@ impl<'db> Elaborator<'_, 'db> {
         let ast = self.ast;
         self.declare_dims(expr)?;
         if let Some((name, span)) = self.unresolved_dim(ast, expr) {
-            return Err(self.unknown_dim(name, span));
+            return Err(self.unknown_dim(name, span, None));
         }
         let value = self.expr(expr)?;
         match value {
@@ -349,7 +349,7 @@ impl<'db> Elaborator<'_, 'db> {
                     return Ok(());
                 }
                 if self.declaring.is_none() {
-                    return Err(self.unknown_dim(name, ast[expr].span));
+                    return Err(self.unknown_dim(name, ast[expr].span, None));
                 }
                 self.declare(Some(name), false, ast[expr].span);
                 Ok(())
@@ -386,11 +386,12 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    fn is_global(&self, name: &str) -> bool {
+    pub(super) fn is_global(&self, name: &str) -> bool {
         modules::lookup(self.db, self.file, name).is_some() || modules::implicit(self.db, name).is_some()
     }
 
-    fn unknown_dim(&mut self, name: &str, span: Span) -> Abort {
+    /// An error for a dim that stands for nothing, with what is known of the size that is meant.
+    pub(super) fn unknown_dim(&mut self, name: &str, span: Span, known: Option<String>) -> Abort {
         let candidates: Vec<String> = self
             .scopes
             .iter()
@@ -405,6 +406,7 @@ impl<'db> Elaborator<'_, 'db> {
             None => {
                 report = match self.outer_name(&report, name) {
                     Some(told) => told,
+                    None if known.is_some() => report,
                     None => report.note(
                         "a dim is a hyperparameter, a constant, or a dim variable of the signature; dim variables \
                          begin with a capital letter",
@@ -412,6 +414,7 @@ impl<'db> Elaborator<'_, 'db> {
                 };
             }
         }
+        report.notes.extend(known);
         self.fail(report)
     }
 

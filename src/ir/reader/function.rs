@@ -6,7 +6,7 @@ use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader, value_name};
 use crate::ir::{Function, Inst, InstId, InstKind, Part, PrintPiece, Region, Value, ValueId, Window};
 use crate::ops::{self, Attrs, ParamKind};
-use crate::types::TensorType;
+use crate::types::{Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap};
 
 /// The function being read, and its values by their names in the text.
@@ -28,6 +28,7 @@ impl Reader {
             doc: None,
             loc,
             symbols: vec![],
+            fresh: vec![],
             host_args: Attrs::new(),
             params: vec![],
             results: vec![],
@@ -85,6 +86,10 @@ impl Reader {
                     self.next();
                     self.symbols(function)?;
                 }
+                "fresh" => {
+                    self.next();
+                    function.fresh = self.symbol_list()?;
+                }
                 "argument" => {
                     self.next();
                     let name = self.name()?;
@@ -126,6 +131,15 @@ impl Reader {
                 return Ok(());
             }
         }
+    }
+
+    /// `turns, n`
+    fn symbol_list(&mut self) -> Read<Vec<Symbol>> {
+        let mut symbols = vec![self.symbol()?];
+        while self.eat(",") {
+            symbols.push(self.symbol()?);
+        }
+        Ok(symbols)
     }
 
     /// `(%x: type, ...)`, each a new value.
@@ -242,6 +256,7 @@ impl Reader {
                 let message = self.string()?;
                 (InstKind::Assert { message }, self.operands(body)?)
             }
+            "ensure" => (InstKind::Ensure(self.obligation()?), vec![]),
             "print" => self.print(body)?,
             "yield" => (InstKind::Yield, self.operands(body)?),
             "return" => (InstKind::Return, self.operands(body)?),
@@ -291,7 +306,8 @@ impl Reader {
             None
         };
         let bindings = if self.eat("{") { self.bindings("}")? } else { vec![] };
-        Ok((InstKind::Call { func, bindings, path }, operands))
+        let fresh = if self.eat_word("binds") { self.symbol_list()? } else { vec![] };
+        Ok((InstKind::Call { func, bindings, path, fresh }, operands))
     }
 
     fn for_loop(&mut self, body: &mut Body) -> Read<(InstKind, Vec<ValueId>)> {
@@ -305,6 +321,7 @@ impl Reader {
     }
 
     fn while_loop(&mut self, body: &mut Body) -> Read<(InstKind, Vec<ValueId>)> {
+        let turns = if self.is("(") { None } else { Some(self.symbol()?) };
         let params = self.params(body)?;
         self.expect_word("in")?;
         let operands = self.operands(body)?;
@@ -314,7 +331,7 @@ impl Reader {
         let params = self.params(body)?;
         self.expect("{")?;
         let body = self.region(body, params)?;
-        Ok((InstKind::While { cond, body }, operands))
+        Ok((InstKind::While { turns, cond, body }, operands))
     }
 
     fn print(&mut self, body: &Body) -> Read<(InstKind, Vec<ValueId>)> {

@@ -44,6 +44,11 @@ pub(super) fn check(module: &Module, function: &Function, errors: &mut Errors) {
     checker.region(&function.body, true, &function.results, errors);
 }
 
+/// The symbols that instructions of a region bind.
+fn bound_in<'f>(function: &'f Function, region: &'f Region) -> impl Iterator<Item = &'f Symbol> {
+    region.insts.iter().flat_map(|id| function[*id].kind.binds())
+}
+
 impl Checker<'_> {
     fn declare_symbols(&mut self, errors: &mut Errors) {
         let layer = self.function.layer.map(|id| &self.module[id]);
@@ -56,8 +61,17 @@ impl Checker<'_> {
     }
 
     fn check_signature(&self, errors: &mut Errors) {
+        let mut outside = self.scope.clone();
+        for symbol in &self.function.fresh {
+            if !outside.declare(symbol, HostKind::Int) {
+                errors.add(format!("the symbol `{symbol}` is declared twice"));
+            }
+            if !bound_in(self.function, &self.function.body).any(|bound| bound == symbol) {
+                errors.add(format!("nothing in the body binds `{symbol}`"));
+            }
+        }
         for ty in &self.function.results {
-            if let Some(fault) = self.scope.type_fault(ty) {
+            if let Some(fault) = outside.type_fault(ty) {
                 errors.add(format!("the result {ty}: {fault}"));
             }
         }
@@ -98,6 +112,7 @@ impl Checker<'_> {
     /// Checks a region that ends with values of these types.
     fn region(&mut self, region: &Region, is_body: bool, ends: &[TensorType], errors: &mut Errors) {
         let mut own = region.params.clone();
+        let facts = self.facts.clone();
         region.params.iter().for_each(|param| self.define(*param, errors));
         for (position, id) in region.insts.iter().enumerate() {
             let inst = &self.function[*id];
@@ -121,6 +136,17 @@ impl Checker<'_> {
             }
         }
         own.iter().for_each(|value| self.visible[value.0 as usize] = false);
+        bound_in(self.function, region).for_each(|symbol| self.scope.remove(symbol));
+        self.facts = facts;
+    }
+
+    /// A symbol has a value from here on, which is never negative.
+    fn bind(&mut self, symbol: &Symbol) -> Check {
+        if !self.scope.declare(symbol, HostKind::Int) {
+            return Err(format!("`{symbol}` hides another symbol"));
+        }
+        self.facts.assume_at_least(&Dim::symbol(symbol.as_str()), &Dim::zero());
+        Ok(())
     }
 
     fn inst(&mut self, id: InstId, inst: &Inst, errors: &mut Errors) {
@@ -159,6 +185,7 @@ impl Checker<'_> {
             InstKind::SetState { name } => format!("set_state {name:?}"),
             InstKind::SetSlice { name, .. } => format!("set_slice {name:?}"),
             InstKind::Assert { .. } => "assert".into(),
+            InstKind::Ensure(obligation) => format!("ensure {:?}", obligation.message),
             InstKind::Print { .. } => "print".into(),
             InstKind::Yield => "yield".into(),
             InstKind::Return => "return".into(),
@@ -215,13 +242,16 @@ impl Checker<'_> {
                 self.values_have_types(&body.params, &[vec![counter], carried.clone()].concat())?;
                 self.for_body(index, body, &[carried, collected].concat(), errors)
             }
-            InstKind::While { cond, body } => {
-                let carried = self.types(&inst.results);
+            InstKind::While { turns, cond, body } => {
+                let results = self.types(&inst.results);
+                let (carried, stacked) = results.split_at(inst.operands.len().min(results.len()));
                 for values in [&inst.operands, &cond.params, &body.params] {
-                    self.values_have_types(values, &carried)?;
+                    self.values_have_types(values, carried)?;
                 }
+                let collected = turned(turns.as_ref(), stacked)?;
+                turns.iter().try_for_each(|turns| self.bind(turns))?;
                 self.region(cond, false, &[TensorType::scalar(DType::Bool)], errors);
-                self.region(body, false, &carried, errors);
+                self.region(body, false, &[carried.to_vec(), collected].concat(), errors);
                 Ok(())
             }
             _ => Ok(()),
@@ -288,7 +318,10 @@ impl Checker<'_> {
         let scalar = |dtype| [TensorType::scalar(dtype)];
         match &inst.kind {
             InstKind::Op { op, attrs } => self.op(inst, *op, attrs),
-            InstKind::Call { func, bindings, path } => self.call(inst, *func, bindings, path.as_deref()),
+            InstKind::Call { .. } => {
+                self.call(inst)?;
+                inst.kind.binds().iter().try_for_each(|symbol| self.bind(symbol))
+            }
             InstKind::Param { name, part } => {
                 self.no_operands(inst)?;
                 let ty = self.member_type(name, *part)?;
@@ -327,6 +360,16 @@ impl Checker<'_> {
             InstKind::Assert { .. } => {
                 self.no_results(inst)?;
                 self.values_have_types(&inst.operands, &scalar(DType::Bool))
+            }
+            InstKind::Ensure(obligation) => {
+                self.no_operands(inst)?;
+                self.no_results(inst)?;
+                let (a, b) = obligation.sides();
+                if let Some(fault) = self.scope.dim_fault(a).or_else(|| self.scope.dim_fault(b)) {
+                    return Err(fault);
+                }
+                obligation.assume(&mut self.facts);
+                Ok(())
             }
             InstKind::Print { pieces } => {
                 self.no_results(inst)?;
@@ -390,4 +433,19 @@ impl Checker<'_> {
             _ => Err(format!("`{name}` is no state")),
         }
     }
+}
+
+/// The types of what a `while` collects, from those of the stacks it gives: as many as there are turns, of a
+/// type that no turn changes.
+fn turned(turns: Option<&Symbol>, stacked: &[TensorType]) -> Result<Vec<TensorType>, String> {
+    let element = |ty: &TensorType| {
+        let turns = turns.ok_or("a `while` that collects needs a name for the number of its turns")?;
+        let element = ty.with_shape(ty.shape.without_dim(0));
+        let is_count = ty.shape.dims.first().and_then(Dim::as_symbol) == Some(turns);
+        match is_count && !element.shape.dims.iter().any(|dim| dim.symbols().contains(turns)) {
+            true => Ok(element),
+            false => Err(format!("{turns} turns do not give {ty}")),
+        }
+    };
+    stacked.iter().map(element).collect()
 }

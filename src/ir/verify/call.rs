@@ -2,23 +2,23 @@
 
 use super::body::{Check, Checker};
 use crate::ir::substitute::Substitution;
-use crate::ir::{FuncId, Inst, PathSegment};
-use crate::types::{HostExpr, Symbol, TensorType};
+use crate::ir::{FuncId, Inst, InstKind, PathSegment};
+use crate::types::{Dim, HostExpr, TensorType};
 
 impl Checker<'_> {
-    pub(super) fn call(
-        &self,
-        inst: &Inst,
-        func: FuncId,
-        bindings: &[(Symbol, HostExpr)],
-        path: Option<&[PathSegment]>,
-    ) -> Check {
-        let callee = &self.module[func];
+    pub(super) fn call(&self, inst: &Inst) -> Check {
+        let InstKind::Call { func, bindings, path, fresh } = &inst.kind else { return Ok(()) };
+        let callee = &self.module[*func];
         if let Some(fault) = self.scope.bindings_fault(&callee.symbols, bindings) {
             return Err(fault);
         }
-        let mut substitution = self.callee_instance(func, path)?;
+        if fresh.len() != callee.fresh.len() {
+            return Err(format!("binds {} symbols, not {}", callee.fresh.len(), fresh.len()));
+        }
+        let mut substitution = self.callee_instance(*func, path.as_deref())?;
         substitution.extend(bindings.iter().cloned());
+        let named = callee.fresh.iter().zip(fresh);
+        substitution.extend(named.map(|(own, name)| (own.clone(), HostExpr::Int(Dim::symbol(name.as_str())))));
         // What the callee relies on is checked when an instance is made or a call entered, so it holds here.
         let mut facts = self.facts.clone();
         let layer = callee.layer.map(|id| &self.module[id]);

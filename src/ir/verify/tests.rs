@@ -356,3 +356,61 @@ fn names_in_weights_files() {
     collecting_breaks("[\"w\"]", "[\"w\", i]", "does not tell elements apart, or has none");
     collecting_breaks("i + dim]", "i + depth]", "`depth` is not declared");
 }
+
+/// Sizes that only a run tells.
+const OPEN: &str = r#"
+func @main(%x: float32[4]) -> float32[t, 4] {
+  fresh t
+  %ys = call @halves(%x) binds t : float32[t, 4]
+  ensure t >= 2 : "two at least"
+  ensure t == 3 : "three"
+  %w = slice %ys {axis = 0, start = 0, stop = 2, step = 1} : float32[2, 4]
+  %k = const float32[3, 4] splat 1.0 : float32[3, 4]
+  %z = add %ys, %k : float32[3, 4]
+  %n = host t : int64
+  return %z
+}
+
+func @halves(%x: float32[4]) -> float32[turns, 4] {
+  fresh turns
+  %half = const float32 [0.5] : float32
+  %last, %all = while turns (%a: float32[4]) in %x {
+    %sum = sum %a {axis = none, keepdim = false} : float32
+    %go = gt %sum, %half : bool
+    yield %go
+  } do (%b: float32[4]) {
+    %c = mul %b, %half : float32[4]
+    %so_far = host turns : int64
+    yield %c, %c
+  } : float32[4], float32[turns, 4]
+  return %all
+}
+"#;
+
+#[track_caller]
+fn open_breaks(from: &str, to: &str, wanted: &str) {
+    assert_eq!(errors_of(OPEN), "");
+    assert!(OPEN.contains(from), "no {from:?}");
+    let errors = errors_of(&OPEN.replacen(from, to, 1));
+    assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+}
+
+#[test]
+fn sizes_that_only_a_run_tells() {
+    open_breaks("while turns (", "while (", "needs a name for the number of its turns");
+    open_breaks("float32[4], float32[turns, 4]", "float32[4], float32[turns + 1, 4]", "turns turns do not give");
+    open_breaks("float32[4], float32[turns, 4]", "float32[4], float32[turns, turns]", "turns turns do not give");
+    open_breaks("  fresh turns\n", "", "`turns` is not declared");
+    open_breaks("  fresh turns\n", "  fresh turns, more\n", "nothing in the body binds `more`");
+    open_breaks(" binds t ", " ", "binds 1 symbols, not 0");
+    open_breaks(" binds t ", " binds t, u ", "binds 1 symbols, not 2");
+    open_breaks("  ensure t == 3 : \"three\"\n", "", "do not broadcast");
+    open_breaks("  ensure t == 3", "  ensure u == 3", "`u` is not declared");
+    open_breaks("host turns : int64\n    yield", "host t : int64\n    yield", "`t` is not declared");
+    // A size is known from its instruction on, to the end of that one's region.
+    open_breaks("  %half = const", "  %early = host turns : int64\n  %half = const", "`turns` is not declared");
+    let branch = "%y = if %go {\n %ys = call @halves(%x) binds t : float32[t, 4]\n %n1 = host t : int64\n yield %n1\n \
+                  } else {\n %n2 = host t : int64\n yield %n2\n } : int64\n";
+    let text = OPEN.replacen("  %ys = call", &format!("  %go = const bool [1] : bool\n{branch}  %zs = call"), 1);
+    assert!(errors_of(&text).contains("`t` is not declared"), "{}", errors_of(&text));
+}

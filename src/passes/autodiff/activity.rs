@@ -86,7 +86,7 @@ impl Walk<'_, '_> {
                 then.into_iter().zip(otherwise).map(|(a, b)| a || b).collect()
             }
             InstKind::For { body, .. } => self.repeated(operands.get(2..).unwrap_or_default(), body, 1, &[body]),
-            InstKind::While { cond, body } => self.repeated(&operands, body, 0, &[cond, body]),
+            InstKind::While { cond, body, .. } => self.repeated(&operands, body, 0, &[cond, body]),
             InstKind::Param { .. }
             | InstKind::Const(_)
             | InstKind::Host(_)
@@ -94,6 +94,7 @@ impl Walk<'_, '_> {
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
+            | InstKind::Ensure(_)
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => return,

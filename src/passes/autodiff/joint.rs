@@ -77,6 +77,7 @@ impl Differentiator {
             func,
             bindings: source.symbols.iter().map(|(name, kind)| (name.clone(), symbol_expr(name, *kind))).collect(),
             path: source.layer.map(|_| vec![]),
+            fresh: vec![],
         };
         let types: Vec<TensorType> = primal.results.clone();
         let computed = builder.inst(call(derived.primal), inputs.clone(), &types, source.loc);

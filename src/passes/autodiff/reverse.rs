@@ -293,7 +293,13 @@ impl<'d> Reverse<'d> {
                 [Some(grad)] => self.accumulate_storage(StorageGradient::of(name), *grad),
                 _ => Ok(()),
             },
-            InstKind::Call { func, bindings, path } => self.call(id, &inst, *func, bindings, path.as_deref(), grads),
+            InstKind::Call { fresh, .. } if !fresh.is_empty() => {
+                let message = "no gradient through a function whose result has a size that only its run tells";
+                Err(AutodiffError::new(message))
+            }
+            InstKind::Call { func, bindings, path, .. } => {
+                self.call(id, &inst, *func, bindings, path.as_deref(), grads)
+            }
             InstKind::If { .. } => self.branches(id, &inst, grads),
             InstKind::For { .. } => self.for_loop(id, &inst, grads),
             InstKind::While { .. } => {
@@ -306,6 +312,7 @@ impl<'d> Reverse<'d> {
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
+            | InstKind::Ensure(_)
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => Ok(()),
@@ -389,7 +396,8 @@ impl<'d> Reverse<'d> {
                 }
             });
         }
-        let kind = InstKind::Call { func: derived.adjoint, bindings: moved, path: moved_path.clone() };
+        let path = moved_path.clone();
+        let kind = InstKind::Call { func: derived.adjoint, bindings: moved, path, fresh: vec![] };
         let results = self.emit(kind, operands, &given);
         let (params, storages) = results.split_at(derived.params.len());
         for (index, grad) in derived.params.iter().zip(params) {

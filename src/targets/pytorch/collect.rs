@@ -13,7 +13,7 @@ use crate::targets::python::Py;
 use crate::targets::pytorch::function::Writer;
 use crate::targets::pytorch::{expression, numbers, program};
 use crate::types::dim::Atom;
-use crate::types::{DType, Dim};
+use crate::types::{DType, Dim, Symbol};
 
 /// A list that a loop fills.
 pub(super) struct Collected {
@@ -22,6 +22,13 @@ pub(super) struct Collected {
     /// What each turn adds.
     yielded: ValueId,
     list: String,
+}
+
+impl Collected {
+    /// The number of turns so far.
+    pub(super) fn length(&self) -> String {
+        format!("len({})", self.list)
+    }
 }
 
 impl<'m> Writer<'_, 'm> {
@@ -95,10 +102,10 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// `torch.stack(outs)`; a loop that may not turn at all leaves nothing to stack.
-    fn stack_of(&mut self, list: ValueId, result: ValueId, axis: usize) -> Py {
-        let turns = self.function[list].ty.shape.dims.first();
+    fn stack_of(&mut self, list_value: ValueId, result: ValueId, axis: usize) -> Py {
+        let turns = self.function[list_value].ty.shape.dims.first();
         let is_positive = turns.is_some_and(|turns| self.is_positive(turns));
-        let list = self.number_or_tensor(list);
+        let list = self.number_or_tensor(list_value);
         let ty = self.function[result].ty.clone();
         let mut arguments = vec![list.clone()];
         if axis > 0 {
@@ -108,7 +115,11 @@ impl<'m> Writer<'_, 'm> {
         if is_positive {
             return stack;
         }
-        let sizes = expression::shape(&ty.shape, &mut |s| self.symbol(s));
+        // Of a loop whose turns only a run counts there were none.
+        let counted = self.definitions.get(&list_value).map(|inst| self.function[*inst].kind.binds());
+        let none = |symbol: &Symbol| counted.is_some_and(|own| own.contains(symbol)).then(Dim::zero);
+        let shape = ty.shape.map_dims(|dim| dim.substitute_symbols(&none));
+        let sizes = expression::shape(&shape, &mut |s| self.symbol(s));
         let mut arguments = vec![sizes];
         if let Some(dtype) = ty.dtype().filter(|dtype| *dtype != DType::Float32) {
             arguments.push(Py::keyword("dtype", numbers::dtype(dtype)));

@@ -10,7 +10,9 @@
 
 use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
 use crate::ops::Attr;
+use crate::targets::pytorch::sizes;
 use crate::targets::pytorch::views::Views;
+use crate::types::Symbol;
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -59,10 +61,19 @@ struct Survey<'f> {
     /// A position inside the region that defines the value; none for the function's parameters.
     scope: HashMap<ValueId, usize>,
     ranges: HashMap<(InstId, usize), RangeInclusive<usize>>,
+    /// The values that symbols are read off which instructions bind.
+    sources: HashMap<Symbol, ValueId>,
+    /// What each instruction needs besides its operands: the sources of its symbols.
+    needs: HashMap<InstId, Vec<ValueId>>,
     regions: usize,
 }
 
 impl Survey<'_> {
+    /// The values that writing an instruction takes.
+    fn inputs(&self, inst: InstId) -> impl Iterator<Item = &ValueId> {
+        self.function[inst].operands.iter().chain(self.needs.get(&inst).into_iter().flatten())
+    }
+
     fn region(&mut self, region: &Region) {
         self.regions += 1;
         let id = self.regions;
@@ -71,8 +82,15 @@ impl Survey<'_> {
             self.order.push(inst);
             self.places.insert(inst, Place { region: id, loops: vec![] });
             let data = &self.function[inst];
-            for operand in &data.operands {
-                self.users[operand.0 as usize].push(inst);
+            let symbols = sizes::symbols_of(self.function, inst);
+            let needs = symbols.iter().filter_map(|symbol| self.sources.get(symbol).copied()).collect();
+            self.needs.insert(inst, needs);
+            for input in self.inputs(inst).copied().collect::<Vec<_>>() {
+                self.users[input.0 as usize].push(inst);
+            }
+            for symbol in data.kind.binds() {
+                let source = sizes::source(self.function, inst, symbol).map(|source| source.value);
+                self.sources.extend(source.map(|value| (symbol.clone(), value)));
             }
             for result in &data.results {
                 self.definition.insert(*result, inst);
@@ -117,6 +135,8 @@ impl Flow {
             definition: HashMap::new(),
             scope: HashMap::new(),
             ranges: HashMap::new(),
+            sources: HashMap::new(),
+            needs: HashMap::new(),
             regions: 0,
         };
         survey.region(&function.body);
@@ -158,9 +178,14 @@ impl Flow {
 
     fn choose_inlined(&mut self, survey: &Survey, effects: &[usize], facts: &Facts) {
         let views = Views::of(survey.function, facts.is_view);
+        let sources: HashSet<ValueId> = survey.needs.values().flatten().copied().collect();
         for &inst in &survey.order {
             let data = &survey.function[inst];
             let [result] = data.results.as_slice() else { continue };
+            // A size is read off a variable.
+            if sources.contains(result) {
+                continue;
+            }
             let at = self.position[&inst];
             let users = &survey.users[result.0 as usize];
             let no_effect_before = |last: usize| !effects.iter().any(|e| (at + 1..last).contains(e));
@@ -239,7 +264,7 @@ impl Flow {
                 false => vec![index],
             };
             let loops = &survey.places[&inst].loops;
-            for operand in &data.operands {
+            for operand in survey.inputs(inst) {
                 let scope = survey.scope.get(operand);
                 let inside = |start: usize, end: usize| scope.is_some_and(|at| (start..=end).contains(at));
                 let mut uses = own.clone();

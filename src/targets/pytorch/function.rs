@@ -10,6 +10,7 @@ use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::flow::{self, Flow};
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, ClassNames, Program};
+use crate::targets::pytorch::sizes::Source;
 use crate::types::{DType, Dim, HostExpr, Symbol};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -55,6 +56,8 @@ pub(super) struct Writer<'p, 'm> {
     pub definitions: HashMap<ValueId, InstId>,
     /// Stacks that are still lists of what a loop collected.
     pub lists: HashSet<ValueId>,
+    /// Where sizes are read off that only a run tells.
+    pub sizes: HashMap<Symbol, Source>,
     pub symbols: HashMap<Symbol, String>,
     pub used_symbols: HashSet<Symbol>,
     /// Where new tensors should be.
@@ -128,6 +131,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             wishes: HashMap::new(),
             definitions,
             lists: HashSet::new(),
+            sizes: HashMap::new(),
             symbols: HashMap::new(),
             used_symbols: HashSet::new(),
             device: None,
@@ -224,6 +228,9 @@ impl<'p, 'm> Writer<'p, 'm> {
     pub fn symbol(&mut self, symbol: &Symbol) -> Py {
         if let Some(variable) = self.loop_symbols.get(symbol) {
             return Py::name(variable);
+        }
+        if let Some(size) = self.size(symbol) {
+            return size;
         }
         let own = self.layer.is_some_and(|layer| layer.hypers.iter().any(|h| h.name == *symbol));
         if let (true, Some(id)) = (own && !self.symbols.contains_key(symbol), self.function.layer) {
@@ -343,12 +350,18 @@ impl<'p, 'm> Writer<'p, 'm> {
     // ---- instructions
 
     pub fn instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
+        self.write_instruction(inst)?;
+        self.note_sizes(inst);
+        Ok(())
+    }
+
+    fn write_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
         let data = &self.function[inst];
         match &data.kind {
             InstKind::Yield | InstKind::Return => Ok(()),
             InstKind::If { then, otherwise } => self.write_if(inst, then, otherwise),
             InstKind::For { index, body } => self.write_for(inst, index, body),
-            InstKind::While { cond, body } => self.write_while(inst, cond, body),
+            InstKind::While { turns, cond, body } => self.write_while(inst, turns.as_ref(), cond, body),
             InstKind::SetState { name } => {
                 self.set_state(inst, name);
                 Ok(())
@@ -358,9 +371,13 @@ impl<'p, 'm> Writer<'p, 'm> {
                 Ok(())
             }
             InstKind::Assert { message } => {
-                let condition = self.tensor(data.operands[0]);
+                let condition = self.number_or_tensor(data.operands[0]);
                 self.comment(data.loc);
                 self.raise_unless(condition, "RuntimeError", message);
+                Ok(())
+            }
+            InstKind::Ensure(obligation) => {
+                self.ensure(obligation, data.loc);
                 Ok(())
             }
             InstKind::Print { pieces } => {
@@ -385,6 +402,12 @@ impl<'p, 'm> Writer<'p, 'm> {
                 self.expressions.insert(data.results[0], number);
                 Ok(())
             }
+            InstKind::Op { op, attrs } if self.compares_numbers(inst, op.name()) => {
+                let expression = self.build_op(inst, op.get(), attrs)?;
+                self.numbers.insert(data.results[0]);
+                self.expressions.insert(data.results[0], expression);
+                Ok(())
+            }
             InstKind::Op { .. }
             | InstKind::Param { .. }
             | InstKind::Const(_)
@@ -398,6 +421,17 @@ impl<'p, 'm> Writer<'p, 'm> {
         let data = &self.function[inst];
         let float = |value: ValueId| self.function.dtype(value).is_float();
         self.numbers.contains(&data.operands[0]) && float(data.results[0]) && !float(data.operands[0])
+    }
+
+    /// A comparison of plain numbers, used once, is a plain bool.
+    pub(super) fn compares_numbers(&self, inst: InstId, op: &str) -> bool {
+        let data = &self.function[inst];
+        let is_inlined = matches!(data.results.as_slice(), [only] if self.flow.is_inlined(*only));
+        let is_number = |value: &ValueId| self.numbers.contains(value) && self.function.dtype(*value) != DType::Bool;
+        is_inlined
+            && self.function.dtype(data.results[0]) == DType::Bool
+            && self.program.table.takes_numbers(op)
+            && data.operands.iter().all(is_number)
     }
 
     fn value_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
@@ -495,7 +529,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             }
             InstKind::Host(value) => Ok(self.host(value)),
             InstKind::Rng { .. } => Ok(Py::name("new_seed").call(vec![])),
-            InstKind::Call { func, bindings, path } => self.build_call(inst, *func, bindings, path.as_deref()),
+            InstKind::Call { func, bindings, path, .. } => self.build_call(inst, *func, bindings, path.as_deref()),
             _ => Ok(Py::none()),
         }
     }

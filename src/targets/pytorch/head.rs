@@ -1,5 +1,6 @@
 //! What stands before a body: parameters, sizes bound from shapes, and the conditions on them.
 
+use crate::base::Loc;
 use crate::ir::{FuncId, ValueId};
 use crate::ops::{Obligation, ObligationKind};
 use crate::targets::TargetError;
@@ -77,6 +78,14 @@ impl Writer<'_, '_> {
     fn obligation(&mut self, obligation: &Obligation) {
         let condition = obligation_broken(obligation, &mut |dim| self.dim(dim));
         self.raise_if(condition, "ValueError", &obligation.message);
+    }
+
+    /// The same within the body, for what is known only there.
+    pub(super) fn ensure(&mut self, obligation: &Obligation, loc: Loc) {
+        if !checked_by_torch(&obligation.message) {
+            self.comment(loc);
+            self.obligation(obligation);
+        }
     }
 
     fn is_derivable(&self, symbol: &Symbol) -> bool {

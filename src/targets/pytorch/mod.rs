@@ -12,7 +12,7 @@
 //!
 //! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
 //! variable and [`views`] what shares memory, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
-//! sizes from shapes, [`region`] branches and loops, [`collect`] lists that these fill, [`numbers`] sizes and literals), [`methods`] merges what
+//! sizes from shapes, [`region`] branches and loops, [`collect`] lists that these fill, [`sizes`] what only a run tells of these, [`numbers`] sizes and literals), [`methods`] merges what
 //! `training` tells apart, [`layer`] writes classes with the names that are [`saved`], [`helpers`] what they all lean on, [`module`] the file.
 
 mod collect;
@@ -29,6 +29,7 @@ mod operation;
 mod program;
 mod region;
 mod saved;
+mod sizes;
 mod special;
 mod views;
 

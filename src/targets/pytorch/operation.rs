@@ -61,10 +61,12 @@ impl<'m> Writer<'_, 'm> {
     fn table_operands(&mut self, inst: InstId, op: &Op) -> Vec<Py> {
         let data = &self.function[inst];
         let takes_numbers = self.program.table.takes_numbers(op.name);
-        // One operand at least must say that these are tensors; a condition does not say of what type.
-        let all_numbers =
-            data.operands.iter().all(|v| self.numbers.contains(v) || self.function.dtype(*v) == DType::Bool);
-        let mut wrapped = !all_numbers;
+        // One operand at least must say that these are tensors; a condition does not say of what type, unless
+        // all are conditions.
+        let is_bool = |v: &ValueId| self.function.dtype(*v) == DType::Bool;
+        let all_numbers = data.operands.iter().all(|v| self.numbers.contains(v) || is_bool(v));
+        let conditions = data.operands.iter().all(is_bool) && !data.operands.iter().all(|v| self.numbers.contains(v));
+        let mut wrapped = !all_numbers || conditions || self.compares_numbers(inst, op.name);
         let mut operands = vec![];
         for &value in &data.operands {
             let number = takes_numbers && self.numbers.contains(&value) && wrapped;

@@ -60,7 +60,7 @@ impl<'m> Writer<'_, 'm> {
 
     pub fn write_if(&mut self, inst: InstId, then: &'m Region, otherwise: &'m Region) -> Result<(), TargetError> {
         let data = &self.function[inst];
-        let condition = self.tensor(data.operands[0]);
+        let condition = self.number_or_tensor(data.operands[0]);
         let end = *self.flow.range(inst, 1).end().max(self.flow.range(inst, 0).end());
         let mut names: Vec<Option<String>> = vec![];
         for (index, &result) in data.results.iter().enumerate() {
@@ -281,14 +281,24 @@ impl<'m> Writer<'_, 'm> {
         (*count == stop).then(|| Over { field: field.clone(), only: !other_uses })
     }
 
-    pub fn write_while(&mut self, inst: InstId, cond: &'m Region, body: &'m Region) -> Result<(), TargetError> {
+    pub fn write_while(
+        &mut self,
+        inst: InstId,
+        turns: Option<&Symbol>,
+        cond: &'m Region,
+        body: &'m Region,
+    ) -> Result<(), TargetError> {
         let data = &self.function[inst];
         let names = self.carry(inst, &data.operands, &cond.params, body);
+        let lists = self.begin_lists(inst, body, body.params.len());
+        if let (Some(turns), Some(list)) = (turns, lists.first()) {
+            self.loop_symbols.insert(turns.clone(), list.length());
+        }
         let mut condition = Py::none();
         let test = self.inner(|writer| {
             writer.region(cond)?;
             if let Some(&value) = writer.yields(cond).first() {
-                condition = writer.tensor(value);
+                condition = writer.number_or_tensor(value);
             }
             Ok(())
         })?;
@@ -300,9 +310,11 @@ impl<'m> Writer<'_, 'm> {
         let lines = self.inner(|writer| {
             writer.wish_for(body, &targets);
             writer.region(body)?;
+            writer.append_to_lists(&lists);
             writer.assign_yields(body, &targets);
             Ok(())
         })?;
+        turns.and_then(|turns| self.loop_symbols.remove(turns));
         self.comment(data.loc);
         // A comment alone is no reason to leave the condition's own line.
         if test.code_lines() == 0 {
@@ -324,6 +336,7 @@ impl<'m> Writer<'_, 'm> {
         }
         self.lines.append(lines);
         self.after_loop(inst, &names);
+        self.end_lists(inst, lists);
         Ok(())
     }
 }

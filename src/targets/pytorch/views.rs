@@ -46,7 +46,7 @@ impl Views {
                     let carried = inst.operands.get(2..).unwrap_or_default();
                     self.turns(function, carried, body, body.params.get(1..).unwrap_or_default(), &inst.results);
                 }
-                InstKind::While { cond, body } => {
+                InstKind::While { cond, body, .. } => {
                     self.link(&inst.operands, &cond.params);
                     self.link(&cond.params, &body.params);
                     self.turns(function, &inst.operands, body, &body.params, &inst.results);

@@ -389,11 +389,11 @@ class Decoder(nn.Module):
     def start(self, memory):
         """The state before the first step."""
         B, T = memory.shape[:2]
-        # <std>/models/tacotron2.tri:155
+        # <std>/models/tacotron2.tri:179
         h = torch.zeros((B, self.rnn_dim), dtype=torch.float32, device=memory.device)
-        # <std>/models/tacotron2.tri:156
+        # <std>/models/tacotron2.tri:180
         w = torch.zeros((B, T), dtype=torch.float32, device=memory.device)
-        # <std>/models/tacotron2.tri:157
+        # <std>/models/tacotron2.tri:181
         return (
             h,
             h,
@@ -421,21 +421,21 @@ class Decoder(nn.Module):
         state_7,
     ):
         """One step: from the last frame after the prenet to the next frame."""
-        # <std>/models/tacotron2.tri:169
+        # <std>/models/tacotron2.tri:193
         y = torch.cat([x, state_7], dim=-1)
         h1, c1 = self.attention_rnn(y, state, state_2)
-        # <std>/models/tacotron2.tri:170
-        # <std>/models/tacotron2.tri:171
+        # <std>/models/tacotron2.tri:194
+        # <std>/models/tacotron2.tri:195
         context, weights = self.attention_layer(
             h1, keys, memory, seen, state_5, state_6
         )
-        # <std>/models/tacotron2.tri:172
+        # <std>/models/tacotron2.tri:196
         y = torch.cat([h1, context], dim=-1)
         h2, c2 = self.decoder_rnn(y, state_3, state_4)
-        # <std>/models/tacotron2.tri:173
-        # <std>/models/tacotron2.tri:174
+        # <std>/models/tacotron2.tri:197
+        # <std>/models/tacotron2.tri:198
         y = torch.cat([h2, context], dim=-1)
-        # <std>/models/tacotron2.tri:176
+        # <std>/models/tacotron2.tri:200
         return (
             self.linear_projection(y),
             self.gate_layer(y)[:, 0],
