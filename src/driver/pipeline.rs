@@ -129,7 +129,7 @@ fn pass_through(session: &mut Session, module: ir::Verified) -> Result<ir::Verif
 }
 
 /// What `build` runs before a target sees the module.
-const STANDARD_PASSES: &[&str] = &["fold", "cse", "dce"];
+pub const STANDARD_PASSES: &[&str] = &["fold", "cse", "dce"];
 
 /// Whether the file has top-level statements and no entry was asked for, so that `run` executes those.
 pub fn is_script(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<bool, Failed> {

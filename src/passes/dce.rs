@@ -13,13 +13,13 @@
 use crate::ir::{FuncId, Function, Init, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 pub(super) fn dce(module: &mut Module) -> usize {
     let effects = Effects::of(module);
     let mut removed = 0;
     for function in &mut module.functions {
-        let mut sweep = Sweep { effects: &effects, live: HashSet::new(), removed: 0 };
+        let mut sweep = Sweep { effects: &effects, live: FxHashSet::default(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = sweep.region(function, body);
         removed += sweep.removed;
@@ -33,7 +33,7 @@ pub(super) fn dce(module: &mut Module) -> usize {
 /// One backward sweep: operands refer only to what stands before.
 struct Sweep<'e> {
     effects: &'e Effects,
-    live: HashSet<ValueId>,
+    live: FxHashSet<ValueId>,
     removed: usize,
 }
 
@@ -63,7 +63,7 @@ impl Sweep<'_> {
 /// Removes functions and layers that cannot run; returns how many.
 pub(super) fn remove_unreached(module: &mut Module) -> usize {
     let Some(entry) = &module.entry else { return 0 };
-    let mut reached = Reached { module, functions: HashSet::new(), layers: HashSet::new() };
+    let mut reached = Reached { module, functions: FxHashSet::default(), layers: FxHashSet::default() };
     reached.layer(entry.layer);
     for method in &module[entry.layer].methods {
         reached.function(*method);
@@ -78,8 +78,8 @@ pub(super) fn remove_unreached(module: &mut Module) -> usize {
 
 struct Reached<'m> {
     module: &'m Module,
-    functions: HashSet<FuncId>,
-    layers: HashSet<LayerId>,
+    functions: FxHashSet<FuncId>,
+    layers: FxHashSet<LayerId>,
 }
 
 impl Reached<'_> {
@@ -129,7 +129,7 @@ impl Reached<'_> {
 }
 
 /// Drops all other functions and layers and gives the rest new ids, in the same order.
-fn keep_only(module: &mut Module, functions: &HashSet<FuncId>, layers: &HashSet<LayerId>) {
+fn keep_only(module: &mut Module, functions: &FxHashSet<FuncId>, layers: &FxHashSet<LayerId>) {
     let function_ids = new_ids(module.functions.len(), |index| functions.contains(&FuncId(index)));
     let layer_ids = new_ids(module.layers.len(), |index| layers.contains(&LayerId(index)));
     let new_function = |id: FuncId| FuncId(function_ids.get(id.0 as usize).copied().flatten().unwrap_or(u32::MAX));

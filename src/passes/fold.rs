@@ -17,7 +17,7 @@ use crate::ir::{Function, Inst, InstId, InstKind, Module, Region, ValueId};
 use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
 use crate::passes::copy::compact;
 use crate::types::{HostValue, Tensor, tensor};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Results larger than this are left to the program.
 const MAX_ELEMENTS: usize = 64 * 1024;
@@ -25,7 +25,7 @@ const MAX_ELEMENTS: usize = 64 * 1024;
 pub(super) fn fold(module: &mut Module) -> usize {
     let mut changes = 0;
     for function in &mut module.functions {
-        let mut pass = Fold { known: HashMap::new(), replaced: HashMap::new(), changes: 0 };
+        let mut pass = Fold { known: FxHashMap::default(), replaced: FxHashMap::default(), changes: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = pass.region(function, body);
         changes += pass.changes;
@@ -38,9 +38,9 @@ pub(super) fn fold(module: &mut Module) -> usize {
 
 struct Fold {
     /// Values that are constants.
-    known: HashMap<ValueId, Tensor>,
+    known: FxHashMap<ValueId, Tensor>,
     /// Results of an `if` that is gone.
-    replaced: HashMap<ValueId, ValueId>,
+    replaced: FxHashMap<ValueId, ValueId>,
     changes: usize,
 }
 

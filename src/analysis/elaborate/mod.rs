@@ -29,6 +29,7 @@ pub mod loops;
 pub mod mismatch;
 pub mod names;
 pub mod operation;
+mod origins;
 pub mod pattern;
 pub mod saved;
 pub mod scheme;
@@ -41,6 +42,7 @@ pub mod types;
 pub mod update;
 
 pub use decisions::Decisions;
+use origins::Origins;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
 use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
@@ -142,9 +144,9 @@ pub struct Elaborator<'w, 'db> {
     pub assumed: Vec<Obligation>,
     pub decisions: Decisions,
     /// Where a symbol was introduced, for messages.
-    pub origins: BTreeMap<Symbol, Place<'db>>,
+    origins: Origins<'db>,
     /// Inferred types by span, for the editor.
-    pub inferred: Vec<(Span, String)>,
+    pub inferred: Vec<(Span, Option<TensorType>)>,
     /// Whether layers may be made here (constructors, tests, scripts).
     pub makes_layers: bool,
     /// Tests and scripts own the instances they make.
@@ -209,7 +211,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             obligations: vec![],
             assumed: vec![],
             decisions: Decisions::default(),
-            origins: BTreeMap::new(),
+            origins: Origins::default(),
             inferred: vec![],
             makes_layers: false,
             adopts: false,
@@ -258,12 +260,15 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
         inner.adopts = self.adopts;
-        inner.origins = self.origins.clone();
+        let known = self.origins.len();
+        inner.origins = std::mem::take(&mut self.origins);
         inner.depth = self.depth + 1;
         inner.next_unknown = self.next_unknown;
         inner.next_index = self.next_index;
         let result = walk(&mut inner);
         self.cyclic |= inner.cyclic;
+        self.origins = inner.origins;
+        self.origins.truncate(known);
         let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, sized, .. } = inner;
         self.fuel = fuel;
         self.sized = sized;
@@ -341,7 +346,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         };
         if !is_pack {
             self.facts.assume_positive(&symbol);
-            self.origins.entry(symbol).or_insert(place);
+            self.origins.add(symbol, place);
         }
         if let Some(name) = name {
             let value = match (is_pack, meaning.dims.first()) {

@@ -11,6 +11,7 @@ use crate::targets::pytorch::flow::{self, Flow};
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, ClassNames, Program};
 use crate::types::{DType, Dim, HostExpr, Symbol};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -39,9 +40,9 @@ pub(super) struct Writer<'p, 'm> {
     pub function: &'m Function,
     pub layer: Option<&'m Layer>,
     pub flow: Flow,
-    pub expressions: HashMap<ValueId, Py>,
+    pub expressions: FxHashMap<ValueId, Py>,
     /// Values that are plain Python numbers.
-    pub numbers: HashSet<ValueId>,
+    pub numbers: FxHashSet<ValueId>,
     /// The value that each variable holds.
     pub holders: HashMap<String, ValueId>,
     pub namer: Namer,
@@ -51,10 +52,10 @@ pub(super) struct Writer<'p, 'm> {
     /// What the branches not taken cover.
     pub other_branches: Vec<RangeInclusive<usize>>,
     /// Names that values should get: those of the results they become.
-    pub wishes: HashMap<ValueId, String>,
-    pub definitions: HashMap<ValueId, InstId>,
+    pub wishes: FxHashMap<ValueId, String>,
+    pub definitions: FxHashMap<ValueId, InstId>,
     /// Stacks that are still lists of what a loop collected.
-    pub lists: HashSet<ValueId>,
+    pub lists: FxHashSet<ValueId>,
     pub symbols: HashMap<Symbol, String>,
     pub used_symbols: HashSet<Symbol>,
     /// Where new tensors should be.
@@ -107,7 +108,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             },
         };
         let flow = Flow::of(function, &facts);
-        let mut definitions = HashMap::new();
+        let mut definitions = FxHashMap::default();
         program::visit(function, &function.body, &mut |inst| {
             definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
         });
@@ -117,17 +118,17 @@ impl<'p, 'm> Writer<'p, 'm> {
             function,
             layer,
             flow,
-            expressions: HashMap::new(),
-            numbers: HashSet::new(),
+            expressions: FxHashMap::default(),
+            numbers: FxHashSet::default(),
             holders: HashMap::new(),
             namer,
             lines: Lines::new(depth),
             loop_symbols: HashMap::new(),
             elements: vec![],
             other_branches: vec![],
-            wishes: HashMap::new(),
+            wishes: FxHashMap::default(),
             definitions,
-            lists: HashSet::new(),
+            lists: FxHashSet::default(),
             symbols: HashMap::new(),
             used_symbols: HashSet::new(),
             device: None,
