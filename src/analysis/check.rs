@@ -10,7 +10,7 @@ use crate::analysis::{cycles, modules, recursion, unused};
 use crate::base::{Span, code, suggest};
 use crate::ops::Obligation;
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
-use crate::types::Elem;
+use crate::types::{Elem, TensorType};
 use std::collections::BTreeMap;
 
 /// What checking an item found.
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub struct Checked<'db> {
     pub reports: Vec<Report<'db>>,
     /// Inferred types of names, for the editor.
-    pub inferred: Vec<(Span, String)>,
+    pub inferred: Vec<(Span, Option<TensorType>)>,
     /// Functions that the body calls whatever is known at compile time.
     pub calls: Vec<(Item<'db>, Place<'db>)>,
     /// What is not proved here but left to instances and calls, but for the `where` facts that say so.

@@ -26,6 +26,9 @@ impl Substitution {
     }
 
     pub fn dim(&self, dim: &Dim) -> Dim {
+        if self.0.is_empty() {
+            return dim.clone();
+        }
         dim.substitute_symbols(&|symbol| self.0.get(symbol)?.as_dim().cloned())
     }
 

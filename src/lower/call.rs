@@ -157,7 +157,7 @@ impl<'db> Lowering<'_, 'db> {
         let owner = layer_owner(self.db, &instance.layer);
         let hypers: Vec<Symbol> = self.module[layer].hypers.iter().map(|hyper| hyper.name.clone()).collect();
         for hyper in hypers {
-            self.restart |= self.fixed.insert((owner.clone(), hyper));
+            self.restart |= self.fixed.insert(&owner, hyper);
         }
         if self.restart { (Abort::Demand(vec![]), vec![]) } else { failure }
     }
@@ -174,7 +174,7 @@ impl<'db> Lowering<'_, 'db> {
                 }
                 _ => self.function_owner(&request.function),
             };
-            found |= self.fixed.insert((owner, symbol.clone()));
+            found |= self.fixed.insert(&owner, symbol.clone());
         }
         found && !self.restart
     }
@@ -236,7 +236,7 @@ impl<'db> Lowering<'_, 'db> {
     /// A dim variable under its own name.
     fn own_dim(&mut self, owner: &str, name: &str, dim: &Dim, bindings: &mut Bindings) -> Result<Dim, Failure<'db>> {
         let symbol = Symbol::new(name);
-        if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
+        if self.fixed.contains(owner, &symbol) {
             return constant(dim);
         }
         if bindings.exact {
@@ -252,7 +252,7 @@ impl<'db> Lowering<'_, 'db> {
             return Ok(dim.clone());
         }
         let own = bindings.dim(dim);
-        let is_fixed = own.as_symbol().is_some_and(|s| self.fixed.contains(&(owner.to_string(), s.clone())));
+        let is_fixed = own.as_symbol().is_some_and(|s| self.fixed.contains(owner, s));
         if is_fixed { constant(dim) } else { Ok(own) }
     }
 
@@ -279,7 +279,7 @@ impl<'db> Lowering<'_, 'db> {
                     return Ok(value.clone());
                 }
                 let symbol = Symbol::new(name);
-                if self.fixed.contains(&(owner.to_string(), symbol.clone())) {
+                if self.fixed.contains(owner, &symbol) {
                     return Err((Abort::Demand(number.symbols().into_iter().collect()), vec![]));
                 }
                 match number {
@@ -468,7 +468,7 @@ impl<'db> Lowering<'_, 'db> {
         let mut hypers = vec![];
         for (name, value) in &instance.hypers {
             let symbol = Symbol::new(name);
-            let fixed = self.fixed.contains(&(owner.clone(), symbol.clone()));
+            let fixed = self.fixed.contains(&owner, &symbol);
             let own = match value {
                 Value::Number(HostExpr::Int(_)) if !fixed => Value::dim(Dim::symbol(name)),
                 Value::Number(_) if !fixed => Value::Number(HostExpr::FloatSymbol(symbol)),

@@ -14,11 +14,11 @@ use crate::ir::{self, Entry, FuncId, HostKind, LayerId, Module};
 use crate::lower::call::{empty_function, fresh_symbols};
 use crate::lower::candidates::entry_text;
 use crate::lower::frame::Frame;
-use crate::lower::{Failure, Lowering};
+use crate::lower::{Failure, Fixed, Lowering};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
 use crate::types::{Dim, HostExpr, Shape, Symbol};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Which instance, and how.
 #[derive(Clone, Debug, Default)]
@@ -65,7 +65,7 @@ fn converge<'db, T>(
     lower: impl Fn(&mut Lowering<'_, 'db>) -> Result<T, Failure<'db>>,
 ) -> Result<(T, Module), Vec<Diagnostic>> {
     let db: &'db dyn salsa::Database = project.database();
-    let mut fixed = BTreeSet::new();
+    let mut fixed = Fixed::default();
     for _ in 0..MAX_RESTARTS {
         let mut lowering = Lowering::new(db, project.sources(), training, fixed);
         match lower(&mut lowering) {
@@ -320,7 +320,7 @@ impl<'db> Lowering<'_, 'db> {
                 let owner = super::layer_owner(self.db, &instance.layer);
                 let hypers: Vec<Symbol> = self.module[layer].hypers.iter().map(|h| h.name.clone()).collect();
                 for symbol in symbols.iter().filter(|symbol| hypers.contains(symbol)) {
-                    self.restart |= self.fixed.insert((owner.clone(), symbol.clone()));
+                    self.restart |= self.fixed.insert(&owner, symbol.clone());
                 }
                 if self.restart {
                     return Err((Abort::Demand(symbols), reports));

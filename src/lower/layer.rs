@@ -1,10 +1,10 @@
 //! Layers: their hyperparameters, members and initial values.
 
 use crate::analysis::db::{Place, Report};
+use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::layer::{MemberInfo, MemberInfoKind};
 use crate::analysis::elaborate::names::full_layer;
 use crate::analysis::elaborate::types::TypeSpec;
-use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{Function, InitValue, Instance, LayerRef, List, Step, Value};
 use crate::analysis::world::{Abort, Discard, visit_tensors};
 use crate::base::{Loc, code};
@@ -12,9 +12,8 @@ use crate::ir::{self, FuncId, HostKind, Init, LayerId, Member, MemberKind, Role,
 use crate::lower::call::empty_function;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, LayerMemo, Lowering, layer_owner, unique};
-use crate::syntax::ast::{ExprId, ExprKind, StorageKind};
+use crate::syntax::ast::{ExprId, ExprKind, Param, StorageKind};
 use crate::types::{HostExpr, Symbol, TensorType};
-use std::collections::BTreeMap;
 
 /// Hyperparameters that the layer was specialised for, with their values as text.
 type Choices = Vec<(String, String)>;
@@ -56,7 +55,8 @@ impl<'db> Lowering<'_, 'db> {
         for (param, elem) in layer.decl.type_params.iter().zip(&own.elems) {
             choices.push((param.name.name.clone(), elem.to_string()));
         }
-        for (param, (name, value)) in layer.decl.params.iter().zip(&own.hypers) {
+        let defaults = self.hyper_defaults(layer, own);
+        for ((param, default), (name, value)) in layer.decl.params.iter().zip(defaults).zip(&own.hypers) {
             let symbol = Symbol::new(name);
             let is_open = match value {
                 Value::Number(HostExpr::Int(dim)) => dim.as_symbol() == Some(&symbol),
@@ -68,27 +68,21 @@ impl<'db> Lowering<'_, 'db> {
                 continue;
             }
             let kind = if value.as_dim().is_some() { HostKind::Int } else { HostKind::Float };
-            let default = self.hyper_default(layer, own, param.default);
             hypers.push(ir::Hyper { name: symbol, kind, default, doc: param.doc.clone() });
         }
         Ok((hypers, choices))
     }
 
-    /// The default of a number, over the hyperparameters before it.
-    fn hyper_default(
-        &mut self,
-        layer: LayerRef<'db>,
-        own: &Instance<'db>,
-        default: Option<ExprId>,
-    ) -> Option<HostExpr> {
-        let default = default?;
+    /// The defaults of numbers, each over the hyperparameters before it.
+    fn hyper_defaults(&mut self, layer: LayerRef<'db>, own: &Instance<'db>) -> Vec<Option<HostExpr>> {
         let mut discard = Discard::like(true, Some(self.training));
         let mut walk = Elaborator::new(self.db, &mut discard, layer.item, layer.ast);
         walk.enter_layer(layer, own.clone());
-        match walk.expr(default) {
+        let default = |param: &Param| match walk.expr(param.default?) {
             Ok(Value::Number(number)) => Some(number),
             _ => None,
-        }
+        };
+        layer.decl.params.iter().map(default).collect()
     }
 
     fn fill_layer(&mut self, id: LayerId, layer: LayerRef<'db>, own: Instance<'db>) -> Result<(), Failure<'db>> {
@@ -98,7 +92,6 @@ impl<'db> Lowering<'_, 'db> {
         let result = walk.assume_wheres(&layer.decl.wheres).and_then(|()| walk.members(layer, &[]));
         let reports = std::mem::take(&mut walk.reports);
         let obligations: Vec<_> = walk.obligations.iter().map(|(obligation, _)| obligation.clone()).collect();
-        let scopes = std::mem::take(&mut walk.scopes);
         let wheres = self.where_obligations(layer, &own);
         let members = match result {
             Ok(members) => members,
@@ -107,7 +100,7 @@ impl<'db> Lowering<'_, 'db> {
         };
         self.module.layers[id.0 as usize].obligations = wheres.into_iter().chain(obligations).collect();
         for info in members {
-            let kind = match self.member_kind(id, layer, &own, &scopes, &info) {
+            let kind = match self.member_kind(id, layer, &mut walk, &info) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
                 // A part needs numbers that this layer gives it.
@@ -130,16 +123,19 @@ impl<'db> Lowering<'_, 'db> {
     fn fix_layer(&mut self, layer: LayerRef<'db>, symbols: Vec<Symbol>) -> Failure<'db> {
         let owner = layer_owner(self.db, &layer);
         for symbol in &symbols {
-            self.restart |= self.fixed.insert((owner.clone(), symbol.clone()));
+            self.restart |= self.fixed.insert(&owner, symbol.clone());
         }
         (Abort::Demand(symbols), vec![])
     }
 
     fn where_obligations(&mut self, layer: LayerRef<'db>, own: &Instance<'db>) -> Vec<crate::ops::Obligation> {
+        let mut obligations = vec![];
+        if layer.decl.wheres.is_empty() {
+            return obligations;
+        }
         let mut discard = Discard::like(true, Some(self.training));
         let mut walk = Elaborator::new(self.db, &mut discard, layer.item, layer.ast);
         walk.enter_layer(layer, own.clone());
-        let mut obligations = vec![];
         for expr in &layer.decl.wheres {
             if let Ok(Value::Bool(cond)) = walk.expr(*expr) {
                 let message = format!("`{}` needs {cond}", layer.decl.name.name);
@@ -149,12 +145,12 @@ impl<'db> Lowering<'_, 'db> {
         obligations
     }
 
+    /// What a member is; `walk` has evaluated all of them.
     fn member_kind(
         &mut self,
         id: LayerId,
         layer: LayerRef<'db>,
-        own: &Instance<'db>,
-        scopes: &[BTreeMap<String, Binding<'db>>],
+        walk: &mut Elaborator<'_, 'db>,
         info: &MemberInfo<'db>,
     ) -> Result<Option<MemberKind>, Failure<'db>> {
         Ok(match &info.kind {
@@ -166,11 +162,11 @@ impl<'db> Lowering<'_, 'db> {
                     (StorageKind::Buffer, false) => Role::Buffer,
                     (StorageKind::State, false) => Role::State,
                 };
-                let init = self.init(id, layer, own, scopes, &info.name, ty, *init)?;
+                let init = self.init(id, layer, walk, &info.name, ty, *init)?;
                 Some(MemberKind::Storage(Storage { role, ty: ty.clone(), scheme: scheme.clone(), init }))
             }
             MemberInfoKind::Constant { ty, init } => {
-                let func = self.constant_function(id, layer, own, scopes, &info.name, ty, *init)?;
+                let func = self.constant_function(id, layer, walk, &info.name, ty, *init)?;
                 Some(MemberKind::Constant { ty: ty.clone(), func })
             }
             MemberInfoKind::Value(value) => self.sub(value, &[Step::Field(info.name.clone())])?.map(MemberKind::Sub),
@@ -216,13 +212,11 @@ impl<'db> Lowering<'_, 'db> {
         })
     }
 
-    #[allow(clippy::too_many_arguments)] // The context of one member.
     fn init(
         &mut self,
         id: LayerId,
         layer: LayerRef<'db>,
-        own: &Instance<'db>,
-        scopes: &[BTreeMap<String, Binding<'db>>],
+        walk: &mut Elaborator<'_, 'db>,
         name: &str,
         ty: &TensorType,
         init: Option<ExprId>,
@@ -231,12 +225,8 @@ impl<'db> Lowering<'_, 'db> {
         if matches!(layer.ast[expr].kind, ExprKind::Ellipsis) {
             return Ok(Init::Default);
         }
-        let mut discard = Discard::like(true, Some(self.training));
-        let mut walk = Elaborator::new(self.db, &mut discard, layer.item, layer.ast);
-        walk.enter_layer(layer, own.clone());
-        walk.scopes = scopes.to_vec();
         walk.context = Some(ty.elem.clone());
-        let value = walk.assume_wheres(&layer.decl.wheres).and_then(|()| walk.expr(expr));
+        let value = walk.expr(expr);
         let reports = std::mem::take(&mut walk.reports);
         let value = match value {
             Ok(value) => value,
@@ -256,7 +246,7 @@ impl<'db> Lowering<'_, 'db> {
             },
             Value::Number(number) => Init::Constant(number),
             Value::Tensor(_) | Value::List(_) | Value::Shape(_) | Value::Bool(_) => {
-                Init::Func(self.constant_function(id, layer, own, scopes, name, ty, expr)?)
+                Init::Func(self.constant_function(id, layer, walk, name, ty, expr)?)
             }
             other => {
                 let place = Place { item: layer.item, span: layer.ast[expr].span };
@@ -268,13 +258,11 @@ impl<'db> Lowering<'_, 'db> {
     }
 
     /// A function without parameters that computes a member at construction.
-    #[allow(clippy::too_many_arguments)] // The context of one member.
     fn constant_function(
         &mut self,
         id: LayerId,
         layer: LayerRef<'db>,
-        own: &Instance<'db>,
-        scopes: &[BTreeMap<String, Binding<'db>>],
+        members: &Elaborator<'_, 'db>,
         name: &str,
         ty: &TensorType,
         expr: ExprId,
@@ -290,8 +278,10 @@ impl<'db> Lowering<'_, 'db> {
         self.frames.push(Frame::new(function));
         let db = self.db;
         let mut walk = Elaborator::new(db, self, layer.item, layer.ast);
-        walk.enter_layer(layer, own.clone());
-        walk.scopes = scopes.to_vec();
+        if let Some(own) = &members.instance {
+            walk.enter_layer(layer, own.clone());
+        }
+        walk.scopes = members.scopes.clone();
         let result =
             walk.assume_wheres(&layer.decl.wheres).and_then(|()| walk.expr_as(expr, &TypeSpec::Tensor(ty.clone())));
         let reports = std::mem::take(&mut walk.reports);

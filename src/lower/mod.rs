@@ -27,7 +27,7 @@ use crate::base::{FileId, Loc, Sources};
 use crate::ir::{FuncId, LayerId, Module};
 use crate::types::{Elem, Symbol};
 use frame::Frame;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A layer already lowered for these choices.
 struct LayerMemo<'db> {
@@ -47,13 +47,27 @@ struct FunctionMemo<'db> {
     obligations: Vec<(crate::ops::Obligation, Place<'db>)>,
 }
 
+/// Numbers that must be known, by owner.
+#[derive(Default)]
+struct Fixed(BTreeMap<String, BTreeSet<Symbol>>);
+
+impl Fixed {
+    fn contains(&self, owner: &str, symbol: &Symbol) -> bool {
+        self.0.get(owner).is_some_and(|symbols| symbols.contains(symbol))
+    }
+
+    /// Whether this is new.
+    fn insert(&mut self, owner: &str, symbol: Symbol) -> bool {
+        self.0.entry(owner.to_string()).or_default().insert(symbol)
+    }
+}
+
 /// The world of lowering.
 pub struct Lowering<'a, 'db> {
     db: &'db dyn salsa::Database,
     sources: &'a Sources,
     training: bool,
-    /// Numbers that must be known, by owner.
-    fixed: BTreeSet<(String, Symbol)>,
+    fixed: Fixed,
     /// Something new was demanded of a layer: begin again.
     restart: bool,
     module: Module,
@@ -67,12 +81,7 @@ pub struct Lowering<'a, 'db> {
 }
 
 impl<'a, 'db> Lowering<'a, 'db> {
-    fn new(
-        db: &'db dyn salsa::Database,
-        sources: &'a Sources,
-        training: bool,
-        fixed: BTreeSet<(String, Symbol)>,
-    ) -> Self {
+    fn new(db: &'db dyn salsa::Database, sources: &'a Sources, training: bool, fixed: Fixed) -> Self {
         let files = sources.iter().map(|(_, source)| source.name.clone()).collect();
         Lowering {
             db,
@@ -99,9 +108,9 @@ impl<'a, 'db> Lowering<'a, 'db> {
 
     /// A name that no function of the module has yet.
     fn unique_function(&self, name: &str) -> String {
-        let in_progress = self.frames.iter().map(|frame| &frame.function.name);
-        let taken: BTreeSet<&String> = self.module.functions.iter().map(|f| &f.name).chain(in_progress).collect();
-        unique(name, |candidate| taken.contains(&candidate.to_string()))
+        let in_progress = self.frames.iter().map(|frame| &frame.function);
+        let functions = self.module.functions.iter().chain(in_progress);
+        unique(name, |candidate| functions.clone().any(|function| function.name == candidate))
     }
 }
 

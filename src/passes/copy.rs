@@ -5,7 +5,8 @@ use crate::ir::substitute::Substitution;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, Value, ValueId, Window};
 use crate::ops::Attr;
 use crate::types::{Dim, HostExpr, Symbol};
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// Gives values and instructions that still stand somewhere new ids in the order of the text, and forgets
 /// the others.
@@ -30,7 +31,7 @@ pub fn empty_like(function: &Function) -> Function {
 /// Copies from `source`, with its symbols replaced.
 pub struct Copier<'s> {
     pub source: &'s Function,
-    pub values: HashMap<ValueId, ValueId>,
+    pub values: FxHashMap<ValueId, ValueId>,
     pub substitution: Substitution,
     /// The place that all copies get, instead of their own.
     loc: Option<Loc>,
@@ -38,7 +39,7 @@ pub struct Copier<'s> {
 
 impl<'s> Copier<'s> {
     pub fn new(source: &'s Function, substitution: Substitution, loc: Option<Loc>) -> Copier<'s> {
-        Copier { source, values: HashMap::new(), substitution, loc }
+        Copier { source, values: FxHashMap::default(), substitution, loc }
     }
 
     /// The copy of a value; a new one if there is none yet.

@@ -20,7 +20,9 @@ use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
 use crate::types::{DType, HostExpr, Symbol, TensorType};
+use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
 
 /// Larger constants are not compared.
 const MAX_COMPARED: usize = 1024;
@@ -28,7 +30,7 @@ const MAX_COMPARED: usize = 1024;
 pub(super) fn cse(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
-        let mut pass = Cse { effects: &effects, scopes: vec![], replaced: HashMap::new(), removed: 0 };
+        let mut pass = Cse { effects: &effects, scopes: vec![], replaced: FxHashMap::default(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = pass.region(function, body);
         cx.count("merged", pass.removed);
@@ -39,14 +41,29 @@ pub(super) fn cse(module: &mut Module, cx: &mut PassCx) {
 }
 
 /// What makes two instructions the same.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct Key {
     what: What,
     operands: Vec<ValueId>,
     types: Vec<TensorType>,
 }
 
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// Few instructions have all of this in common and differ in the rest, which takes far longer to hash.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.operands.hash(state);
+        match &self.what {
+            What::Op(op, _) => op.hash(state),
+            What::Host(expr) => expr.hash(state),
+            What::Const(_, values) => values.hash(state),
+            What::Ints(_, values) => values.hash(state),
+            What::Param(name, part) => (name, part).hash(state),
+            What::Call(func, _) => func.hash(state),
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
 enum What {
     Op(OpId, Attrs),
     Host(HostExpr),
@@ -61,13 +78,13 @@ struct Cse<'e> {
     effects: &'e Effects,
     /// What is computed already, innermost region last.
     scopes: Vec<HashMap<Key, InstId>>,
-    replaced: HashMap<ValueId, ValueId>,
+    replaced: FxHashMap<ValueId, ValueId>,
     removed: usize,
 }
 
 impl Cse<'_> {
     fn region(&mut self, function: &mut Function, region: Region) -> Region {
-        self.scopes.push(HashMap::new());
+        self.scopes.push(HashMap::with_capacity(region.insts.len()));
         let mut kept = vec![];
         for id in region.insts {
             for operand in &mut function[id].operands {

@@ -15,12 +15,13 @@ use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
 use crate::types::{Dim, Symbol};
-use std::collections::HashSet;
+use rustc_hash::FxHashSet;
 
 pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
-        let mut sweep = Sweep { effects: &effects, live: HashSet::new(), symbols: HashSet::new(), removed: 0 };
+        let mut sweep =
+            Sweep { effects: &effects, live: FxHashSet::default(), symbols: FxHashSet::default(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = sweep.region(function, body);
         cx.count("instructions", sweep.removed);
@@ -34,9 +35,9 @@ pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
 /// One backward sweep: operands refer only to what stands before.
 struct Sweep<'e> {
     effects: &'e Effects,
-    live: HashSet<ValueId>,
+    live: FxHashSet<ValueId>,
     /// Symbols that something kept uses: what binds them stays.
-    symbols: HashSet<Symbol>,
+    symbols: FxHashSet<Symbol>,
     removed: usize,
 }
 
@@ -70,7 +71,7 @@ impl Sweep<'_> {
 /// Removes functions and layers that cannot run; returns how many.
 pub(super) fn remove_unreached(module: &mut Module) -> usize {
     let Some(entry) = &module.entry else { return 0 };
-    let mut reached = Reached { module, functions: HashSet::new(), layers: HashSet::new() };
+    let mut reached = Reached { module, functions: FxHashSet::default(), layers: FxHashSet::default() };
     reached.layer(entry.layer);
     for method in &module[entry.layer].methods {
         reached.function(*method);
@@ -85,8 +86,8 @@ pub(super) fn remove_unreached(module: &mut Module) -> usize {
 
 struct Reached<'m> {
     module: &'m Module,
-    functions: HashSet<FuncId>,
-    layers: HashSet<LayerId>,
+    functions: FxHashSet<FuncId>,
+    layers: FxHashSet<LayerId>,
 }
 
 impl Reached<'_> {
@@ -136,7 +137,7 @@ impl Reached<'_> {
 }
 
 /// Drops all other functions and layers and gives the rest new ids, in the same order.
-fn keep_only(module: &mut Module, functions: &HashSet<FuncId>, layers: &HashSet<LayerId>) {
+fn keep_only(module: &mut Module, functions: &FxHashSet<FuncId>, layers: &FxHashSet<LayerId>) {
     let function_ids = new_ids(module.functions.len(), |index| functions.contains(&FuncId(index)));
     let layer_ids = new_ids(module.layers.len(), |index| layers.contains(&LayerId(index)));
     let new_function = |id: FuncId| FuncId(function_ids.get(id.0 as usize).copied().flatten().unwrap_or(u32::MAX));

@@ -18,14 +18,14 @@ use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::types::{HostValue, Tensor, tensor};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Results larger than this are left to the program.
 const MAX_ELEMENTS: usize = 64 * 1024;
 
 pub(super) fn fold(module: &mut Module, cx: &mut PassCx) {
     for function in &mut module.functions {
-        let mut pass = Fold { known: HashMap::new(), replaced: HashMap::new(), folded: 0, branches: 0 };
+        let mut pass = Fold { known: FxHashMap::default(), replaced: FxHashMap::default(), folded: 0, branches: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = pass.region(function, body);
         cx.count("folded", pass.folded);
@@ -38,9 +38,9 @@ pub(super) fn fold(module: &mut Module, cx: &mut PassCx) {
 
 struct Fold {
     /// Values that are constants.
-    known: HashMap<ValueId, Tensor>,
+    known: FxHashMap<ValueId, Tensor>,
     /// Results of an `if` that is gone.
-    replaced: HashMap<ValueId, ValueId>,
+    replaced: FxHashMap<ValueId, ValueId>,
     /// Instructions that became constants.
     folded: usize,
     /// `if`s that became the branch that runs.

@@ -51,9 +51,11 @@ pub fn run(
     pipeline: &Pipeline,
     watch: &mut dyn FnMut(&Stage<'_>),
 ) -> Result<(Verified, Vec<PassReport>), PassError> {
-    let mut module = module;
     let mut reports = vec![];
     watch(&Stage { number: 0, name: "lowered", module: &module });
+    if pipeline.is_empty() {
+        return Ok((module, reports));
+    }
     let count = pipeline.passes.len();
     let mut open = module.into_inner();
     for (position, pass) in pipeline.passes.iter().enumerate() {
@@ -67,8 +69,7 @@ pub fn run(
             open = verified(open, pass.name())?.into_inner();
         }
     }
-    module = verified(open, pipeline.names().last().unwrap_or("none"))?;
-    Ok((module, reports))
+    Ok((verified(open, pipeline.names().last().unwrap_or("none"))?, reports))
 }
 
 /// What a pass made, if it broke no rule.

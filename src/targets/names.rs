@@ -10,14 +10,18 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// Sorted.
 const PYTHON_KEYWORDS: &[&str] = &[
     "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
     "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
     "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
-/// Built-in functions and types; emitted code calls some of them, and readers know the others.
+/// Built-in functions and types; emitted code calls some of them, and readers know the others. Sorted.
 const PYTHON_BUILTINS: &[&str] = &[
+    "Exception",
+    "RuntimeError",
+    "ValueError",
     "abs",
     "all",
     "any",
@@ -73,6 +77,7 @@ const PYTHON_BUILTINS: &[&str] = &[
     "repr",
     "reversed",
     "round",
+    "self",
     "set",
     "setattr",
     "slice",
@@ -85,35 +90,44 @@ const PYTHON_BUILTINS: &[&str] = &[
     "type",
     "vars",
     "zip",
-    "RuntimeError",
-    "ValueError",
-    "Exception",
-    "self",
 ];
 
 pub fn is_python_keyword(name: &str) -> bool {
-    PYTHON_KEYWORDS.contains(&name)
+    PYTHON_KEYWORDS.binary_search(&name).is_ok()
 }
 
 pub fn is_python_builtin(name: &str) -> bool {
-    PYTHON_BUILTINS.contains(&name)
+    PYTHON_BUILTINS.binary_search(&name).is_ok()
 }
 
-/// The identifiers of one scope.
+/// Words that mean something in a scope already.
+#[derive(Clone, Debug, Default)]
+pub struct Reserved {
+    /// The same in many files.
+    pub common: Arc<HashSet<String>>,
+    /// In this one.
+    pub own: HashSet<String>,
+}
+
+impl Reserved {
+    pub fn new<'a>(common: impl IntoIterator<Item = &'a str>) -> Reserved {
+        Reserved { common: Arc::new(common.into_iter().map(String::from).collect()), own: HashSet::new() }
+    }
+
+    pub fn contains(&self, word: &str) -> bool {
+        self.own.contains(word) || self.common.contains(word)
+    }
+}
+
+/// The identifiers of one scope of Python code.
 #[derive(Clone, Debug, Default)]
 pub struct Namer {
-    reserved: Arc<HashSet<String>>,
+    reserved: Arc<Reserved>,
     taken: HashSet<String>,
 }
 
 impl Namer {
-    /// A scope of Python code in which these words mean something already.
-    pub fn python(reserved: impl IntoIterator<Item = String>) -> Namer {
-        Namer::among(Arc::new(reserved.into_iter().collect()))
-    }
-
-    /// The same, for one of many scopes of a file.
-    pub fn among(reserved: Arc<HashSet<String>>) -> Namer {
+    pub fn among(reserved: Arc<Reserved>) -> Namer {
         Namer { reserved, taken: HashSet::new() }
     }
 
@@ -285,12 +299,18 @@ mod tests {
 
     #[test]
     fn taken_words_are_changed_the_same_way_each_time() {
-        let mut namer = Namer::python(["torch".to_string()]);
+        let mut namer = Namer::among(Arc::new(Reserved::new(["torch"])));
         let names: Vec<String> = ["x", "lambda", "x", "torch", "max", "lambda", "2d", "a-b", "x_2", "__init", "é"]
             .map(|n| namer.fresh(n))
             .into();
         let want = ["x", "lambda_", "x_2", "torch_", "max_", "lambda_2", "_2d", "a_b", "x_2_2", "_init", "value"];
         assert_eq!(names, want);
+    }
+
+    #[test]
+    fn tables_are_sorted() {
+        assert!(PYTHON_KEYWORDS.is_sorted());
+        assert!(PYTHON_BUILTINS.is_sorted());
     }
 
     #[test]

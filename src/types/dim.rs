@@ -138,7 +138,7 @@ impl Dim {
     }
 
     pub fn add(&self, other: &Dim) -> Dim {
-        Dim { terms: self.terms.add(&other.terms) }
+        Dim { terms: self.terms.add_scaled(&other.terms, 1) }
     }
 
     pub fn neg(&self) -> Dim {
@@ -146,7 +146,7 @@ impl Dim {
     }
 
     pub fn sub(&self, other: &Dim) -> Dim {
-        self.add(&other.neg())
+        Dim { terms: self.terms.add_scaled(&other.terms, -1) }
     }
 
     pub fn scale(&self, factor: i64) -> Dim {

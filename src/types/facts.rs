@@ -190,8 +190,11 @@ impl Facts {
     /// Learns `a >= b`.
     pub fn assume_at_least(&mut self, a: &Dim, b: &Dim) {
         let known = a.sub(b);
-        match known.add(&Dim::constant(1)).as_symbol() {
+        // `n - 1 >= 0` has two terms.
+        let positive = if known.terms().count() == 2 { known.add(&Dim::constant(1)) } else { Dim::zero() };
+        match positive.as_symbol() {
             Some(symbol) => self.assume_positive(symbol),
+            None if self.nonnegative.contains(&known) => {}
             None => self.nonnegative.push(known),
         }
     }

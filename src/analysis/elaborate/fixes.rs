@@ -5,7 +5,6 @@
 
 use crate::analysis::db::{Place, Report, items, parse_item};
 use crate::analysis::elaborate::Elaborator;
-use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::layer::member_name;
 use crate::analysis::foreign;
 use crate::analysis::modules::{self, Named, std_key};
@@ -59,16 +58,10 @@ impl<'db> Elaborator<'_, 'db> {
         if known { self.append(report, applicability, span, &format!(".to({wanted})")) } else { report }
     }
 
-    /// Where a float stands beside integers, suggests to convert those; what was said of it begins at `from`.
-    pub fn convert_integers<'a>(&mut self, from: usize, mut args: impl Iterator<Item = &'a CallArg<'db>>)
-    where
-        'db: 'a,
-    {
-        let is_integer = |arg: &&CallArg<'db>| match &arg.value {
-            Value::Tensor(tensor) => tensor.ty.elem.known().is_some_and(|dtype| dtype.is_int()),
-            _ => false,
-        };
-        let Some(span) = args.find(is_integer).map(|arg| arg.span) else { return };
+    /// Where a float stands beside integers, suggests to convert those, the first of which is at `span`; what was
+    /// said of it begins at `from`.
+    pub fn convert_integers(&mut self, from: usize, span: Option<Span>) {
+        let Some(span) = span else { return };
         let float = Elem::Known(DType::Float32);
         let wanted = self.context.clone().filter(Elem::is_float).unwrap_or(float);
         for index in from..self.reports.len() {

@@ -284,7 +284,7 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(match spec {
             TypeSpec::Int => {
                 let symbol = Symbol::new(name);
-                self.origins.insert(symbol.clone(), place);
+                self.origins.set(symbol, place);
                 Value::dim(Dim::symbol(name))
             }
             TypeSpec::Float => Value::Number(HostExpr::FloatSymbol(Symbol::new(name))),
@@ -364,7 +364,7 @@ impl<'db> Elaborator<'_, 'db> {
         let mut owned = vec![];
         for (name, value) in hypers {
             let full = format!("{owner}.{name}");
-            self.origins.insert(Symbol::new(&full), place);
+            self.origins.set(Symbol::new(&full), place);
             owned.push((name.clone(), renamed(value, &name, &full)));
         }
         let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];

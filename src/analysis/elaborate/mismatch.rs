@@ -197,7 +197,7 @@ impl<'db> Elaborator<'_, 'db> {
     fn independent(&self, a: &Dim, b: &Dim) -> Option<String> {
         let is_variable = |dim: &Dim| {
             let name = dim.as_symbol()?.as_str();
-            (name.starts_with(char::is_uppercase) && self.origins.contains_key(dim.as_symbol()?)).then_some(())
+            (name.starts_with(char::is_uppercase) && self.origins.get(dim.as_symbol()?).is_some()).then_some(())
         };
         is_variable(a).and(is_variable(b))?;
         Some(format!("each call chooses {a} and {b} on its own: where they are always equal, give both one name"))
@@ -208,7 +208,7 @@ impl<'db> Elaborator<'_, 'db> {
         let symbols: BTreeSet<_> = dims.iter().flat_map(Dim::symbols).collect();
         for symbol in symbols {
             if let Some(place) = self.origins.get(&symbol) {
-                report = report.also(*place, format!("`{symbol}` comes from here"));
+                report = report.also(place, format!("`{symbol}` comes from here"));
             }
         }
         report

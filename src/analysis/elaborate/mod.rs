@@ -32,6 +32,7 @@ pub mod mismatch;
 pub mod names;
 mod nesting;
 pub mod operation;
+mod origins;
 pub mod pattern;
 mod run_time;
 pub mod saved;
@@ -46,6 +47,7 @@ pub mod update;
 pub mod while_loops;
 
 pub use decisions::Decisions;
+use origins::Origins;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
 use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
@@ -147,9 +149,9 @@ pub struct Elaborator<'w, 'db> {
     pub assumed: Vec<Obligation>,
     pub decisions: Decisions,
     /// Where a symbol was introduced, for messages.
-    pub origins: BTreeMap<Symbol, Place<'db>>,
+    origins: Origins<'db>,
     /// Inferred types by span, for the editor.
-    pub inferred: Vec<(Span, String)>,
+    pub inferred: Vec<(Span, Option<TensorType>)>,
     /// Whether layers may be made here (constructors, tests, scripts).
     pub makes_layers: bool,
     /// Tests and scripts own the instances they make.
@@ -218,7 +220,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
             obligations: vec![],
             assumed: vec![],
             decisions: Decisions::default(),
-            origins: BTreeMap::new(),
+            origins: Origins::default(),
             inferred: vec![],
             makes_layers: false,
             adopts: false,
@@ -271,12 +273,15 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         inner.inferring = self.inferring.clone();
         inner.expandable = self.expandable.clone();
         inner.adopts = self.adopts;
-        inner.origins = self.origins.clone();
+        let known = self.origins.len();
+        inner.origins = std::mem::take(&mut self.origins);
         inner.depth = self.depth + 1;
         inner.next_unknown = self.next_unknown;
         inner.next_index = self.next_index;
         let result = walk(&mut inner);
         self.cyclic |= inner.cyclic;
+        self.origins = inner.origins;
+        self.origins.truncate(known);
         let Elaborator { facts, decisions, reports, obligations, next_unknown, next_index, fuel, sized, .. } = inner;
         (self.closed, self.learnt) = (inner.closed, inner.learnt);
         self.fuel = fuel;
@@ -355,7 +360,7 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         };
         if !is_pack {
             self.facts.assume_positive(&symbol);
-            self.origins.entry(symbol).or_insert(place);
+            self.origins.add(symbol, place);
         }
         if let Some(name) = name {
             let value = match (is_pack, meaning.dims.first()) {

@@ -105,7 +105,7 @@ impl<'db> Elaborator<'_, 'db> {
     /// Calls an operation with evaluated arguments.
     pub fn call_op(&mut self, op: OpId, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
         let entry = op.get();
-        let bound = self.bind_op_args(op, args)?;
+        let mut bound = self.bind_op_args(op, args)?;
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return self.judge_known(op, bound, span);
         }
@@ -119,7 +119,9 @@ impl<'db> Elaborator<'_, 'db> {
         let mut operand_spans = vec![];
         let mut repeats = vec![];
         let mut attrs = Attrs::new();
-        for (index, (param, arg)) in entry.params.iter().zip(bound.clone()).enumerate() {
+        let integer = bound.iter().flatten().find(|arg| is_integer_tensor(&arg.value)).map(|arg| arg.span);
+        for (index, param) in entry.params.iter().enumerate() {
+            let arg = bound.get_mut(index).and_then(Option::take);
             let after = bound.get(index + 1..).unwrap_or_default();
             if !param.is_operand() {
                 let attr = self.attribute(op, param, arg, hint.as_ref(), span)?;
@@ -162,7 +164,7 @@ impl<'db> Elaborator<'_, 'db> {
                 repeats.extend(several.map(|(index, count)| Repeat { operand: operands.len(), index, count }));
                 let reports = self.reports.len();
                 let tensor = self.to_tensor(value, hint.as_ref(), arg.span);
-                operands.push(tensor.inspect_err(|_| self.convert_integers(reports, bound.iter().flatten()))?);
+                operands.push(tensor.inspect_err(|_| self.convert_integers(reports, integer))?);
                 operand_spans.push(arg.span);
             }
         }
@@ -564,6 +566,10 @@ fn holds_bools(value: &Value<'_>) -> bool {
 /// A positional argument that more positional ints can join.
 fn grows(value: &Value<'_>) -> bool {
     matches!(value, Value::Number(_) | Value::List(List::Items(_)) | Value::Shape(_))
+}
+
+fn is_integer_tensor(value: &Value<'_>) -> bool {
+    value.as_tensor().is_some_and(|tensor| tensor.ty.elem.known().is_some_and(DType::is_int))
 }
 
 /// The element type that host numbers among the operands take.

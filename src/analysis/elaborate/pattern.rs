@@ -45,11 +45,11 @@ impl<'db> Elaborator<'_, 'db> {
         }
     }
 
-    /// Remembers what is known of a value, for the editor; `?` where nothing is.
+    /// Remembers the type of a value, for the editor; nothing where it is not known.
     pub fn note_inferred(&mut self, span: Span, value: &Value<'db>) {
         match value {
-            Value::Tensor(tensor) => self.inferred.push((span, tensor.ty.to_string())),
-            Value::Error => self.inferred.push((span, "?".to_string())),
+            Value::Tensor(tensor) => self.inferred.push((span, Some(tensor.ty.clone()))),
+            Value::Error => self.inferred.push((span, None)),
             Value::Tuple(items) => items.iter().for_each(|item| self.note_inferred(span, item)),
             _ => {}
         }

@@ -7,6 +7,7 @@ use crate::analysis::modules::STDLIB;
 use crate::analysis::project::NoFiles;
 use crate::base::{Source, Span};
 use crate::ops::ObligationKind;
+use crate::types::TensorType;
 
 /// Of each item of a module what `collect` finds there: the place in its source, and what was found.
 fn found(module: &str, collect: impl Fn(&Checked<'_>) -> Vec<(Span, String)>) -> Vec<(String, String)> {
@@ -39,7 +40,10 @@ const PROVED_BOUNDS: &[&str] =
 fn models_have_no_unknown_sizes() {
     let mut types = 0;
     for module in models() {
-        let inferred = found(module, |checked| checked.inferred.clone());
+        let inferred = found(module, |checked| {
+            let shown = |ty: &Option<TensorType>| ty.as_ref().map_or("?".to_string(), TensorType::to_string);
+            checked.inferred.iter().map(|(span, ty)| (*span, shown(ty))).collect()
+        });
         types += inferred.len();
         // `[..., n]` has lost what stands before; a named pack (`...S`) has not.
         let lost = |ty: &str| ty.contains('?') || ty.contains("...,") || ty.contains("...]");

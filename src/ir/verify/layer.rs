@@ -2,6 +2,7 @@
 
 use super::{Errors, same_type};
 use crate::ir::{HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
+use crate::types::dim::Atom;
 use crate::types::saved::POSITION;
 use crate::types::{Dim, Facts, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashSet};
@@ -22,14 +23,17 @@ impl Scope {
 
     /// What is wrong with a dim here.
     pub(super) fn dim_fault(&self, dim: &Dim) -> Option<String> {
-        if dim.has_unknown() {
-            return Some(format!("`{dim}` is not known"));
-        }
-        dim.symbols().into_iter().find_map(|symbol| match self.0.get(&symbol) {
-            None => Some(format!("`{symbol}` is not declared")),
-            Some(HostKind::Float) => Some(format!("`{symbol}` is a float")),
-            Some(HostKind::Int) => None,
-        })
+        let mut fault = None;
+        dim.visit_atoms(&mut |atom| match atom {
+            Atom::Unknown(_) => fault = Some(format!("`{dim}` is not known")),
+            Atom::Sym(symbol) => match self.0.get(symbol) {
+                None => fault = Some(format!("`{symbol}` is not declared")),
+                Some(HostKind::Float) => fault = Some(format!("`{symbol}` is a float")),
+                Some(HostKind::Int) => {}
+            },
+            Atom::FloorDiv(..) | Atom::Pow(..) | Atom::Min(..) | Atom::Max(..) | Atom::Element(..) => {}
+        });
+        fault
     }
 
     pub(super) fn expr_fault(&self, expr: &HostExpr) -> Option<String> {

@@ -206,35 +206,80 @@ impl Py {
 
     /// The text on one line, in parentheses where it binds looser than `least`.
     pub(super) fn text_at(&self, least: u8) -> String {
-        let text = self.text();
-        if self.level() < least { format!("({text})") } else { text }
+        let mut text = String::new();
+        self.write_at(least, &mut text);
+        text
     }
 
     /// The text on one line.
     pub fn text(&self) -> String {
+        self.text_at(0)
+    }
+
+    fn write_at(&self, least: u8, out: &mut String) {
+        if self.level() < least {
+            out.push('(');
+            self.write(out);
+            out.push(')');
+        } else {
+            self.write(out);
+        }
+    }
+
+    fn write(&self, out: &mut String) {
         match self {
-            Py::Atom(text) => text.clone(),
-            Py::Hole(hole) => format!("{{{}}}", hole.name),
-            // `1.real` would read as a malformed number.
-            Py::Attribute(inner, name) if inner.is_number() => format!("({}).{name}", inner.text()),
-            Py::Attribute(inner, name) => format!("{}.{name}", inner.text_at(ATOM)),
-            Py::Call(function, arguments) => format!("{}({})", function.text_at(ATOM), join(arguments)),
-            Py::Index(inner, items) => format!("{}[{}]", inner.text_at(ATOM), join(items)),
-            Py::Slice(parts) => slice_text(parts),
-            Py::Unary("not", operand) => format!("not {}", operand.text_at(4)),
-            Py::Unary(operator, operand) => format!("{operator}{}", operand.text_at(UNARY)),
-            Py::Binary(left, operator, right) => binary_text(left, operator, right),
+            Py::Atom(text) => out.push_str(text),
+            Py::Hole(hole) => push_all(out, &["{", &hole.name, "}"]),
+            Py::Attribute(inner, name) => {
+                // `1.real` would read as a malformed number.
+                if inner.is_number() {
+                    push_all(out, &["(", &inner.text(), ")"]);
+                } else {
+                    inner.write_at(ATOM, out);
+                }
+                push_all(out, &[".", name]);
+            }
+            Py::Call(function, arguments) => {
+                function.write_at(ATOM, out);
+                write_items("(", arguments, ")", out);
+            }
+            Py::Index(inner, items) => {
+                inner.write_at(ATOM, out);
+                write_items("[", items, "]", out);
+            }
+            Py::Slice(parts) => write_slice(parts, out),
+            Py::Unary(operator, operand) => {
+                out.push_str(operator);
+                if *operator == "not" {
+                    out.push(' ');
+                }
+                operand.write_at(self.level(), out);
+            }
+            Py::Binary(left, operator, right) => write_binary(left, operator, right, out),
             Py::Conditional { value, condition, other } => {
-                format!("{} if {} else {}", value.text_at(2), condition.text_at(2), other.text_at(1))
+                value.write_at(2, out);
+                out.push_str(" if ");
+                condition.write_at(2, out);
+                out.push_str(" else ");
+                other.write_at(1, out);
             }
-            Py::Tuple(items) if items.len() == 1 => format!("({},)", items[0].text()),
-            Py::Tuple(items) => format!("({})", join(items)),
-            Py::List(items) => format!("[{}]", join(items)),
+            Py::Tuple(items) => write_items("(", items, if items.len() == 1 { ",)" } else { ")" }, out),
+            Py::List(items) => write_items("[", items, "]", out),
             Py::Comprehension { element, variable, items } => {
-                format!("[{} for {variable} in {}]", element.text(), items.text_at(2))
+                out.push('[');
+                element.write(out);
+                push_all(out, &[" for ", variable, " in "]);
+                items.write_at(2, out);
+                out.push(']');
             }
-            Py::Star(inner) => format!("*{}", inner.text_at(6)),
-            Py::Keyword(name, value) => format!("{name}={}", value.text()),
+            Py::Star(inner) => {
+                out.push('*');
+                inner.write_at(6, out);
+            }
+            Py::Keyword(name, value) => {
+                push_all(out, &[name, "="]);
+                value.write(out);
+            }
         }
     }
 
@@ -260,42 +305,62 @@ impl Py {
     }
 }
 
+fn push_all(out: &mut String, parts: &[&str]) {
+    parts.iter().for_each(|part| out.push_str(part));
+}
+
 pub(super) fn join(items: &[Py]) -> String {
-    items.iter().map(Py::text).collect::<Vec<_>>().join(", ")
+    let mut text = String::new();
+    write_items("", items, "", &mut text);
+    text
 }
 
-fn binary_text(left: &Py, operator: &str, right: &Py) -> String {
-    let level = binary_operator(operator).map_or(ATOM, |(level, _)| level);
-    if level == POWER {
-        // Right-associative, and its right side may be a negative number.
-        let (a, b) = (left.text_at(POWER + 1), right.text_at(UNARY));
-        let hug = left.is_simple_power_operand() && right.is_simple_power_operand();
-        return if hug { format!("{a}**{b}") } else { format!("{a} ** {b}") };
+fn write_items(open: &str, items: &[Py], close: &str, out: &mut String) {
+    out.push_str(open);
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            out.push_str(", ");
+        }
+        item.write(out);
     }
-    // A comparison inside a comparison would be a chain.
-    let least_left = if level == COMPARISON { level + 1 } else { level };
-    format!("{} {operator} {}", left.text_at(least_left), right.text_at(level + 1))
+    out.push_str(close);
 }
 
-fn slice_text(parts: &[Option<Box<Py>>; 3]) -> String {
+fn write_binary(left: &Py, operator: &str, right: &Py, out: &mut String) {
+    let level = binary_operator(operator).map_or(ATOM, |(level, _)| level);
+    // Powers are right-associative, and the right side may be a negative number. A comparison inside a
+    // comparison would be a chain.
+    let (least_left, least_right) = match level {
+        POWER => (POWER + 1, UNARY),
+        COMPARISON => (COMPARISON + 1, COMPARISON + 1),
+        _ => (level, level + 1),
+    };
+    let hugs = level == POWER && left.is_simple_power_operand() && right.is_simple_power_operand();
+    let gap = if hugs { "" } else { " " };
+    left.write_at(least_left, out);
+    push_all(out, &[gap, operator, gap]);
+    right.write_at(least_right, out);
+}
+
+fn write_slice(parts: &[Option<Box<Py>>; 3], out: &mut String) {
     let spaced = parts.iter().flatten().any(|part| !part.is_simple_bound());
-    let text = |part: &Option<Box<Py>>| part.as_ref().map(|p| p.text_at(2));
-    let [start, stop, step] = [text(&parts[0]), text(&parts[1]), text(&parts[2])];
-    let mut out = start.unwrap_or_default();
-    for (index, part) in [stop, step].into_iter().enumerate() {
-        if index == 1 && part.is_none() {
+    let begin = out.len();
+    for (index, part) in parts.iter().enumerate() {
+        // The second colon stands for a step only.
+        if index == 2 && part.is_none() {
             break;
         }
-        if spaced && !out.is_empty() && !out.ends_with(':') {
-            out.push(' ');
-        }
-        out.push(':');
-        if let Some(part) = part {
-            if spaced {
+        if index > 0 {
+            if spaced && out.len() > begin && !out.ends_with(':') {
                 out.push(' ');
             }
-            out.push_str(&part);
+            out.push(':');
+        }
+        if let Some(part) = part {
+            if spaced && index > 0 {
+                out.push(' ');
+            }
+            part.write_at(2, out);
         }
     }
-    out
 }

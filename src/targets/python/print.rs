@@ -55,15 +55,15 @@ impl Lines {
 
     /// A line as it is.
     pub fn line(&mut self, text: &str) {
-        let indent = " ".repeat(self.depth * INDENT);
-        self.lines.push(if text.is_empty() { String::new() } else { format!("{indent}{text}") });
+        let columns = if text.is_empty() { 0 } else { self.depth * INDENT };
+        self.lines.push(indented(columns, text));
     }
 
     /// `prefix` and an expression and `suffix`, over as many lines as it takes.
     pub fn statement(&mut self, prefix: &str, value: &Py, suffix: &str) {
         let base = self.depth * INDENT;
         for (depth, text) in lay_out(prefix, value, suffix, base) {
-            self.lines.push(format!("{}{text}", " ".repeat(depth)));
+            self.lines.push(indented(depth, &text));
         }
     }
 
@@ -112,8 +112,20 @@ impl Lines {
 
     /// The text, with a line break after each line.
     pub fn text(&self) -> String {
-        self.lines.iter().map(|line| format!("{line}\n")).collect()
+        let mut text = String::with_capacity(self.lines.iter().map(|line| line.len() + 1).sum());
+        for line in &self.lines {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
+}
+
+fn indented(columns: usize, text: &str) -> String {
+    let mut line = String::with_capacity(columns + text.len());
+    line.extend(std::iter::repeat_n(' ', columns));
+    line.push_str(text);
+    line
 }
 
 /// Lines with their indentation in columns.

@@ -13,24 +13,24 @@ use crate::ops::Attr;
 use crate::targets::pytorch::sizes;
 use crate::targets::pytorch::views::Views;
 use crate::types::Symbol;
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::RangeInclusive;
 
 pub struct Flow {
     /// Of instructions that are in the body.
-    position: HashMap<InstId, usize>,
+    position: FxHashMap<InstId, usize>,
     /// The positions of a region of an instruction, by its index among them.
-    ranges: HashMap<(InstId, usize), RangeInclusive<usize>>,
+    ranges: FxHashMap<(InstId, usize), RangeInclusive<usize>>,
     /// Where each value is needed last, once for each use.
     uses: Vec<Vec<usize>>,
     counts: Vec<usize>,
-    inlined: HashSet<ValueId>,
+    inlined: FxHashSet<ValueId>,
     /// Those that a `return` gives back, alone.
-    returned: HashSet<ValueId>,
+    returned: FxHashSet<ValueId>,
     /// `dequantize` of what one `quantize` gave: a fake quantisation.
-    fused: HashMap<InstId, InstId>,
+    fused: FxHashMap<InstId, InstId>,
     /// Those that may look at memory of a state.
-    state_views: HashSet<ValueId>,
+    state_views: FxHashSet<ValueId>,
 }
 
 /// What the writer knows of instructions.
@@ -55,16 +55,16 @@ struct Place {
 struct Survey<'f> {
     function: &'f Function,
     order: Vec<InstId>,
-    places: HashMap<InstId, Place>,
+    places: FxHashMap<InstId, Place>,
     users: Vec<Vec<InstId>>,
-    definition: HashMap<ValueId, InstId>,
+    definition: FxHashMap<ValueId, InstId>,
     /// A position inside the region that defines the value; none for the function's parameters.
-    scope: HashMap<ValueId, usize>,
-    ranges: HashMap<(InstId, usize), RangeInclusive<usize>>,
+    scope: FxHashMap<ValueId, usize>,
+    ranges: FxHashMap<(InstId, usize), RangeInclusive<usize>>,
     /// The values that symbols are read off which instructions bind.
-    sources: HashMap<Symbol, ValueId>,
+    sources: FxHashMap<Symbol, ValueId>,
     /// What each instruction needs besides its operands: the sources of its symbols.
-    needs: HashMap<InstId, Vec<ValueId>>,
+    needs: FxHashMap<InstId, Vec<ValueId>>,
     regions: usize,
 }
 
@@ -108,9 +108,9 @@ impl Survey<'_> {
     }
 
     /// Fills in the loops around each instruction, whose ends are known by now.
-    fn enclose(&mut self, position: &HashMap<InstId, usize>) {
+    fn enclose(&mut self, position: &FxHashMap<InstId, usize>) {
         // The regions of a `while` take turns: they are one loop.
-        let mut loops: HashMap<InstId, (usize, usize)> = HashMap::new();
+        let mut loops: FxHashMap<InstId, (usize, usize)> = FxHashMap::default();
         for ((inst, _), range) in &self.ranges {
             if matches!(self.function[*inst].kind, InstKind::For { .. } | InstKind::While { .. }) {
                 let (start, end) = loops.entry(*inst).or_insert((*range.start(), *range.end()));
@@ -130,29 +130,29 @@ impl Flow {
         let mut survey = Survey {
             function,
             order: vec![],
-            places: HashMap::new(),
+            places: FxHashMap::default(),
             users: vec![vec![]; function.values.len()],
-            definition: HashMap::new(),
-            scope: HashMap::new(),
-            ranges: HashMap::new(),
-            sources: HashMap::new(),
-            needs: HashMap::new(),
+            definition: FxHashMap::default(),
+            scope: FxHashMap::default(),
+            ranges: FxHashMap::default(),
+            sources: FxHashMap::default(),
+            needs: FxHashMap::default(),
             regions: 0,
         };
         survey.region(&function.body);
-        let position: HashMap<InstId, usize> = survey.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
+        let position: FxHashMap<InstId, usize> = survey.order.iter().enumerate().map(|(i, id)| (*id, i)).collect();
         survey.enclose(&position);
         let effects: Vec<usize> =
             survey.order.iter().filter(|i| (facts.has_effect)(**i)).filter_map(|i| position.get(i).copied()).collect();
         let mut flow = Flow {
             position,
-            ranges: HashMap::new(),
+            ranges: FxHashMap::default(),
             uses: vec![vec![]; function.values.len()],
             counts: survey.users.iter().map(Vec::len).collect(),
-            inlined: HashSet::new(),
-            returned: HashSet::new(),
-            fused: HashMap::new(),
-            state_views: HashSet::new(),
+            inlined: FxHashSet::default(),
+            returned: FxHashSet::default(),
+            fused: FxHashMap::default(),
+            state_views: FxHashSet::default(),
         };
         flow.fuse_quantisation(&survey);
         flow.choose_inlined(&survey, &effects, facts);
@@ -178,7 +178,7 @@ impl Flow {
 
     fn choose_inlined(&mut self, survey: &Survey, effects: &[usize], facts: &Facts) {
         let views = Views::of(survey.function, facts.is_view);
-        let sources: HashSet<ValueId> = survey.needs.values().flatten().copied().collect();
+        let sources: FxHashSet<ValueId> = survey.needs.values().flatten().copied().collect();
         for &inst in &survey.order {
             let data = &survey.function[inst];
             let [result] = data.results.as_slice() else { continue };

@@ -12,6 +12,7 @@ use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, ClassNames, Program};
 use crate::targets::pytorch::sizes::Source;
 use crate::types::{DType, Dim, HostExpr, Symbol};
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
@@ -40,9 +41,9 @@ pub(super) struct Writer<'p, 'm> {
     pub function: &'m Function,
     pub layer: Option<&'m Layer>,
     pub flow: Flow,
-    pub expressions: HashMap<ValueId, Py>,
+    pub expressions: FxHashMap<ValueId, Py>,
     /// Values that are plain Python numbers.
-    pub numbers: HashSet<ValueId>,
+    pub numbers: FxHashSet<ValueId>,
     /// The value that each variable holds.
     pub holders: HashMap<String, ValueId>,
     pub namer: Namer,
@@ -52,12 +53,12 @@ pub(super) struct Writer<'p, 'm> {
     /// What the branches not taken cover.
     pub other_branches: Vec<RangeInclusive<usize>>,
     /// Names that values should get: those of the results they become.
-    pub wishes: HashMap<ValueId, String>,
-    pub definitions: HashMap<ValueId, InstId>,
+    pub wishes: FxHashMap<ValueId, String>,
+    pub definitions: FxHashMap<ValueId, InstId>,
     /// Stacks that are still lists of what a loop collected.
-    pub lists: HashSet<ValueId>,
+    pub lists: FxHashSet<ValueId>,
     /// Where sizes are read off that only a run tells.
-    pub sizes: HashMap<Symbol, Source>,
+    pub sizes: FxHashMap<Symbol, Source>,
     pub symbols: HashMap<Symbol, String>,
     pub used_symbols: HashSet<Symbol>,
     /// Where new tensors should be.
@@ -110,7 +111,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             },
         };
         let flow = Flow::of(function, &facts);
-        let mut definitions = HashMap::new();
+        let mut definitions = FxHashMap::default();
         program::visit(function, &function.body, &mut |inst| {
             definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
         });
@@ -120,18 +121,18 @@ impl<'p, 'm> Writer<'p, 'm> {
             function,
             layer,
             flow,
-            expressions: HashMap::new(),
-            numbers: HashSet::new(),
+            expressions: FxHashMap::default(),
+            numbers: FxHashSet::default(),
             holders: HashMap::new(),
             namer,
             lines: Lines::new(depth),
             loop_symbols: HashMap::new(),
             elements: vec![],
             other_branches: vec![],
-            wishes: HashMap::new(),
+            wishes: FxHashMap::default(),
             definitions,
-            lists: HashSet::new(),
-            sizes: HashMap::new(),
+            lists: FxHashSet::default(),
+            sizes: FxHashMap::default(),
             symbols: HashMap::new(),
             used_symbols: HashSet::new(),
             device: None,

@@ -8,7 +8,7 @@ use crate::targets::templates::Skeletons;
 use crate::targets::{EmitOptions, Mode, TargetError};
 use crate::types::DType;
 use minijinja::context;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// One top-level definition.
@@ -17,6 +17,13 @@ pub struct Helper {
     pub text: String,
     /// Other helpers and modules that its code names.
     words: BTreeSet<String>,
+}
+
+/// The helpers that a program may use, in the order of the files.
+pub struct Helpers {
+    pub list: Vec<Helper>,
+    /// What the top level of every file holds that has these: their names, modules, `Model` and `load`.
+    pub names: Arc<HashSet<String>>,
 }
 
 /// What a program makes use of: helpers are written for that much.
@@ -93,27 +100,27 @@ impl Uses {
 /// Helpers that were rendered before, by what they were written for.
 #[derive(Default)]
 pub struct Library {
-    rendered: Mutex<HashMap<Uses, Arc<[Helper]>>>,
+    rendered: Mutex<HashMap<Uses, Arc<Helpers>>>,
 }
 
 /// Most programs make use of one of a few combinations; past so many all are forgotten.
 const MAX_RENDERED: usize = 16;
 
 impl Library {
-    /// The helpers for a program, in the order of the files.
+    /// The helpers for a program.
     pub fn of(
         &self,
         templates: &Skeletons,
         module: &Module,
         options: &EmitOptions,
-    ) -> Result<Arc<[Helper]>, Vec<TargetError>> {
+    ) -> Result<Arc<Helpers>, Vec<TargetError>> {
         let uses = Uses::of(module, options);
         // What a panic leaves behind is whole: entries are only added.
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(helpers) = rendered.get(&uses) {
             return Ok(helpers.clone());
         }
-        let helpers: Arc<[Helper]> = read(templates, uses)?.into();
+        let helpers = Arc::new(read(templates, uses)?);
         if rendered.len() >= MAX_RENDERED {
             rendered.clear();
         }
@@ -122,8 +129,8 @@ impl Library {
     }
 }
 
-fn read(templates: &Skeletons, uses: Uses) -> Result<Vec<Helper>, Vec<TargetError>> {
-    let mut helpers = vec![];
+fn read(templates: &Skeletons, uses: Uses) -> Result<Helpers, Vec<TargetError>> {
+    let mut list = vec![];
     let mut errors = vec![];
     for name in templates.names("pytorch/helpers/") {
         let context = context! { uses => uses.value(), training => uses.training };
@@ -138,15 +145,17 @@ fn read(templates: &Skeletons, uses: Uses) -> Result<Vec<Helper>, Vec<TargetErro
             let text = text.trim_start_matches('\n');
             let head = text.trim_start_matches("class ").trim_start_matches("def ");
             let name = head.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-            helpers.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
+            list.push(Helper { name: name.to_string(), text: text.to_string(), words: words(text) });
         }
     }
     // Of the words only those matter that are defined or imported.
-    let known: BTreeSet<String> = helpers.iter().map(|helper| helper.name.clone()).collect();
-    for helper in &mut helpers {
-        helper.words.retain(|word| known.contains(word) || program::IMPORTS.contains(&word.as_str()));
+    let mut names: HashSet<String> = list.iter().map(|helper| helper.name.clone()).collect();
+    names.extend(program::IMPORTS.iter().map(|name| name.to_string()));
+    for helper in &mut list {
+        helper.words.retain(|word| names.contains(word));
     }
-    if errors.is_empty() { Ok(helpers) } else { Err(errors) }
+    names.extend(["Model".to_string(), "load".to_string()]);
+    if errors.is_empty() { Ok(Helpers { list, names: Arc::new(names) }) } else { Err(errors) }
 }
 
 /// The words of a text, docstrings and comments left out.

@@ -96,7 +96,7 @@ pub fn add_evaluation(methods: &mut Vec<Method>, program: &mut Program, evaluati
         }
     }
     program.used.extend(evaluation.used.iter().cloned());
-    Arc::make_mut(&mut program.globals).extend(evaluation.globals.iter().cloned());
+    Arc::make_mut(&mut program.globals).own.extend(evaluation.globals.own.iter().cloned());
     for (layer, symbols) in &evaluation.stored {
         let class = evaluation.classes.get(layer).map(|names| &names.class);
         let own = program.layers.iter().find(|own| program.classes.get(own).map(|names| &names.class) == class);

@@ -1,7 +1,7 @@
 //! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
 
 use crate::ir::{LayerId, MemberKind, Module};
-use crate::targets::pytorch::helpers::{self, Helper};
+use crate::targets::pytorch::helpers::{self, Helpers};
 use crate::targets::pytorch::layer;
 use crate::targets::pytorch::methods::{self, Method};
 use crate::targets::pytorch::program::Program;
@@ -15,7 +15,7 @@ pub fn write(
     options: &EmitOptions,
     templates: &Skeletons,
     table: &Table,
-    helpers: &[Helper],
+    helpers: &Helpers,
 ) -> Result<Artifact, Vec<TargetError>> {
     let mut program = Program::new(module, options, table, helpers);
     let mut functions = methods::functions(&mut program);
@@ -59,8 +59,8 @@ pub fn write(
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = helpers::close_over(helpers, &program.used);
-    let mut all: Vec<String> = helpers.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
+    let used = helpers::close_over(&helpers.list, &program.used);
+    let mut all: Vec<String> = helpers.list.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
     let context = context! {

@@ -7,18 +7,19 @@ use crate::ir::{
     Sub, ValueId, member_path,
 };
 use crate::ops::Attrs;
-use crate::targets::names::{self, Namer};
+use crate::targets::names::{self, Namer, Reserved};
 use crate::targets::python::{self, Py};
-use crate::targets::pytorch::helpers::Helper;
+use crate::targets::pytorch::helpers::Helpers;
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::views::Views;
 use crate::targets::table::Table;
 use crate::targets::{EmitOptions, TargetError};
 use crate::types::Symbol;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-/// Modules and helpers that locals must not hide.
+/// Modules that locals must not hide.
 pub(super) const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
 
 /// Attributes of `nn.Module`, and those that emitted classes add, that a member must not replace.
@@ -84,6 +85,9 @@ const MODULE_ATTRIBUTES: &[&str] = &[
     "zero_grad",
 ];
 
+static ATTRIBUTES: LazyLock<Arc<Reserved>> =
+    LazyLock::new(|| Arc::new(Reserved::new(MODULE_ATTRIBUTES.iter().copied())));
+
 /// How emitted code calls a function.
 #[derive(Clone, Debug)]
 pub struct Callee {
@@ -129,20 +133,20 @@ pub struct Program<'m> {
     pub module: &'m Module,
     pub options: &'m EmitOptions,
     pub table: &'m Table,
-    pub classes: HashMap<LayerId, ClassNames>,
-    pub callees: HashMap<FuncId, Callee>,
+    pub classes: FxHashMap<LayerId, ClassNames>,
+    pub callees: FxHashMap<FuncId, Callee>,
     /// Names of the file's top level.
-    pub globals: Arc<HashSet<String>>,
-    function_names: HashMap<FuncId, String>,
+    pub globals: Arc<Reserved>,
+    function_names: FxHashMap<FuncId, String>,
     /// Functions that make constants and initial values, and the members that they are for.
-    makers: HashMap<FuncId, String>,
+    makers: FxHashMap<FuncId, String>,
     /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
     /// what belongs to a sublayer.
-    effects: HashMap<FuncId, BTreeSet<String>>,
+    effects: FxHashMap<FuncId, BTreeSet<String>>,
     /// Functions whose results may share memory with their parameters.
-    views: HashSet<FuncId>,
+    views: FxHashSet<FuncId>,
     /// Hyperparameters that methods read, so that the constructor keeps them.
-    pub stored: HashMap<LayerId, BTreeSet<Symbol>>,
+    pub stored: FxHashMap<LayerId, BTreeSet<Symbol>>,
     /// Every name that code so far used: imports and helpers are found among them.
     pub used: BTreeSet<String>,
     pub errors: Vec<TargetError>,
@@ -156,21 +160,19 @@ pub struct Program<'m> {
 }
 
 impl<'m> Program<'m> {
-    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &[Helper]) -> Program<'m> {
+    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &Helpers) -> Program<'m> {
         let mut program = Program {
             module,
             options,
             table,
-            classes: HashMap::new(),
-            callees: HashMap::new(),
-            globals: Arc::new(
-                IMPORTS.iter().map(|s| s.to_string()).chain(helpers.iter().map(|h| h.name.clone())).collect(),
-            ),
-            function_names: HashMap::new(),
-            makers: HashMap::new(),
-            effects: HashMap::new(),
+            classes: FxHashMap::default(),
+            callees: FxHashMap::default(),
+            globals: Arc::new(Reserved { common: helpers.names.clone(), own: HashSet::new() }),
+            function_names: FxHashMap::default(),
+            makers: FxHashMap::default(),
+            effects: FxHashMap::default(),
             views: view_functions(module, table),
-            stored: HashMap::new(),
+            stored: FxHashMap::default(),
             used: BTreeSet::new(),
             errors: vec![],
             layers: vec![],
@@ -357,7 +359,6 @@ impl<'m> Program<'m> {
     /// Classes first, then functions: a class keeps its name from the source wherever it can.
     fn name_everything(&mut self) {
         let module = self.module;
-        Arc::make_mut(&mut self.globals).extend(["Model".to_string(), "load".to_string()]);
         let mut namer = Namer::among(self.globals.clone());
         for &id in &self.layers {
             let layer = &module[id];
@@ -380,7 +381,7 @@ impl<'m> Program<'m> {
         drop(namer);
         let free = self.functions.iter().filter(|id| module[**id].layer.is_none());
         let free: Vec<String> = free.filter_map(|id| self.function_names.get(id).cloned()).collect();
-        let globals = Arc::make_mut(&mut self.globals);
+        let globals = &mut Arc::make_mut(&mut self.globals).own;
         globals.extend(self.classes.values().map(|c| c.class.clone()));
         globals.extend(free);
     }
@@ -407,8 +408,7 @@ impl<'m> Program<'m> {
 
 /// Whether an attribute of a module can have the name of a member.
 fn can_be_attribute(name: &str) -> bool {
-    let namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
-    namer.safe(name) == name
+    Namer::among(ATTRIBUTES.clone()).safe(name) == name
 }
 
 /// The saved name of a member where it can be the attribute's as well: then nothing needs to be renamed.
@@ -429,7 +429,7 @@ pub fn is_renamed(module: &Module, layer: &Layer, member: &Member) -> bool {
 }
 
 fn class_names(class: String, module: &Module, layer: &Layer) -> ClassNames {
-    let mut namer = Namer::python(MODULE_ATTRIBUTES.iter().map(|s| s.to_string()));
+    let mut namer = Namer::among(ATTRIBUTES.clone());
     let mut attribute = |member: &Member| {
         let name = saved_attribute(module, layer, member);
         (member.name.clone(), namer.fresh(name.as_ref().unwrap_or(&member.name)))
@@ -475,8 +475,8 @@ pub fn visit(function: &Function, region: &Region, f: &mut dyn FnMut(InstId)) {
 }
 
 /// Functions that may give back a parameter or a view of one.
-fn view_functions(module: &Module, table: &Table) -> HashSet<FuncId> {
-    let mut found = HashSet::new();
+fn view_functions(module: &Module, table: &Table) -> FxHashSet<FuncId> {
+    let mut found = FxHashSet::default();
     // Calls do not recur, so this ends; few rounds are needed.
     loop {
         let before = found.len();

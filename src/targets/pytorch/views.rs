@@ -1,17 +1,18 @@
 //! Which values may share memory with another: views that operations give, and what control flow hands on.
 
 use crate::ir::{Function, InstId, InstKind, Region, ValueId};
-use std::collections::{BTreeSet, HashMap};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
 
 /// For each value, those that may be the same memory under another name.
 pub struct Views {
-    next: HashMap<ValueId, Vec<ValueId>>,
+    next: FxHashMap<ValueId, Vec<ValueId>>,
 }
 
 impl Views {
     /// `is_view` tells instructions whose results may be views of their operands.
     pub fn of(function: &Function, is_view: &dyn Fn(InstId) -> bool) -> Views {
-        let mut views = Views { next: HashMap::new() };
+        let mut views = Views { next: FxHashMap::default() };
         views.region(function, &function.body, is_view);
         views
     }

@@ -49,14 +49,15 @@ impl Terms {
         Some(&slice[at].1)
     }
 
-    /// Both sums in one.
-    pub fn add(&self, other: &Terms) -> Terms {
+    /// Both sums in one, `other` times a number that is not zero.
+    pub fn add_scaled(&self, other: &Terms, factor: i64) -> Terms {
         if other.is_empty() {
             return self.clone();
         }
         if self.is_empty() {
-            return other.clone();
+            return other.scale(factor);
         }
+        let scaled = |(monomial, coefficient): &(Monomial, i64)| (monomial.clone(), coefficient.saturating_mul(factor));
         let (mut left, mut right) = (self.slice(), other.slice());
         let mut sum = Vec::with_capacity(left.len() + right.len());
         while let ([a, left_rest @ ..], [b, right_rest @ ..]) = (left, right) {
@@ -66,11 +67,11 @@ impl Terms {
                     left = left_rest;
                 }
                 Ordering::Greater => {
-                    sum.push(b.clone());
+                    sum.push(scaled(b));
                     right = right_rest;
                 }
                 Ordering::Equal => {
-                    let coefficient = a.1.saturating_add(b.1);
+                    let coefficient = a.1.saturating_add(b.1.saturating_mul(factor));
                     if coefficient != 0 {
                         sum.push((a.0.clone(), coefficient));
                     }
@@ -79,12 +80,15 @@ impl Terms {
             }
         }
         sum.extend_from_slice(left);
-        sum.extend_from_slice(right);
+        sum.extend(right.iter().map(scaled));
         Terms::of(sum)
     }
 
     /// Every coefficient times a number that is not zero.
     pub fn scale(&self, factor: i64) -> Terms {
+        if factor == 1 {
+            return self.clone();
+        }
         Terms::of(self.iter().map(|(m, c)| (m.clone(), c.saturating_mul(factor))).collect())
     }
 }
