@@ -41,7 +41,8 @@ pub struct Execution<'a> {
     pub module: &'a Path,
     pub weights: Option<&'a Path>,
     pub train: bool,
-    pub inputs: &'a [(PathBuf, DType)],
+    /// `None` is passed as such.
+    pub inputs: &'a [Option<(PathBuf, DType)>],
     /// Passed by name.
     pub numbers: &'a [(String, HostValue)],
     /// A folder for the results.
@@ -50,7 +51,8 @@ pub struct Execution<'a> {
 
 /// Runs `forward` of an emitted module.
 pub fn run(execution: &Execution<'_>) -> Result<Vec<Tensor>, Trouble> {
-    let inputs = execution.inputs.iter().map(|(path, dtype)| json!({"path": path, "dtype": dtype.name()}));
+    let input = |(path, dtype): &(PathBuf, DType)| json!({"path": path, "dtype": dtype.name()});
+    let inputs = execution.inputs.iter().map(|given| given.as_ref().map(input));
     let answer = ask(&json!({
         "do": "run",
         "module": execution.module,

@@ -3,7 +3,7 @@
 One process serves a whole test run, because importing torch takes seconds. Requests and answers are JSON:
 
     {"do": "run", "module": "net.py", "weights": "net.safetensors" or null, "train": false,
-     "inputs": [{"path": "x.npy", "dtype": "float32"}], "numbers": {"pos": 2}, "outputs": "folder"}
+     "inputs": [{"path": "x.npy", "dtype": "float32"}, null], "numbers": {"pos": 2}, "outputs": "folder"}
     {"ok": true, "outputs": [{"path": "folder/0.npy", "dtype": "float32"}]}
     {"do": "compile", "module": "net.py"}
     {"ok": true}
@@ -63,7 +63,7 @@ def run(request, number):
     model = module.load(weights) if weights else module.Model()
     model.train(request["train"])
     with torch.no_grad():
-        inputs = map(read_tensor, request["inputs"])
+        inputs = (entry and read_tensor(entry) for entry in request["inputs"])
         results = flat(model(*inputs, **request["numbers"]))
     folder = request["outputs"]
     return {

@@ -299,7 +299,10 @@ impl<'m> Program<'m> {
                 }
             }
         }
-        for &method in &layer.methods {
+        // What is called from outside has the first choice of names.
+        let (outer, inner): (Vec<FuncId>, Vec<FuncId>) =
+            layer.methods.iter().partition(|method| module[**method].exported);
+        for method in outer.into_iter().chain(inner) {
             self.reach_function(method);
         }
         if !self.layers.contains(&id) {
@@ -366,8 +369,15 @@ impl<'m> Program<'m> {
             let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
             self.classes.insert(id, class_names(class, module, layer));
         }
+        let mut variants: HashMap<(LayerId, &str), String> = HashMap::new();
         for &id in &self.functions {
             let function = &module[id];
+            let variant = function.layer.filter(|_| !function.optional.is_empty());
+            let variant = variant.map(|layer| (layer, function.source_name.as_str()));
+            if let Some(name) = variant.and_then(|variant| variants.get(&variant)) {
+                self.function_names.insert(id, name.clone());
+                continue;
+            }
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
                 Some(class) => match self.makers.get(&id) {
                     Some(member) => class.namer.fresh(&format!("make_{member}")),
@@ -375,6 +385,7 @@ impl<'m> Program<'m> {
                 },
                 None => namer.fresh(&function.source_name),
             };
+            variants.extend(variant.map(|variant| (variant, name.clone())));
             self.function_names.insert(id, name);
         }
         drop(namer);
@@ -387,6 +398,15 @@ impl<'m> Program<'m> {
 
     pub fn function_name(&self, id: FuncId) -> String {
         self.function_names.get(&id).cloned().unwrap_or_else(|| names::identifier(&self.module[id].source_name))
+    }
+
+    /// Of the functions that are this one with some of its optional inputs, the one with all of them.
+    pub fn widest(&self, function: &'m Function) -> &'m Function {
+        let Some(layer) = function.layer.filter(|_| !function.optional.is_empty()) else { return function };
+        let module = self.module;
+        let methods = module[layer].methods.iter().map(|method| &module[*method]);
+        let variants = methods.filter(|f| !f.optional.is_empty() && f.source_name == function.source_name);
+        variants.max_by_key(|variant| variant.given().count()).unwrap_or(function)
     }
 
     pub fn rename_function(&mut self, id: FuncId, name: String) {

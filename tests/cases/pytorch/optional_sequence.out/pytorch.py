@@ -1,0 +1,93 @@
+# Cell() of tests/cases/pytorch/optional_sequence.tri, compiled by tritonc 0.1.0
+
+import json
+
+import torch
+from torch import nn
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+class Cell(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(4, 4))
+        self.register_buffer("seen", torch.zeros(4))
+        self.reset_parameters()
+
+    def reset_parameters(self):
+        nn.init.normal_(self.weight, mean=0.0, std=1.0)
+
+    def forward(self, x, h=None, c=None):
+        B = x.shape[0]
+        if h is None:
+            # tests/cases/pytorch/optional_sequence.tri:15
+            h = x.tanh()
+        if c is None:
+            # tests/cases/pytorch/optional_sequence.tri:16
+            c = torch.ones((B, 4), dtype=torch.float32, device=x.device)
+        # tests/cases/pytorch/optional_sequence.tri:17
+        gate = (x @ self.weight.T + h - self.seen).sigmoid()
+        # tests/cases/pytorch/optional_sequence.tri:18
+        c = gate * c + (1.0 - gate) * h.tanh()
+        # tests/cases/pytorch/optional_sequence.tri:19
+        return gate * c.tanh(), c
+
+
+class Model(Cell):
+    """`Cell()`, as it was compiled."""
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    load_weights(model, tensors)
+    return model
