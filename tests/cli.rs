@@ -229,6 +229,47 @@ fn options_with_values_are_explained() {
     assert_eq!((run.status, run.err.as_str()), (1, "error[E0601]: unknown target `pytroch`\n"));
 }
 
+const DOUBLES: &str = "layer Net(n: int = 4) {
+    fn forward(x: float32[B, n]) -> float32[B, n] {
+        return exp(x) + exp(x)
+    }
+}
+";
+
+#[test]
+fn passes_are_chosen_dumped_and_timed() {
+    let folder = tempfile::tempdir().unwrap();
+    let net = |options: &[&str]| {
+        tritonc_in(folder.path(), &[&["build", "-", "--emit", "ir"], options].concat(), DOUBLES.as_bytes())
+    };
+    let exps = |run: &Run| {
+        assert_eq!(run.status, 0, "{}", run.err);
+        run.out.matches("= exp ").count()
+    };
+    assert_eq!(exps(&net(&[])), 1);
+    assert_eq!(exps(&net(&["--opt-level", "0"])), 2);
+    assert_eq!(exps(&net(&["--disable-pass", "cse"])), 2);
+    assert_eq!(exps(&net(&["--passes", "fold,dce"])), 2);
+    assert_eq!(exps(&net(&["--passes", ""])), 2);
+    let run = net(&["--passes", "cse,dce", "--dump-ir", "stages/ir", "-v"]);
+    assert_eq!(run.err, "cse: merged 1; 4 -> 3 instructions\ndce: nothing; 3 -> 3 instructions\n");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join("stages/ir").join(name)).unwrap();
+    assert_eq!((read("00-lowered.ir"), read("02-dce.ir")), (net(&["--opt-level", "0"]).out, run.out));
+    assert_eq!(std::fs::read_dir(folder.path().join("stages/ir")).unwrap().count(), 3);
+    let lines: Vec<String> = net(&["--time-passes"]).err.lines().map(str::to_string).collect();
+    assert_eq!(lines[0], "passes");
+    assert!(lines.iter().any(|line| line.starts_with("  cse") && line.ends_with("4 -> 3  merged 1")), "{lines:?}");
+    assert!(lines[lines.len() - 1].trim().starts_with("total") && lines[1..].iter().all(|line| line.contains(" ms")));
+    // A form of its own where a program is for training.
+    let train = ["build", "-", "--mode", "train", "--dump-ir", "train"];
+    assert_eq!(tritonc_in(folder.path(), &train, DOUBLES.as_bytes()).status, 0);
+    assert!(folder.path().join("train/evaluation/00-lowered.ir").is_file());
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let run = net(&["--dump-ir", "file/ir"]);
+    assert_eq!((run.status, run.out.as_str()), (1, ""));
+    assert!(run.err.starts_with("error[E0802]: `file/ir"), "{}", run.err);
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {

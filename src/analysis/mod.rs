@@ -23,6 +23,7 @@ pub mod modules;
 pub mod project;
 pub mod recursion;
 pub mod remedy;
+pub mod scheme_text;
 pub mod spelling;
 pub mod unused;
 pub mod value;

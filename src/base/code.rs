@@ -80,7 +80,7 @@ pub const FAMILIES: &[(&str, &str)] = &[
     ("E03", "shapes"),
     ("E04", "constants, hyperparameters and entries"),
     ("E05", "quantisation"),
-    ("E06", "targets"),
+    ("E06", "targets and passes"),
     ("E07", "weights"),
     ("E08", "files, inputs and outputs"),
     ("W", "warnings and hints"),
@@ -184,8 +184,10 @@ codes! {
     E0603 "element type not supported by target"
     E0604 "invalid template"
     E0605 "unknown mapping target"
+    E0606 "unknown pass"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
+    E0703 "shards do not agree with their index"
     E0801 "file cannot be read"
     E0802 "file cannot be written"
     E0803 "unreadable array file"

@@ -2,6 +2,7 @@
 
 use super::common::{EntryArgs, Status, reported, say};
 use super::output;
+use super::passes::PassArgs;
 use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub struct Args {
     /// A folder of templates and operator tables, laid over the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
+    #[command(flatten)]
+    passes: PassArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -40,7 +43,8 @@ Examples:
   tritonc build mlp.tri --target pytorch                       print the module
   tritonc build mlp.tri --entry 'MLP(dim=256)' -o out          write out/mlp.py
   tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
-  tritonc build mlp.tri --emit ir                              print the intermediate representation";
+  tritonc build mlp.tri --emit ir                              print the intermediate representation
+  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EmitArg {
@@ -56,12 +60,15 @@ impl Args {
 
     fn try_execute(&self, session: &mut Session) -> Result<Status, Failed> {
         let request = reported(session, self.request())?;
-        let artifacts = session.build(&self.file, &request)?;
+        let built = session.build(&self.file, &request);
+        self.passes.report(session);
+        let artifacts = built?;
         let Some(folder) = &self.output else { return self.print(session, &artifacts) };
         let paths = artifact::write_all(folder, &artifacts).map_err(|error| session.report_file(&error))?;
         let listing: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
         output::write(session, listing.as_bytes())?;
-        say(session, &format!("{} files written", paths.len()));
+        let files = if paths.len() == 1 { "file" } else { "files" };
+        say(session, &format!("{} {files} written", paths.len()));
         Ok(Status::Clean)
     }
 
@@ -97,6 +104,7 @@ impl Args {
                 EmitArg::Ast => Emit::Ast,
                 EmitArg::Ir => Emit::Ir,
             }),
+            passes: self.passes.request(),
             templates: self.templates.clone(),
         })
     }

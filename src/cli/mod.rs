@@ -10,6 +10,7 @@ mod explain;
 mod fix;
 mod fmt;
 mod output;
+mod passes;
 mod run;
 mod targets;
 mod test;

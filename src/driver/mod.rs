@@ -13,6 +13,7 @@ pub mod format;
 pub mod inputs;
 pub mod model;
 pub mod modules;
+pub mod optimise;
 pub mod options;
 pub mod pipeline;
 pub mod read;
@@ -25,10 +26,12 @@ use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
 use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
+use crate::passes::Pass;
 use crate::types::Tensor;
 use crate::weights::{self, FileError, FileFormat, WeightSet};
 use crate::{ir, targets};
 use inputs::InputRequest;
+use optimise::PassReports;
 use report::Report;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -68,6 +71,10 @@ pub struct Session {
     opened: BTreeMap<String, FileId>,
     /// Targets with their built-in templates, by name.
     writers: BTreeMap<String, Arc<dyn targets::Writer>>,
+    /// Passes from outside the compiler.
+    added_passes: Vec<Arc<dyn Pass>>,
+    /// What the passes of the last build did.
+    pass_reports: Vec<PassReports>,
 }
 
 /// What `run` computed.
@@ -98,6 +105,16 @@ pub struct TestResult {
 impl Session {
     pub fn new(options: SessionOptions) -> Session {
         Session { options, ..Session::default() }
+    }
+
+    /// Has every build run a pass of one's own, after the standard ones or where a list of passes names it.
+    pub fn add_pass(&mut self, pass: impl Pass + 'static) {
+        self.added_passes.push(Arc::new(pass));
+    }
+
+    /// What the passes of the last build did.
+    pub fn pass_reports(&self) -> &[PassReports] {
+        &self.pass_reports
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
@@ -212,9 +229,7 @@ impl Session {
 
     /// The files of every target asked for. With several targets each has its own folder.
     pub fn build(&mut self, path: &str, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
-        if request.emit.is_none() {
-            self.check_targets(&request.targets)?;
-        }
+        self.check_request(request)?;
         let file = self.open(path)?;
         self.build_opened(file, request)
     }
@@ -222,26 +237,25 @@ impl Session {
     /// The same for a text, as a program of its own that uses the standard library only.
     pub fn build_text(&mut self, name: &str, text: &str, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
         self.begin();
-        if request.emit.is_none() {
-            self.check_targets(&request.targets)?;
-        }
+        self.check_request(request)?;
         let (file, _) = self.project.open(name, Source::new(name, text), &mut NoFiles);
         self.opened.insert(name.to_string(), file);
         self.build_opened(file, request)
     }
 
     fn build_opened(&mut self, file: FileId, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
+        self.pass_reports.clear();
         if let Some(stage) = request.emit {
-            return Ok(vec![pipeline::emit_stage(self, file, stage, &request.entry)?]);
+            return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
-        let module = pipeline::optimised(self, file, &request.entry)?;
+        let module = pipeline::optimised(self, file, request)?;
         // The one with every optional input knows all names.
         let signature = model::signature(&module, None, &|_| true);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
         inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
-            Mode::Train => Some(pipeline::evaluation(self, file, &request.entry)?),
+            Mode::Train => Some(pipeline::evaluation(self, file, request)?),
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref())?;
@@ -352,6 +366,14 @@ impl Session {
     fn fail(&mut self, diagnostics: Vec<Diagnostic>) -> Failed {
         self.diagnostics.extend(diagnostics);
         Failed
+    }
+
+    /// What can be refused before anything is read.
+    fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
+        if request.emit.is_none() {
+            self.check_targets(&request.targets)?;
+        }
+        optimise::check(self, &request.passes)
     }
 
     fn check_targets(&mut self, targets: &[String]) -> Result<(), Failed> {

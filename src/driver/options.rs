@@ -2,6 +2,7 @@
 
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
+pub use crate::passes::{OptLevel, Selection};
 use crate::types::HostValue;
 use std::path::PathBuf;
 
@@ -36,6 +37,14 @@ pub struct EntryRequest {
     pub given: Vec<String>,
 }
 
+/// What happens between lowering and the targets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassRequest {
+    pub selection: Selection,
+    /// A folder that gets the IR before the first pass and after each, numbered.
+    pub dump: Option<PathBuf>,
+}
+
 /// `tritonc build`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BuildRequest {
@@ -43,6 +52,7 @@ pub struct BuildRequest {
     pub targets: Vec<String>,
     pub weights: Option<PathBuf>,
     pub emit: Option<Emit>,
+    pub passes: PassRequest,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
     /// The source file, as headers of emitted files name it.

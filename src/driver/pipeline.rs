@@ -4,6 +4,7 @@ use crate::base::code::{E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
 use crate::driver::inputs::BoundInputs;
+use crate::driver::optimise;
 use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
 };
@@ -12,7 +13,7 @@ use crate::ir::{self, Part};
 use crate::quant::pack::{Format, pack};
 use crate::types::Tensor;
 use crate::weights::{WeightSet, encode};
-use crate::{lower, passes, syntax, targets};
+use crate::{lower, syntax, targets};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
@@ -89,8 +90,13 @@ fn internal(session: &mut Session, errors: &[ir::verify::VerifyError]) -> Failed
     Failed
 }
 
-/// The text of a stage, as a single artifact. For `Emit::Ir` the entry is lowered.
-pub fn emit_stage(session: &mut Session, file: FileId, stage: Emit, entry: &EntryRequest) -> Result<Artifact, Failed> {
+/// The text of a stage, as a single artifact. For `Emit::Ir` the entry is lowered and goes through the passes.
+pub fn emit_stage(
+    session: &mut Session,
+    file: FileId,
+    stage: Emit,
+    request: &BuildRequest,
+) -> Result<Artifact, Failed> {
     let source = session.project.sources().get(file);
     let stem = Path::new(&source.name).file_stem().map_or("main".into(), |stem| stem.to_string_lossy().into_owned());
     let (extension, text) = match stage {
@@ -102,34 +108,25 @@ pub fn emit_stage(session: &mut Session, file: FileId, stage: Emit, entry: &Entr
             ("ast", trees.join("\n"))
         }
         Emit::Ir => {
-            let module = optimised(session, file, entry)?;
+            let module = optimised(session, file, request)?;
             ("ir", ir::printer::print(&module))
         }
     };
     Ok(Artifact { path: format!("{stem}.{extension}"), bytes: text.into_bytes() })
 }
 
-/// The entry after the standard passes.
-pub fn optimised(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
-    let module = lower(session, file, entry)?;
-    pass_through(session, module)
+/// The entry after the passes.
+pub fn optimised(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+    let module = lower(session, file, &request.entry)?;
+    optimise::run(session, module, &request.passes, "")
 }
 
-/// The entry of a file that was checked before, with `training` false, after the standard passes.
-pub fn evaluation(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
-    let module = lower_checked(session, file, &EntryRequest { mode: Mode::Infer, ..entry.clone() })?;
-    pass_through(session, module)
+/// The entry of a file that was checked before, with `training` false, after the passes.
+pub fn evaluation(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+    let entry = EntryRequest { mode: Mode::Infer, ..request.entry.clone() };
+    let module = lower_checked(session, file, &entry)?;
+    optimise::run(session, module, &request.passes, "evaluation")
 }
-
-fn pass_through(session: &mut Session, module: ir::Verified) -> Result<ir::Verified, Failed> {
-    passes::run(module, STANDARD_PASSES).map_err(|error| {
-        session.report(Diagnostic::new(E0409, format!("internal error: {error}; please report it")));
-        Failed
-    })
-}
-
-/// What `build` runs before a target sees the module.
-const STANDARD_PASSES: &[&str] = &["fold", "cse", "dce"];
 
 /// Whether the file has top-level statements and no entry was asked for, so that `run` executes those.
 pub fn is_script(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<bool, Failed> {

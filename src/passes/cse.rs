@@ -16,6 +16,7 @@
 use crate::base::F64;
 use crate::ir::{FuncId, Function, InstId, InstKind, Module, Part, Region, ValueId};
 use crate::ops::{Attrs, OpId};
+use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
 use crate::types::{DType, HostExpr, Symbol, TensorType};
@@ -24,19 +25,17 @@ use std::collections::{BTreeSet, HashMap};
 /// Larger constants are not compared.
 const MAX_COMPARED: usize = 1024;
 
-pub(super) fn cse(module: &mut Module) -> usize {
+pub(super) fn cse(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
-    let mut removed = 0;
     for function in &mut module.functions {
         let mut pass = Cse { effects: &effects, scopes: vec![], replaced: HashMap::new(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = pass.region(function, body);
-        removed += pass.removed;
+        cx.count("merged", pass.removed);
         if pass.removed > 0 {
             compact(function);
         }
     }
-    removed
 }
 
 /// What makes two instructions the same.

@@ -11,23 +11,23 @@
 //! ```
 
 use crate::ir::{FuncId, Function, Init, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
+use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
 use std::collections::HashSet;
 
-pub(super) fn dce(module: &mut Module) -> usize {
+pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
-    let mut removed = 0;
     for function in &mut module.functions {
         let mut sweep = Sweep { effects: &effects, live: HashSet::new(), removed: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = sweep.region(function, body);
-        removed += sweep.removed;
+        cx.count("instructions", sweep.removed);
         if sweep.removed > 0 {
             compact(function);
         }
     }
-    removed + remove_unreached(module)
+    cx.count("functions and layers", remove_unreached(module));
 }
 
 /// One backward sweep: operands refer only to what stands before.

@@ -15,6 +15,7 @@
 
 use crate::ir::{Function, Inst, InstId, InstKind, Module, Region, ValueId};
 use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
+use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::types::{HostValue, Tensor, tensor};
 use std::collections::HashMap;
@@ -22,18 +23,17 @@ use std::collections::HashMap;
 /// Results larger than this are left to the program.
 const MAX_ELEMENTS: usize = 64 * 1024;
 
-pub(super) fn fold(module: &mut Module) -> usize {
-    let mut changes = 0;
+pub(super) fn fold(module: &mut Module, cx: &mut PassCx) {
     for function in &mut module.functions {
-        let mut pass = Fold { known: HashMap::new(), replaced: HashMap::new(), changes: 0 };
+        let mut pass = Fold { known: HashMap::new(), replaced: HashMap::new(), folded: 0, branches: 0 };
         let body = std::mem::take(&mut function.body);
         function.body = pass.region(function, body);
-        changes += pass.changes;
-        if pass.changes > 0 {
+        cx.count("folded", pass.folded);
+        cx.count("branches", pass.branches);
+        if pass.folded + pass.branches > 0 {
             compact(function);
         }
     }
-    changes
 }
 
 struct Fold {
@@ -41,7 +41,10 @@ struct Fold {
     known: HashMap<ValueId, Tensor>,
     /// Results of an `if` that is gone.
     replaced: HashMap<ValueId, ValueId>,
-    changes: usize,
+    /// Instructions that became constants.
+    folded: usize,
+    /// `if`s that became the branch that runs.
+    branches: usize,
 }
 
 impl Fold {
@@ -93,7 +96,7 @@ impl Fold {
             let value = self.replaced.get(&value).copied().unwrap_or(value);
             self.replaced.insert(result, value);
         }
-        self.changes += 1;
+        self.branches += 1;
     }
 
     /// One constant for each result.
@@ -105,7 +108,7 @@ impl Fold {
             function.insts.push(inst);
             kept.push(InstId(function.insts.len() as u32 - 1));
         }
-        self.changes += 1;
+        self.folded += 1;
     }
 
     fn evaluate(&self, function: &Function, inst: &Inst) -> Option<Vec<Tensor>> {

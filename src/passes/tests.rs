@@ -1,56 +1,11 @@
-//! IR text in, IR text out; then both run on the same inputs and agree.
+//! The passes that came first, and the manager.
 
+use super::testkit::{check, module, optimised};
 use super::*;
-use crate::interp::{Instance, Machine, RunOptions};
+use crate::ir::Module;
 use crate::ir::printer::print;
-use crate::ir::reader::read;
-use crate::ir::{FuncId, Part};
-use crate::types::{DType, HostValue, Symbol, Tensor};
-use expect_test::{Expect, expect};
-
-fn module(text: &str) -> Verified {
-    let module = read(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-    verify(module).unwrap_or_else(|errors| panic!("{errors:#?}"))
-}
-
-/// Runs the passes, compares the text, and executes the first function (on the entry's instance, if there
-/// is one) before and after; each symbol is 3 and each float input counts up.
-fn check(passes: &[&str], text: &str, wanted: Expect) {
-    let before = module(text);
-    let after = run(before.clone(), passes).unwrap_or_else(|error| panic!("{error}"));
-    wanted.assert_eq(&print(&after));
-    assert_eq!(execute(&before), execute(&after));
-}
-
-type Outcome = (Vec<Tensor>, Vec<Tensor>, String);
-
-/// Results, then the state, then what was printed.
-fn execute(module: &Verified) -> Outcome {
-    let mut instance = module.entry.as_ref().map(|_| Instance::entry(module, 3).unwrap());
-    let function = &module.functions[0];
-    let bindings: Vec<(Symbol, HostValue)> =
-        function.symbols.iter().map(|(name, _)| (name.clone(), HostValue::Int(3))).collect();
-    let hypers = instance.as_ref().map(|instance| instance.hypers.clone()).unwrap_or_default();
-    let value = |symbol: &Symbol| hypers.get(symbol).and_then(HostValue::as_int).or(Some(3));
-    let input = |param: &crate::ir::ValueId| {
-        let ty = &function[*param].ty;
-        let dims = ty.shape.known().unwrap();
-        let shape: Vec<usize> = dims.iter().map(|dim| dim.eval(&value).unwrap() as usize).collect();
-        let count = shape.iter().product::<usize>();
-        let dtype = ty.dtype().unwrap();
-        let values = (0..count).map(|index| if dtype == DType::Bool { 1.0 } else { index as f64 - 2.0 });
-        Tensor::from_f64(dtype, shape, values)
-    };
-    let inputs: Vec<Tensor> = function.params.iter().map(input).collect();
-    let mut output = vec![];
-    let mut machine = Machine::new(module, RunOptions { seed: 1, record: false }).with_output(&mut output);
-    let results = machine.run_with(instance.as_mut(), FuncId(0), &bindings, &inputs).unwrap();
-    drop(machine);
-    let paths: Vec<String> =
-        instance.iter().flat_map(|instance| instance.parameters()).map(|parameter| parameter.path).collect();
-    let state = paths.iter().map(|path| instance.as_mut().unwrap().get(path, Part::Value).unwrap()).collect();
-    (results, state, String::from_utf8(output).unwrap())
-}
+use expect_test::expect;
+use std::sync::Arc;
 
 #[test]
 fn fold_computes_constants() {
@@ -101,7 +56,7 @@ fn fold_leaves_failures_to_the_run() {
   return %0
 }
 ";
-    let after = run(module(text), &["fold", "cse", "dce"]).unwrap();
+    let after = optimised(&module(text), &["fold", "cse", "dce"]);
     assert_eq!(print(&after), text);
 }
 
@@ -218,7 +173,7 @@ fn cse_tells_zero_from_minus_zero() {
   return %0, %1
 }
 ";
-    assert_eq!(print(&run(module(text), &["cse"]).unwrap()), text);
+    assert_eq!(print(&optimised(&module(text), &["cse"])), text);
 }
 
 #[test]
@@ -445,16 +400,83 @@ func @h(%x: float32[n]) -> float32[n] {
 }
 
 #[test]
-fn unknown_passes_are_refused_and_statistics_kept() {
-    let text = "func @f(%x: float32) -> float32 {
+fn unknown_passes_are_refused() {
+    let error = Pipeline::named(&["dcee"]).err().unwrap();
+    assert_eq!((error.to_string().as_str(), error.near.as_deref()), ("unknown pass `dcee`", Some("dce")));
+    assert_eq!(error.known, BUILT_IN.iter().map(|pass| pass.name).collect::<Vec<_>>());
+    let selection = Selection { disabled: vec!["tidy".into()], ..Selection::default() };
+    assert_eq!(Pipeline::select(&selection, &[]).err().unwrap().name, "tidy");
+}
+
+#[test]
+fn levels_and_selections() {
+    let names = |selection: &Selection| -> Vec<String> {
+        Pipeline::select(selection, &[]).unwrap().names().map(str::to_string).collect()
+    };
+    assert!(names(&Selection { level: OptLevel::O0, ..Selection::default() }).is_empty());
+    assert_eq!(names(&Selection { level: OptLevel::O1, ..Selection::default() }), ["fold", "cse", "dce"]);
+    let without = Selection { disabled: vec!["cse".into()], level: OptLevel::O1, only: None };
+    assert_eq!(names(&without), ["fold", "dce"]);
+    let only = Selection { only: Some(vec!["dce".into(), "decompose".into()]), ..without };
+    assert_eq!(names(&only), ["dce", "decompose"]);
+    for pair in OptLevel::ALL.windows(2) {
+        let (lower, higher): (Vec<_>, Vec<_>) = (standard(pair[0]).collect(), standard(pair[1]).collect());
+        assert!(lower.iter().all(|name| higher.contains(name)), "a level does all that the one below does");
+    }
+}
+
+const TWICE: &str = "func @f(%x: float32) -> float32 {
   %0 = exp %x : float32
   %1 = exp %x : float32
   return %1
 }
 ";
-    let error = run(module(text), &["tidy"]).unwrap_err();
-    assert_eq!(error.to_string(), "pass `tidy`: there is no such pass; there are fold, cse, dce, decompose");
-    let (_, statistics) = run_with_statistics(module(text), &["cse", "dce"]).unwrap();
-    let lines: Vec<String> = statistics.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, ["cse: 1 changes, 3 -> 2 instructions", "dce: 0 changes, 2 -> 2 instructions"]);
+
+#[test]
+fn each_pass_is_reported_and_watched() {
+    let pipeline = Pipeline::named(&["cse", "dce"]).unwrap();
+    let mut stages = vec![];
+    let mut watch = |stage: &Stage<'_>| stages.push((stage.number, stage.name.to_string(), print(stage.module)));
+    let (after, reports) = run(module(TWICE), &pipeline, &mut watch).unwrap();
+    let lines: Vec<String> = reports.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["cse: merged 1; 3 -> 2 instructions", "dce: nothing; 2 -> 2 instructions"]);
+    let heads: Vec<(usize, &str)> = stages.iter().map(|(number, name, _)| (*number, name.as_str())).collect();
+    assert_eq!(heads, [(0, "lowered"), (1, "cse"), (2, "dce")]);
+    assert_eq!((stages[0].2.as_str(), &stages[2].2), (TWICE, &print(&after)));
+}
+
+/// Leaves a function without its terminator.
+struct Broken;
+
+impl Pass for Broken {
+    fn name(&self) -> &str {
+        "broken"
+    }
+    fn summary(&self) -> &str {
+        "Break a rule."
+    }
+    fn run(&self, module: &mut Module, _cx: &mut PassCx) -> Result<(), PassError> {
+        module.functions[0].body.insts.clear();
+        Ok(())
+    }
+}
+
+#[test]
+fn a_pass_that_breaks_a_rule_is_named() {
+    let added: [Arc<dyn Pass>; 1] = [Arc::new(Broken)];
+    let pipeline = Pipeline::select(&Selection::default(), &added).unwrap();
+    assert_eq!(pipeline.names().last(), Some("broken"), "added passes come last");
+    let error = run(module(TWICE), &pipeline, &mut |_| {}).err().unwrap();
+    assert_eq!(error.pass, "broken");
+    assert!(error.message.contains("terminator") || error.message.contains("return"), "{error}");
+}
+
+#[test]
+fn the_reference_is_current() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/passes.md");
+    let page = reference();
+    if std::env::var_os("TRITONC_BLESS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "TRITONC_BLESS=1 writes the page");
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use tritonc::base::Diagnostic;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
+use tritonc::passes::Pipeline;
 use tritonc::syntax::format::format;
 use tritonc::types::{DType, Symbol, Tensor};
 use tritonc::weights::{self, WeightSet};
@@ -305,7 +306,9 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
     let before = session.lower(&case.source(), &entry(run, Mode::Infer));
     let before = rendered(&session, before)?;
     let names: Vec<&str> = case.directives.passes.iter().map(String::as_str).collect();
-    let after = passes::run(before.clone(), &names).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let pipeline = Pipeline::named(&names).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let after = passes::run(before.clone(), &pipeline, &mut |_| {});
+    let (after, _) = after.map_err(|error| Trouble::Failed(error.to_string()))?;
     let text = ir::printer::print(&after);
     read_ir(&text)?;
     if let Some(run) = run {

@@ -1,0 +1,74 @@
+//! Runs passes on a lowered entry: what was asked for, who watches, what went wrong.
+
+use crate::base::Diagnostic;
+use crate::base::code::{E0409, E0606};
+use crate::driver::options::PassRequest;
+use crate::driver::{Failed, Session, artifact};
+use crate::ir::{self, printer};
+use crate::passes::{self, PassReport, Pipeline, Stage, UnknownPass};
+use crate::weights::FileError;
+use std::path::Path;
+
+/// What the passes did to one form of the entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassReports {
+    /// Which form, where there are several: `evaluation` beside the one for training.
+    pub form: &'static str,
+    pub passes: Vec<PassReport>,
+}
+
+/// Checks the names of passes before anything is read: E0606.
+pub fn check(session: &mut Session, request: &PassRequest) -> Result<(), Failed> {
+    pipeline(session, request).map(|_| ())
+}
+
+/// The module after the passes; their reports stay in the session.
+pub fn run(
+    session: &mut Session,
+    module: ir::Verified,
+    request: &PassRequest,
+    form: &'static str,
+) -> Result<ir::Verified, Failed> {
+    let pipeline = pipeline(session, request)?;
+    let folder = request.dump.as_ref().map(|folder| folder.join(form));
+    let mut dumped = Ok(());
+    let mut watch = |stage: &Stage<'_>| {
+        if let (Some(folder), Ok(())) = (&folder, &dumped) {
+            dumped = dump(folder, stage);
+        }
+    };
+    let outcome = passes::run(module, &pipeline, &mut watch);
+    dumped.map_err(|error| session.report_file(&error))?;
+    let (module, passes) = outcome.map_err(|error| {
+        let internal = passes::BUILT_IN.iter().any(|pass| pass.name == error.pass);
+        let message = if internal { format!("internal error: {error}; please report it") } else { error.to_string() };
+        session.report(Diagnostic::new(E0409, message));
+        Failed
+    })?;
+    session.pass_reports.push(PassReports { form, passes });
+    Ok(module)
+}
+
+fn pipeline(session: &mut Session, request: &PassRequest) -> Result<Pipeline, Failed> {
+    let selected = Pipeline::select(&request.selection, &session.added_passes);
+    selected.map_err(|unknown| {
+        session.report(unknown_pass(&unknown));
+        Failed
+    })
+}
+
+fn unknown_pass(unknown: &UnknownPass) -> Diagnostic {
+    let diagnostic = Diagnostic::new(E0606, unknown.to_string());
+    let diagnostic = match &unknown.near {
+        Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
+        None => diagnostic,
+    };
+    diagnostic.note(format!("help: passes are {}", unknown.known.join(", ")))
+}
+
+/// `02-cse.ir` in the folder.
+fn dump(folder: &Path, stage: &Stage<'_>) -> Result<(), FileError> {
+    let path = format!("{:02}-{}.ir", stage.number, stage.name);
+    let artifact = artifact::Artifact::new(path, printer::print(stage.module));
+    artifact::write_all(folder, &[artifact]).map(|_| ())
+}
