@@ -6,7 +6,7 @@ use crate::ir::{
     FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
     Sub, ValueId, member_path,
 };
-use crate::ops::Attrs;
+use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer};
 use crate::targets::python::{self, Py};
 use crate::targets::pytorch::helpers::Helper;
@@ -369,23 +369,24 @@ impl<'m> Program<'m> {
             let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
             self.classes.insert(id, class_names(class, module, layer));
         }
-        let mut variants: HashMap<(LayerId, &str), String> = HashMap::new();
+        let mut firsts: HashMap<(Option<LayerId>, &str), FuncId> = HashMap::new();
         for &id in &self.functions {
             let function = &module[id];
-            let variant = function.layer.filter(|_| !function.optional.is_empty());
-            let variant = variant.map(|layer| (layer, function.source_name.as_str()));
-            if let Some(name) = variant.and_then(|variant| variants.get(&variant)) {
+            let first = *firsts.entry((function.layer, &function.source_name)).or_insert(id);
+            // The entry's methods are joined into one.
+            let is_joined = first != id && !function.optional.is_empty() && !module[first].optional.is_empty();
+            if let Some(name) = self.function_names.get(&first).filter(|_| is_joined) {
                 self.function_names.insert(id, name.clone());
                 continue;
             }
+            let wanted = name_beside(&module[first], function);
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
                 Some(class) => match self.makers.get(&id) {
                     Some(member) => class.namer.fresh(&format!("make_{member}")),
-                    None => class.method(&function.source_name),
+                    None => class.method(&wanted),
                 },
-                None => namer.fresh(&function.source_name),
+                None => namer.fresh(&wanted),
             };
-            variants.extend(variant.map(|variant| (variant, name.clone())));
             self.function_names.insert(id, name);
         }
         drop(namer);
@@ -423,6 +424,28 @@ impl<'m> Program<'m> {
             }
         });
     }
+}
+
+/// What to call a function beside the first one that was made of the same declaration: after the optional parameters that
+/// only one of them takes.
+fn name_beside(first: &Function, function: &Function) -> String {
+    let takes =
+        |function: &Function, name: &str| function.params.iter().any(|v| function[*v].name.as_deref() == Some(name));
+    let taken_by_one = |without: &Function, with: &Function| -> Vec<String> {
+        let arguments = without.host_args.iter().filter(|(_, value)| **value == Attr::None).map(|(name, _)| name);
+        let inputs = without.optional.iter().map(|(name, _)| name.as_str());
+        let names: BTreeSet<&str> = arguments.chain(inputs).collect();
+        names.into_iter().filter(|name| takes(with, name) && !takes(without, name)).map(String::from).collect()
+    };
+    let mut name = function.source_name.clone();
+    if first.loc == function.loc {
+        for (word, names) in [("with", taken_by_one(first, function)), ("without", taken_by_one(function, first))] {
+            if !names.is_empty() {
+                name.push_str(&format!("_{word}_{}", names.join("_and_")));
+            }
+        }
+    }
+    name
 }
 
 /// Whether an attribute of a module can have the name of a member.

@@ -93,7 +93,7 @@ class Pool(nn.Module):
         y_2 = torch.maximum(y, torch.tensor(1.0, dtype=torch.float32, device=x.device))
         return (x * weights.unsqueeze(-1)).sum(1) / y_2
 
-    def forward_2(self, x):
+    def forward_without_mask(self, x):
         """The mean of the rows that `mask` allows."""
         # tests/cases/pytorch/optional_inputs.tri:14
         return x.mean(1)
@@ -111,7 +111,7 @@ class Net(nn.Module):
         """A vector for each text. `mask` is true where there is a word, `shift` moves every vector."""
         if mask is None:
             # tests/cases/pytorch/optional_inputs.tri:27
-            y = self.pool.forward_2(x)
+            y = self.pool.forward_without_mask(x)
         else:
             # tests/cases/pytorch/optional_inputs.tri:27
             y = self.pool(x, mask)
@@ -127,10 +127,10 @@ class Net(nn.Module):
         # tests/cases/pytorch/optional_inputs.tri:35
         return self(x).sum()
 
-    def forward_3(self, x, shift):
+    def forward_with_shift(self, x, shift):
         """A vector for each text. `mask` is true where there is a word, `shift` moves every vector."""
         # tests/cases/pytorch/optional_inputs.tri:27
-        y = self.pool.forward_2(x)
+        y = self.pool.forward_without_mask(x)
         # tests/cases/pytorch/optional_inputs.tri:29
         self.calls.copy_((self.calls + 1.0).detach())
         # tests/cases/pytorch/optional_inputs.tri:30
@@ -141,7 +141,7 @@ class Net(nn.Module):
     def moved(self, x):
         # tests/cases/pytorch/optional_inputs.tri:37
         shift = torch.ones((self.dim,), dtype=torch.float32, device=x.device)
-        return self.forward_3(x, shift).sum()
+        return self.forward_with_shift(x, shift).sum()
 
 
 class Model(Net):

@@ -73,9 +73,9 @@ class Net(nn.Module):
             # tests/cases/pytorch/optional_pair.tri:23
             return self(x).sum()
         # tests/cases/pytorch/optional_pair.tri:24
-        return self.forward_3(x, gate).sum()
+        return self.forward_with_gate(x, gate).sum()
 
-    def forward_3(self, x, gate):
+    def forward_with_gate(self, x, gate):
         # tests/cases/pytorch/optional_pair.tri:18
         return x * gate.unsqueeze(-1)
 
