@@ -271,6 +271,23 @@ fn inputs_that_do_not_fit() {
 }
 
 #[test]
+fn optional_inputs_that_do_not_fit() {
+    let place = Place::new();
+    place.put(
+        "open.tri",
+        "layer Net {\n    fn forward(x: float32[B, 4], mask: bool[B, 4] = None, n: int = 2) -> float32[B, 4] {\n        \
+         if mask != None { x = where(mask, x, 0.0) }\n        return x * n\n    }\n}\n",
+    );
+    place.save("m.npy", &[("m", zeros(DType::Bool, &[2, 4]))]);
+    place.error("run open.tri --input maks=m.npy", "E0804", &["no input `maks`", "did you mean `mask`?"]);
+    place.error("run open.tri --input z=m.npy", "E0804", &["its inputs are x", "it may also be given mask"]);
+    place.error("run open.tri --input mask=m.npy --shape x=3,4", "E0804", &["`B`", "2", "3"]);
+    place.error("run open.tri --input mask=1", "E0804", &["`mask` is a tensor, not a number"]);
+    place.error("build open.tri -o out --shape maks=2,4", "E0804", &["no input `maks`", "did you mean `mask`?"]);
+    place.error("build open.tri -o out --shape mask=2,5", "E0804", &["dim 1 is 5, not 4"]);
+}
+
+#[test]
 fn outputs_that_cannot_be_written() {
     let place = Place::new();
     place.put("file", "");

@@ -258,7 +258,9 @@ impl Session {
             return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
         let module = pipeline::optimised(self, file, request)?;
-        let signature = model::signature(&module, None).map_err(|diagnostic| self.fail(vec![diagnostic]))?;
+        // The one with every optional input knows all names.
+        let signature = model::signature(&module, None, &|_| true);
+        let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
         inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
@@ -296,7 +298,8 @@ impl Session {
         let numbers = request.numbers.iter().map(|(name, _)| name.clone()).collect();
         let entry = EntryRequest { shapes: self.input_shapes(request)?, given: numbers, ..request.entry.clone() };
         let module = pipeline::lower(self, file, &entry)?;
-        let signature = model::signature(&module, request.method.as_deref());
+        let is_given = |name: &str| entry.shapes.iter().any(|(given, _)| given == name);
+        let signature = model::signature(&module, request.method.as_deref(), &is_given);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let wanted = InputRequest {
             files: &request.inputs,
@@ -308,7 +311,7 @@ impl Session {
         let inputs = inputs::bind(&signature, &wanted).map_err(|errors| self.fail(errors))?;
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         let grads = self.output_gradients(request)?;
-        pipeline::interpret(self, &module, request, &inputs, weights, &grads, output)
+        pipeline::interpret(self, &module, signature.method, request, &inputs, weights, &grads, output)
     }
 
     /// Gradients of results that were given, by position.

@@ -5,7 +5,7 @@ use crate::base::code::{E0109, E0310, E0407};
 use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
-use crate::ir::{Function, HostKind, Layer, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
+use crate::ir::{FuncId, Function, HostKind, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
 use crate::types::{DType, HostValue, Symbol};
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,20 +16,26 @@ const MAX_TENSORS: usize = 1 << 20;
 type Values = BTreeMap<Symbol, HostValue>;
 
 /// What a method of the entry takes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Signature {
+    pub method: FuncId,
     pub tensors: Vec<InputSpec>,
+    /// Inputs that it could take as well.
+    pub left_out: Vec<String>,
     /// Numbers that no shape tells.
     pub numbers: Vec<(Symbol, HostKind)>,
     /// The values of the int hyperparameters that dims may use.
     pub known: BTreeMap<Symbol, i64>,
 }
 
-/// The parameters of a method of the entry (`forward` if `None`).
-pub fn signature(module: &Module, method: Option<&str>) -> Result<Signature, Diagnostic> {
-    let Some(entry) = &module.entry else { return Ok(Signature::default()) };
-    let layer = &module[entry.layer];
-    let function = find_method(module, layer, method.unwrap_or("forward"))?;
+/// The parameters of a method of the entry (`forward` if `None`) with these of its optional inputs.
+pub fn signature(module: &Module, method: Option<&str>, given: &dyn Fn(&str) -> bool) -> Result<Signature, Diagnostic> {
+    let name = method.unwrap_or("forward");
+    let Some(entry) = &module.entry else {
+        return Err(Diagnostic::new(E0407, format!("there is no entry whose `{name}` could be run")));
+    };
+    let method = find_method(module, entry.layer, name, given)?;
+    let function = &module[method];
     let spec = |(index, value): (usize, &crate::ir::ValueId)| {
         let value = &function[*value];
         InputSpec { name: value.name.clone().unwrap_or(format!("x{index}")), ty: value.ty.clone() }
@@ -39,14 +45,22 @@ pub fn signature(module: &Module, method: Option<&str>) -> Result<Signature, Dia
     let in_shape =
         |symbol: &Symbol| tensors.iter().any(|spec| spec.ty.shape.dims.iter().any(|d| d.symbols().contains(symbol)));
     let numbers = function.symbols.iter().filter(|(symbol, _)| !in_shape(symbol)).cloned().collect();
-    Ok(Signature { tensors, numbers, known: known.collect() })
+    let left_out = function.optional.iter().filter(|(_, given)| !given).map(|(name, _)| name.clone()).collect();
+    Ok(Signature { method, tensors, left_out, numbers, known: known.collect() })
 }
 
-fn find_method<'a>(module: &'a Module, layer: &Layer, name: &str) -> Result<&'a Function, Diagnostic> {
+fn find_method(
+    module: &Module,
+    layer: LayerId,
+    name: &str,
+    given: &dyn Fn(&str) -> bool,
+) -> Result<FuncId, Diagnostic> {
+    let found = module.method(layer, name, given);
+    let layer = &module[layer];
     let methods: Vec<&Function> = layer.methods.iter().map(|id| &module[*id]).collect();
     // Only the entry's forward and what is exported can be called from outside.
     let callable = || methods.iter().copied().filter(|f| f.exported || f.source_name == "forward");
-    callable().find(|function| function.source_name == name).ok_or_else(|| {
+    found.filter(|id| module[*id].exported || name == "forward").ok_or_else(|| {
         let message = format!("layer `{}` has no method `{name}` that can be run", layer.source_name);
         let diagnostic = Diagnostic::new(E0407, message);
         if let Some(near) = closest(name, callable().map(|function| function.source_name.as_str())) {
@@ -55,7 +69,8 @@ fn find_method<'a>(module: &'a Module, layer: &Layer, name: &str) -> Result<&'a 
         if methods.iter().any(|function| function.source_name == name) {
             return diagnostic.note("help: write `@export` before it");
         }
-        let names: Vec<&str> = callable().map(|function| function.source_name.as_str()).collect();
+        let mut names: Vec<&str> = callable().map(|function| function.source_name.as_str()).collect();
+        names.dedup();
         diagnostic.note(format!("help: its methods are {}", names.join(", ")))
     })
 }
@@ -181,7 +196,7 @@ fn join(path: &str, name: &str) -> String {
 mod tests {
     use super::*;
     use crate::base::Loc;
-    use crate::ir::{Entry, FuncId, Init, Member, Region, Value, ValueId};
+    use crate::ir::{Entry, Init, Layer, Member, Region, Value, ValueId};
     use crate::quant::Scheme;
     use crate::types::{Dim, HostExpr, Shape, TensorType};
 
@@ -228,6 +243,7 @@ mod tests {
             maps: BTreeMap::new(),
             std_path: None,
             exported,
+            optional: vec![],
             obligations: vec![],
         }
     }
@@ -283,11 +299,14 @@ mod tests {
     #[test]
     fn methods_are_found_by_name() {
         let module = net();
-        let Signature { tensors, known, .. } = signature(&module, None).unwrap();
+        let Signature { tensors, known, .. } = signature(&module, None, &|_| false).unwrap();
         assert_eq!((tensors[0].name.as_str(), tensors[0].ty.to_string().as_str()), ("x", "float32[B, dim]"));
         assert_eq!(known[&Symbol::new("dim")], 4);
-        assert!(signature(&module, Some("decode")).is_ok());
-        assert_eq!(signature(&module, Some("decoed")).unwrap_err().notes, ["help: did you mean `decode`?"]);
-        assert_eq!(signature(&module, Some("helper")).unwrap_err().notes, ["help: write `@export` before it"]);
+        assert!(signature(&module, Some("decode"), &|_| false).is_ok());
+        assert_eq!(signature(&module, Some("decoed"), &|_| false).unwrap_err().notes, ["help: did you mean `decode`?"]);
+        assert_eq!(
+            signature(&module, Some("helper"), &|_| false).unwrap_err().notes,
+            ["help: write `@export` before it"]
+        );
     }
 }

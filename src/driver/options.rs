@@ -31,10 +31,10 @@ pub struct EntryRequest {
     /// Hyperparameters of the entry's layer, values in Tri.
     pub sets: Vec<(String, String)>,
     pub mode: Mode,
-    /// Known shapes of inputs: what a `...` in the entry's signature stands for. An optional input with a shape is
-    /// one that the entry takes.
+    /// Known shapes of inputs: what a `...` in the entry's signature stands for. `run` takes the optional inputs that
+    /// have one.
     pub shapes: Vec<(String, Vec<usize>)>,
-    /// Inputs and numbers that come with each call although their parameters have defaults.
+    /// Numbers that come with each call although their parameters have defaults.
     pub given: Vec<String>,
 }
 

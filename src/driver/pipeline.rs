@@ -1,6 +1,6 @@
 //! The calls into the compiler's stages, one function each.
 
-use crate::base::code::{E0407, E0408, E0409, E0503, E0801};
+use crate::base::code::{E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
 use crate::driver::inputs::BoundInputs;
@@ -59,7 +59,7 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
         sets: entry.sets.clone(),
         training: entry.mode == Mode::Train,
         shapes: entry.shapes.clone(),
-        given: entry.shapes.iter().map(|(name, _)| name).chain(&entry.given).cloned().collect(),
+        given: entry.given.clone(),
     };
     let module = lower::entry(&mut session.project, file, &request);
     verified(session, module)
@@ -146,7 +146,7 @@ pub fn run_script(
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
     let Some(entry) = &module.entry else { return Ok(()) };
-    let Some(main) = module.method(entry.layer, "main") else { return Ok(()) };
+    let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
         let options = RunOptions { seed, record: false };
         Machine::new(&module, options).with_output(output).run(&mut instance, main, &[])
@@ -171,18 +171,13 @@ fn run_diagnostic(error: &RunError) -> Diagnostic {
 pub fn interpret(
     session: &mut Session,
     module: &ir::Verified,
+    method: ir::FuncId,
     request: &RunRequest,
     inputs: &BoundInputs,
     weights: Option<BTreeMap<String, Bound>>,
     output_grads: &[(usize, Tensor)],
     output: &mut (dyn Write + Send),
 ) -> Result<RunResult, Failed> {
-    let name = request.method.as_deref().unwrap_or("forward");
-    let method = module.entry.as_ref().and_then(|entry| module.method(entry.layer, name));
-    let Some(method) = method else {
-        session.report(Diagnostic::new(E0407, format!("the entry has no method `{name}`")));
-        return Err(Failed);
-    };
     let derived = match request.grad {
         true => Some(gradients::derive(module, method, output_grads).map_err(|error| {
             session.report(error);

@@ -68,9 +68,14 @@ impl Module {
         self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
     }
 
-    /// A method by its name in the source: `forward`.
-    pub fn method(&self, layer: LayerId, source_name: &str) -> Option<FuncId> {
-        self[layer].methods.iter().copied().find(|method| self[*method].source_name == source_name)
+    /// A method by its name in the source, `forward`: the one that takes most of the optional inputs that are given, and
+    /// no other. What is called from outside comes before what methods call.
+    pub fn method(&self, layer: LayerId, source_name: &str, given: &dyn Fn(&str) -> bool) -> Option<FuncId> {
+        let methods = self[layer].methods.iter().copied();
+        let fitting =
+            methods.filter(|method| self[*method].source_name == source_name && self[*method].given().all(given));
+        // Of equals, the last one is taken.
+        fitting.rev().max_by_key(|method| (self[*method].exported, self[*method].given().count()))
     }
 }
 
@@ -261,8 +266,11 @@ pub struct Function {
     pub maps: BTreeMap<String, String>,
     /// Module path and name of a function of the standard library (`nn.softmax`), for target tables.
     pub std_path: Option<String>,
-    /// `@export`, or the entry's `forward`.
+    /// A method of the entry that is called from outside: `forward`, or one with `@export`.
     pub exported: bool,
+    /// Such a method is there once for each set of its optional inputs (tensors with the default `None`). These are
+    /// all of them, in source order, and whether this one takes them; its parameters have their names.
+    pub optional: Vec<(String, bool)>,
     /// What must hold of the symbols for the function to make sense.
     pub obligations: Vec<(Obligation, Loc)>,
 }
@@ -502,6 +510,11 @@ impl Function {
         }
         self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));
+    }
+
+    /// The optional inputs that this one takes: by name, in source order.
+    pub fn given(&self) -> impl Iterator<Item = &str> {
+        self.optional.iter().filter(|(_, given)| *given).map(|(name, _)| name.as_str())
     }
 
     /// The element type of a value; IR holds known ones only.

@@ -25,6 +25,7 @@
 //!   map pytorch = "F.linear({x})"
 //!   std "nn.linear"
 //!   exported
+//!   optional mask = given, bias = absent
 //!   require d0 >= 2 : E0310 "too few rows"
 //!   %0 = param "weight" codes : trit[out_features, in_features]   # nn.tri:6
 //!   %1 = call @scale(%0) at self.blocks[i].norm {S = d0} : float32[d0]
@@ -321,6 +322,12 @@ impl<'m> Printer<'m> {
         }
         if function.exported {
             self.plain("exported");
+        }
+        if !function.optional.is_empty() {
+            let state = |given: bool| if given { "given" } else { "absent" };
+            let inputs: Vec<String> =
+                function.optional.iter().map(|(name, given)| format!("{} = {}", quoted(name), state(*given))).collect();
+            self.plain(&format!("optional {}", inputs.join(", ")));
         }
         for (obligation, loc) in &function.obligations {
             self.line(&obligation_text(obligation), *loc);

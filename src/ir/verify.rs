@@ -12,7 +12,8 @@
 //!   result of the member's type, and belongs to this layer or to none;
 //! - arguments of a sublayer give each of its hyperparameters one value of its kind, over the enclosing
 //!   hyperparameters and the indices of enclosing repetitions;
-//! - methods belong to the layer.
+//! - methods belong to the layer; of those with optional inputs, all of one source name have the same ones in the
+//!   same order, no two take the same of them, and each is exported and has parameters for those it takes only.
 //!
 //! Rules of a function:
 //! - symbols in types, attributes and expressions are declared: the layer's hyperparameters, the

@@ -397,8 +397,13 @@ impl<'db> Lowering<'_, 'db> {
         let id = FuncId(self.module.functions.len() as u32);
         self.module.functions.push(function);
         if let Some(layer) = layer {
-            let methods = &mut self.module.layers[layer.0 as usize].methods;
-            if full.decl.name.name == "forward" { methods.insert(0, id) } else { methods.push(id) }
+            let methods = &self.module.layers[layer.0 as usize].methods;
+            let is_outer = |method: &&FuncId| self.module[**method].exported;
+            let position = match full.decl.name.name.as_str() {
+                "forward" => methods.iter().take_while(is_outer).count(),
+                _ => methods.len(),
+            };
+            self.module.layers[layer.0 as usize].methods.insert(position, id);
         }
         self.functions.push(FunctionMemo { key, id, result, obligations });
         Ok(self.functions.len() - 1)
@@ -420,7 +425,6 @@ impl<'db> Lowering<'_, 'db> {
             doc: full.doc.map(String::from),
             loc: self.loc(Place { item: full.item, span: full.decl.name.span }),
             maps: native_forms(full),
-            exported: full.attributes.iter().any(|a| a.name.name == "export"),
             ..empty_function(layer)
         }
     }
@@ -572,6 +576,7 @@ pub(super) fn empty_function(layer: Option<LayerId>) -> ir::Function {
         maps: BTreeMap::new(),
         std_path: None,
         exported: false,
+        optional: vec![],
         obligations: vec![],
     }
 }

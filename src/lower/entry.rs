@@ -15,10 +15,10 @@ use crate::lower::call::{empty_function, fresh_symbols};
 use crate::lower::candidates::entry_text;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, Fixed, Lowering};
-use crate::syntax::ast::ItemKind;
+use crate::syntax::ast::{ExprKind, ItemKind, Param};
 use crate::syntax::items::RawKind;
-use crate::types::{Dim, HostExpr, Shape, Symbol};
-use std::collections::BTreeMap;
+use crate::types::{Dim, HostExpr, Pack, Shape, Symbol};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which instance, and how.
 #[derive(Clone, Debug, Default)]
@@ -30,7 +30,7 @@ pub struct EntryRequest {
     pub training: bool,
     /// Known shapes of inputs: they say what a `...` of the entry's signature stands for.
     pub shapes: Vec<(String, Vec<usize>)>,
-    /// Inputs that are there although their parameters have defaults. Others with a default are left out.
+    /// Numbers that come with each call although their parameters have defaults; others have the default's value.
     pub given: Vec<String>,
 }
 
@@ -50,6 +50,9 @@ pub struct LoweredTest {
     /// time, for one).
     pub function: Result<FuncId, Vec<Diagnostic>>,
 }
+
+/// A method of the entry is lowered for each set of its optional inputs, of which there may be this many.
+const MAX_OPTIONAL_SETS: usize = 16;
 
 /// Restarts are bounded by the number of hyperparameters in a program.
 const MAX_RESTARTS: usize = 10_000;
@@ -166,7 +169,7 @@ impl<'db> Lowering<'_, 'db> {
         for method in methods(full) {
             let exported = method.attributes.iter().any(|a| a.name.name == "export");
             if method.decl.name.name == "forward" || exported {
-                self.entry_method(layer, &instance, method, request)?;
+                self.entry_methods(layer, &instance, method, request)?;
                 any = true;
             }
         }
@@ -178,14 +181,45 @@ impl<'db> Lowering<'_, 'db> {
         Ok(())
     }
 
-    /// A method with its parameters open: dims are symbols of its own.
-    fn entry_method(
+    /// A method, once for each set of its optional inputs; the one without any comes first.
+    fn entry_methods(
         &mut self,
         layer: LayerId,
         instance: &Instance<'db>,
         method: FnRef<'db>,
         request: &EntryRequest,
     ) -> Result<(), Failure<'db>> {
+        let is_forward = method.decl.name.name == "forward";
+        let mut sets = 1;
+        let mut set = 0;
+        while set < sets {
+            let given = |position: usize| set >> position & 1 == 1;
+            let (id, choices) = self.entry_method(layer, instance, method, request, &given)?;
+            sets = 1usize.checked_shl(choices.len() as u32).unwrap_or(usize::MAX);
+            if sets > MAX_OPTIONAL_SETS {
+                return Err(too_many_optional(method, &choices));
+            }
+            let methods = &mut self.module.layers[layer.0 as usize].methods;
+            if is_forward {
+                methods.insert(set, id)
+            } else {
+                methods.push(id)
+            }
+            set += 1;
+        }
+        Ok(())
+    }
+
+    /// A method with its parameters open: dims are symbols of its own. `given` tells of each optional input that there
+    /// is a choice about whether the method takes it; their names come back.
+    fn entry_method(
+        &mut self,
+        layer: LayerId,
+        instance: &Instance<'db>,
+        method: FnRef<'db>,
+        request: &EntryRequest,
+        given: &dyn Fn(usize) -> bool,
+    ) -> Result<(FuncId, Vec<String>), Failure<'db>> {
         // What the signature asks for, seen from outside.
         let own = self.own_view(instance)?;
         let mut discard = Discard::like(true, Some(self.training));
@@ -195,28 +229,36 @@ impl<'db> Lowering<'_, 'db> {
         let members = walk.assume_wheres(&full.decl.wheres).and_then(|()| walk.members(full, &[]));
         members.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
         walk.declaring = Some(Declaring::new(DeclareAs::Own));
-        let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
         for param in &method.decl.params {
             let open = Value::dim(Dim::symbol(&param.name.name));
             walk.bind_early(param, Some(&open));
         }
+        let mut specs = vec![];
         for param in &method.decl.params {
             let spec = match param.ty {
                 Some(ty) => walk.resolve_type(ty),
                 None => Ok(TypeSpec::Any),
             };
-            let spec = spec.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
+            specs.push(spec.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?);
+        }
+        let signature: Vec<(&Param, &TypeSpec<'db>)> = method.decl.params.iter().zip(&specs).collect();
+        let optional: Vec<&str> = optional_inputs(method, &signature);
+        let choices: Vec<&str> =
+            optional.iter().copied().filter(|name| has_rank(name, &signature, &optional, request)).collect();
+        let is_given = |name: &str| choices.iter().position(|choice| *choice == name).is_some_and(given);
+        let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
+        for (param, spec) in &signature {
+            let name = &param.name.name;
+            let is_open = if optional.contains(&name.as_str()) { is_given(name) } else { request.given.contains(name) };
             let default = match param.default {
-                Some(default) if !request.given.contains(&param.name.name) => {
-                    walk.expr(default).unwrap_or(Value::Error)
-                }
+                Some(default) if !is_open => walk.expr(default).unwrap_or(Value::Error),
                 _ => Value::Error,
             };
-            params.push((param.name.name.clone(), spec, default));
+            params.push((name.clone(), (*spec).clone(), default));
         }
         let declared = walk.declaring.take().map(|d| d.declared).unwrap_or_default();
         let mut symbols = vec![];
-        let mut given: BTreeMap<Symbol, Shape> = BTreeMap::new();
+        let mut shapes: BTreeMap<Symbol, Shape> = BTreeMap::new();
         let mut positive = vec![];
         for declared in &declared {
             let shape = match declared.is_pack {
@@ -226,7 +268,7 @@ impl<'db> Lowering<'_, 'db> {
             if !declared.is_pack {
                 symbols.push((declared.symbol.clone(), HostKind::Int));
             }
-            given.insert(declared.symbol.clone(), shape);
+            shapes.insert(declared.symbol.clone(), shape);
         }
         positive.extend(symbols.iter().map(|(s, _): &(Symbol, HostKind)| s.clone()));
         let mut arguments = vec![];
@@ -240,7 +282,7 @@ impl<'db> Lowering<'_, 'db> {
             elems: vec![],
             declared: declared
                 .iter()
-                .map(|d| (d.name.clone(), given.get(&d.symbol).cloned().unwrap_or_default()))
+                .map(|d| (d.name.clone(), shapes.get(&d.symbol).cloned().unwrap_or_default()))
                 .collect(),
             arguments,
             positive,
@@ -248,14 +290,14 @@ impl<'db> Lowering<'_, 'db> {
         let mut function = self.blank(method, Some(layer));
         function.symbols = symbols;
         function.exported = true;
-        let id = self.walk_function(function, &callee, method, layer, instance)?;
-        let methods = &mut self.module.layers[layer.0 as usize].methods;
-        if method.decl.name.name == "forward" {
-            methods.insert(0, id)
-        } else {
-            methods.push(id)
+        let taken: Vec<&str> = optional.iter().copied().filter(|name| is_given(name)).collect();
+        if !taken.is_empty() {
+            let name = format!("{}.{}_with_{}", self.module[layer].name, function.source_name, taken.join("_and_"));
+            function.name = self.unique_function(&name);
         }
-        Ok(())
+        function.optional = optional.iter().map(|name| (name.to_string(), is_given(name))).collect();
+        let choices = choices.into_iter().map(String::from).collect();
+        Ok((self.walk_function(function, &callee, method, layer, instance)?, choices))
     }
 
     fn open_argument(
@@ -398,6 +440,56 @@ impl<'db> Lowering<'_, 'db> {
     }
 }
 
+/// Tensor parameters with the default `None`.
+fn optional_inputs<'db>(method: FnRef<'db>, signature: &[(&'db Param, &TypeSpec<'_>)]) -> Vec<&'db str> {
+    let is_none =
+        |param: &Param| param.default.is_some_and(|default| matches!(method.ast[default].kind, ExprKind::None));
+    let optional = signature.iter().filter(|(param, spec)| is_none(param) && has_tensor(spec));
+    optional.map(|(param, _)| param.name.name.as_str()).collect()
+}
+
+/// Whether the rank of an optional input is known: a `...` of its own may stand for anything, and the body of a method
+/// fits few of its ranks.
+fn has_rank(name: &str, signature: &[(&Param, &TypeSpec<'_>)], optional: &[&str], request: &EntryRequest) -> bool {
+    let packs = |wanted: &dyn Fn(&str) -> bool| -> Vec<Symbol> {
+        let chosen = signature.iter().filter(|(param, _)| wanted(&param.name.name));
+        chosen.flat_map(|(_, spec)| packs_of(spec)).collect()
+    };
+    let known = packs(&|other| !optional.contains(&other) || request.shapes.iter().any(|(given, _)| given == other));
+    packs(&|other| other == name).iter().all(|pack| known.contains(pack))
+}
+
+fn packs_of(spec: &TypeSpec<'_>) -> Vec<Symbol> {
+    match spec {
+        TypeSpec::Tensor(ty) => match &ty.shape.pack {
+            Some((_, Pack::Named(symbol))) => vec![symbol.clone()],
+            _ => vec![],
+        },
+        TypeSpec::Tuple(items) => items.iter().flat_map(packs_of).collect(),
+        _ => vec![],
+    }
+}
+
+/// Whether a parameter of this type is an input, not a number.
+fn has_tensor(spec: &TypeSpec<'_>) -> bool {
+    match spec {
+        TypeSpec::Tensor(_) => true,
+        TypeSpec::Tuple(items) => items.iter().any(has_tensor),
+        _ => false,
+    }
+}
+
+fn too_many_optional<'db>(method: FnRef<'db>, optional: &[String]) -> Failure<'db> {
+    let name = &method.decl.name.name;
+    let message = format!("`{name}` has {} optional inputs, more than an entry may have", optional.len());
+    let names: Vec<String> = optional.iter().map(|name| format!("`{name}`")).collect();
+    let report = Report::new(code::E0407, message)
+        .at(Place { item: method.item, span: method.decl.name.span }, format!("these are {}", names.join(", ")))
+        .note(format!("it is compiled for each set of them, and for {MAX_OPTIONAL_SETS} sets at most"))
+        .note("help: make some of them required, or build a layer that calls this one with those it needs");
+    (Abort::Reported, vec![report])
+}
+
 /// The dims of a pack in an entry's signature: from the shape given for the input, else one dim (two
 /// where the pack is the whole shape).
 fn pack_shape(
@@ -409,7 +501,7 @@ fn pack_shape(
     let mut length = 1;
     for (name, spec, _) in params {
         let TypeSpec::Tensor(ty) = spec else { continue };
-        let own = matches!(&ty.shape.pack, Some((_, crate::types::Pack::Named(symbol))) if symbol == pack);
+        let own = matches!(&ty.shape.pack, Some((_, Pack::Named(symbol))) if symbol == pack);
         if !own {
             continue;
         }

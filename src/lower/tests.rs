@@ -272,3 +272,63 @@ fn conditions_have_the_codes_of_what_they_state() {
         ]
     );
 }
+
+#[test]
+fn an_entry_is_lowered_for_each_set_of_its_optional_inputs() {
+    let text = "
+layer Net {
+    fn forward(x: float32[N], a: float32[N] = None, b: float32[N] = None, n: int = 2) -> float32[N] {
+        if a != None { x = x + a }
+        if b != None { x = x * b }
+        return x * n
+    }
+    @export fn twice(x: float32[N]) -> float32[N] = forward(forward(x, b=x), b=x)
+}
+";
+    let module = lowered(text, "Net()", false);
+    let name = |id: &crate::ir::FuncId| module[*id].name.as_str();
+    let methods: Vec<&str> = module.layers[0].methods.iter().map(name).collect();
+    let variants = ["Net.forward", "Net.forward_with_a", "Net.forward_with_b", "Net.forward_with_a_and_b"];
+    assert_eq!(methods, [&variants[..], &["Net.forward_2", "Net.twice"]].concat());
+    let exported: Vec<&str> = module.functions.iter().filter(|f| f.exported).map(|f| f.name.as_str()).collect();
+    assert_eq!(exported, [&variants[..], &["Net.twice"]].concat());
+    let params = module.functions.iter().filter(|f| !f.optional.is_empty()).map(|f| f.params.len());
+    assert_eq!(params.collect::<Vec<_>>(), [1, 2, 2, 3]);
+    assert_eq!(module.functions[2].optional, [("a".to_string(), false), ("b".to_string(), true)]);
+}
+
+/// What a `...` of its own stands for, only the shape of the input can tell.
+#[test]
+fn an_optional_input_of_any_rank_needs_a_shape() {
+    let text = "
+layer Net {
+    fn forward(x: float32[...S], a: float32[...S] = None, b: float32[...] = None) -> float32[...S] {
+        if a != None { x = x + a }
+        if b != None { x = x + b.sum() }
+        return x
+    }
+}
+";
+    let sets = |shapes: &[(&str, Vec<usize>)]| {
+        let (mut project, file) = project(text);
+        let shapes = shapes.iter().map(|(name, sizes)| (name.to_string(), sizes.clone())).collect();
+        let module = lower::entry(&mut project, file, &EntryRequest { shapes, ..EntryRequest::default() }).unwrap();
+        let given = module.functions.iter().map(|f| f.given().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+        assert!(module.functions.iter().all(|f| f.optional.len() == 2));
+        given
+    };
+    assert_eq!(sets(&[]), ["", "a"]);
+    assert_eq!(sets(&[("b", vec![2, 3])]), ["", "a", "b", "a b"]);
+}
+
+#[test]
+fn too_many_optional_inputs_are_refused() {
+    let inputs = |count: usize| (0..count).map(|i| format!(", a{i}: float32[N] = None")).collect::<String>();
+    let text = |count: usize| format!("layer Net {{\n    fn forward(x: float32[N]{}) = x\n}}\n", inputs(count));
+    let (mut four, file) = project(&text(4));
+    assert_eq!(lower::entry(&mut four, file, &EntryRequest::default()).unwrap().functions.len(), 16);
+    let (mut five, file) = project(&text(5));
+    let errors = lower::entry(&mut five, file, &EntryRequest::default()).unwrap_err();
+    assert_eq!((errors.len(), errors[0].code.as_str()), (1, "E0407"));
+    assert_eq!(errors[0].message, "`forward` has 5 optional inputs, more than an entry may have");
+}

@@ -30,7 +30,7 @@ pub fn check(case: &Case, index: usize) -> Result<(), Trouble> {
     let wanted = session.run(&case.source(), &request, &mut std::io::sink());
     let wanted = rendered(&session, wanted)?.gradients;
     let found = python::gradients(&scene.execution(), &given)?;
-    let names = request.inputs.iter().map(|(name, _)| name.clone());
+    let names = scene.names.iter().cloned();
     let inputs = names.zip(found.inputs).filter_map(|(name, gradient)| Some((name, gradient?)));
     let mut have: BTreeMap<String, Tensor> = found.parameters;
     for (name, gradient) in inputs {

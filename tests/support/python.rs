@@ -42,7 +42,8 @@ pub struct Execution<'a> {
     pub module: &'a Path,
     pub weights: Option<&'a Path>,
     pub train: bool,
-    pub inputs: &'a [(PathBuf, DType)],
+    /// `None` is passed as such.
+    pub inputs: &'a [Option<(PathBuf, DType)>],
     /// Passed by name.
     pub numbers: &'a [(String, HostValue)],
     /// A folder for the results.
@@ -62,7 +63,7 @@ fn request(word: &str, execution: &Execution<'_>) -> Value {
         "module": execution.module,
         "weights": execution.weights,
         "train": execution.train,
-        "inputs": execution.inputs.iter().map(file).collect::<Vec<_>>(),
+        "inputs": execution.inputs.iter().map(|given| given.as_ref().map(file)).collect::<Vec<_>>(),
         "numbers": execution.numbers.iter().map(number).collect::<serde_json::Map<_, _>>(),
         "outputs": execution.outputs,
     })

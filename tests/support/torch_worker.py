@@ -3,7 +3,7 @@
 One process serves a whole test run, because importing torch takes seconds. Requests and answers are JSON:
 
     {"do": "run", "module": "net.py", "weights": "net.safetensors" or null, "train": false,
-     "inputs": [{"path": "x.npy", "dtype": "float32"}], "numbers": {"pos": 2}, "outputs": "folder"}
+     "inputs": [{"path": "x.npy", "dtype": "float32"}, null], "numbers": {"pos": 2}, "outputs": "folder"}
     {"ok": true, "outputs": [{"path": "folder/0.npy", "dtype": "float32"}]}
     {"do": "gradients", ... the same as for "run", and "output_grads": [{"path": ..., "dtype": ...} or null]}
     {"ok": true, "gradients": {"weight": {"path": ..., "dtype": ...}}, "input_gradients": [... or null]}
@@ -65,7 +65,7 @@ def run(request, number):
     model = module.load(weights) if weights else module.Model()
     model.train(request["train"])
     with torch.no_grad():
-        inputs = map(read_tensor, request["inputs"])
+        inputs = (entry and read_tensor(entry) for entry in request["inputs"])
         results = flat(model(*inputs, **request["numbers"]))
     folder = request["outputs"]
     return {
@@ -82,8 +82,8 @@ def gradients(request, number):
     module = load_module(request["module"], number)
     model = module.load(request["weights"])
     model.train(request["train"])
-    inputs = [read_tensor(entry) for entry in request["inputs"]]
-    for tensor in inputs:
+    inputs = [entry and read_tensor(entry) for entry in request["inputs"]]
+    for tensor in filter(lambda tensor: tensor is not None, inputs):
         tensor.requires_grad_(tensor.is_floating_point())
     results = flat(model(*inputs, **request["numbers"]))
     pairs = [

@@ -77,9 +77,18 @@ impl Case {
             names.push(PASSES_GOLDEN.to_string());
         }
         for target in self.directives.targets.iter().filter(|_| !self.directives.without_text) {
-            names.extend((0..self.directives.runs.len()).map(|run| target_golden(target, run)));
+            let runs = (0..self.directives.runs.len()).filter(|run| self.builds(*run));
+            names.extend(runs.map(|run| target_golden(target, run)));
         }
         names.iter().map(|name| folder.join(name)).collect()
+    }
+
+    /// Whether a run is the first that builds what it builds: others differ in their inputs only.
+    fn builds(&self, run: usize) -> bool {
+        let built =
+            |run: &Run| (run.entry.clone(), run.numbers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
+        let runs = &self.directives.runs;
+        runs.get(run).is_some_and(|run| runs.iter().find(|first| built(first) == built(run)).is_some_and(|f| f == run))
     }
 
     pub fn source(&self) -> String {
@@ -127,10 +136,12 @@ pub fn expand(case: Case) -> Vec<Trial> {
                 add(format!("{target}::quantize{suffix}"), run, |_, _| not_yet("`build --quantize` is not there yet"));
                 continue;
             }
-            if !case.directives.without_text {
+            if !case.directives.without_text && case.builds(run) {
                 add(format!("{target}::text{suffix}"), run, check_text);
             }
-            add(format!("{target}::valid{suffix}"), run, check_validity);
+            if case.builds(run) {
+                add(format!("{target}::valid{suffix}"), run, check_validity);
+            }
             for mode in executed_modes(&case.directives) {
                 match mode {
                     RunMode::Infer => add(format!("{target}::infer{suffix}"), run, |c, r| execute(c, r, Mode::Infer)),
@@ -261,9 +272,7 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
 }
 
 fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
-    let names = |run: &Run| {
-        run.inputs.iter().map(|(name, _)| name).chain(run.numbers.iter().map(|(name, _)| name)).cloned().collect()
-    };
+    let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
@@ -306,7 +315,7 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
     let text = ir::printer::print(&after);
     read_ir(&text)?;
     if let Some(run) = run {
-        let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().map(|(_, tensor)| tensor).collect();
+        let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
         if interpret(&before, run, &inputs)? != interpret(&after, run, &inputs)? {
             return Err(Trouble::Failed("the passes change the results".to_string()));
         }
@@ -315,8 +324,7 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
 }
 
 fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
-    let forward = module.entry.as_ref().and_then(|entry| module.method(entry.layer, "forward"));
-    let forward = forward.ok_or_else(|| Trouble::Failed("the entry has no `forward`".to_string()))?;
+    let forward = signature(module, run, false)?.method;
     let numbers: Vec<_> = run.numbers.iter().map(|(name, value)| (Symbol::new(name), value.clone())).collect();
     let results = Instance::entry(module, SEED).and_then(|mut instance| {
         Machine::new(module, RunOptions::default()).run_with(Some(&mut instance), forward, &numbers, inputs)
@@ -375,7 +383,9 @@ pub struct Scene<'c> {
     pub folder: tempfile::TempDir,
     pub request: RunRequest,
     pub wanted: RunResult,
-    inputs: Vec<(PathBuf, DType)>,
+    /// Names of all inputs, those that are left out among them.
+    pub names: Vec<String>,
+    inputs: Vec<Option<(PathBuf, DType)>>,
     weights: PathBuf,
     module: PathBuf,
 }
@@ -387,7 +397,7 @@ impl<'c> Scene<'c> {
         let inputs = write_inputs(case, run, mode, folder.path())?;
         let request = RunRequest {
             entry: entry(Some(run), mode),
-            inputs: inputs.iter().map(|input| (input.name.clone(), input.path.clone())).collect(),
+            inputs: inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.as_ref()?.0.clone()))).collect(),
             numbers: run.numbers.clone(),
             seed: SEED,
             keep_weights: true,
@@ -402,8 +412,10 @@ impl<'c> Scene<'c> {
         io(&weights, std::fs::write(&weights, bytes))?;
         let module = folder.path().join(MODULE_FILE);
         io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
-        let inputs = inputs.into_iter().map(|input| (input.path, input.dtype)).collect();
-        Ok(Scene { case, folder, request, wanted, inputs, weights, module })
+        let (names, mut inputs): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
+        // What is left out at the end shows the defaults.
+        while inputs.pop_if(|last| last.is_none()).is_some() {}
+        Ok(Scene { case, folder, request, wanted, names, inputs, weights, module })
     }
 
     /// The same for PyTorch.
@@ -419,12 +431,8 @@ impl<'c> Scene<'c> {
     }
 }
 
-/// An input on disk.
-struct Input {
-    name: String,
-    path: PathBuf,
-    dtype: DType,
-}
+/// An input by name, and its file; `None` for an optional one that the run leaves out.
+type Input = (String, Option<(PathBuf, DType)>);
 
 /// Draws the inputs of a run and puts them on disk.
 fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec<Input>, Trouble> {
@@ -433,26 +441,38 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
     let module = rendered(&session, module)?;
     let mut inputs = vec![];
     for (name, tensor) in draw_inputs(run, &module)? {
+        let Some(tensor) = tensor else {
+            inputs.push((name, None));
+            continue;
+        };
         let path = folder.join(format!("input_{}.npy", inputs.len()));
         io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
-        inputs.push(Input { name, path, dtype: tensor.dtype() });
+        inputs.push((name, Some((path, tensor.dtype()))));
     }
     Ok(inputs)
 }
 
+/// The `forward` that takes the inputs of a run; of the optional ones all, if `widest` says so.
+fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
+    let is_given = |name: &str| widest || run.inputs.iter().any(|(given, _)| given == name);
+    model::signature(module, None, &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
+}
+
 /// The inputs of a run, in the order of the entry's parameters and in their element types.
-fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Tensor)>, Trouble> {
-    let signature = model::signature(module, None).map_err(|diagnostic| Trouble::Failed(diagnostic.message))?;
-    let mut named: BTreeMap<&str, _> = run.inputs.iter().map(|(name, generator)| (name.as_str(), generator)).collect();
-    let mut inputs = vec![];
-    for spec in signature.tensors {
-        let generator = named.remove(spec.name.as_str());
-        let generator = generator.ok_or_else(|| Trouble::Failed(format!("the run gives no `{}`", spec.name)))?;
+fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Option<Tensor>)>, Trouble> {
+    let left_out = signature(module, run, false)?.left_out;
+    let mut inputs: Vec<(String, Option<Tensor>)> = vec![];
+    for spec in signature(module, run, true)?.tensors {
         let dtype = spec.ty.dtype().unwrap_or(DType::Float32);
-        inputs.push((spec.name, generator.tensor(dtype)));
+        let tensor = match run.inputs.iter().find(|(name, _)| *name == spec.name) {
+            Some((_, generator)) => Some(generator.tensor(dtype)),
+            None if left_out.contains(&spec.name) => None,
+            None => return Err(Trouble::Failed(format!("the run gives no `{}`", spec.name))),
+        };
+        inputs.push((spec.name, tensor));
     }
-    match named.keys().next() {
-        Some(name) => Err(Trouble::Failed(format!("the entry has no input `{name}`"))),
+    match run.inputs.iter().find(|(name, _)| inputs.iter().all(|(known, _)| known != name)) {
+        Some((name, _)) => Err(Trouble::Failed(format!("the entry has no input `{name}`"))),
         None => Ok(inputs),
     }
 }
@@ -469,7 +489,7 @@ pub fn try_worker() -> Result<(), Trouble> {
         let path = folder.path().join("x.npy");
         let tensor = Tensor::from_f32(vec![values.len()], values);
         io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
-        let inputs = [(path, DType::Float32)];
+        let inputs = [Some((path, DType::Float32))];
         python::run(&Execution {
             module: &module,
             weights: None,

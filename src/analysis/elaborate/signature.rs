@@ -210,7 +210,7 @@ impl<'db> Elaborator<'_, 'db> {
         shown: &TypeSpec<'db>,
         span: Span,
     ) -> Walk<Value<'db>> {
-        if value == Value::None && matches!(spec, TypeSpec::Tensor(_)) {
+        if value == Value::None && matches!(spec, TypeSpec::Tensor(_) | TypeSpec::Tuple(_)) {
             return Ok(Value::None);
         }
         if let (TypeSpec::Tensor(ty), Value::Tensor(tensor)) = (spec, &value) {

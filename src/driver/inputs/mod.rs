@@ -168,14 +168,26 @@ fn check_names(signature: &Signature, request: &InputRequest<'_>) -> Vec<Diagnos
     let is_number = |name: &&String| signature.numbers.iter().any(|(symbol, _)| symbol.as_str() == name.as_str());
     let numbers = request.numbers.iter().map(|(name, _)| name).filter(|name| !is_number(name));
     let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+    let left_out: Vec<&str> = signature.left_out.iter().map(String::as_str).collect();
+    let numbers_of = signature.numbers.iter().map(|(symbol, _)| symbol.as_str());
+    let candidates: Vec<&str> = names.iter().chain(&left_out).copied().chain(numbers_of).collect();
     unknown
         .chain(numbers)
         .map(|name| {
-            let diagnostic = error(format!("the model has no input `{name}`"));
-            match closest(name, names.iter().copied()) {
-                Some(near) => diagnostic.note(format!("help: did you mean `{near}`?")),
-                None if names.is_empty() => diagnostic.note("it takes no inputs"),
-                None => diagnostic.note(format!("help: its inputs are {}", names.join(", "))),
+            if names.iter().chain(&left_out).any(|tensor| tensor == name) {
+                return error(format!("`{name}` is a tensor, not a number: give it a file"));
+            }
+            let mut diagnostic = error(format!("the model has no input `{name}`"));
+            if let Some(near) = closest(name, candidates.iter().copied()) {
+                return diagnostic.note(format!("help: did you mean `{near}`?"));
+            }
+            if !names.is_empty() {
+                diagnostic = diagnostic.note(format!("help: its inputs are {}", names.join(", ")));
+            }
+            match left_out.as_slice() {
+                [] if names.is_empty() => diagnostic.note("it takes no inputs"),
+                [] => diagnostic,
+                optional => diagnostic.note(format!("help: it may also be given {}", optional.join(", "))),
             }
         })
         .collect()

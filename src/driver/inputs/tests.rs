@@ -1,4 +1,5 @@
 use super::*;
+use crate::ir::FuncId;
 use crate::types::{Dim, Pack, Shape};
 use crate::weights::{WeightSet, encode};
 
@@ -71,7 +72,9 @@ impl Given {
         };
         let numbers = vec![(Symbol::new("pos"), HostKind::Int), (Symbol::new("scale"), HostKind::Float)];
         let numbers = if self.numbers.is_empty() { vec![] } else { numbers };
-        let signature = Signature { tensors: specs.to_vec(), numbers, known: BTreeMap::new() };
+        let left_out = vec!["hidden".to_string()];
+        let signature =
+            Signature { method: FuncId(0), tensors: specs.to_vec(), left_out, numbers, known: BTreeMap::new() };
         let folder = self.folder.path().display().to_string();
         let text = |d: Diagnostic| {
             std::iter::once(d.message).chain(d.notes).collect::<Vec<_>>().join("; ").replace(&folder, "DIR")
@@ -182,5 +185,5 @@ fn numbers_are_given_by_name() {
     let broken = both().number("pos", HostValue::Float(F64(0.5))).bind(&[]).unwrap_err();
     assert_eq!(broken, ["`pos` must be an int, not 0.5"]);
     let unknown = both().number("pos", HostValue::Int(0)).number("n", HostValue::Int(0)).bind(&[]).unwrap_err();
-    assert_eq!(unknown, ["the model has no input `n`; it takes no inputs"]);
+    assert_eq!(unknown, ["the model has no input `n`; help: it may also be given hidden"]);
 }

@@ -38,6 +38,7 @@ impl Reader {
             maps: BTreeMap::new(),
             std_path: None,
             exported: false,
+            optional: vec![],
             obligations: vec![],
         };
         let mut body = Body { function, values: HashMap::new() };
@@ -82,6 +83,10 @@ impl Reader {
                     self.next();
                     function.exported = true;
                 }
+                "optional" => {
+                    self.next();
+                    self.optional(function)?;
+                }
                 "symbols" => {
                     self.next();
                     self.symbols(function)?;
@@ -118,6 +123,22 @@ impl Reader {
             self.kinds.extend(layer.hypers.iter().map(|hyper| (hyper.name.clone(), hyper.kind)));
         }
         self.kinds.extend(function.symbols.iter().cloned());
+    }
+
+    /// `mask = given, bias = absent`
+    fn optional(&mut self, function: &mut Function) -> Read<()> {
+        loop {
+            let name = self.name()?;
+            self.expect("=")?;
+            let given = self.eat_word("given");
+            if !given && !self.eat_word("absent") {
+                return self.expected("`given` or `absent`");
+            }
+            function.optional.push((name, given));
+            if !self.eat(",") {
+                return Ok(());
+            }
+        }
     }
 
     fn symbols(&mut self, function: &mut Function) -> Read<()> {

@@ -73,6 +73,7 @@ func @Block.forward(%x: float32[B, n]) -> (float32[B, n], int64) {  # a.tri:3
   map pytorch = "F.f({x})"
   std "nn.block"
   exported
+  optional mask = given, "odd name" = absent
   require B >= 2 : "too few"  # a.tri:9
   %c = const bool [1] : bool
   %zero = const int64 [0] : int64  # a.tri:4

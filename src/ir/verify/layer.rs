@@ -1,7 +1,7 @@
 //! Layers: hyperparameters, members, sublayers, methods.
 
 use super::{Errors, same_type};
-use crate::ir::{HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
+use crate::ir::{Function, HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
 use crate::types::dim::Atom;
 use crate::types::saved::POSITION;
 use crate::types::{Dim, Facts, HostExpr, Symbol, TensorType};
@@ -121,6 +121,33 @@ pub(super) fn check(module: &Module, layer: &Layer, errors: &mut Errors) {
     for method in &layer.methods {
         if module[*method].layer != id {
             errors.add(format!("`{}` is no method of this layer", module[*method].name));
+        }
+    }
+    check_optional(module, layer, errors);
+}
+
+/// The methods that are there once for each set of their optional inputs.
+fn check_optional(module: &Module, layer: &Layer, errors: &mut Errors) {
+    let methods: Vec<&Function> = layer.methods.iter().map(|method| &module[*method]).collect();
+    let with_optional = methods.iter().enumerate().filter(|(_, method)| !method.optional.is_empty());
+    for (index, method) in with_optional {
+        if !method.exported {
+            errors.add(format!("`{}` has optional inputs, but is not exported", method.name));
+        }
+        for (name, given) in &method.optional {
+            let is_parameter = method.params.iter().any(|value| method[*value].name.as_ref() == Some(name));
+            if is_parameter != *given {
+                let not = if *given { "no" } else { "a" };
+                errors.add(format!("`{name}` is {not} parameter of `{}`", method.name));
+            }
+        }
+        let names = |function: &Function| function.optional.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        for other in methods[..index].iter().filter(|other| other.exported && other.source_name == method.source_name) {
+            if names(other) != names(method) {
+                errors.add(format!("`{}` and `{}` have other optional inputs", other.name, method.name));
+            } else if other.optional == method.optional {
+                errors.add(format!("`{}` and `{}` take the same optional inputs", other.name, method.name));
+            }
         }
     }
 }

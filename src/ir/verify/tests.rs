@@ -414,3 +414,60 @@ fn sizes_that_only_a_run_tells() {
     let text = OPEN.replacen("  %ys = call", &format!("  %go = const bool [1] : bool\n{branch}  %zs = call"), 1);
     assert!(errors_of(&text).contains("`t` is not declared"), "{}", errors_of(&text));
 }
+
+/// A method without and with each of its optional inputs.
+const OPTIONAL: &str = r#"entry model = Net()
+
+layer Net() {
+  method @Net.forward
+  method @Net.forward_with_mask
+}
+
+func @Net.forward(%x: float32[B]) -> float32[B] {
+  symbols B: int
+  exported
+  optional mask = absent, bias = absent
+  return %x
+}
+
+func @Net.forward_with_mask(%x: float32[B], %mask: float32[B]) -> float32[B] {
+  source "forward"
+  symbols B: int
+  exported
+  optional mask = given, bias = absent
+  return %x
+}
+"#;
+
+#[test]
+fn optional_inputs() {
+    assert_eq!(errors_of(OPTIONAL), "");
+    let breaks = |from: &str, to: &str, wanted: &str| {
+        assert!(OPTIONAL.contains(from), "no {from:?}");
+        let errors = errors_of(&OPTIONAL.replacen(from, to, 1));
+        assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+    };
+    breaks("given, bias = absent", "given, bias = given", "`bias` is no parameter of `Net.forward_with_mask`");
+    breaks("mask = given", "mask = absent", "`mask` is a parameter of `Net.forward_with_mask`");
+    breaks("mask = given", "mask = absent", "`Net.forward` and `Net.forward_with_mask` take the same optional inputs");
+    breaks("given, bias = absent", "given", "`Net.forward` and `Net.forward_with_mask` have other optional inputs");
+    breaks(
+        "  exported\n  optional mask = absent",
+        "  optional mask = absent",
+        "`Net.forward` has optional inputs, but",
+    );
+}
+
+#[test]
+fn methods_are_found_by_their_optional_inputs() {
+    let module = crate::ir::reader::read(OPTIONAL).unwrap();
+    let found = |given: &[&str]| {
+        let method = module.method(crate::ir::LayerId(0), "forward", &|name| given.contains(&name)).unwrap();
+        module[method].name.clone()
+    };
+    assert_eq!(found(&[]), "Net.forward");
+    assert_eq!(found(&["mask"]), "Net.forward_with_mask");
+    assert_eq!(found(&["mask", "bias"]), "Net.forward_with_mask");
+    assert_eq!(found(&["bias"]), "Net.forward");
+    assert!(module.method(crate::ir::LayerId(0), "decode", &|_| true).is_none());
+}

@@ -79,7 +79,8 @@ impl Lines {
         let mut complete = true;
         for line in &self.lines {
             let rest = line.strip_prefix(&outer).unwrap_or(line);
-            let continues = rest.starts_with([' ', ')', ']', '}']) || rest.starts_with("else:") || rest.is_empty();
+            let continues = rest.starts_with([' ', ')', ']', '}']) || rest.is_empty();
+            let continues = continues || rest.starts_with("else:") || rest.starts_with("elif ");
             match statements.last_mut() {
                 Some(last) if continues || !complete => last.lines.push(line.clone()),
                 _ => statements.push(Lines { lines: vec![line.clone()], depth: self.depth }),
@@ -104,6 +105,66 @@ impl Lines {
         self.statements().last().is_some_and(|last| {
             last.lines.iter().find(|line| !line.trim_start().starts_with('#')).is_some_and(is_return)
         })
+    }
+
+    /// Whether this is one line that reads sizes: `B, T = x.shape[:2]`.
+    pub fn reads_sizes(&self) -> bool {
+        let [line] = self.lines.as_slice() else { return false };
+        let is_word = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let Some((targets, value)) = line.trim_start().split_once(" = ") else { return false };
+        let Some((tensor, sizes)) = value.split_once(".shape") else { return false };
+        let is_index = sizes
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .is_some_and(|index| index.strip_prefix([':', '-']).unwrap_or(index).chars().all(|c| c.is_ascii_digit()));
+        targets.split(", ").all(is_word) && is_word(tensor) && (sizes.is_empty() || is_index)
+    }
+
+    /// The value of a lone statement `return value`.
+    pub fn returned(&self) -> Option<&str> {
+        let code = |line: &&String| !line.trim_start().starts_with('#');
+        let mut lines = self.lines.iter().filter(code);
+        let value = lines.next()?.trim_start().strip_prefix("return ")?;
+        lines.next().is_none().then_some(value)
+    }
+
+    /// The variable that the other statement gives a value to, where this is a lone `return` of that value.
+    pub fn returns_what_is_assigned(&self, other: &Lines) -> Option<String> {
+        let value = self.returned()?;
+        let (line, comments) = other.lines.split_last()?;
+        let (name, assigned) = line.trim_start().split_once(" = ")?;
+        let is_word = name.chars().all(|c| c.is_alphanumeric() || c == '_');
+        let same = assigned == value && self.lines.starts_with(comments) && self.lines.len() == other.lines.len();
+        (is_word && same).then(|| name.to_string())
+    }
+
+    /// A lone `return value` as `name = value`, if that fits and is no tuple.
+    pub fn assigning(&self, name: &str) -> Option<Lines> {
+        let value = self.returned()?;
+        let mut open = 0i32;
+        let is_tuple = value.chars().any(|c| {
+            open += i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
+            open == 0 && c == ','
+        });
+        let mut lines = self.clone();
+        let last = lines.lines.last_mut()?;
+        *last = format!("{}{name} = {value}", " ".repeat(self.depth * INDENT));
+        (!is_tuple && fits(0, last)).then_some(lines)
+    }
+
+    /// A lone `if` as it stands behind another one.
+    pub fn as_elif(&self) -> Option<Lines> {
+        let mut chained = self.clone();
+        let first = chained.lines.first_mut()?;
+        let head = first.trim_start().strip_prefix("if ")?;
+        *first = format!("{}elif {head}", " ".repeat(self.depth * INDENT));
+        (self.statements().len() == 1).then_some(chained)
+    }
+
+    /// Whether a name occurs in the code, or a word like it in a text.
+    pub fn mentions(&self, name: &str) -> bool {
+        let code = self.lines.iter().filter(|line| !line.trim_start().starts_with('#'));
+        code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_')).any(|word| word == name)
     }
 
     pub fn append(&mut self, other: Lines) {

@@ -21,10 +21,18 @@ const MAX_OPERATIONS: usize = 6;
 /// Room for an expression that is to become part of another.
 const INLINE_WIDTH: usize = 56;
 
+/// A parameter of a written function.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    pub name: Py,
+    /// The optional input that it is, or is a part of.
+    pub optional: Option<String>,
+}
+
 /// A written function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
-    pub parameters: Vec<Py>,
+    pub parameters: Vec<Parameter>,
     pub docstring: Option<Vec<String>>,
     pub body: Lines,
 }
@@ -140,26 +148,8 @@ impl<'p, 'm> Writer<'p, 'm> {
         }
     }
 
-    fn bind_parameters(&mut self) {
-        for (index, &value) in self.function.params.iter().enumerate() {
-            let wish = self.function[value].name.clone().unwrap_or_else(|| format!("x{index}"));
-            let name = self.free_name(&wish, 0);
-            self.holders.insert(name.clone(), value);
-            self.expressions.insert(value, Py::name(name));
-        }
-        for (symbol, _) in &self.function.symbols {
-            let mut wish = names::identifier(symbol.as_str());
-            while self.holders.contains_key(&wish) {
-                wish.push('_');
-            }
-            let name = self.namer.fresh(&wish);
-            self.symbols.insert(symbol.clone(), name);
-        }
-        self.device = self.device_anchor();
-    }
-
     /// A tensor that is where new ones should be.
-    fn device_anchor(&self) -> Option<Py> {
+    pub(super) fn device_anchor(&self) -> Option<Py> {
         if let Some(first) = self.function.params.first() {
             return self.expressions.get(first).map(|x| x.clone().attr("device"));
         }

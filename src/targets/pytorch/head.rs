@@ -1,18 +1,53 @@
 //! What stands before a body: parameters, sizes bound from shapes, and the conditions on them.
 
 use crate::base::Loc;
-use crate::ir::{FuncId, ValueId};
+use crate::ir::{FuncId, Function, ValueId};
 use crate::ops::{Obligation, ObligationKind};
 use crate::targets::TargetError;
 use crate::targets::names;
 use crate::targets::python::{Lines, Py};
-use crate::targets::pytorch::function::{Writer, Written};
+use crate::targets::pytorch::function::{Parameter, Writer, Written};
 use crate::targets::pytorch::program::Callee;
 use crate::types::dim::Atom;
 use crate::types::{Dim, Facts, Pack, Symbol};
 use std::collections::{HashMap, HashSet};
 
 impl Writer<'_, '_> {
+    /// Names what comes in.
+    pub(super) fn bind_parameters(&mut self) {
+        // Functions that differ in their optional inputs have the same names for those that they share.
+        let all = self.program.widest(self.function);
+        let mut own = self.function.params.iter().copied().peekable();
+        for (name, parameter) in self.parameter_names(all).into_iter().zip(&all.params) {
+            if let Some(value) = own.next_if(|value| self.function[*value].name == all[*parameter].name) {
+                self.holders.insert(name.clone(), value);
+                self.expressions.insert(value, Py::name(name));
+            }
+        }
+        for (symbol, _) in &self.function.symbols {
+            let mut wish = names::identifier(symbol.as_str());
+            while self.holders.contains_key(&wish) {
+                wish.push('_');
+            }
+            let name = self.namer.fresh(&wish);
+            self.symbols.insert(symbol.clone(), name);
+        }
+        self.device = self.device_anchor();
+    }
+
+    fn parameter_names(&self, function: &Function) -> Vec<String> {
+        let mut names: Vec<String> = vec![];
+        for (index, &value) in function.params.iter().enumerate() {
+            let wish = function[value].name.clone().unwrap_or_else(|| format!("x{index}"));
+            let base = self.namer.safe(&wish);
+            let is_free =
+                |name: &String| !self.namer.is_taken(name) && !self.namer.is_reserved(name) && !names.contains(name);
+            let numbered = (2..).map(|number| format!("{}_{number}", base.trim_end_matches('_')));
+            names.push(std::iter::once(base.clone()).chain(numbered).find(is_free).unwrap_or(base));
+        }
+        names
+    }
+
     pub(super) fn finish(mut self, id: FuncId, depth: usize) -> Result<Written, TargetError> {
         let body = std::mem::replace(&mut self.lines, Lines::new(depth));
         let mut conditions = Lines::new(depth);
@@ -49,13 +84,18 @@ impl Writer<'_, '_> {
             .filter(|s| !bound.contains(s) && (self.function.exported || self.used_symbols.contains(s)))
             .filter(|s| !self.is_derivable(s))
             .collect();
-        let mut parameters: Vec<Py> = vec![];
+        let required = |name: &str| Parameter { name: Py::name(name), optional: None };
+        let mut parameters: Vec<Parameter> = vec![];
         if self.function.layer.is_some() {
-            parameters.push(Py::name("self"));
+            parameters.push(required("self"));
         }
-        let named: HashMap<ValueId, String> = self.parameter_names();
-        parameters.extend(self.function.params.iter().filter_map(|v| named.get(v)).map(Py::name));
-        parameters.extend(extra.iter().filter_map(|s| self.symbols.get(s)).map(Py::name));
+        let named: HashMap<ValueId, String> = self.names_of_parameters();
+        for value in &self.function.params {
+            let optional = self.function.given().find(|name| self.function[*value].name.as_deref() == Some(name));
+            let optional = optional.map(String::from);
+            parameters.extend(named.get(value).map(|name| Parameter { optional, ..required(name) }));
+        }
+        parameters.extend(extra.iter().filter_map(|s| self.symbols.get(s)).map(|name| required(name)));
         let mut lines = std::mem::take(&mut self.lines);
         lines.append(conditions);
         lines.append(body);
@@ -70,7 +110,7 @@ impl Writer<'_, '_> {
     }
 
     /// The names that the parameters came in by, whatever the body made of them since.
-    fn parameter_names(&self) -> HashMap<ValueId, String> {
+    fn names_of_parameters(&self) -> HashMap<ValueId, String> {
         let params = self.function.params.iter();
         params.filter_map(|v| Some((*v, self.expressions.get(v)?.as_atom()?.to_string()))).collect()
     }

@@ -38,7 +38,11 @@ pub fn write(program: &mut Program, id: LayerId, methods: Vec<String>) -> Result
 /// A function's text at this depth of indentation.
 pub fn function_text(name: &str, written: &Written, depth: usize) -> String {
     let mut lines = Lines::new(depth);
-    lines.definition(name, &written.parameters);
+    let required = written.parameters.iter().filter(|parameter| parameter.optional.is_none());
+    let optional = written.parameters.iter().filter(|parameter| parameter.optional.is_some());
+    let required = required.map(|parameter| parameter.name.clone());
+    let optional = optional.map(|parameter| Py::keyword(&parameter.name.text(), Py::none()));
+    lines.definition(name, &required.chain(optional).collect::<Vec<Py>>());
     lines.indent();
     for line in written.docstring.iter().flatten() {
         lines.line(line);

@@ -13,8 +13,9 @@
 //! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
 //! variable and [`views`] what shares memory, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
 //! sizes from shapes, [`region`] branches and loops, [`collect`] lists that these fill, [`sizes`] what only a run tells of these, [`numbers`] sizes and literals), [`methods`] merges what
-//! `training` tells apart, [`layer`] writes classes with the names that are [`saved`], [`helpers`] what they all lean on, [`module`] the file.
+//! `training` and optional inputs tell apart (with [`branches`]), [`layer`] writes classes with the names that are [`saved`], [`helpers`] what they all lean on, [`module`] the file.
 
+mod branches;
 mod collect;
 mod expression;
 mod flow;

@@ -23,7 +23,10 @@ pub fn write(
         let mut evaluation = Program::new(evaluation, options, table, helpers);
         evaluation.evaluates = true;
         methods::add_evaluation(&mut functions, &mut program, &mut evaluation);
+        functions = methods::join(functions, &mut program, Some(&mut evaluation));
         evaluation.errors.into_iter().for_each(|error| program.error(error));
+    } else {
+        functions = methods::join(functions, &mut program, None);
     }
     let text = |method: &Method, depth: usize| layer::function_text(&method.name, &method.written, depth);
     let mut items: Vec<String> = vec![];

@@ -6,7 +6,7 @@ use crate::ir::{
     FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
     Sub, ValueId, member_path,
 };
-use crate::ops::Attrs;
+use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
 use crate::targets::python::{self, Py};
 use crate::targets::pytorch::helpers::Helpers;
@@ -301,7 +301,10 @@ impl<'m> Program<'m> {
                 }
             }
         }
-        for &method in &layer.methods {
+        // What is called from outside has the first choice of names.
+        let (outer, inner): (Vec<FuncId>, Vec<FuncId>) =
+            layer.methods.iter().partition(|method| module[**method].exported);
+        for method in outer.into_iter().chain(inner) {
             self.reach_function(method);
         }
         if !self.layers.contains(&id) {
@@ -367,14 +370,23 @@ impl<'m> Program<'m> {
             let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
             self.classes.insert(id, class_names(class, module, layer));
         }
+        let mut firsts: HashMap<(Option<LayerId>, &str), FuncId> = HashMap::new();
         for &id in &self.functions {
             let function = &module[id];
+            let first = *firsts.entry((function.layer, &function.source_name)).or_insert(id);
+            // The entry's methods are joined into one.
+            let is_joined = first != id && !function.optional.is_empty() && !module[first].optional.is_empty();
+            if let Some(name) = self.function_names.get(&first).filter(|_| is_joined) {
+                self.function_names.insert(id, name.clone());
+                continue;
+            }
+            let wanted = name_beside(&module[first], function);
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
                 Some(class) => match self.makers.get(&id) {
                     Some(member) => class.namer.fresh(&format!("make_{member}")),
-                    None => class.method(&function.source_name),
+                    None => class.method(&wanted),
                 },
-                None => namer.fresh(&function.source_name),
+                None => namer.fresh(&wanted),
             };
             self.function_names.insert(id, name);
         }
@@ -388,6 +400,15 @@ impl<'m> Program<'m> {
 
     pub fn function_name(&self, id: FuncId) -> String {
         self.function_names.get(&id).cloned().unwrap_or_else(|| names::identifier(&self.module[id].source_name))
+    }
+
+    /// Of the functions that are this one with some of its optional inputs, the one with all of them.
+    pub fn widest(&self, function: &'m Function) -> &'m Function {
+        let Some(layer) = function.layer.filter(|_| !function.optional.is_empty()) else { return function };
+        let module = self.module;
+        let methods = module[layer].methods.iter().map(|method| &module[*method]);
+        let variants = methods.filter(|f| !f.optional.is_empty() && f.source_name == function.source_name);
+        variants.max_by_key(|variant| variant.given().count()).unwrap_or(function)
     }
 
     pub fn rename_function(&mut self, id: FuncId, name: String) {
@@ -404,6 +425,28 @@ impl<'m> Program<'m> {
             }
         });
     }
+}
+
+/// What to call a function beside the first one that was made of the same declaration: after the optional parameters that
+/// only one of them takes.
+fn name_beside(first: &Function, function: &Function) -> String {
+    let takes =
+        |function: &Function, name: &str| function.params.iter().any(|v| function[*v].name.as_deref() == Some(name));
+    let taken_by_one = |without: &Function, with: &Function| -> Vec<String> {
+        let arguments = without.host_args.iter().filter(|(_, value)| **value == Attr::None).map(|(name, _)| name);
+        let inputs = without.optional.iter().map(|(name, _)| name.as_str());
+        let names: BTreeSet<&str> = arguments.chain(inputs).collect();
+        names.into_iter().filter(|name| takes(with, name) && !takes(without, name)).map(String::from).collect()
+    };
+    let mut name = function.source_name.clone();
+    if first.loc == function.loc {
+        for (word, names) in [("with", taken_by_one(first, function)), ("without", taken_by_one(function, first))] {
+            if !names.is_empty() {
+                name.push_str(&format!("_{word}_{}", names.join("_and_")));
+            }
+        }
+    }
+    name
 }
 
 /// Whether an attribute of a module can have the name of a member.

@@ -64,9 +64,13 @@ class Attend(nn.Module):
     def reset_parameters(self):
         nn.init.constant_(self.scale, 2.0)
 
-    def forward(self, x):
+    def forward(self, x, mask=None):
         # tests/cases/language/optional_inputs.tri:12
-        return x * self.scale * 2.0
+        y = x * self.scale * 2.0
+        if mask is not None:
+            # tests/cases/language/optional_inputs.tri:13
+            y = torch.where(mask[:, :1] > 0.0, y, 0.0)
+        return y
 
 
 class Model(Attend):

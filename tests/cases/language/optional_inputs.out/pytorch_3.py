@@ -64,9 +64,13 @@ class Attend(nn.Module):
     def reset_parameters(self):
         nn.init.constant_(self.scale, 2.0)
 
-    def forward(self, x, turns):
+    def forward(self, x, turns, mask=None):
         # tests/cases/language/optional_inputs.tri:12
-        return x * self.scale * turns
+        y = x * self.scale * turns
+        if mask is not None:
+            # tests/cases/language/optional_inputs.tri:13
+            y = torch.where(mask[:, :1] > 0.0, y, 0.0)
+        return y
 
 
 class Model(Attend):

@@ -64,9 +64,12 @@ class Net(nn.Module):
     def reset_parameters(self):
         nn.init.ones_(self.weight)
 
-    def forward(self, x):
+    def forward(self, x, shift=None):
         # tests/cases/pytorch/several_results.tri:10
         y = x * self.weight
+        if shift is not None:
+            # tests/cases/pytorch/several_results.tri:11
+            y = y + shift
         # tests/cases/pytorch/several_results.tri:12
         return y.amax(1), y.argmax(1), y.sum()
 

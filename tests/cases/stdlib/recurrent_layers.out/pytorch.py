@@ -164,38 +164,105 @@ class LSTM(nn.Module):
             1.0 / math.sqrt(self.hidden_size),
         )
 
-    def forward(self, x):
+    def forward(self, x, h0=None, c0=None):
         """`x: [B, T, input_size]` gives the outputs `[B, T, directions * hidden_size]`, and the last outputs and cells
         of each direction, both `[directions, B, hidden_size]`. The first ones are zeros unless given.
         """
         B = x.shape[0]
-        # <std>/recurrent.tri:284
-        h0 = torch.zeros((2, B, self.hidden_size), dtype=torch.float32, device=x.device)
-        # <std>/recurrent.tri:287
-        y = h0[0]
-        y, h, c = lstm_sequence(
-            x,
-            y,
-            y,
-            self.weight_ih_l0,
-            self.weight_hh_l0,
-            self.bias_ih_l0,
-            self.bias_hh_l0,
-        )
-        # <std>/recurrent.tri:292
-        back = x.flip(1)
-        # <std>/recurrent.tri:296
-        y_2 = h0[1]
-        # <std>/recurrent.tri:294
-        z, g, d = lstm_sequence(
-            back,
-            y_2,
-            y_2,
-            self.weight_ih_l0_reverse,
-            self.weight_hh_l0_reverse,
-            self.bias_ih_l0_reverse,
-            self.bias_hh_l0_reverse,
-        )
+        if c0 is None:
+            if h0 is None:
+                # <std>/recurrent.tri:284
+                h0 = torch.zeros(
+                    (2, B, self.hidden_size), dtype=torch.float32, device=x.device
+                )
+                # <std>/recurrent.tri:287
+                y = h0[0]
+                y, h, c = lstm_sequence(
+                    x,
+                    y,
+                    y,
+                    self.weight_ih_l0,
+                    self.weight_hh_l0,
+                    self.bias_ih_l0,
+                    self.bias_hh_l0,
+                )
+                # <std>/recurrent.tri:292
+                back = x.flip(1)
+                # <std>/recurrent.tri:296
+                y_2 = h0[1]
+                # <std>/recurrent.tri:294
+                z, g, d = lstm_sequence(
+                    back,
+                    y_2,
+                    y_2,
+                    self.weight_ih_l0_reverse,
+                    self.weight_hh_l0_reverse,
+                    self.bias_ih_l0_reverse,
+                    self.bias_hh_l0_reverse,
+                )
+            else:
+                # <std>/recurrent.tri:285
+                c0 = torch.zeros(
+                    (2, B, self.hidden_size), dtype=torch.float32, device=x.device
+                )
+                # <std>/recurrent.tri:287
+                h = h0[0]
+                c = c0[0]
+                y, h, c = lstm_sequence(
+                    x,
+                    h,
+                    c,
+                    self.weight_ih_l0,
+                    self.weight_hh_l0,
+                    self.bias_ih_l0,
+                    self.bias_hh_l0,
+                )
+                # <std>/recurrent.tri:292
+                back = x.flip(1)
+                # <std>/recurrent.tri:294
+                h_2 = h0[1]
+                c_2 = c0[1]
+                z, g, d = lstm_sequence(
+                    back,
+                    h_2,
+                    c_2,
+                    self.weight_ih_l0_reverse,
+                    self.weight_hh_l0_reverse,
+                    self.bias_ih_l0_reverse,
+                    self.bias_hh_l0_reverse,
+                )
+        else:
+            if h0 is None:
+                # <std>/recurrent.tri:284
+                h0 = torch.zeros(
+                    (2, B, self.hidden_size), dtype=torch.float32, device=x.device
+                )
+            # <std>/recurrent.tri:287
+            h = h0[0]
+            c = c0[0]
+            y, h, c = lstm_sequence(
+                x,
+                h,
+                c,
+                self.weight_ih_l0,
+                self.weight_hh_l0,
+                self.bias_ih_l0,
+                self.bias_hh_l0,
+            )
+            # <std>/recurrent.tri:292
+            back = x.flip(1)
+            # <std>/recurrent.tri:294
+            h_2 = h0[1]
+            c_2 = c0[1]
+            z, g, d = lstm_sequence(
+                back,
+                h_2,
+                c_2,
+                self.weight_ih_l0_reverse,
+                self.weight_hh_l0_reverse,
+                self.bias_ih_l0_reverse,
+                self.bias_hh_l0_reverse,
+            )
         # <std>/recurrent.tri:306
         return (
             torch.cat([y, z.flip(1)], dim=-1),

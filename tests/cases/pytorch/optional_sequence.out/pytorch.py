@@ -1,4 +1,4 @@
-# Attend(dim=4) of tests/cases/language/optional_inputs.tri, compiled by tritonc 0.1.0
+# Cell() of tests/cases/pytorch/optional_sequence.tri, compiled by tritonc 0.1.0
 
 import json
 
@@ -55,27 +55,34 @@ def load_weights(model, tensors):
     model.load_state_dict(tensors)
 
 
-class Attend(nn.Module):
-    def __init__(self, dim=4):
+class Cell(nn.Module):
+    def __init__(self):
         super().__init__()
-        self.scale = nn.Parameter(torch.empty(dim))
+        self.weight = nn.Parameter(torch.empty(4, 4))
+        self.register_buffer("seen", torch.zeros(4))
         self.reset_parameters()
 
     def reset_parameters(self):
-        nn.init.constant_(self.scale, 2.0)
+        nn.init.normal_(self.weight, mean=0.0, std=1.0)
 
-    def forward(self, x, mask):
-        # tests/cases/language/optional_inputs.tri:12
-        y = x * self.scale * 2.0
-        # tests/cases/language/optional_inputs.tri:13
-        return torch.where(mask[:, :1] > 0.0, y, 0.0)
+    def forward(self, x, h=None, c=None):
+        B = x.shape[0]
+        if h is None:
+            # tests/cases/pytorch/optional_sequence.tri:15
+            h = x.tanh()
+        if c is None:
+            # tests/cases/pytorch/optional_sequence.tri:16
+            c = torch.ones((B, 4), dtype=torch.float32, device=x.device)
+        # tests/cases/pytorch/optional_sequence.tri:17
+        gate = (x @ self.weight.T + h - self.seen).sigmoid()
+        # tests/cases/pytorch/optional_sequence.tri:18
+        c = gate * c + (1.0 - gate) * h.tanh()
+        # tests/cases/pytorch/optional_sequence.tri:19
+        return gate * c.tanh(), c
 
 
-class Model(Attend):
-    """`Attend(dim=4)`, as it was compiled."""
-
-    def __init__(self, dim=4):
-        super().__init__(dim)
+class Model(Cell):
+    """`Cell()`, as it was compiled."""
 
 
 def load(path):
