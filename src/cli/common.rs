@@ -43,6 +43,13 @@ pub struct EntryArgs {
     /// Gives a hyperparameter of the entry a value, in Tri; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     sets: Vec<String>,
+    /// Quantises parameters that fit a pattern ('blocks.*.mlp.*=int4(group=64)'), whatever the source says; may be
+    /// repeated, the last that fits counts
+    ///
+    /// `*` stands for any characters, `none` for no quantisation. A pattern with `*` chooses the weights of matrix
+    /// products and convolutions, a name in full any parameter.
+    #[arg(long, value_name = "PATTERN=SCHEME")]
+    quantize: Vec<String>,
     /// Whether `training` is true in Tri
     #[arg(long, value_enum, default_value = "infer")]
     mode: ModeArg,
@@ -66,6 +73,7 @@ impl EntryArgs {
             expr: self.entry.clone(),
             sets: options::parse_sets(&self.sets)?,
             mode,
+            quantize: self.quantize.clone(),
             shapes: options::parse_shapes(shapes)?,
             ..EntryRequest::default()
         })

@@ -75,42 +75,72 @@ fn find_method(
     })
 }
 
-/// Every tensor that a weights file for the entry holds, by path in Tri and in order of declaration:
+/// A tensor that an instance of the entry holds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// As a weights file has it.
+    pub expected: Expected,
+    /// Its path in Tri, whatever it is saved as.
+    pub path: String,
+    pub role: Role,
+    /// Where it is declared.
+    pub layer: LayerId,
+    pub member: String,
+}
+
+/// Every tensor that a weights file for the entry holds, by name there and in order of declaration:
 /// parameters, buffers and state, but nothing transient.
 pub fn storage(module: &Module) -> Result<Vec<Expected>, Diagnostic> {
+    Ok(stored(module)?.into_iter().map(|stored| stored.expected).collect())
+}
+
+/// The same, with where they come from.
+pub fn stored(module: &Module) -> Result<Vec<Stored>, Diagnostic> {
     let mut walk = Walk { module, found: vec![] };
     if let Some(entry) = &module.entry {
-        walk.layer(entry.layer, "", &entry.args.iter().cloned().collect())?;
+        walk.layer(entry.layer, Place::default(), &entry.args.iter().cloned().collect())?;
     }
     let mut seen = HashSet::new();
-    match walk.found.iter().find(|expected| !seen.insert(expected.name.as_str())) {
+    match walk.found.iter().find(|stored| !seen.insert(stored.expected.name.as_str())) {
         Some(twice) => {
-            let message = format!("two tensors would be saved as `{}`", twice.name);
+            let message = format!("two tensors would be saved as `{}`", twice.expected.name);
             Err(Diagnostic::new(E0109, message).note("help: give them different names with `@saved`"))
         }
         None => Ok(walk.found),
     }
 }
 
+/// Where an instance or member is, in Tri and in weights files.
+#[derive(Clone, Copy, Default)]
+struct Place<'a> {
+    path: &'a str,
+    saved: &'a str,
+}
+
 struct Walk<'a> {
     module: &'a Module,
-    found: Vec<Expected>,
+    found: Vec<Stored>,
 }
 
 impl Walk<'_> {
-    fn layer(&mut self, id: LayerId, path: &str, values: &Values) -> Result<(), Diagnostic> {
+    fn layer(&mut self, id: LayerId, at: Place<'_>, values: &Values) -> Result<(), Diagnostic> {
         for member in &self.module[id].members {
             let own = match &member.saved {
                 Some(saved) if !saved.has_position() => saved_name(saved, None, values)?,
                 _ => member.name.clone(),
             };
-            let parent = path;
-            let path = join(path, &own);
+            let (path, saved) = (join(at.path, &member.name), join(at.saved, &own));
+            let here = Place { path: &path, saved: &saved };
             match &member.kind {
-                MemberKind::Storage(storage) => self.tensor(storage, path, values)?,
+                MemberKind::Storage(storage) => {
+                    if let Some(expected) = self.tensor(storage, here, values)? {
+                        let (role, member) = (storage.role, member.name.clone());
+                        self.found.push(Stored { expected, path, role, layer: id, member });
+                    }
+                }
                 MemberKind::Sub(sub) => {
                     let names = member.saved.as_ref().filter(|saved| saved.has_position());
-                    self.sub(sub, &path, names.map(|names| (parent, names)), values)?;
+                    self.sub(sub, here, names.map(|names| (at.saved, names)), values)?;
                 }
                 // Computed at construction, so never saved.
                 MemberKind::Constant { .. } => {}
@@ -119,10 +149,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn tensor(&mut self, storage: &Storage, path: String, values: &Values) -> Result<(), Diagnostic> {
+    /// What a weights file has of a storage; nothing of what is transient.
+    fn tensor(&self, storage: &Storage, at: Place<'_>, values: &Values) -> Result<Option<Expected>, Diagnostic> {
+        let path = at.saved;
         match storage.role {
             Role::Param | Role::Buffer | Role::State => {}
-            Role::Transient => return Ok(()),
+            Role::Transient => return Ok(None),
         }
         if self.found.len() >= MAX_TENSORS {
             return Err(Diagnostic::new(E0310, format!("the model has more than {MAX_TENSORS} tensors")));
@@ -133,22 +165,25 @@ impl Walk<'_> {
         };
         let shape = storage.ty.shape.dims.iter().map(size).collect::<Result<Vec<usize>, _>>()?;
         let dtype = storage.ty.dtype().unwrap_or(DType::Float32);
-        self.found.push(Expected { name: path, dtype, shape, scheme: storage.scheme.clone() });
-        Ok(())
+        Ok(Some(Expected { name: path.to_string(), dtype, shape, scheme: storage.scheme.clone() }))
     }
 
     /// `names` are those of a list's elements, below a path, where they are not positions.
     fn sub(
         &mut self,
         sub: &Sub,
-        path: &str,
+        at: Place<'_>,
         names: Option<(&str, &SavedName)>,
         values: &Values,
     ) -> Result<(), Diagnostic> {
-        let element_path = |position: i64| match names {
-            Some((parent, name)) => Ok(join(parent, &saved_name(name, Some(position), values)?)),
-            None => Ok(join(path, &position.to_string())),
+        let element = |position: i64| {
+            let saved = match names {
+                Some((parent, name)) => join(parent, &saved_name(name, Some(position), values)?),
+                None => join(at.saved, &position.to_string()),
+            };
+            Ok((join(at.path, &position.to_string()), saved))
         };
+        let path = at.saved;
         match sub {
             Sub::Instance { layer, args } => {
                 let mut inner = Values::new();
@@ -157,15 +192,16 @@ impl Walk<'_> {
                     let unknown = || Diagnostic::new(E0310, format!("`{path}` has no value for `{symbol}`"));
                     inner.insert(symbol.clone(), value.ok_or_else(unknown)?);
                 }
-                self.layer(*layer, path, &inner)
+                self.layer(*layer, at, &inner)
             }
             Sub::List(elements) => {
-                for (element, index) in elements.iter().zip(0..) {
-                    self.sub(element, &element_path(index)?, None, values)?;
+                for (sub, position) in elements.iter().zip(0..) {
+                    let (path, saved) = element(position)?;
+                    self.sub(sub, Place { path: &path, saved: &saved }, None, values)?;
                 }
                 Ok(())
             }
-            Sub::Repeat { index, count, element } => {
+            Sub::Repeat { index, count, element: repeated } => {
                 let count = count.eval(&|symbol| values.get(symbol)?.as_int());
                 let count = count.ok_or_else(|| Diagnostic::new(E0310, format!("`{path}` has no known length")))?;
                 if usize::try_from(count).is_ok_and(|count| count > MAX_TENSORS) {
@@ -174,7 +210,8 @@ impl Walk<'_> {
                 let mut inner = values.clone();
                 for position in 0..count {
                     inner.insert(index.clone(), HostValue::Int(position));
-                    self.sub(element, &element_path(position)?, None, &inner)?;
+                    let (path, saved) = element(position)?;
+                    self.sub(repeated, Place { path: &path, saved: &saved }, None, &inner)?;
                 }
                 Ok(())
             }

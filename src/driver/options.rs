@@ -34,6 +34,8 @@ pub struct EntryRequest {
     /// Known shapes of inputs: what a `...` in the entry's signature stands for. `run` takes the optional inputs that
     /// have one.
     pub shapes: Vec<(String, Vec<usize>)>,
+    /// `PATTERN=SCHEME`: parameters that are quantised in another way than the source says.
+    pub quantize: Vec<String>,
     /// Numbers that come with each call although their parameters have defaults.
     pub given: Vec<String>,
 }

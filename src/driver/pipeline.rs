@@ -3,6 +3,7 @@
 use crate::base::code::{E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
 use crate::driver::bind::Bound;
+use crate::driver::choice;
 use crate::driver::inputs::BoundInputs;
 use crate::driver::optimise;
 use crate::driver::packed::{self, PackedNote, PackedNotes};
@@ -62,7 +63,8 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
         given: entry.given.clone(),
     };
     let module = lower::entry(&mut session.project, file, &request);
-    verified(session, module)
+    let module = verified(session, module)?;
+    choice::apply(session, module, &entry.quantize, request.training)
 }
 
 /// The only way on from lowering.

@@ -46,6 +46,34 @@ impl SchemeRules {
         if errors.is_empty() { Ok(rules) } else { Err(errors) }
     }
 
+    /// The rule's scheme for each name, `None` where no rule is about it. A pattern with placeholders is about those of
+    /// the names that `meant` says, a name in full about itself; an error for each pattern that is about nothing.
+    pub fn choose(
+        &self,
+        names: &[&str],
+        meant: &dyn Fn(usize) -> bool,
+    ) -> Result<Vec<Option<Option<&Scheme>>>, Vec<Diagnostic>> {
+        let (mut chosen, mut errors) = (vec![None; names.len()], vec![]);
+        for (pattern, scheme) in self.patterns.iter().zip(&self.schemes) {
+            let fitting: Vec<usize> = (0..names.len()).filter(|index| pattern.matches(names[*index])).collect();
+            let about: Vec<usize> =
+                fitting.iter().copied().filter(|index| pattern.is_name() || meant(*index)).collect();
+            match (about.first(), fitting.first()) {
+                (Some(_), _) => about.into_iter().for_each(|index| chosen[index] = Some(scheme.as_ref())),
+                (None, Some(first)) => {
+                    let message = format!(
+                        "`{}` matches no weights of a matrix product or convolution, only such as `{}`",
+                        pattern.text(),
+                        names[*first]
+                    );
+                    errors.push(Diagnostic::new(E0504, message).note("help: write a name in full to quantise it all the same"));
+                }
+                (None, None) => errors.push(Diagnostic::new(E0504, no_match(pattern, names))),
+            }
+        }
+        if errors.is_empty() { Ok(chosen) } else { Err(errors) }
+    }
+
     /// The scheme of each name; an error for each pattern that no name fits.
     pub fn assign(&self, names: &[&str]) -> Result<Vec<Option<&Scheme>>, Vec<Diagnostic>> {
         let assignment = assign(&self.patterns, names);

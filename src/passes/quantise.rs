@@ -38,6 +38,8 @@ pub type Assignments = BTreeMap<String, Option<Scheme>>;
 pub struct AssignError {
     pub path: String,
     pub message: String,
+    /// An error in the compiler.
+    pub internal: bool,
 }
 
 /// The module with these schemes instead of those of the source. `training` says in which form quantised
@@ -55,6 +57,7 @@ pub fn assign(module: Verified, schemes: &Assignments, training: bool) -> Result
     verify(pass.module).map_err(|errors| AssignError {
         path: String::new(),
         message: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        internal: true,
     })
 }
 
@@ -111,6 +114,7 @@ impl Assign<'_> {
         let unknown = |what: &dyn std::fmt::Display| AssignError {
             path: path.to_string(),
             message: format!("`{what}` is not known"),
+            internal: false,
         };
         match sub {
             Sub::Instance { layer, args } => {
@@ -200,7 +204,7 @@ impl Assign<'_> {
         for (_, new) in pairs {
             let mut function = self.module[new].clone();
             let rewritten = self.rewrite(&mut function, from, to);
-            rewritten.map_err(|message| AssignError { path: path.to_string(), message })?;
+            rewritten.map_err(|message| AssignError { path: path.to_string(), message, internal: false })?;
             compact(&mut function);
             self.module.functions[new.0 as usize] = function;
         }

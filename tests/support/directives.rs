@@ -8,7 +8,7 @@
 //! #@ golden: none                that text is not kept; for whole models, whose text follows the library's
 //! #@ grad: none                 no comparison of gradients; the comment says why
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
-//! #@ quantize: ternary(axis=0)   a scheme for the weights
+//! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
 //! #@ passes: cse, dce            passes that must not change what is computed
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
@@ -30,7 +30,7 @@ pub struct Directives {
     pub without_gradients: bool,
     /// Empty for both.
     pub modes: Vec<RunMode>,
-    pub schemes: Vec<String>,
+    pub rules: Vec<String>,
     pub passes: Vec<String>,
     pub runs: Vec<Run>,
     pub announced: Vec<Announced>,
@@ -102,7 +102,7 @@ pub fn parse(text: &str) -> Result<Directives, String> {
     if !found.targets.is_empty() && found.runs.is_empty() {
         return Err("a case with a target needs a line `#@ run: ...`".to_string());
     }
-    if found.targets.is_empty() && !(found.schemes.is_empty() && found.modes.is_empty() && !found.without_text) {
+    if found.targets.is_empty() && !(found.rules.is_empty() && found.modes.is_empty() && !found.without_text) {
         return Err("`quantize`, `mode` and `golden` mean something only beside `target`".to_string());
     }
     Ok(found)
@@ -150,7 +150,7 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             Ok(())
         }
         "quantize" => {
-            found.schemes.push(rest.to_string());
+            found.rules.push(rest.to_string());
             Ok(())
         }
         "passes" => {

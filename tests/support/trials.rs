@@ -132,10 +132,6 @@ pub fn expand(case: Case) -> Vec<Trial> {
     for target in &case.directives.targets {
         for run in 0..case.directives.runs.len() {
             let suffix = suffix(run);
-            if !case.directives.schemes.is_empty() {
-                add(format!("{target}::quantize{suffix}"), run, |_, _| not_yet("`build --quantize` is not there yet"));
-                continue;
-            }
             if !case.directives.without_text && case.builds(run) {
                 add(format!("{target}::text{suffix}"), run, check_text);
             }
@@ -271,11 +267,12 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
     if failures.is_empty() { Ok(()) } else { Err(Trouble::Failed(failures.join("\n"))) }
 }
 
-fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
+fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
     let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
+        quantize: case.directives.rules.clone(),
         given: run.map(names).unwrap_or_default(),
         ..EntryRequest::default()
     }
@@ -284,7 +281,7 @@ fn entry(run: Option<&Run>, mode: Mode) -> EntryRequest {
 /// The IR as `build --emit ir` prints it.
 fn check_ir(case: &Case) -> Result<(), Trouble> {
     let request = BuildRequest {
-        entry: entry(case.directives.runs.first(), Mode::Infer),
+        entry: entry(case, case.directives.runs.first(), Mode::Infer),
         emit: Some(Emit::Ir),
         ..BuildRequest::default()
     };
@@ -306,7 +303,7 @@ fn read_ir(text: &str) -> Result<ir::Verified, Trouble> {
 fn check_passes(case: &Case) -> Result<(), Trouble> {
     let run = case.directives.runs.first();
     let mut session = session();
-    let before = session.lower(&case.source(), &entry(run, Mode::Infer));
+    let before = session.lower(&case.source(), &entry(case, run, Mode::Infer));
     let before = rendered(&session, before)?;
     let names: Vec<&str> = case.directives.passes.iter().map(String::as_str).collect();
     let pipeline = Pipeline::named(&names).map_err(|error| Trouble::Failed(error.to_string()))?;
@@ -343,7 +340,7 @@ fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
 }
 
 fn build_target(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
-    let entry = entry(case.directives.runs.get(run), mode);
+    let entry = entry(case, case.directives.runs.get(run), mode);
     build(case, &BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() })
 }
 
@@ -396,7 +393,7 @@ impl<'c> Scene<'c> {
         let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
         let inputs = write_inputs(case, run, mode, folder.path())?;
         let request = RunRequest {
-            entry: entry(Some(run), mode),
+            entry: entry(case, Some(run), mode),
             inputs: inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.as_ref()?.0.clone()))).collect(),
             numbers: run.numbers.clone(),
             seed: SEED,
@@ -437,7 +434,7 @@ type Input = (String, Option<(PathBuf, DType)>);
 /// Draws the inputs of a run and puts them on disk.
 fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec<Input>, Trouble> {
     let mut session = session();
-    let module = session.lower(&case.source(), &entry(Some(run), mode));
+    let module = session.lower(&case.source(), &entry(case, Some(run), mode));
     let module = rendered(&session, module)?;
     let mut inputs = vec![];
     for (name, tensor) in draw_inputs(run, &module)? {

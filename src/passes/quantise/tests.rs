@@ -158,7 +158,7 @@ fn open_sizes_get_a_condition() {
     let grouped = Scheme { group: Some(4), ..Scheme::int(4) };
     let after = assign(module(NET), &schemes(&[("up.weight", Some(grouped))]), false).unwrap();
     let text = print(&after);
-    assert!(text.contains("require k % 4 == 0 : \"`weight` is quantised in groups of 4"), "{text}");
+    assert!(text.contains("require k % 4 == 0 : E0502 \"`weight` is quantised in groups of 4"), "{text}");
     assert!(text.contains("%0 = param \"weight\" codes : int4[m, k]"), "{text}");
 }
 
