@@ -69,8 +69,12 @@ pub enum Leaf {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Structured {
     If,
-    For { index: Symbol },
+    For {
+        index: Symbol,
+    },
     While,
+    /// The region computes a number from the operands; the results are that and its gradients.
+    Gradient,
 }
 
 /// A call of a function with tensors, or of a method; everything over the caller's symbols.

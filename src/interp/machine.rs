@@ -207,6 +207,9 @@ impl<'m> Machine<'m> {
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
             InstKind::While { cond, body } => self.while_loop(frame, instance, inst, cond, body),
+            InstKind::Gradient { .. } => {
+                Err(RunError::new(E0409, "internal error: autodiff has not run; please report it"))
+            }
             InstKind::SetState { name } => {
                 let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
                 let tensor = frame.get(*value)?;

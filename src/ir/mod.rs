@@ -341,6 +341,10 @@ pub enum InstKind {
     /// `while`: operands are the carried values. `cond` yields one bool, `body` the next carried values;
     /// both have the carried values as parameters.
     While { cond: Region, body: Region },
+    /// `gradient`: operands are float tensors, and so are the region's parameters. It yields one float scalar;
+    /// the results are that, and its gradients. Only lowering makes this, and autodiff puts calls in its place
+    /// before anything runs.
+    Gradient { body: Region },
     /// Assigns to a state member of the own instance.
     SetState { name: String },
     /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
@@ -405,7 +409,7 @@ impl Function {
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
             InstKind::While { cond, body } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
@@ -426,7 +430,7 @@ impl Function {
     pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
             InstKind::While { cond, body } => vec![cond, body],
             _ => vec![],
         }

@@ -358,6 +358,12 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
+            InstKind::Gradient { body } => {
+                let params = params_text(function, names, &body.params);
+                self.line(&format!("{text}gradient {params} in {operands} {{"), inst.loc);
+                self.write_nested(function, names, body);
+                self.plain(&format!("}}{types}"));
+            }
             kind => {
                 text += &self.simple_text(kind, names, inst, &operands);
                 self.line(&(text + &types), inst.loc);
@@ -406,7 +412,9 @@ impl<'m> Printer<'m> {
             }
             InstKind::Yield => with("yield".into()),
             InstKind::Return => with("return".into()),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } => String::new(),
+            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
+                String::new()
+            }
         }
     }
 }

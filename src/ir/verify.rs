@@ -31,6 +31,8 @@
 //!   function has no path;
 //! - `if` takes a bool scalar, `for` two int64 scalars before the carried values; regions have the
 //!   parameters, and yield the values, that the carried values and results say;
+//! - `gradient` takes float tensors, its region parameters of their types, and yields a float scalar, whose type
+//!   and those of the operands are those of the results;
 //! - `assert` takes a bool scalar; `print` has an operand for each place of one; neither has results.
 
 mod body;

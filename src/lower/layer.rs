@@ -341,7 +341,7 @@ fn function_name(value: &Value<'_>) -> String {
         Value::Function(Function::User(function)) => function.decl.name.name.clone(),
         Value::Function(Function::Op(op)) => op.name().to_string(),
         Value::Function(Function::Builtin(name)) => (*name).to_string(),
-        Value::Function(Function::Partial { function, .. }) => function_name(function),
+        Value::Function(Function::Partial { function, .. } | Function::Gradient(function)) => function_name(function),
         _ => "value".to_string(),
     }
 }

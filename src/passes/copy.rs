@@ -101,6 +101,7 @@ impl<'s> Copier<'s> {
             | InstKind::If { .. }
             | InstKind::For { .. }
             | InstKind::While { .. }
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }

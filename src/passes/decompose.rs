@@ -103,7 +103,7 @@ impl<'m, 'c> Inliner<'m, 'c> {
             InstKind::Call { func, bindings, .. } if self.inlined.contains(func) => {
                 self.call(copier, target, inst, *func, bindings, out);
             }
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } => {
+            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
                 let operands = inst.operands.iter().map(|operand| copier.value(target, *operand)).collect();
                 let results = inst.results.iter().map(|result| copier.value(target, *result)).collect();
                 let kind = self.nested(copier, target, &inst.kind);
@@ -122,6 +122,7 @@ impl<'m, 'c> Inliner<'m, 'c> {
             InstKind::While { cond, body } => {
                 InstKind::While { cond: self.region(copier, target, cond), body: self.region(copier, target, body) }
             }
+            InstKind::Gradient { body } => InstKind::Gradient { body: self.region(copier, target, body) },
             InstKind::For { index, body } => {
                 let fresh = fresh_symbol(index, &mut self.used);
                 copier.substitution.set(index.clone(), int_symbol(&fresh));

@@ -18,6 +18,7 @@ mod decisions;
 pub mod expr;
 pub mod fixes;
 pub mod function;
+pub mod gradient;
 pub mod growth;
 pub mod host;
 pub mod host_functions;

@@ -303,6 +303,8 @@ impl<'d> Reverse<'d> {
             InstKind::Const(_)
             | InstKind::Host(_)
             | InstKind::Rng { .. }
+            // Calls stand in its place by then.
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

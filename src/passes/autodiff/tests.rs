@@ -3,9 +3,9 @@
 use super::*;
 use crate::base::philox;
 use crate::interp::{Instance, Machine, RunOptions, Stacked};
+use crate::ir::Part;
 use crate::ir::printer::print;
 use crate::ir::reader::read;
-use crate::ir::{Part, verify};
 use crate::types::{DType, HostValue, Symbol, Tensor};
 use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
@@ -684,4 +684,98 @@ fn what_has_no_gradient_is_named() {
 }
 ";
     assert!(fails(computed).contains("how often it turns is computed"), "{}", fails(computed));
+}
+
+#[test]
+fn gradients_within_become_calls() {
+    let text = "func @f(%x: float64[n], %y: float64[n]) -> (float64, float64[n]) {
+  symbols n: int
+  %0 = host 0 : int64
+  %1 = host n : int64
+  %s = const float64 [0.5] : float64
+  %2, %3 = for i (%i: int64, %a: float64, %b: float64[n]) in %0, %1, %s, %x {
+    %4 = host i : float64
+    %5, %6 = gradient (%c: float64[n]) in %b {
+      %7 = mul %c, %y : float64[n]
+      %8 = sin %7 : float64[n]
+      %9 = mul %8, %4 : float64[n]
+      %10 = sum %9 {axis = none, keepdim = false} : float64
+      yield %10
+    } : float64, float64[n]
+    %11 = add %5, %a : float64
+    yield %11, %6
+  } : float64, float64[n]
+  return %2, %3
+}
+";
+    let expanded = expand(module(text)).unwrap();
+    let printed = print(&expanded);
+    assert_eq!(print(&module(text)), text, "the instruction has a text form");
+    expect![[r#"
+        func @f(%x: float64[n], %y: float64[n]) -> (float64, float64[n]) {
+          symbols n: int
+          %0 = host 0 : int64
+          %1 = host n : int64
+          %s = const float64 [0.5] : float64
+          %2, %3 = for i (%i: int64, %a: float64, %b: float64[n]) in %0, %1, %s, %x {
+            %4 = host i : float64
+            %5, %6 = call @f.value.primal(%b, %y, %4) {n = n, i = i} : float64, float64[n]
+            %7 = ones {shape = [], dtype = float64} : float64
+            %8 = call @f.value.adjoint(%4, %y, %6, %7) {n = n, i = i} : float64[n]
+            %9 = add %5, %a : float64
+            yield %9, %8
+          } : float64, float64[n]
+          return %2, %3
+        }
+
+        func @f.value(%c: float64[n], %y: float64[n], %0: float64) -> float64 {
+          source "f_value"
+          symbols n: int, i: int
+          %1 = mul %c, %y : float64[n]
+          %2 = sin %1 : float64[n]
+          %3 = mul %2, %0 : float64[n]
+          %4 = sum %3 {axis = none, keepdim = false} : float64
+          return %4
+        }
+
+        func @f.value.primal(%c: float64[n], %y: float64[n], %0: float64) -> (float64, float64[n]) {
+          source "f_value"
+          symbols n: int, i: int
+          %1 = mul %c, %y : float64[n]
+          %2 = sin %1 : float64[n]
+          %3 = mul %2, %0 : float64[n]
+          %4 = sum %3 {axis = none, keepdim = false} : float64
+          return %4, %1
+        }
+
+        func @f.value.adjoint(%0: float64, %y: float64[n], %1: float64[n], %grad: float64) -> float64[n] {
+          source "f_value_adjoint"
+          symbols n: int, i: int
+          %2 = reshape %grad {shape = [1]} : float64[1]
+          %3 = broadcast_to %2 {shape = [n]} : float64[n]
+          %4 = mul %3, %0 : float64[n]
+          %5 = cos %1 : float64[n]
+          %6 = mul %4, %5 : float64[n]
+          %7 = mul %6, %y : float64[n]
+          return %7
+        }
+    "#]].assert_eq(&printed);
+    // What is left is differentiated like any program.
+    agree(&printed);
+}
+
+#[test]
+fn a_number_that_depends_on_nothing_has_zeros() {
+    let text = "func @f(%x: float64[n]) -> (float64, float64[n]) {
+  symbols n: int
+  %0, %1 = gradient (%a: float64[n]) in %x {
+    %2 = stop_gradient %a : float64[n]
+    %3 = sum %2 {axis = none, keepdim = false} : float64
+    yield %3
+  } : float64, float64[n]
+  return %0, %1
+}
+";
+    let printed = print(&expand(module(text)).unwrap());
+    assert!(printed.contains("zeros {shape = [n], dtype = float64}") && !printed.contains("adjoint"), "{printed}");
 }
