@@ -759,7 +759,8 @@ fn gradients_within_become_calls() {
           %7 = mul %6, %y : float64[n]
           return %7
         }
-    "#]].assert_eq(&printed);
+    "#]]
+    .assert_eq(&printed);
     // What is left is differentiated like any program.
     agree(&printed);
 }
