@@ -152,6 +152,8 @@ pub struct Member {
     pub loc: Loc,
     /// Its name in weights files, where that is another; an element's for a list.
     pub saved: Option<SavedName>,
+    /// What its sublayers compute is computed again for gradients, not kept.
+    pub checkpoint: bool,
     pub kind: MemberKind,
 }
 

@@ -222,7 +222,8 @@ impl<'m> Printer<'m> {
             MemberKind::Sub(sub) => format!("let {name} = {}", self.sub_text(sub)),
             MemberKind::Constant { ty, func } => format!("constant {name} : {ty} = {}", self.function_name(*func)),
         };
-        let text = text + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);
+        let checkpoint = if member.checkpoint { " checkpoint" } else { "" };
+        let text = text + checkpoint + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);
         self.line(&text, member.loc);
     }
 

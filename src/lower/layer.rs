@@ -119,6 +119,7 @@ impl<'db> Lowering<'_, 'db> {
                 doc: info.member.doc.clone(),
                 loc: self.loc(Place { item: layer.item, span: info.member.span }),
                 saved: info.saved,
+                checkpoint: info.member.attributes.iter().any(|attribute| attribute.name.name == "checkpoint"),
                 kind,
             };
             self.module.layers[id.0 as usize].members.push(member);
@@ -328,7 +329,8 @@ impl<'db> Lowering<'_, 'db> {
         let sub = self.sub(&placed, &path)?;
         if let Some(sub) = sub {
             let kind = MemberKind::Sub(sub);
-            let member = Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, kind };
+            let member =
+                Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, checkpoint: false, kind };
             self.module.layers[root.0 as usize].members.push(member);
         }
         self.adopted.push((at.item, hint.to_string(), value.clone(), name.clone()));

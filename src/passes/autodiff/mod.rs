@@ -19,6 +19,9 @@
 //! The instruction `gradient`, which `value_and_grad` in the source becomes, is put away by [`expand`]: its region
 //! becomes a function, and calls of the companions of that take its place.
 //!
+//! A call of a sublayer under `@checkpoint` stays as it is; its adjoint runs the primal again, from the same operands.
+//! Where that would not give the same (random numbers, state, prints), values are kept as ever.
+//!
 //! Needs: an entry. Keeps: every function as it is; companions are added beside them. State is read and
 //! assigned by primals only, and no gradient flows through it.
 //!
@@ -37,6 +40,8 @@
 //! ```
 
 mod activity;
+mod calls;
+mod checkpoint;
 mod control;
 mod expand;
 mod import;
@@ -135,11 +140,19 @@ struct Differentiator {
     members: bool,
     derived: HashMap<Key, Option<Rc<Derived>>>,
     activities: HashMap<Key, Rc<Activity>>,
+    /// Whether a function computes the same whenever it runs.
+    repeatable: HashMap<FuncId, bool>,
 }
 
 impl Differentiator {
     fn new(module: Module, members: bool) -> Differentiator {
-        Differentiator { module, members, derived: HashMap::new(), activities: HashMap::new() }
+        Differentiator {
+            module,
+            members,
+            derived: HashMap::new(),
+            activities: HashMap::new(),
+            repeatable: HashMap::new(),
+        }
     }
 
     /// The companions of a function; `None` if no result depends on what wants gradients.
