@@ -312,7 +312,11 @@ fn entries_and_targets() {
     let build = |options: &str| format!("build net.tri -o out {options}");
     let rule = |rule: &str| build(&format!("--quantize {rule}"));
     place.error(&rule("wieght=int8"), "E0504", &["`wieght` matches no tensor", "`weight`"]);
-    place.error(&rule("off*=int8"), "E0504", &["`off*` matches no weights of a matrix product", "write a name in full"]);
+    place.error(
+        &rule("off*=int8"),
+        "E0504",
+        &["`off*` matches no weights of a matrix product", "write a name in full"],
+    );
     place.error(&rule("weight=int5()"), "E0101", &["unknown name `int5`"]);
     place.error(&rule("weight=int4(group=3)"), "E0502", &["`weight`", "3"]);
     place.error(&build("--passes fold,cze"), "E0606", &["unknown pass `cze`", "did you mean `cse`?"]);

@@ -87,6 +87,26 @@ fn read(name: &str) -> Tensor {
     set.tensors.into_values().next().unwrap()
 }
 
+/// A training loop in Tri alone: the loss falls at each step.
+#[test]
+fn descent_learns_digits() {
+    let mut session = session();
+    let request = RunRequest {
+        inputs: vec![
+            ("x".into(), PathBuf::from(example("digits.npy"))),
+            ("classes".into(), PathBuf::from(example("digits_labels.npy"))),
+        ],
+        ..RunRequest::default()
+    };
+    let Ok(result) = session.run(&example("digits_descent.tri"), &request, &mut std::io::sink()) else {
+        panic!("{}", session.render());
+    };
+    let losses = result.outputs[0].to_f64();
+    assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
+    assert!((2.0..3.0).contains(&losses[0]) && losses[losses.len() - 1] < 0.2, "{losses:?}");
+    assert_eq!(result.outputs[1].to_f64(), [1.0]);
+}
+
 /// The newcomer's first command: real digits through trained ternary weights.
 #[test]
 fn digits_are_recognised() {

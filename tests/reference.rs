@@ -9,7 +9,7 @@ use support::{announced, directives, root, with_deep_stack};
 use tritonc::driver::{RunRequest, Session, SessionOptions};
 
 /// The pages, with how many blocks they have at least.
-const PAGES: &[(&str, usize)] = &[("docs/language.md", 20), ("docs/models.md", 1)];
+const PAGES: &[(&str, usize)] = &[("docs/language.md", 20), ("docs/models.md", 1), ("docs/gradients.md", 1)];
 
 /// The blocks of a page, with the line that each begins on.
 fn programs(page: &str) -> Vec<(usize, String)> {

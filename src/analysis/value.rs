@@ -193,6 +193,8 @@ pub enum Function<'db> {
     Builtin(&'static str),
     User(FnRef<'db>),
     Method(Box<Instance<'db>>, FnRef<'db>),
+    /// `value_and_grad(f)`
+    Gradient(Box<Value<'db>>),
     /// `f(_, k=2)`: positional slots, `None` where `_` stands, and named ones.
     Partial {
         function: Box<Value<'db>>,
@@ -417,6 +419,9 @@ impl<'db> Value<'db> {
             Value::Instance(instance) => Value::Instance(Box::new(instance.substitute(replace))),
             Value::Function(Function::Method(instance, method)) => {
                 Value::Function(Function::Method(Box::new(instance.substitute(replace)), *method))
+            }
+            Value::Function(Function::Gradient(function)) => {
+                Value::Function(Function::Gradient(Box::new(function.substitute(replace))))
             }
             Value::Function(Function::Partial { function, args }) => Value::Function(Function::Partial {
                 function: Box::new(function.substitute(replace)),

@@ -78,6 +78,8 @@ pub enum Structured {
     While {
         turns: Option<Symbol>,
     },
+    /// The region computes a number from the operands; the results are that and its gradients.
+    Gradient,
 }
 
 /// A call of a function with tensors, or of a method; everything over the caller's symbols.

@@ -28,7 +28,7 @@ pub fn derive(module: &Verified, method: FuncId, given: &[(usize, Tensor)]) -> R
     autodiff::differentiate(module.clone(), method, &given).map_err(|error| refused(&error))
 }
 
-fn refused(error: &AutodiffError) -> Diagnostic {
+pub fn refused(error: &AutodiffError) -> Diagnostic {
     if error.internal {
         return Diagnostic::new(E0409, format!("internal error: autodiff: {error}; please report it"));
     }

@@ -238,7 +238,7 @@ mod tests {
     use crate::types::{Dim, HostExpr, Shape, TensorType};
 
     fn member(name: &str, kind: MemberKind) -> Member {
-        Member { name: name.into(), doc: None, loc: Loc::default(), saved: None, kind }
+        Member { name: name.into(), doc: None, loc: Loc::default(), saved: None, checkpoint: false, kind }
     }
 
     fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {

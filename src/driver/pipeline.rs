@@ -13,6 +13,7 @@ use crate::driver::{
 };
 use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
 use crate::ir::{self, Part};
+use crate::passes::autodiff;
 use crate::quant::pack::{Format, pack};
 use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
@@ -73,7 +74,7 @@ fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verifie
         let _ = session.report_all(diagnostics);
         Failed
     })?;
-    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
+    let module = checked(session, module)?;
     // Only names that a program gives itself can clash.
     if module.layers.iter().flat_map(|layer| &layer.members).any(|member| member.saved.is_some()) {
         super::model::storage(&module).map_err(|diagnostic| {
@@ -82,6 +83,15 @@ fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verifie
         })?;
     }
     Ok(module)
+}
+
+/// Verified, and with calls in the place of `value_and_grad`.
+fn checked(session: &mut Session, module: ir::Module) -> Result<ir::Verified, Failed> {
+    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
+    autodiff::expand(module).map_err(|error| {
+        session.report(gradients::refused(&error));
+        Failed
+    })
 }
 
 /// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
@@ -259,7 +269,7 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
         let _ = session.report_all(diagnostics);
         Failed
     })?;
-    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
+    let module = checked(session, module)?;
     let mut report = TestReport::default();
     for test in tests {
         let failure = match test.function {

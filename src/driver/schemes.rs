@@ -66,7 +66,9 @@ impl SchemeRules {
                         pattern.text(),
                         names[*first]
                     );
-                    errors.push(Diagnostic::new(E0504, message).note("help: write a name in full to quantise it all the same"));
+                    errors.push(
+                        Diagnostic::new(E0504, message).note("help: write a name in full to quantise it all the same"),
+                    );
                 }
                 (None, None) => errors.push(Diagnostic::new(E0504, no_match(pattern, names))),
             }

@@ -216,6 +216,9 @@ impl<'m> Machine<'m> {
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
             InstKind::While { .. } => self.while_loop(frame, instance, inst),
+            InstKind::Gradient { .. } => {
+                Err(RunError::new(E0409, "internal error: autodiff has not run; please report it"))
+            }
             InstKind::SetState { name } => {
                 let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
                 let tensor = frame.get(*value)?;

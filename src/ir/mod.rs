@@ -157,6 +157,8 @@ pub struct Member {
     pub loc: Loc,
     /// Its name in weights files, where that is another; an element's for a list.
     pub saved: Option<SavedName>,
+    /// What its sublayers compute is computed again for gradients, not kept.
+    pub checkpoint: bool,
     pub kind: MemberKind,
 }
 
@@ -356,6 +358,10 @@ pub enum InstKind {
     /// What `body` yields beyond them is collected, as by `For`. `turns` is the number of turns so far within
     /// the regions, and of all turns after the loop, where it is the size of what was collected.
     While { turns: Option<Symbol>, cond: Region, body: Region },
+    /// `gradient`: operands are float tensors, and so are the region's parameters. It yields one float scalar;
+    /// the results are that, and its gradients. Only lowering makes this, and autodiff puts calls in its place
+    /// before anything runs.
+    Gradient { body: Region },
     /// Assigns to a state member of the own instance.
     SetState { name: String },
     /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
@@ -466,7 +472,7 @@ impl Function {
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
@@ -488,7 +494,7 @@ impl Function {
     pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             _ => vec![],
         }

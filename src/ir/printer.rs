@@ -233,7 +233,8 @@ impl<'m> Printer<'m> {
             MemberKind::Sub(sub) => format!("let {name} = {}", self.sub_text(sub)),
             MemberKind::Constant { ty, func } => format!("constant {name} : {ty} = {}", self.function_name(*func)),
         };
-        let text = text + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);
+        let checkpoint = if member.checkpoint { " checkpoint" } else { "" };
+        let text = text + checkpoint + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);
         self.line(&text, member.loc);
     }
 
@@ -379,6 +380,12 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
+            InstKind::Gradient { body } => {
+                let params = params_text(function, names, &body.params);
+                self.line(&format!("{text}gradient {params} in {operands} {{"), inst.loc);
+                self.write_nested(function, names, body);
+                self.plain(&format!("}}{types}"));
+            }
             kind => {
                 text += &self.simple_text(kind, names, inst, &operands);
                 self.line(&(text + &types), inst.loc);
@@ -431,7 +438,9 @@ impl<'m> Printer<'m> {
             }
             InstKind::Yield => with("yield".into()),
             InstKind::Return => with("return".into()),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } => String::new(),
+            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
+                String::new()
+            }
         }
     }
 }

@@ -36,6 +36,8 @@
 //!   parameters, and yield the values, that the carried values and results say; what a `while` collects is as
 //!   long as it has turns, in no other axis;
 //! - a condition on sizes (`ensure`) is a fact to the end of its region;
+//! - `gradient` takes float tensors, its region parameters of their types, and yields a float scalar, whose type
+//!   and those of the operands are those of the results;
 //! - `assert` takes a bool scalar; `print` has an operand for each place of one; neither has results.
 
 mod body;

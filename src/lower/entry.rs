@@ -18,7 +18,7 @@ use crate::lower::{Failure, Fixed, Lowering};
 use crate::syntax::ast::{ExprKind, ItemKind, Param};
 use crate::syntax::items::RawKind;
 use crate::types::{Dim, HostExpr, Pack, Shape, Symbol};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Which instance, and how.
 #[derive(Clone, Debug, Default)]

@@ -112,6 +112,7 @@ impl<'db> Lowering<'_, 'db> {
                 doc: info.member.doc.clone(),
                 loc: self.loc(Place { item: layer.item, span: info.member.span }),
                 saved: info.saved,
+                checkpoint: info.member.attributes.iter().any(|attribute| attribute.name.name == "checkpoint"),
                 kind,
             };
             self.module.layers[id.0 as usize].members.push(member);
@@ -318,7 +319,8 @@ impl<'db> Lowering<'_, 'db> {
         let sub = self.sub(&placed, &path)?;
         if let Some(sub) = sub {
             let kind = MemberKind::Sub(sub);
-            let member = Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, kind };
+            let member =
+                Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, checkpoint: false, kind };
             self.module.layers[root.0 as usize].members.push(member);
         }
         self.adopted.push((at.item, hint.to_string(), value.clone(), name.clone()));
@@ -331,7 +333,7 @@ fn function_name(value: &Value<'_>) -> String {
         Value::Function(Function::User(function)) => function.decl.name.name.clone(),
         Value::Function(Function::Op(op)) => op.name().to_string(),
         Value::Function(Function::Builtin(name)) => (*name).to_string(),
-        Value::Function(Function::Partial { function, .. }) => function_name(function),
+        Value::Function(Function::Partial { function, .. } | Function::Gradient(function)) => function_name(function),
         _ => "value".to_string(),
     }
 }

@@ -126,6 +126,7 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
             Structured::If => InstKind::If { then: frame.take_closed(), otherwise: last },
             Structured::For { index } => InstKind::For { index, body: last },
             Structured::While { turns } => InstKind::While { turns, cond: frame.take_closed(), body: last },
+            Structured::Gradient => InstKind::Gradient { body: last },
         };
         self.emit(kind, operands, results, at)
     }

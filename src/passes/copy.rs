@@ -108,6 +108,7 @@ impl<'s> Copier<'s> {
             | InstKind::Rng { .. }
             | InstKind::If { .. }
             | InstKind::For { .. }
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }

@@ -152,6 +152,7 @@ impl Cse<'_> {
             | InstKind::If { .. }
             | InstKind::For { .. }
             | InstKind::While { .. }
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

@@ -26,7 +26,7 @@ fn build(session: &mut Session) -> String {
 
 fn execute(text: &str, x: &[f64]) -> Vec<Tensor> {
     let module: Verified = ir::verify(ir::reader::read(text).unwrap()).unwrap();
-    let forward = module.method(module.entry.as_ref().unwrap().layer, "forward").unwrap();
+    let forward = module.method(module.entry.as_ref().unwrap().layer, "forward", &|_| false).unwrap();
     let mut instance = Instance::entry(&module, 0).unwrap();
     let x = Tensor::from_f64(DType::Float32, vec![x.len()], x.iter().copied());
     Machine::new(&module, RunOptions::default()).run(&mut instance, forward, &[x]).unwrap()

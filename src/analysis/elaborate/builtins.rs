@@ -44,6 +44,7 @@ pub const NAMES: &[&str] = &[
     "xavier_uniform",
     "random_ternary",
     "ternary_matmul",
+    "value_and_grad",
     "inf",
     "nan",
     "pi",
@@ -118,6 +119,11 @@ impl<'db> Elaborator<'_, 'db> {
             "kaiming_uniform" => Value::Init(InitValue::KaimingUniform),
             "constant" | "normal" | "uniform" | "xavier_uniform" | "random_ternary" => {
                 return self.initialiser(name, taken, span);
+            }
+            "value_and_grad" => {
+                let function = self.required(&mut taken, "f", span)?;
+                self.differentiable(&function)?;
+                Value::Function(Function::Gradient(Box::new(function.value)))
             }
             "tensor" => {
                 let arg = self.required(&mut taken, "data", span)?;

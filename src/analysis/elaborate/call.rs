@@ -101,6 +101,7 @@ impl<'db> Elaborator<'_, 'db> {
             Value::Function(Function::Method(instance, method)) => {
                 self.call_function(method, Some(*instance), args, span)
             }
+            Value::Function(Function::Gradient(function)) => self.value_and_grad(*function, args, span),
             Value::Function(Function::Partial { function, args: slots }) => {
                 let mut given = args.into_iter();
                 let mut all = vec![];

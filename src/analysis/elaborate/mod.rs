@@ -20,6 +20,7 @@ pub mod expr;
 mod fixed;
 pub mod fixes;
 pub mod function;
+pub mod gradient;
 pub mod growth;
 pub mod host;
 pub mod host_functions;

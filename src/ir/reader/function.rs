@@ -263,6 +263,7 @@ impl Reader {
             }
             "for" => self.for_loop(body)?,
             "while" => self.while_loop(body)?,
+            "gradient" => self.gradient(body)?,
             "set_state" => {
                 let name = self.string()?;
                 (InstKind::SetState { name }, self.operands(body)?)
@@ -353,6 +354,15 @@ impl Reader {
         self.expect("{")?;
         let body = self.region(body, params)?;
         Ok((InstKind::While { turns, cond, body }, operands))
+    }
+
+    fn gradient(&mut self, body: &mut Body) -> Read<(InstKind, Vec<ValueId>)> {
+        let params = self.params(body)?;
+        self.expect_word("in")?;
+        let operands = self.operands(body)?;
+        self.expect("{")?;
+        let body = self.region(body, params)?;
+        Ok((InstKind::Gradient { body }, operands))
     }
 
     fn print(&mut self, body: &Body) -> Read<(InstKind, Vec<ValueId>)> {

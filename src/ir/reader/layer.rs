@@ -126,8 +126,9 @@ impl Reader {
                 MemberKind::Storage(Storage { role, ty, scheme, init })
             }
         };
+        let checkpoint = self.eat_word("checkpoint");
         let saved = if self.eat_word("saved") { Some(self.saved()?) } else { None };
-        Ok(Member { name, doc: self.doc()?, loc, saved, kind })
+        Ok(Member { name, doc: self.doc()?, loc, saved, checkpoint, kind })
     }
 
     /// `["denselayer", i + 1]`

@@ -182,6 +182,7 @@ impl Checker<'_> {
             InstKind::If { .. } => "if".into(),
             InstKind::For { .. } => "for".into(),
             InstKind::While { .. } => "while".into(),
+            InstKind::Gradient { .. } => "gradient".into(),
             InstKind::SetState { name } => format!("set_state {name:?}"),
             InstKind::SetSlice { name, .. } => format!("set_slice {name:?}"),
             InstKind::Assert { .. } => "assert".into(),
@@ -252,6 +253,21 @@ impl Checker<'_> {
                 turns.iter().try_for_each(|turns| self.bind(turns))?;
                 self.region(cond, false, &[TensorType::scalar(DType::Bool)], errors);
                 self.region(body, false, &[carried.to_vec(), collected].concat(), errors);
+                Ok(())
+            }
+            InstKind::Gradient { body } => {
+                let results = self.types(&inst.results);
+                let Some((value, gradients)) = results.split_first() else { return Err("has no results".into()) };
+                if let Some(ty) = results.iter().find(|ty| !ty.elem.is_float()) {
+                    return Err(format!("{ty} is no float"));
+                }
+                for values in [&inst.operands, &body.params] {
+                    self.values_have_types(values, gradients)?;
+                }
+                if value.shape.rank() != Some(0) {
+                    return Err(format!("the value {value} is no scalar"));
+                }
+                self.region(body, false, std::slice::from_ref(value), errors);
                 Ok(())
             }
             _ => Ok(()),
@@ -377,7 +393,7 @@ impl Checker<'_> {
                 if places == inst.operands.len() { Ok(()) } else { Err("operands and places differ in number".into()) }
             }
             InstKind::Yield | InstKind::Return => self.no_results(inst),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } => Ok(()),
+            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => Ok(()),
         }
     }
 

@@ -4,7 +4,7 @@
 use super::conv::{Moves, convolve, spread};
 use super::{GradientCx, GradientError, Grads, Var, product};
 use crate::ops::{Attr, Attrs};
-use crate::types::{DType, Dim, Shape, TensorType};
+use crate::types::{Dim, Shape, TensorType};
 
 type Cx<'a, 'b> = &'a mut GradientCx<'b>;
 
@@ -48,18 +48,17 @@ impl Windows {
         Ok(windows)
     }
 
-    /// The last windows may reach beyond the padding, so it is made as large as they need.
+    /// The last windows may reach beyond the padding: there is one stride more of it, of which what no window reads
+    /// is cut off. So there are as many windows as the grid has, whatever the sizes are.
     fn pad_in_full(&mut self) {
         let one = Dim::constant(1);
         let mut pads = vec![];
         for axis in 0..self.sizes.len() {
-            let low = self.moves.padding[axis].clone();
+            let (low, stride) = (self.moves.padding[axis].clone(), &self.moves.stride[axis]);
             let reach = self.kernel[axis].sub(&one).mul(&self.moves.dilation[axis]).add(&one);
-            let covered = self.grid[axis].sub(&one).mul(&self.moves.stride[axis]).add(&reach);
-            let high = low.maximum(&covered.sub(&self.sizes[axis]).sub(&low));
-            self.sizes[axis] = self.sizes[axis].add(&low).add(&high);
+            self.sizes[axis] = self.grid[axis].sub(&one).mul(stride).add(&reach);
+            pads.push((low.clone(), low.add(stride)));
             self.moves.padding[axis] = Dim::zero();
-            pads.push((low, high));
         }
         self.pads = Some(pads);
     }
@@ -68,11 +67,20 @@ impl Windows {
         [planes, channels].into_iter().chain(sizes.iter().cloned()).collect()
     }
 
-    fn padded(&self, cx: Cx, x: Var, value: f64) -> Result<Var, GradientError> {
+    /// Planes with the explicit padding, where there is any.
+    fn padded(&self, cx: Cx, x: Var) -> Result<Var, GradientError> {
         let Some(pads) = &self.pads else { return Ok(x) };
-        let pads = pads.iter().flat_map(|(low, high)| [low.clone(), high.clone()]).collect();
-        let value = Attr::Float(crate::types::HostExpr::float(value));
-        cx.with("pad", &[x], Attrs::new().with("pads", Attr::Ints(pads)).with("value", value))
+        let around = pads.iter().flat_map(|(low, high)| [low.clone(), high.clone()]).collect();
+        let padded = cx.with("pad", &[x], Attrs::new().with("pads", Attr::Ints(around)))?;
+        self.cut(cx, padded)
+    }
+
+    /// Without what no window reads.
+    fn cut(&self, cx: Cx, mut planes: Var) -> Result<Var, GradientError> {
+        for (axis, size) in self.sizes.iter().enumerate() {
+            planes = cx.first(planes, axis + 2, size)?;
+        }
+        Ok(planes)
     }
 
     /// Planes of the operand's own sizes, padded.
@@ -80,7 +88,7 @@ impl Windows {
         let dims = cx.operands[0].shape.dims.clone();
         let own = &dims[dims.len() - self.sizes.len()..];
         let x = cx.reshape(x, self.with(self.planes.clone(), Dim::constant(1), own))?;
-        self.padded(cx, x, 0.0)
+        self.padded(cx, x)
     }
 
     /// 1 where there is an element, 0 in the padding.
@@ -90,7 +98,7 @@ impl Windows {
         let own = &dims[dims.len() - self.sizes.len()..];
         let one = Dim::constant(1);
         let ones = cx.ones(&x.with_shape(Shape::new(self.with(one.clone(), one, own))))?;
-        self.padded(cx, ones, 0.0)
+        self.padded(cx, ones)
     }
 
     /// The gradient of the operand from what belongs to each channel of the windows.
@@ -98,8 +106,14 @@ impl Windows {
         let mut grad = spread(cx, columns, kernel, &self.moves, &self.sizes)?;
         let dims = cx.operands[0].shape.dims.clone();
         let first = dims.len() - self.sizes.len();
-        for (axis, (low, _)) in self.pads.iter().flatten().enumerate() {
-            grad = cx.slice(grad, axis + 2, low.clone(), low.add(&dims[first + axis]))?;
+        if let Some(pads) = &self.pads {
+            let own = &dims[first..];
+            let sizes = own.iter().zip(pads).zip(&self.sizes);
+            let beyond = sizes.flat_map(|((own, (low, high)), size)| [Dim::zero(), own.add(low).add(high).sub(size)]);
+            grad = cx.with("pad", &[grad], Attrs::new().with("pads", Attr::Ints(beyond.collect())))?;
+            for (axis, (own, (low, _))) in own.iter().zip(pads).enumerate() {
+                grad = cx.slice(grad, axis + 2, low.clone(), low.add(own))?;
+            }
         }
         let grad = cx.reshape(grad, dims)?;
         cx.only(grad)
@@ -158,13 +172,14 @@ pub fn average_pool<const N: usize>(cx: Cx) -> Grads {
 
 /// 1 on elements and on the padding that was asked for, 0 beyond it.
 fn counted_padding(cx: Cx, windows: &Windows) -> Result<Var, GradientError> {
-    let ty = TensorType::new(DType::Bool, Shape::scalar());
-    let ty = ty.with_elem(cx.operands[0].elem.clone());
-    let one = Dim::constant(1);
+    let dims = cx.operands[0].shape.dims.clone();
     let pads = windows.pads.iter().flatten();
-    let counted: Vec<Dim> =
-        windows.sizes.iter().zip(pads.clone()).map(|(size, (low, high))| size.sub(high).add(low)).collect();
+    let own = &dims[dims.len() - windows.sizes.len()..];
+    let counted: Vec<Dim> = own.iter().zip(pads.clone()).map(|(size, (low, _))| size.add(&low.scale(2))).collect();
     let beyond = pads.flat_map(|(low, high)| [Dim::zero(), high.sub(low)]).collect();
-    let ones = cx.ones(&ty.with_shape(Shape::new(windows.with(one.clone(), one, &counted))))?;
-    cx.with("pad", &[ones], Attrs::new().with("pads", Attr::Ints(beyond)))
+    let one = Dim::constant(1);
+    let planes = Shape::new(windows.with(one.clone(), one, &counted));
+    let ones = cx.ones(&TensorType::new(cx.operands[0].elem.clone(), planes))?;
+    let padded = cx.with("pad", &[ones], Attrs::new().with("pads", Attr::Ints(beyond)))?;
+    windows.cut(cx, padded)
 }

@@ -78,7 +78,8 @@ impl Walk<'_, '_> {
                 Gradient::None(_) => return,
             },
             InstKind::Param { name, part: Part::Value } => {
-                vec![self.differentiator.module.role_of(self.function, name) == Some(Role::Param)]
+                let counts = self.differentiator.members;
+                vec![counts && self.differentiator.module.role_of(self.function, name) == Some(Role::Param)]
             }
             InstKind::Call { func, .. } => self.differentiator.activity(*func, &operands).results.clone(),
             InstKind::If { then, otherwise } => {
@@ -91,6 +92,7 @@ impl Walk<'_, '_> {
             | InstKind::Const(_)
             | InstKind::Host(_)
             | InstKind::Rng { .. }
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

@@ -3,7 +3,7 @@
 use super::{AutodiffError, Derived, Differentiator, Result, StorageGradient};
 use crate::base::Loc;
 use crate::ir::substitute::symbol_expr;
-use crate::ir::{Builder, FuncId, Function, InstKind, Region, ValueId, Verified, verify};
+use crate::ir::{Builder, FuncId, Function, InstKind, Region, ValueId, Verified};
 use crate::ops::{Attr, builtin, gradient};
 use crate::passes::copy::empty_like;
 use crate::types::TensorType;
@@ -38,10 +38,7 @@ impl Differentiator {
         let gradients = sources(&derived);
         let function = self.write_joint(&source, &derived, given);
         let function = self.add(function);
-        let module = verify(self.module).map_err(|errors| {
-            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            AutodiffError::internal(messages.join("; "))
-        })?;
+        let module = self.finish()?;
         Ok(Differentiated { module, function, gradients })
     }
 

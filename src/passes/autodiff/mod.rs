@@ -16,6 +16,12 @@
 //! - `for`: a loop over the turns in reverse; what a turn must hand over is collected by the forward loop;
 //! - `while`: not yet; it is an error where a gradient would have to pass through it.
 //!
+//! The instruction `gradient`, which `value_and_grad` in the source becomes, is put away by [`expand`]: its region
+//! becomes a function, and calls of the companions of that take its place.
+//!
+//! A call of a sublayer under `@checkpoint` stays as it is; its adjoint runs the primal again, from the same operands.
+//! Where that would not give the same (random numbers, state, prints), values are kept as ever.
+//!
 //! Needs: an entry. Keeps: every function as it is; companions are added beside them. State is read and
 //! assigned by primals only, and no gradient flows through it.
 //!
@@ -34,7 +40,10 @@
 //! ```
 
 mod activity;
+mod calls;
+mod checkpoint;
 mod control;
+mod expand;
 mod import;
 mod joint;
 mod regions;
@@ -44,11 +53,12 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
+pub use expand::expand;
 pub use joint::{Differentiated, Source};
 pub use storage::{StorageGradient, turn};
 
 use crate::base::Loc;
-use crate::ir::{FuncId, Function, Module, Verified};
+use crate::ir::{FuncId, Function, Module, Verified, verify};
 use crate::ops::GradientError;
 use activity::Activity;
 use std::collections::HashMap;
@@ -100,7 +110,7 @@ type Result<T> = std::result::Result<T, AutodiffError>;
 /// of its float inputs and of every float parameter of the model. Each call gives the gradients of the results
 /// in `given`, by their positions; those of the others are ones.
 pub fn differentiate(module: Verified, method: FuncId, given: &[usize]) -> Result<Differentiated> {
-    Differentiator::new(module.into_inner()).joint(method, given)
+    Differentiator::new(module.into_inner(), true).joint(method, given)
 }
 
 /// The companions of a function, for one choice of parameters that want gradients.
@@ -126,13 +136,23 @@ type Key = (FuncId, Vec<bool>);
 /// Makes companions on demand.
 struct Differentiator {
     module: Module,
+    /// Whether `param` members want gradients, too.
+    members: bool,
     derived: HashMap<Key, Option<Rc<Derived>>>,
     activities: HashMap<Key, Rc<Activity>>,
+    /// Whether a function computes the same whenever it runs.
+    repeatable: HashMap<FuncId, bool>,
 }
 
 impl Differentiator {
-    fn new(module: Module) -> Differentiator {
-        Differentiator { module, derived: HashMap::new(), activities: HashMap::new() }
+    fn new(module: Module, members: bool) -> Differentiator {
+        Differentiator {
+            module,
+            members,
+            derived: HashMap::new(),
+            activities: HashMap::new(),
+            repeatable: HashMap::new(),
+        }
     }
 
     /// The companions of a function; `None` if no result depends on what wants gradients.
@@ -149,6 +169,14 @@ impl Differentiator {
         };
         self.derived.insert(key, derived.clone());
         Ok(derived)
+    }
+
+    /// The module, if no rule is broken.
+    fn finish(self) -> Result<Verified> {
+        verify(self.module).map_err(|errors| {
+            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            AutodiffError::internal(messages.join("; "))
+        })
     }
 
     /// A name for a companion that no function has yet.

@@ -5,7 +5,7 @@ use super::regions::Regions;
 use super::{AutodiffError, Derived, Differentiator, Result, StorageGradient};
 use crate::base::Loc;
 use crate::ir::substitute::Substitution;
-use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, Region, Value, ValueId};
+use crate::ir::{FuncId, Function, Inst, InstId, InstKind, Region, Value, ValueId};
 use crate::ops::{Attr, Attrs, Gradient, GradientCx, GradientError, OpId, RuleCx, Stop, Tape, Var, builtin, gradient};
 use crate::passes::copy::empty_like;
 use crate::types::{DType, Dim, Facts, HostExpr, Symbol, TensorType};
@@ -309,6 +309,8 @@ impl<'d> Reverse<'d> {
             InstKind::Const(_)
             | InstKind::Host(_)
             | InstKind::Rng { .. }
+            // Calls stand in its place by then.
+            | InstKind::Gradient { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
@@ -343,84 +345,6 @@ impl<'d> Reverse<'d> {
             }
         }
         Ok(())
-    }
-
-    /// The callee's primal in the place of the call, its adjoint here.
-    fn call(
-        &mut self,
-        id: InstId,
-        inst: &Inst,
-        func: FuncId,
-        bindings: &[(Symbol, HostExpr)],
-        path: Option<&[PathSegment]>,
-        grads: &[Option<ValueId>],
-    ) -> Result<()> {
-        let wanted: Vec<bool> = inst.operands.iter().map(|operand| self.activity.is_active(*operand)).collect();
-        let Some(derived) = self.differentiator.derive(func, &wanted)? else { return Ok(()) };
-        let callee_scope =
-            |module: &crate::ir::Module, bindings: Vec<(Symbol, HostExpr)>, path: Option<&[PathSegment]>| {
-                let instance = match (self.primal.layer, path) {
-                    (Some(layer), Some(path)) => module.instance_at(layer, path).map(|(_, scope)| scope),
-                    _ => Ok(Substitution::default()),
-                };
-                instance.map_err(AutodiffError::internal).map(|mut scope| {
-                    scope.extend(bindings);
-                    scope
-                })
-            };
-        let module = &self.differentiator.module;
-        let in_primal = callee_scope(module, bindings.to_vec(), path)?;
-        let moved: Vec<(Symbol, HostExpr)> =
-            bindings.iter().map(|(name, value)| (name.clone(), self.substitution.expr(value))).collect();
-        let moved_path = path.map(|path| self.substitution.path(path));
-        let in_adjoint = callee_scope(module, moved.clone(), moved_path.as_deref())?;
-        let count = inst.results.len();
-        let saved: Vec<TensorType> =
-            module[derived.primal].results[count..].iter().map(|ty| in_primal.ty(ty)).collect();
-        let given: Vec<TensorType> = module[derived.adjoint].results.iter().map(|ty| in_adjoint.ty(ty)).collect();
-        self.call_primal(id, &derived, saved);
-        let mut operands = vec![];
-        for index in &derived.inputs {
-            operands.push(self.import(inst.operands[*index])?);
-        }
-        for index in &derived.kept {
-            let value = self.primal[id].results[*index];
-            operands.push(self.import(value)?);
-        }
-        for index in &derived.results {
-            operands.push(match grads[*index] {
-                Some(grad) => grad,
-                None => {
-                    let ty = self.ty_here(inst.results[*index]);
-                    self.zeros(&ty)?
-                }
-            });
-        }
-        let path = moved_path.clone();
-        let kind = InstKind::Call { func: derived.adjoint, bindings: moved, path, fresh: vec![] };
-        let results = self.emit(kind, operands, &given);
-        let (params, storages) = results.split_at(derived.params.len());
-        for (index, grad) in derived.params.iter().zip(params) {
-            self.accumulate(inst.operands[*index], *grad)?;
-        }
-        for (storage, grad) in derived.storages.iter().zip(storages) {
-            let storage = storage.seen_from(moved_path.as_deref().unwrap_or_default(), &in_adjoint);
-            self.accumulate_storage(storage, *grad)?;
-        }
-        Ok(())
-    }
-
-    fn call_primal(&mut self, id: InstId, derived: &Derived, saved: Vec<TensorType>) {
-        let region = self.primal[id].results.first().map_or(0, |result| self.regions.home(*result));
-        for ty in saved {
-            self.primal.values.push(Value { ty, name: None });
-            let value = ValueId(self.primal.values.len() as u32 - 1);
-            self.regions.note(value, region, id);
-            self.primal[id].results.push(value);
-        }
-        if let InstKind::Call { func, .. } = &mut self.primal[id].kind {
-            *func = derived.primal;
-        }
     }
 }
 

@@ -3,9 +3,9 @@
 use super::*;
 use crate::base::philox;
 use crate::interp::{Instance, Machine, RunOptions, Stacked};
+use crate::ir::Part;
 use crate::ir::printer::print;
 use crate::ir::reader::read;
-use crate::ir::{Part, verify};
 use crate::types::{DType, HostValue, Symbol, Tensor};
 use expect_test::{Expect, expect};
 use std::collections::BTreeMap;
@@ -318,7 +318,7 @@ fn calls_of_layers_stay_calls() {
             func @Net.forward.adjoint(%x: float64[B, dim], %0: float64[B, dim], %1: float64[B, dim], %2: float64[B, dim], %grad: float64[B, dim]) -> (float64[B, dim], float64[dim], float64[dim, dim], float64) {
               source "forward_adjoint"
               symbols B: int
-              %3, %4, %5 = call @Block.forward.adjoint(%0, %1, %grad) at self.head {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
+              %3, %4, %5 = call @Block.forward.adjoint(%1, %0, %grad) at self.head {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
               %6 = param "scale" : float64
               %7 = mul %3, %6 : float64[B, dim]
               %8 = mul %3, %2 : float64[B, dim]
@@ -333,7 +333,7 @@ fn calls_of_layers_stay_calls() {
               symbols B: int
               exported
               %0, %1, %2 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[B, dim]
-              %3, %4, %5, %6 = call @Net.forward.adjoint(%x, %1, %0, %2, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64
+              %3, %4, %5, %6 = call @Net.forward.adjoint(%x, %0, %1, %2, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64
               return %0, %3, %4, %5, %6
             }"#]],
     );
@@ -360,79 +360,79 @@ fn loops_over_lists_stay_loops() {
     check(
         &text,
         expect![[r#"
-        func @Block.forward.primal(%x: float64[B, n]) -> float64[B, n] {
-          source "forward"
-          symbols B: int
-          %0 = param "weight" : float64[n, n]
-          %1 = matmul %x, %0 : float64[B, n]
-          %2 = param "bias" : float64[n]
-          %3 = add %1, %2 : float64[B, n]
-          %4 = tanh %3 : float64[B, n]
-          return %4
-        }
+            func @Block.forward.primal(%x: float64[B, n]) -> float64[B, n] {
+              source "forward"
+              symbols B: int
+              %0 = param "weight" : float64[n, n]
+              %1 = matmul %x, %0 : float64[B, n]
+              %2 = param "bias" : float64[n]
+              %3 = add %1, %2 : float64[B, n]
+              %4 = tanh %3 : float64[B, n]
+              return %4
+            }
 
-        func @Block.forward.adjoint(%x: float64[B, n], %0: float64[B, n], %grad: float64[B, n]) -> (float64[B, n], float64[n], float64[n, n]) {
-          source "forward_adjoint"
-          symbols B: int
-          %1 = mul %0, %0 : float64[B, n]
-          %2 = full {shape = [], value = 1.0, dtype = float64} : float64
-          %3 = sub %2, %1 : float64[B, n]
-          %4 = mul %grad, %3 : float64[B, n]
-          %5 = sum %4 {axis = (0), keepdim = false} : float64[n]
-          %6 = param "weight" : float64[n, n]
-          %7 = transpose %6 {axis0 = -2, axis1 = -1} : float64[n, n]
-          %8 = matmul %4, %7 : float64[B, n]
-          %9 = transpose %x {axis0 = -2, axis1 = -1} : float64[n, B]
-          %10 = matmul %9, %4 : float64[n, n]
-          return %8, %5, %10
-        }
+            func @Block.forward.adjoint(%x: float64[B, n], %0: float64[B, n], %grad: float64[B, n]) -> (float64[B, n], float64[n], float64[n, n]) {
+              source "forward_adjoint"
+              symbols B: int
+              %1 = mul %0, %0 : float64[B, n]
+              %2 = full {shape = [], value = 1.0, dtype = float64} : float64
+              %3 = sub %2, %1 : float64[B, n]
+              %4 = mul %grad, %3 : float64[B, n]
+              %5 = sum %4 {axis = (0), keepdim = false} : float64[n]
+              %6 = param "weight" : float64[n, n]
+              %7 = transpose %6 {axis0 = -2, axis1 = -1} : float64[n, n]
+              %8 = matmul %4, %7 : float64[B, n]
+              %9 = transpose %x {axis0 = -2, axis1 = -1} : float64[n, B]
+              %10 = matmul %9, %4 : float64[n, n]
+              return %8, %5, %10
+            }
 
-        func @Net.forward.primal(%x: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]) {
-          source "forward"
-          symbols B: int
-          %0 = host 0 : int64
-          %1 = host depth : int64
-          %2, %3, %4 = for i (%i: int64, %c: float64[B, dim]) in %0, %1, %x {
-            %5 = call @Block.forward.primal(%c) at self.blocks[i] {B = B} : float64[B, dim]
-            %6 = param "scale" : float64
-            %7 = mul %5, %6 : float64[B, dim]
-            yield %7, %5, %c
-          } : float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
-          %8 = call @Block.forward.primal(%2) at self.blocks[0] {B = B} : float64[B, dim]
-          return %8, %2, %3, %4
-        }
+            func @Net.forward.primal(%x: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]) {
+              source "forward"
+              symbols B: int
+              %0 = host 0 : int64
+              %1 = host depth : int64
+              %2, %3, %4 = for i (%i: int64, %c: float64[B, dim]) in %0, %1, %x {
+                %5 = call @Block.forward.primal(%c) at self.blocks[i] {B = B} : float64[B, dim]
+                %6 = param "scale" : float64
+                %7 = mul %5, %6 : float64[B, dim]
+                yield %7, %5, %c
+              } : float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
+              %8 = call @Block.forward.primal(%2) at self.blocks[0] {B = B} : float64[B, dim]
+              return %8, %2, %3, %4
+            }
 
-        func @Net.forward.adjoint(%0: float64[B, dim], %1: float64[B, dim], %2: float64[depth, B, dim], %3: float64[depth, B, dim], %grad: float64[B, dim]) -> (float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]) {
-          source "forward_adjoint"
-          symbols B: int
-          %4, %5, %6 = call @Block.forward.adjoint(%0, %1, %grad) at self.blocks[0] {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
-          %7 = host 0 : int64
-          %8 = host depth : int64
-          %9 = zeros {shape = [], dtype = float64} : float64
-          %10, %11, %12, %13 = for i' (%14: int64, %15: float64[B, dim], %16: float64) in %7, %8, %4, %9 {
-            %17 = param "scale" : float64
-            %18 = mul %15, %17 : float64[B, dim]
-            %19 = host depth - i' - 1 : int64
-            %20 = take %2, %19 {axis = 0} : float64[B, dim]
-            %21 = mul %15, %20 : float64[B, dim]
-            %22 = sum %21 {axis = (0, 1), keepdim = false} : float64
-            %23 = take %3, %19 {axis = 0} : float64[B, dim]
-            %24, %25, %26 = call @Block.forward.adjoint(%23, %20, %18) at self.blocks[depth - i' - 1] {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
-            %27 = add %16, %22 : float64
-            yield %24, %27, %25, %26
-          } : float64[B, dim], float64, float64[depth, dim], float64[depth, dim, dim]
-          %28 = flip %12 {axes = (0)} : float64[depth, dim]
-          %29 = flip %13 {axes = (0)} : float64[depth, dim, dim]
-          return %10, %5, %6, %11, %28, %29
-        }
+            func @Net.forward.adjoint(%0: float64[B, dim], %1: float64[B, dim], %2: float64[depth, B, dim], %3: float64[depth, B, dim], %grad: float64[B, dim]) -> (float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]) {
+              source "forward_adjoint"
+              symbols B: int
+              %4, %5, %6 = call @Block.forward.adjoint(%1, %0, %grad) at self.blocks[0] {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
+              %7 = host 0 : int64
+              %8 = host depth : int64
+              %9 = zeros {shape = [], dtype = float64} : float64
+              %10, %11, %12, %13 = for i' (%14: int64, %15: float64[B, dim], %16: float64) in %7, %8, %4, %9 {
+                %17 = param "scale" : float64
+                %18 = mul %15, %17 : float64[B, dim]
+                %19 = host depth - i' - 1 : int64
+                %20 = take %2, %19 {axis = 0} : float64[B, dim]
+                %21 = mul %15, %20 : float64[B, dim]
+                %22 = sum %21 {axis = (0, 1), keepdim = false} : float64
+                %23 = take %3, %19 {axis = 0} : float64[B, dim]
+                %24, %25, %26 = call @Block.forward.adjoint(%23, %20, %18) at self.blocks[depth - i' - 1] {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
+                %27 = add %16, %22 : float64
+                yield %24, %27, %25, %26
+              } : float64[B, dim], float64, float64[depth, dim], float64[depth, dim, dim]
+              %28 = flip %12 {axes = (0)} : float64[depth, dim]
+              %29 = flip %13 {axes = (0)} : float64[depth, dim, dim]
+              return %10, %5, %6, %11, %28, %29
+            }
 
-        func @Net.forward_backward(%x: float64[B, dim], %grad_0: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]) {
-          symbols B: int
-          exported
-          %0, %1, %2, %3 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
-          %4, %5, %6, %7, %8, %9 = call @Net.forward.adjoint(%1, %0, %2, %3, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]
-          return %0, %4, %5, %6, %7, %8, %9
-        }"#]],
+            func @Net.forward_backward(%x: float64[B, dim], %grad_0: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]) {
+              symbols B: int
+              exported
+              %0, %1, %2, %3 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
+              %4, %5, %6, %7, %8, %9 = call @Net.forward.adjoint(%0, %1, %2, %3, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]
+              return %0, %4, %5, %6, %7, %8, %9
+            }"#]],
     );
 }
 
@@ -684,4 +684,170 @@ fn what_has_no_gradient_is_named() {
 }
 ";
     assert!(fails(computed).contains("how often it turns is computed"), "{}", fails(computed));
+}
+
+#[test]
+fn gradients_within_become_calls() {
+    let text = "func @f(%x: float64[n], %y: float64[n]) -> (float64, float64[n]) {
+  symbols n: int
+  %0 = host 0 : int64
+  %1 = host n : int64
+  %s = const float64 [0.5] : float64
+  %2, %3 = for i (%i: int64, %a: float64, %b: float64[n]) in %0, %1, %s, %x {
+    %4 = host i : float64
+    %5, %6 = gradient (%c: float64[n]) in %b {
+      %7 = mul %c, %y : float64[n]
+      %8 = sin %7 : float64[n]
+      %9 = mul %8, %4 : float64[n]
+      %10 = sum %9 {axis = none, keepdim = false} : float64
+      yield %10
+    } : float64, float64[n]
+    %11 = add %5, %a : float64
+    yield %11, %6
+  } : float64, float64[n]
+  return %2, %3
+}
+";
+    let expanded = expand(module(text)).unwrap();
+    let printed = print(&expanded);
+    assert_eq!(print(&module(text)), text, "the instruction has a text form");
+    expect![[r#"
+        func @f(%x: float64[n], %y: float64[n]) -> (float64, float64[n]) {
+          symbols n: int
+          %0 = host 0 : int64
+          %1 = host n : int64
+          %s = const float64 [0.5] : float64
+          %2, %3 = for i (%i: int64, %a: float64, %b: float64[n]) in %0, %1, %s, %x {
+            %4 = host i : float64
+            %5, %6 = call @f.value.primal(%b, %y, %4) {n = n, i = i} : float64, float64[n]
+            %7 = ones {shape = [], dtype = float64} : float64
+            %8 = call @f.value.adjoint(%4, %y, %6, %7) {n = n, i = i} : float64[n]
+            %9 = add %5, %a : float64
+            yield %9, %8
+          } : float64, float64[n]
+          return %2, %3
+        }
+
+        func @f.value(%c: float64[n], %y: float64[n], %0: float64) -> float64 {
+          source "f_value"
+          symbols n: int, i: int
+          %1 = mul %c, %y : float64[n]
+          %2 = sin %1 : float64[n]
+          %3 = mul %2, %0 : float64[n]
+          %4 = sum %3 {axis = none, keepdim = false} : float64
+          return %4
+        }
+
+        func @f.value.primal(%c: float64[n], %y: float64[n], %0: float64) -> (float64, float64[n]) {
+          source "f_value"
+          symbols n: int, i: int
+          %1 = mul %c, %y : float64[n]
+          %2 = sin %1 : float64[n]
+          %3 = mul %2, %0 : float64[n]
+          %4 = sum %3 {axis = none, keepdim = false} : float64
+          return %4, %1
+        }
+
+        func @f.value.adjoint(%0: float64, %y: float64[n], %1: float64[n], %grad: float64) -> float64[n] {
+          source "f_value_adjoint"
+          symbols n: int, i: int
+          %2 = reshape %grad {shape = [1]} : float64[1]
+          %3 = broadcast_to %2 {shape = [n]} : float64[n]
+          %4 = mul %3, %0 : float64[n]
+          %5 = cos %1 : float64[n]
+          %6 = mul %4, %5 : float64[n]
+          %7 = mul %6, %y : float64[n]
+          return %7
+        }
+    "#]]
+    .assert_eq(&printed);
+    // What is left is differentiated like any program.
+    agree(&printed);
+}
+
+#[test]
+fn a_number_that_depends_on_nothing_has_zeros() {
+    let text = "func @f(%x: float64[n]) -> (float64, float64[n]) {
+  symbols n: int
+  %0, %1 = gradient (%a: float64[n]) in %x {
+    %2 = stop_gradient %a : float64[n]
+    %3 = sum %2 {axis = none, keepdim = false} : float64
+    yield %3
+  } : float64, float64[n]
+  return %0, %1
+}
+";
+    let printed = print(&expand(module(text)).unwrap());
+    assert!(printed.contains("zeros {shape = [n], dtype = float64}") && !printed.contains("adjoint"), "{printed}");
+}
+
+/// The blocks of [`LAYERS`] under `@checkpoint`.
+fn checkpointed(forward: &str, block: &str) -> String {
+    let layers = LAYERS.replace("repeat i < depth : Block(n = dim)", "repeat i < depth : Block(n = dim) checkpoint");
+    format!("{layers}{forward}{block}")
+}
+
+const LOOP: &str = "func @Net.forward(%x: float64[B, dim]) -> float64[B, dim] {
+  symbols B: int
+  %0 = host 0 : int64
+  %1 = host depth : int64
+  %2 = for i (%i: int64, %c: float64[B, dim]) in %0, %1, %x {
+    %3 = call @Block.forward(%c) at self.blocks[i] {B = B} : float64[B, dim]
+    yield %3
+  } : float64[B, dim]
+  return %2
+}
+";
+
+#[test]
+fn checkpoints_compute_again() {
+    let text = checkpointed(LOOP, BLOCK);
+    agree(&text);
+    let printed = print(&derive(&text).module);
+    let functions: Vec<&str> =
+        printed.split("func ").filter(|text| text.starts_with("@Net.forward.")).map(str::trim_end).collect();
+    expect![[r#"
+        @Net.forward.primal(%x: float64[B, dim]) -> (float64[B, dim], float64[depth, B, dim]) {
+          source "forward"
+          symbols B: int
+          %0 = host 0 : int64
+          %1 = host depth : int64
+          %2, %3 = for i (%i: int64, %c: float64[B, dim]) in %0, %1, %x {
+            %4 = call @Block.forward(%c) at self.blocks[i] {B = B} : float64[B, dim]
+            yield %4, %c
+          } : float64[B, dim], float64[depth, B, dim]
+          return %2, %3
+        }
+
+        @Net.forward.adjoint(%0: float64[depth, B, dim], %grad: float64[B, dim]) -> (float64[B, dim], float64[depth, dim], float64[depth, dim, dim]) {
+          source "forward_adjoint"
+          symbols B: int
+          %1 = host 0 : int64
+          %2 = host depth : int64
+          %3, %4, %5 = for i' (%6: int64, %7: float64[B, dim]) in %1, %2, %grad {
+            %8 = host depth - i' - 1 : int64
+            %9 = take %0, %8 {axis = 0} : float64[B, dim]
+            %10 = call @Block.forward.primal(%9) at self.blocks[depth - i' - 1] {B = B} : float64[B, dim]
+            %11, %12, %13 = call @Block.forward.adjoint(%9, %10, %7) at self.blocks[depth - i' - 1] {B = B} : float64[B, dim], float64[dim], float64[dim, dim]
+            yield %11, %12, %13
+          } : float64[B, dim], float64[depth, dim], float64[depth, dim, dim]
+          %14 = flip %4 {axes = (0)} : float64[depth, dim]
+          %15 = flip %5 {axes = (0)} : float64[depth, dim, dim]
+          return %3, %14, %15
+        }"#]].assert_eq(&functions.join("\n\n"));
+}
+
+#[test]
+fn what_would_differ_the_second_time_is_kept() {
+    let noisy = BLOCK.replace(
+        "  %4 = tanh %3 : float64[B, n]",
+        "  %r = rng 1 : int64
+  %u = random_uniform %r {shape = [B, n], low = 0.5, high = 1.0, dtype = float64} : float64[B, n]
+  %4 = mul %3, %u : float64[B, n]",
+    );
+    let text = checkpointed(LOOP, &noisy);
+    agree(&text);
+    let printed = print(&derive(&text).module);
+    let adjoint = printed.split("func ").find(|text| text.starts_with("@Net.forward.adjoint")).unwrap();
+    assert!(!adjoint.contains("primal"), "{adjoint}");
 }

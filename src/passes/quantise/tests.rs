@@ -49,7 +49,7 @@ fn schemes(pairs: &[(&str, Option<Scheme>)]) -> Assignments {
 fn output(module: &Verified) -> Vec<f64> {
     let mut instance = Instance::entry(module, 5).unwrap();
     let x = Tensor::from_f64(DType::Float32, vec![2, 4], (0..8).map(|v| f64::from(v) / 3.0 - 1.0));
-    let forward = module.method(module.entry.as_ref().unwrap().layer, "forward").unwrap();
+    let forward = module.method(module.entry.as_ref().unwrap().layer, "forward", &|_| false).unwrap();
     let options = RunOptions { seed: 1, record: false };
     Machine::new(module, options).run(&mut instance, forward, &[x]).unwrap()[0].to_f64()
 }

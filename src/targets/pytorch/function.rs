@@ -353,6 +353,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::If { then, otherwise } => self.write_if(inst, then, otherwise),
             InstKind::For { index, body } => self.write_for(inst, index, body),
             InstKind::While { turns, cond, body } => self.write_while(inst, turns.as_ref(), cond, body),
+            InstKind::Gradient { .. } => Err(program::unsupported("a gradient that is not written out", data.loc)),
             InstKind::SetState { name } => {
                 self.set_state(inst, name);
                 Ok(())

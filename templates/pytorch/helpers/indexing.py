@@ -1,6 +1,6 @@
 def pad_from(x, pads, mode):
-    """Pads each axis with values of `x` itself: "reflect", "edge" or "wrap"."""
-    for axis, (low, high) in enumerate(pads):
+    """Pads the last axes with values of `x` itself: "reflect", "edge" or "wrap"."""
+    for axis, (low, high) in enumerate(pads, x.dim() - len(pads)):
         n = x.shape[axis]
         index = torch.arange(-low, n + high, device=x.device)
         if mode == "edge":
