@@ -5,6 +5,7 @@ use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
 use crate::base::{Span, code};
 use crate::syntax::ast::Pattern;
+use crate::types::{Dim, Symbol};
 
 impl<'db> Elaborator<'_, 'db> {
     pub fn bind_pattern(&mut self, pattern: &'db Pattern, value: Value<'db>) -> Walk<()> {
@@ -48,7 +49,12 @@ impl<'db> Elaborator<'_, 'db> {
     /// Remembers what is known of a value, for the editor; `?` where nothing is.
     pub fn note_inferred(&mut self, span: Span, value: &Value<'db>) {
         match value {
-            Value::Tensor(tensor) => self.inferred.push((span, tensor.ty.to_string())),
+            Value::Tensor(tensor) => {
+                let spoken =
+                    |symbol: &Symbol| (symbol.spoken() != symbol.as_str()).then(|| Dim::symbol(symbol.spoken()));
+                let shape = tensor.ty.shape.map_dims(|dim| dim.substitute_symbols(&spoken));
+                self.inferred.push((span, tensor.ty.with_shape(shape).to_string()));
+            }
             Value::Error => self.inferred.push((span, "?".to_string())),
             Value::Tuple(items) => items.iter().for_each(|item| self.note_inferred(span, item)),
             _ => {}
