@@ -5,6 +5,7 @@ use crate::analysis::value::Value;
 use crate::analysis::world::Walk;
 use crate::base::{Span, code};
 use crate::syntax::ast::Pattern;
+use crate::types::{Dim, Symbol};
 
 impl<'db> Elaborator<'_, 'db> {
     pub fn bind_pattern(&mut self, pattern: &'db Pattern, value: Value<'db>) -> Walk<()> {
@@ -48,7 +49,12 @@ impl<'db> Elaborator<'_, 'db> {
     /// Remembers the type of a value, for the editor; nothing where it is not known.
     pub fn note_inferred(&mut self, span: Span, value: &Value<'db>) {
         match value {
-            Value::Tensor(tensor) => self.inferred.push((span, Some(tensor.ty.clone()))),
+            Value::Tensor(tensor) => {
+                let spoken =
+                    |symbol: &Symbol| (symbol.spoken() != symbol.as_str()).then(|| Dim::symbol(symbol.spoken()));
+                let shape = tensor.ty.shape.map_dims(|dim| dim.substitute_symbols(&spoken));
+                self.inferred.push((span, Some(tensor.ty.with_shape(shape))));
+            }
             Value::Error => self.inferred.push((span, None)),
             Value::Tuple(items) => items.iter().for_each(|item| self.note_inferred(span, item)),
             _ => {}
