@@ -39,6 +39,7 @@ pub mod signature;
 mod sized;
 pub mod solve;
 pub mod stmt;
+mod tensors;
 pub mod types;
 pub mod update;
 
