@@ -4,6 +4,7 @@
 //! `stack`, `concat` or `len`, nothing must know how many turns there are: the loop collects, and the list is
 //! its [`List::Stacked`] tensor. Any other use needs the elements one by one, so the loop is expanded then.
 
+use crate::analysis::db::Report;
 use crate::analysis::elaborate::loops::Counted;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{List, TensorValue, Value};
@@ -11,7 +12,7 @@ use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::{Span, code};
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, FnBody, FnDecl, ItemKind, MemberKind, Pattern, StmtKind};
-use crate::types::{DType, Dim, Symbol, TensorType};
+use crate::types::{DType, Dim, Shape, Symbol, TensorType};
 
 /// Functions that take a list as a whole.
 const WHOLE: &[&str] = &["stack", "concat", "len"];
@@ -178,7 +179,7 @@ impl<'db> Elaborator<'_, 'db> {
         let Some(rank) = stack.ty.shape.rank().map(|rank| rank as i64) else { return Ok(None) };
         let to = if axis < 0 { axis + rank } else { axis };
         if !(0..rank).contains(&to) {
-            return Ok(None);
+            return Err(self.no_such_axis(axis, &stack.ty.shape, span));
         }
         if to == 0 {
             return Ok(Some(stack));
@@ -188,12 +189,23 @@ impl<'db> Elaborator<'_, 'db> {
         self.one("permute", vec![stack], attrs, &[span], span).map(Some)
     }
 
+    fn no_such_axis(&mut self, axis: i64, shape: &Shape, span: Span) -> Abort {
+        let rank = shape.dims.len();
+        let message = format!("axis {axis} is out of range for shape [{shape}] of rank {rank}");
+        let report = Report::new(code::E0305, message).at(self.place(span), "");
+        self.fail(match rank {
+            0 => report,
+            _ => report.note(format!("use -{rank} to {}", rank - 1)),
+        })
+    }
+
     /// `concat(list, axis)` of a stack: the first axis becomes the slower part of the one it is put before.
     pub fn reconcatenated(&mut self, stack: TensorValue, axis: i64, span: Span) -> Walk<Option<TensorValue>> {
         let Some(rank) = stack.ty.shape.rank().map(|rank| rank as i64 - 1) else { return Ok(None) };
+        let written = axis;
         let axis = if axis < 0 { axis + rank } else { axis };
         if !(0..rank).contains(&axis) {
-            return Ok(None);
+            return Err(self.no_such_axis(written, &stack.ty.shape.without_dim(0), span));
         }
         let Some(moved) = self.restacked(stack, axis, span)? else { return Ok(None) };
         let at = axis as usize;

@@ -43,6 +43,7 @@ pub mod signature;
 mod sized;
 pub mod solve;
 pub mod stmt;
+mod tensors;
 pub mod types;
 pub mod update;
 pub mod while_loops;
