@@ -173,7 +173,7 @@ impl<'t> Builder<'t> {
                     .note("write `if condition { a } else { b }`"),
             );
         }
-        self.expr(ExprKind::If(value), l, r)
+        self.expr(ExprKind::If(Box::new(value)), l, r)
     }
 
     /// `a < b`; two or more comparisons in a row are one mistake.
@@ -287,7 +287,7 @@ impl<'t> Builder<'t> {
         let expr = &self.exprs[id.0 as usize];
         match &expr.kind {
             ExprKind::Ellipsis => DimItem::Any(expr.span),
-            ExprKind::Pack(name) => DimItem::Pack(name.clone()),
+            ExprKind::Pack(name) => DimItem::Pack(Box::new(name.clone())),
             _ => DimItem::Expr(id),
         }
     }
