@@ -116,8 +116,8 @@ impl Copy<'_> {
                 MemberKind::Const { name: ident(name), ty: self.opt_ty(*ty), value: self.expr(*value) }
             }
             MemberKind::TypeAlias { name, ty } => MemberKind::TypeAlias { name: ident(name), ty: self.ty(*ty) },
-            MemberKind::Fn(decl) => MemberKind::Fn(self.function(decl)),
-            MemberKind::Layer(decl) => MemberKind::Layer(self.layer(decl)),
+            MemberKind::Fn(decl) => MemberKind::Fn(Box::new(self.function(decl))),
+            MemberKind::Layer(decl) => MemberKind::Layer(Box::new(self.layer(decl))),
             MemberKind::Stmt(_) | MemberKind::Error => MemberKind::Error,
         };
         let attributes = self.attributes(&member.attributes);

@@ -211,10 +211,10 @@ pub enum MemberKind {
         name: Ident,
         ty: TypeId,
     },
-    Fn(FnDecl),
-    Layer(LayerDecl),
+    Fn(Box<FnDecl>),
+    Layer(Box<LayerDecl>),
     /// A statement of the functional form; elsewhere the checker reports it.
-    Stmt(Stmt),
+    Stmt(Box<Stmt>),
     Error,
 }
 

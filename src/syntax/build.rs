@@ -495,12 +495,12 @@ impl<'t> Builder<'t> {
             Any::Let(value) => MemberKind::Let(value),
             Any::Const { name, ty, value } => MemberKind::Const { name, ty, value },
             Any::TypeAlias { name, ty } => MemberKind::TypeAlias { name, ty },
-            Any::Fn(decl) => MemberKind::Fn(decl),
-            Any::Layer(decl) => MemberKind::Layer(decl),
+            Any::Fn(decl) => MemberKind::Fn(Box::new(decl)),
+            Any::Layer(decl) => MemberKind::Layer(Box::new(decl)),
             Any::Failed => MemberKind::Error,
             Any::Stmt(kind) => match self.limit_chain(kind, span) {
                 StmtKind::Error => MemberKind::Error,
-                kind => MemberKind::Stmt(Stmt { attributes: vec![], kind, span }),
+                kind => MemberKind::Stmt(Box::new(Stmt { attributes: vec![], kind, span })),
             },
             other @ (Any::Use(_) | Any::Test { .. }) => {
                 self.report_misplaced(&other, start, "in a layer");
