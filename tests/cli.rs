@@ -258,7 +258,7 @@ fn passes_are_chosen_dumped_and_timed() {
     assert_eq!(std::fs::read_dir(folder.path().join("stages/ir")).unwrap().count(), 3);
     let lines: Vec<String> = net(&["--time-passes"]).err.lines().map(str::to_string).collect();
     assert_eq!(lines[0], "passes");
-    assert!(lines[2].starts_with("  cse") && lines[2].ends_with("4 -> 3  merged 1"), "{lines:?}");
+    assert!(lines.iter().any(|line| line.starts_with("  cse") && line.ends_with("4 -> 3  merged 1")), "{lines:?}");
     assert!(lines[lines.len() - 1].trim().starts_with("total") && lines[1..].iter().all(|line| line.contains(" ms")));
     // A form of its own where a program is for training.
     let train = ["build", "-", "--mode", "train", "--dump-ir", "train"];

@@ -24,6 +24,7 @@ pub mod pieces;
 pub mod project;
 pub mod recursion;
 pub mod remedy;
+pub mod scheme_text;
 pub mod spelling;
 pub mod unused;
 pub mod value;

@@ -187,6 +187,7 @@ codes! {
     E0606 "unknown pass"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
+    E0703 "shards do not agree with their index"
     E0801 "file cannot be read"
     E0802 "file cannot be written"
     E0803 "unreadable array file"

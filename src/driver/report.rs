@@ -3,10 +3,14 @@
 //! Each program numbers its files from 0. Here they get numbers of their own: a file that several programs
 //! use is one file, and what is said about it in each of them is said once.
 
+use crate::analysis::scheme_text::{SCHEME_NAME, SCHEME_PREFIX};
 use crate::base::render::{self, Format};
 use crate::base::{Diagnostic, FileId, Source, Sources, Span};
 use crate::lower::entry::{ENTRY_NAME, ENTRY_PREFIX};
 use std::collections::HashSet;
+
+/// What the compiler reads as the declaration of a name, and what stands before it: the user sees what was typed.
+const TYPED: [(&str, &str); 2] = [(ENTRY_NAME, ENTRY_PREFIX), (SCHEME_NAME, SCHEME_PREFIX)];
 
 /// Diagnostics with the sources that they point into.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +46,8 @@ impl Report {
     /// A place of the program among the sources of the report.
     fn place(&mut self, sources: &Sources, file: FileId, span: Span) -> (FileId, Span) {
         let source = sources.get(file);
-        // The compiler reads `--entry` as the declaration of a name; the user sees what was typed.
-        let hidden = match source.text.strip_prefix(ENTRY_PREFIX) {
-            Some(_) if source.name == ENTRY_NAME => ENTRY_PREFIX.len() as u32,
-            _ => 0,
-        };
+        let own = TYPED.iter().find(|(name, prefix)| source.name == *name && source.text.starts_with(prefix));
+        let hidden = own.map_or(0, |(_, prefix)| prefix.len() as u32);
         let text = &source.text[hidden as usize..];
         let known = self.sources.iter().find(|(_, known)| known.name == source.name && *known.text == *text);
         let known = known.map(|(id, _)| id);

@@ -23,6 +23,7 @@ pub mod random;
 pub mod reduce;
 pub mod rule;
 pub mod scan;
+pub mod simplify;
 #[cfg(test)]
 pub mod testkit;
 

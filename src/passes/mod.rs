@@ -15,6 +15,7 @@ pub mod fold;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod simplify;
 
 pub use decompose::decompose;
 pub use manager::{PassReport, Stage, instruction_count, run};
@@ -24,6 +25,7 @@ pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standa
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
+    BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
     BuiltIn {

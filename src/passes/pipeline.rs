@@ -33,7 +33,8 @@ impl fmt::Display for OptLevel {
 }
 
 /// The standard passes in order, each with the lowest level that runs it.
-const STANDARD: &[(&str, OptLevel)] = &[("fold", OptLevel::O1), ("cse", OptLevel::O1), ("dce", OptLevel::O1)];
+const STANDARD: &[(&str, OptLevel)] =
+    &[("fold", OptLevel::O1), ("simplify", OptLevel::O2), ("cse", OptLevel::O1), ("dce", OptLevel::O1)];
 
 /// Names of the passes of a level, in order.
 pub fn standard(level: OptLevel) -> impl Iterator<Item = &'static str> {

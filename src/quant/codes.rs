@@ -78,18 +78,24 @@ impl Slices {
         Ok(Slices { run: elements.checked_div(count).unwrap_or(0), count, shape: scales })
     }
 
-    /// Runs of consecutive elements, each with its slice.
-    fn runs<'a, T>(&self, values: &'a [T]) -> impl Iterator<Item = (usize, &'a [T])> {
-        let count = self.count.max(1);
-        values.chunks(self.run.max(1)).enumerate().map(move |(index, chunk)| (index % count, chunk))
+    /// Runs of consecutive elements, each with its slice, where the first element has this flat index.
+    fn runs<'a, T>(&self, first: usize, values: &'a [T]) -> impl Iterator<Item = (usize, &'a [T])> {
+        let (run, count) = (self.run.max(1), self.count.max(1));
+        let (head, rest) = values.split_at(((run - first % run) % run).min(values.len()));
+        let rest_at = (first + head.len()) / run;
+        let head = (!head.is_empty()).then_some((first / run % count, head));
+        let rest = rest.chunks(run).enumerate().map(move |(index, chunk)| ((rest_at + index) % count, chunk));
+        head.into_iter().chain(rest)
     }
 
     /// Folds each slice.
-    fn fold<A: Copy>(&self, values: &[f32], start: A, step: impl Fn(A, f32) -> A) -> Vec<A> {
+    fn fold<A: Copy>(&self, values: &dyn Blocks, start: A, step: impl Fn(A, f32) -> A) -> Vec<A> {
         let mut totals = vec![start; self.count];
-        for (slice, chunk) in self.runs(values) {
-            totals[slice] = chunk.iter().fold(totals[slice], |total, &value| step(total, value));
-        }
+        values.visit(&mut |first, block| {
+            for (slice, chunk) in self.runs(first, block) {
+                totals[slice] = chunk.iter().fold(totals[slice], |total, &value| step(total, value));
+            }
+        });
         totals
     }
 
@@ -97,51 +103,163 @@ impl Slices {
     fn size(&self, elements: usize) -> usize {
         elements.checked_div(self.count).unwrap_or(0)
     }
+}
 
-    /// A code for each element from its value and its slice.
-    fn encode(&self, values: &[f32], code: impl Fn(usize, f32) -> f32) -> Vec<i64> {
-        let mut codes = Vec::with_capacity(values.len());
-        for (slice, chunk) in self.runs(values) {
-            codes.extend(chunk.iter().map(|&value| code(slice, value) as i64));
-        }
-        codes
+/// The elements of a tensor as `float32`, in flat order, a block at a time; the same whenever they are asked for.
+pub trait Blocks {
+    fn shape(&self) -> &[usize];
+    /// Gives every element once; each block comes with the flat index of its first element.
+    fn visit(&self, visit: &mut dyn FnMut(usize, &[f32]));
+}
+
+/// All elements at once.
+struct Whole<'a> {
+    shape: &'a [usize],
+    values: &'a [f32],
+}
+
+impl Blocks for Whole<'_> {
+    fn shape(&self) -> &[usize] {
+        self.shape
+    }
+
+    fn visit(&self, visit: &mut dyn FnMut(usize, &[f32])) {
+        visit(0, self.values);
     }
 }
 
 /// Quantises a float tensor. `seed` is for stochastic rounding only.
 pub fn quantize(tensor: &Tensor, scheme: &Scheme, seed: Option<i64>) -> Result<Quantized, QuantError> {
-    let slices = Slices::of(tensor.shape(), scheme)?;
     let values = single_precision(tensor)?;
-    let (codes, scales, zeros) = match scheme.kind {
-        SchemeKind::Ternary { rule: TernaryRule::AbsMean, stochastic, .. } => {
-            let scales = scales(scheme, absmean_scales(&slices, &values))?;
-            let codes = if stochastic {
-                stochastic_codes(&slices, &values, &scales, seed.ok_or(QuantError::SeedMissing)?)
-            } else {
-                slices.encode(&values, |slice, w| (w / scales[slice]).round_ties_even().clamp(-1.0, 1.0))
-            };
-            (codes, scales, None)
-        }
-        SchemeKind::Ternary { rule, kept_scale, .. } => {
-            let limits = thresholds(&slices, &values, rule);
-            let raw = if kept_scale { kept_means(&slices, &values, &limits) } else { vec![1.0; slices.count] };
-            let sign = |slice: usize, w: f32| if w.abs() > limits[slice] { w.signum() } else { 0.0 };
-            (slices.encode(&values, sign), scales(scheme, raw)?, None)
-        }
-        SchemeKind::Int { bits, symmetric: true } => {
-            let top = if bits == 4 { 7.0 } else { 127.0 };
-            let raw = slices.fold(&values, 0f32, |most, w| most.max(w.abs())).into_iter().map(|most| most / top);
-            let scales = scales(scheme, raw.collect())?;
-            let code = |slice: usize, w: f32| (w / scales[slice]).round_ties_even().clamp(-top, top);
-            (slices.encode(&values, code), scales, None)
-        }
-        SchemeKind::Int { bits, symmetric: false } => asymmetric(&slices, &values, scheme, bits)?,
-    };
+    let encoder = Encoder::of(&Whole { shape: tensor.shape(), values: &values }, scheme, seed)?;
+    let mut codes = Vec::with_capacity(values.len());
+    encoder.encode(0, &values, &mut codes);
     Ok(Quantized {
         codes: Tensor::from_i64(scheme.code_dtype(), tensor.shape().to_vec(), codes),
-        scale: Tensor::from_f64(scheme.scale_dtype, slices.shape.clone(), scales.into_iter().map(f64::from)),
-        zero_point: zeros.map(|z| Tensor::from_f64(scheme.code_dtype(), slices.shape, z.into_iter().map(f64::from))),
+        scale: encoder.scale(),
+        zero_point: encoder.zero_point(),
     })
+}
+
+/// What the codes of a tensor are made with, once its elements were looked at: a tensor that does not fit into
+/// memory is encoded a block at a time.
+#[derive(Clone, Debug)]
+pub struct Encoder {
+    scheme: Scheme,
+    slices: Slices,
+    /// For each slice, as they are stored.
+    scales: Vec<f32>,
+    zeros: Option<Vec<f32>>,
+    /// Of ternary rules with a threshold.
+    limits: Vec<f32>,
+    /// Of stochastic rounding.
+    seed: Option<i64>,
+}
+
+impl Encoder {
+    /// Looks at every element, which must be finite; see [`quantize`] for `seed`.
+    pub fn of(values: &dyn Blocks, scheme: &Scheme, seed: Option<i64>) -> Result<Encoder, QuantError> {
+        let slices = Slices::of(values.shape(), scheme)?;
+        let (mut zeros, mut limits) = (None, vec![]);
+        let scales = match scheme.kind {
+            SchemeKind::Ternary { rule: TernaryRule::AbsMean, stochastic, .. } => {
+                if stochastic && seed.is_none() {
+                    return Err(QuantError::SeedMissing);
+                }
+                scales(scheme, absmean_scales(&slices, values))?
+            }
+            SchemeKind::Ternary { rule, kept_scale, .. } => {
+                limits = thresholds(&slices, values, rule);
+                let raw = if kept_scale { kept_means(&slices, values, &limits) } else { vec![1.0; slices.count] };
+                scales(scheme, raw)?
+            }
+            SchemeKind::Int { bits, symmetric: true } => {
+                let top = symmetric_top(bits);
+                let most = slices.fold(values, 0f32, |most, w| most.max(w.abs()));
+                scales(scheme, most.into_iter().map(|most| most / top).collect())?
+            }
+            SchemeKind::Int { bits, symmetric: false } => {
+                let (scales, found) = asymmetric(&slices, values, scheme, bits)?;
+                zeros = Some(found);
+                scales
+            }
+        };
+        Ok(Encoder { scheme: scheme.clone(), slices, scales, zeros, limits, seed })
+    }
+
+    /// The stored scales.
+    pub fn scale(&self) -> Tensor {
+        let scales = self.scales.iter().map(|scale| f64::from(*scale));
+        Tensor::from_f64(self.scheme.scale_dtype, self.slices.shape.clone(), scales)
+    }
+
+    /// The stored zero points, where the scheme has them.
+    pub fn zero_point(&self) -> Option<Tensor> {
+        let zeros = self.zeros.as_ref()?.iter().map(|zero| f64::from(*zero));
+        Some(Tensor::from_f64(self.scheme.code_dtype(), self.slices.shape.clone(), zeros))
+    }
+
+    /// Appends the codes of elements that begin at this flat index.
+    pub fn encode(&self, first: usize, values: &[f32], codes: &mut Vec<i64>) {
+        let scales = &self.scales;
+        let mut each = |code: &dyn Fn(usize, f32) -> f32| {
+            for (slice, chunk) in self.slices.runs(first, values) {
+                codes.extend(chunk.iter().map(|&value| code(slice, value) as i64));
+            }
+        };
+        match (self.scheme.kind, &self.zeros) {
+            (SchemeKind::Ternary { rule: TernaryRule::AbsMean, stochastic: true, .. }, _) => {
+                let mut words = stream_from(self.seed.unwrap_or_default(), first);
+                for (slice, chunk) in self.slices.runs(first, values) {
+                    for (value, word) in chunk.iter().zip(&mut words) {
+                        let scaled = (value / scales[slice]).clamp(-1.0, 1.0);
+                        codes.push((scaled + philox::uniform(word) as f32).floor().clamp(-1.0, 1.0) as i64);
+                    }
+                }
+            }
+            (SchemeKind::Ternary { rule: TernaryRule::AbsMean, .. }, _) => {
+                each(&|slice, w| (w / scales[slice]).round_ties_even().clamp(-1.0, 1.0));
+            }
+            (SchemeKind::Ternary { .. }, _) => {
+                each(&|slice, w| if w.abs() > self.limits[slice] { w.signum() } else { 0.0 });
+            }
+            (SchemeKind::Int { bits, .. }, Some(zeros)) => {
+                let (bottom, top) = asymmetric_range(bits);
+                each(&|slice, w| ((w / scales[slice]).round_ties_even() + zeros[slice]).clamp(bottom, top));
+            }
+            (SchemeKind::Int { bits, .. }, None) => {
+                let top = symmetric_top(bits);
+                each(&|slice, w| (w / scales[slice]).round_ties_even().clamp(-top, top));
+            }
+        }
+    }
+
+    /// Gives each code of a block, its zero point, and the value that it stands for.
+    pub fn restore(&self, first: usize, codes: &[i64], mut each: impl FnMut(i64, i64, f32)) {
+        for (slice, chunk) in self.slices.runs(first, codes) {
+            let zero = self.zeros.as_ref().map_or(0, |zeros| zeros[slice] as i64);
+            chunk.iter().for_each(|&code| each(code, zero, restored(code, zero, self.scales[slice])));
+        }
+    }
+}
+
+/// The value that a code stands for.
+fn restored(code: i64, zero: i64, scale: f32) -> f32 {
+    (code - zero) as f32 * scale
+}
+
+/// The largest code of a symmetric scheme; the smallest is its negative.
+fn symmetric_top(bits: u32) -> f32 {
+    if bits == 4 { 7.0 } else { 127.0 }
+}
+
+fn asymmetric_range(bits: u32) -> (f32, f32) {
+    if bits == 4 { (0.0, 15.0) } else { (-128.0, 127.0) }
+}
+
+/// The words of a stream from this one on.
+fn stream_from(seed: i64, first: usize) -> impl Iterator<Item = u32> {
+    (first as u64 / 4..).flat_map(move |block| philox::block(seed, block)).skip(first % 4)
 }
 
 /// The tensor as `float32`, every element finite.
@@ -170,28 +288,16 @@ fn scales(scheme: &Scheme, raw: Vec<f32>) -> Result<Vec<f32>, QuantError> {
     raw.into_iter().enumerate().map(stored).collect()
 }
 
-fn absmean_scales(slices: &Slices, values: &[f32]) -> Vec<f32> {
-    let count = slices.size(values.len()) as f64;
+fn absmean_scales(slices: &Slices, values: &dyn Blocks) -> Vec<f32> {
+    let count = slices.size(values.shape().iter().product()) as f64;
     let sums = slices.fold(values, 0f64, |sum, w| sum + f64::from(w.abs()));
     // A mean of 0 stays, to become a scale of 1; so does the mean of nothing.
     let scale = |sum: f64| if sum == 0.0 { 0.0 } else { ((sum / count) as f32).max(1e-5) };
     sums.into_iter().map(scale).collect()
 }
 
-fn stochastic_codes(slices: &Slices, values: &[f32], scales: &[f32], seed: i64) -> Vec<i64> {
-    let mut codes = Vec::with_capacity(values.len());
-    let mut words = philox::words(seed);
-    for (slice, chunk) in slices.runs(values) {
-        for (value, word) in chunk.iter().zip(&mut words) {
-            let scaled = (value / scales[slice]).clamp(-1.0, 1.0);
-            codes.push((scaled + philox::uniform(word) as f32).floor().clamp(-1.0, 1.0) as i64);
-        }
-    }
-    codes
-}
-
 /// Entries of a slice above its threshold are kept.
-fn thresholds(slices: &Slices, values: &[f32], rule: TernaryRule) -> Vec<f32> {
+fn thresholds(slices: &Slices, values: &dyn Blocks, rule: TernaryRule) -> Vec<f32> {
     match rule {
         TernaryRule::Fixed { threshold } => vec![threshold.0 as f32; slices.count],
         TernaryRule::Max { ratio } => {
@@ -203,22 +309,28 @@ fn thresholds(slices: &Slices, values: &[f32], rule: TernaryRule) -> Vec<f32> {
 }
 
 /// Mean of abs W over the kept entries, 0 where there are none.
-fn kept_means(slices: &Slices, values: &[f32], limits: &[f32]) -> Vec<f32> {
+fn kept_means(slices: &Slices, values: &dyn Blocks, limits: &[f32]) -> Vec<f32> {
     let mut totals = vec![(0f64, 0u64); slices.count];
-    for (slice, chunk) in slices.runs(values) {
-        let (sum, kept) = &mut totals[slice];
-        for w in chunk.iter().map(|w| w.abs()).filter(|w| *w > limits[slice]) {
-            *sum += f64::from(w);
-            *kept += 1;
+    values.visit(&mut |first, block| {
+        for (slice, chunk) in slices.runs(first, block) {
+            let (sum, kept) = &mut totals[slice];
+            for w in chunk.iter().map(|w| w.abs()).filter(|w| *w > limits[slice]) {
+                *sum += f64::from(w);
+                *kept += 1;
+            }
         }
-    }
+    });
     totals.into_iter().map(|(sum, kept)| if kept == 0 { 0.0 } else { (sum / kept as f64) as f32 }).collect()
 }
 
-type Parts = (Vec<i64>, Vec<f32>, Option<Vec<f32>>);
-
-fn asymmetric(slices: &Slices, values: &[f32], scheme: &Scheme, bits: u32) -> Result<Parts, QuantError> {
-    let (bottom, top) = if bits == 4 { (0.0, 15.0) } else { (-128.0, 127.0) };
+/// Scales and zero points.
+fn asymmetric(
+    slices: &Slices,
+    values: &dyn Blocks,
+    scheme: &Scheme,
+    bits: u32,
+) -> Result<(Vec<f32>, Vec<f32>), QuantError> {
+    let (bottom, top) = asymmetric_range(bits);
     // Starting at 0 widens the range to contain it.
     let ranges = slices.fold(values, (0f32, 0f32), |(low, high), w| (low.min(w), high.max(w)));
     let raw: Vec<f32> = ranges.iter().map(|(low, high)| (high - low) / (top - bottom)).collect();
@@ -230,9 +342,8 @@ fn asymmetric(slices: &Slices, values: &[f32], scheme: &Scheme, bits: u32) -> Re
         }
         (bottom - ranges[slice].0 / scales[slice]).round_ties_even().clamp(bottom, top)
     };
-    let zeros: Vec<f32> = (0..slices.count).map(zero).collect();
-    let code = |slice: usize, w: f32| ((w / scales[slice]).round_ties_even() + zeros[slice]).clamp(bottom, top);
-    Ok((slices.encode(values, code), scales, Some(zeros)))
+    let zeros = (0..slices.count).map(zero).collect();
+    Ok((scales, zeros))
 }
 
 /// The values that codes stand for: `(q - z) * s`.
@@ -265,12 +376,12 @@ pub fn dequantize(
         return Err(QuantError::Mismatch(format!("codes are integers, not {}", codes.dtype())));
     };
     let scales = scale.to_f64();
-    let mut restored = Vec::with_capacity(values.len());
-    for (slice, chunk) in slices.runs(values) {
+    let mut found = Vec::with_capacity(values.len());
+    for (slice, chunk) in slices.runs(0, values) {
         let (scale, zero) = (scales[slice] as f32, zeros[slice] as i64);
-        restored.extend(chunk.iter().map(|&code| f64::from((code - zero) as f32 * scale)));
+        found.extend(chunk.iter().map(|&code| f64::from(restored(code, zero, scale))));
     }
-    Ok(Tensor::from_f64(dtype, codes.shape().to_vec(), restored))
+    Ok(Tensor::from_f64(dtype, codes.shape().to_vec(), found))
 }
 
 #[cfg(test)]

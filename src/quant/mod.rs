@@ -4,7 +4,8 @@ pub mod codes;
 pub mod error;
 pub mod pack;
 pub mod scheme;
+pub mod stream;
 
-pub use codes::{Quantized, dequantize, quantize};
+pub use codes::{Blocks, Encoder, Quantized, dequantize, quantize};
 pub use error::QuantError;
 pub use scheme::{Scheme, SchemeKind, Ste, TernaryRule};

@@ -95,37 +95,19 @@ impl Format {
 pub fn pack(codes: &Tensor, format: Format) -> Result<Tensor, QuantError> {
     let dtype = codes.dtype();
     let unheld = QuantError::Format { format: format.name(), dtype };
-    let values = codes.as_i64().filter(|_| format.holds(dtype)).ok_or(unheld)?;
+    let values = codes.as_i64().ok_or(unheld)?;
     let (&size, outer) = codes.shape().split_last().ok_or(QuantError::Scalar)?;
-    let (valid, offset) = format.digits(dtype);
-    let radix = format.radix();
     let mut shape = outer.to_vec();
     shape.push(format.row_bytes(size));
     let mut bytes = Vec::with_capacity(shape.iter().product());
-    for (row, row_codes) in values.chunks(size.max(1)).enumerate() {
-        for (group, chunk) in row_codes.chunks(format.codes_per_byte()).enumerate() {
-            let mut byte = 0;
-            for place in (0..format.codes_per_byte()).rev() {
-                let code = chunk.get(place).copied().unwrap_or(0);
-                let digit = if format == Format::Int8 { code & 0xff } else { code + offset };
-                if !(0..valid).contains(&digit) {
-                    let index = row * size + group * format.codes_per_byte() + place;
-                    return Err(QuantError::Code { index, code });
-                }
-                byte = byte * radix + digit;
-            }
-            bytes.push(byte);
-        }
-    }
-    Ok(Tensor::from_i64(DType::UInt8, shape, bytes))
+    Packer::new(format, dtype, size)?.push(values, &mut bytes)?;
+    Ok(Tensor::from_i64(DType::UInt8, shape, bytes.into_iter().map(i64::from).collect()))
 }
 
 /// Restores codes of type `dtype`, `size` of them a row. A byte that no packing gives is an error, wrong
 /// padding included.
 pub fn unpack(bytes: &Tensor, format: Format, size: usize, dtype: DType) -> Result<Tensor, QuantError> {
-    if !format.holds(dtype) {
-        return Err(QuantError::Format { format: format.name(), dtype });
-    }
+    let mut unpacker = Unpacker::new(format, dtype, size)?;
     let values = bytes.as_i64().filter(|_| bytes.dtype() == DType::UInt8);
     let values =
         values.ok_or_else(|| QuantError::Mismatch(format!("packed codes are uint8, not {}", bytes.dtype())))?;
@@ -134,31 +116,124 @@ pub fn unpack(bytes: &Tensor, format: Format, size: usize, dtype: DType) -> Resu
     if found != wanted {
         return Err(QuantError::PackedSize { found, wanted, size, format: format.name() });
     }
-    let (valid, offset) = format.digits(dtype);
-    let radix = format.radix();
     let mut shape = outer.to_vec();
     shape.push(size);
     let mut codes = Vec::with_capacity(shape.iter().product());
-    for (index, &byte) in values.iter().enumerate() {
-        let invalid = QuantError::Byte { index, byte, format: format.name() };
-        let mut rest = byte;
-        let first = (index % wanted) * format.codes_per_byte();
-        for place in first..first + format.codes_per_byte() {
-            let digit = rest % radix;
-            rest /= radix;
-            let padding = place >= size;
-            if digit >= valid || padding && digit != offset {
+    unpacker.push(values.iter().map(|byte| *byte as u8), &mut codes)?;
+    Ok(Tensor::from_i64(dtype, shape, codes))
+}
+
+/// Packs codes as they come: rows may be begun in one call and ended in another.
+#[derive(Clone, Debug)]
+pub struct Packer {
+    format: Format,
+    valid: i64,
+    offset: i64,
+    /// Codes of a row.
+    size: usize,
+    /// Codes of this row that were packed.
+    place: usize,
+    /// The byte that is being filled, and what the next digit counts in it.
+    byte: i64,
+    weight: i64,
+    /// Codes so far, for messages.
+    index: usize,
+}
+
+impl Packer {
+    pub fn new(format: Format, dtype: DType, size: usize) -> Result<Packer, QuantError> {
+        if !format.holds(dtype) {
+            return Err(QuantError::Format { format: format.name(), dtype });
+        }
+        let (valid, offset) = format.digits(dtype);
+        Ok(Packer { format, valid, offset, size, place: 0, byte: 0, weight: 1, index: 0 })
+    }
+
+    /// Appends the bytes that these codes fill.
+    pub fn push(&mut self, codes: &[i64], bytes: &mut Vec<u8>) -> Result<(), QuantError> {
+        let (radix, per_byte) = (self.format.radix(), self.format.codes_per_byte());
+        for &code in codes {
+            let digit = if self.format == Format::Int8 { code & 0xff } else { code + self.offset };
+            if !(0..self.valid).contains(&digit) {
+                return Err(QuantError::Code { index: self.index, code });
+            }
+            self.byte += digit * self.weight;
+            self.weight *= radix;
+            self.index += 1;
+            self.place += 1;
+            let in_byte = self.place % per_byte;
+            if self.place == self.size && in_byte != 0 {
+                for _ in in_byte..per_byte {
+                    self.byte += self.offset * self.weight;
+                    self.weight *= radix;
+                }
+            }
+            if self.place == self.size || in_byte == 0 {
+                bytes.push(self.byte as u8);
+                (self.byte, self.weight) = (0, 1);
+            }
+            if self.place == self.size {
+                self.place = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Unpacks bytes as they come.
+#[derive(Clone, Debug)]
+pub struct Unpacker {
+    format: Format,
+    valid: i64,
+    offset: i64,
+    /// Codes of a row.
+    size: usize,
+    /// Codes of this row that were unpacked.
+    place: usize,
+    /// Bytes so far, for messages.
+    index: usize,
+}
+
+impl Unpacker {
+    pub fn new(format: Format, dtype: DType, size: usize) -> Result<Unpacker, QuantError> {
+        if !format.holds(dtype) {
+            return Err(QuantError::Format { format: format.name(), dtype });
+        }
+        let (valid, offset) = format.digits(dtype);
+        Ok(Unpacker { format, valid, offset, size, place: 0, index: 0 })
+    }
+
+    /// Appends the codes of these bytes.
+    pub fn push(&mut self, bytes: impl Iterator<Item = u8>, codes: &mut Vec<i64>) -> Result<(), QuantError> {
+        let radix = self.format.radix();
+        for byte in bytes {
+            let byte = i64::from(byte);
+            let invalid = QuantError::Byte { index: self.index, byte, format: self.format.name() };
+            let mut rest = byte;
+            for _ in 0..self.format.codes_per_byte() {
+                let digit = rest % radix;
+                rest /= radix;
+                let padding = self.place >= self.size;
+                if digit >= self.valid || padding && digit != self.offset {
+                    return Err(invalid);
+                }
+                if !padding {
+                    let code =
+                        if self.format == Format::Int8 { i64::from(digit as u8 as i8) } else { digit - self.offset };
+                    codes.push(code);
+                }
+                self.place += 1;
+            }
+            if rest != 0 {
                 return Err(invalid);
             }
-            if !padding {
-                codes.push(if format == Format::Int8 { i64::from(digit as u8 as i8) } else { digit - offset });
+            if self.place >= self.size {
+                self.place = 0;
             }
+            self.index += 1;
         }
-        if rest != 0 {
-            return Err(invalid);
-        }
+        Ok(())
     }
-    Ok(Tensor::from_i64(dtype, shape, codes))
 }
 
 #[cfg(test)]
@@ -219,6 +294,22 @@ mod tests {
         assert!(unpack(&bytes(&[0]), Format::Int4, 2, DType::Trit).is_err());
         assert_eq!(unpack(&codes(DType::UInt8, &[], &[0]), Format::Int8, 1, DType::Int8), Err(QuantError::Scalar));
         assert!(unpack(&codes(DType::Int32, &[1], &[0]), Format::Int8, 1, DType::Int8).is_err());
+    }
+
+    #[test]
+    fn rows_may_come_in_pieces() {
+        let values: Vec<i64> = (0..77).map(|i| i % 3 - 1).collect();
+        for (format, size) in [(Format::Ternary2, 11), (Format::Ternary5, 7), (Format::Ternary2, 77)] {
+            let whole = pack(&codes(DType::Trit, &[77 / size, size], &values), format).unwrap();
+            for piece in [1, 2, 3, 10, 64] {
+                let (mut packer, mut bytes) = (Packer::new(format, DType::Trit, size).unwrap(), vec![]);
+                values.chunks(piece).for_each(|codes| packer.push(codes, &mut bytes).unwrap());
+                assert!(bytes.iter().map(|byte| i64::from(*byte)).eq(whole.as_i64().unwrap().iter().copied()));
+                let (mut unpacker, mut back) = (Unpacker::new(format, DType::Trit, size).unwrap(), vec![]);
+                bytes.chunks(piece).for_each(|bytes| unpacker.push(bytes.iter().copied(), &mut back).unwrap());
+                assert_eq!(back, values);
+            }
+        }
     }
 
     #[test]

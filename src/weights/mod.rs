@@ -1,18 +1,25 @@
 //! Tensors on disk: `.npy`, `.npz` and `.safetensors`, read into and written from [`Tensor`]s.
 //!
-//! A file is read once, into memory, and no buffer is made larger than what the file can fill: sizes
-//! that a header claims are checked against the bytes that are there. Writing gives bytes; putting them
-//! on disk (atomically) is the driver's business.
+//! A [`Checkpoint`] is weights on disk, opened: its files are mapped, headers are read and checked, and elements
+//! are decoded when they are asked for. No buffer is made larger than what a file can fill: sizes that a header
+//! claims are checked against the bytes that are there. Writing gives bytes; putting them on disk (atomically) is
+//! the driver's business.
 //!
 //! NumPy's formats have no `bfloat16`, `int4` and `trit`. They travel as `float32` and `int8`, and
 //! [`restore`] gives them their declared type back where every value is exact in it.
 
+pub mod checkpoint;
 pub mod npy;
 pub mod npz;
+pub mod raw;
 pub mod safetensors;
+pub mod sharded;
+
+pub use checkpoint::Checkpoint;
+pub use raw::Raw;
 
 use crate::base::Code;
-use crate::base::code::{E0702, E0801, E0802, E0803};
+use crate::base::code::{E0702, E0802, E0803};
 use crate::types::tensor::{Data, round_f32};
 use crate::types::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -73,12 +80,9 @@ impl FileFormat {
     }
 }
 
-/// Reads a tensor file of any format: E0801 if it cannot be read, E0702 or E0803 if it makes no sense.
+/// Reads all of a tensor file of any format: E0801 if it cannot be read, E0702, E0703 or E0803 if it makes no sense.
 pub fn load(path: &Path) -> Result<WeightSet, FileError> {
-    let error = |code, message: String| FileError { code, message, path: path.to_path_buf() };
-    let format = FileFormat::of(path).ok_or_else(|| error(E0803, unknown_extension()))?;
-    let bytes = std::fs::read(path).map_err(|e| error(E0801, format!("cannot be read: {}", reason(&e))))?;
-    decode(format, &bytes).map_err(|message| error(format.code(), message))
+    Checkpoint::open(path)?.load()
 }
 
 /// Reads a tensor file held in memory. The error says what is wrong with the bytes.
@@ -153,67 +157,6 @@ pub fn restore(tensor: Tensor, declared: DType, format: FileFormat) -> Result<Te
         }
         _ => Err(format!("element type is {found}, expected {declared}")),
     }
-}
-
-/// The number of elements, if it and the number of bytes can be counted at all.
-fn element_count(shape: &[usize], bytes_each: usize) -> Option<usize> {
-    // A size of 0 must not hide that the others overflow: strides are computed from them.
-    let nonzero = shape.iter().filter(|n| **n > 0).try_fold(1usize, |product, n| product.checked_mul(*n))?;
-    nonzero.checked_mul(bytes_each)?;
-    Some(if shape.contains(&0) { 0 } else { nonzero })
-}
-
-/// Elements of a plain little- or big-endian buffer. `bytes` holds whole elements.
-fn elements(dtype: DType, bytes: &[u8], big_endian: bool) -> Data {
-    macro_rules! each {
-        ($type:ty) => {
-            bytes
-                .as_chunks()
-                .0
-                .iter()
-                .map(|chunk| if big_endian { <$type>::from_be_bytes(*chunk) } else { <$type>::from_le_bytes(*chunk) })
-        };
-    }
-    match dtype {
-        DType::Bool => Data::I64(bytes.iter().map(|b| i64::from(*b != 0)).collect()),
-        DType::UInt8 => Data::I64(bytes.iter().map(|b| i64::from(*b)).collect()),
-        DType::Int8 | DType::Trit | DType::Int4 => Data::I64(bytes.iter().map(|b| i64::from(*b as i8)).collect()),
-        DType::Int16 => Data::I64(each!(i16).map(i64::from).collect()),
-        DType::UInt16 => Data::I64(each!(u16).map(i64::from).collect()),
-        DType::Int32 => Data::I64(each!(i32).map(i64::from).collect()),
-        DType::UInt32 => Data::I64(each!(u32).map(i64::from).collect()),
-        DType::Int64 => Data::I64(each!(i64).collect()),
-        DType::UInt64 => Data::I64(each!(u64).map(|v| v as i64).collect()),
-        DType::Float16 => Data::F32(each!(u16).map(|v| half::f16::from_bits(v).to_f32()).collect()),
-        DType::BFloat16 => Data::F32(each!(u16).map(|v| half::bf16::from_bits(v).to_f32()).collect()),
-        DType::Float32 => Data::F32(each!(f32).collect()),
-        DType::Float64 => Data::F64(each!(f64).collect()),
-    }
-}
-
-/// The little-endian bytes of a tensor's elements, `trit` and `int4` a byte each.
-fn element_bytes(tensor: &Tensor) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(tensor.len() * stored_size(tensor.dtype()));
-    match (tensor.data(), tensor.dtype()) {
-        (Data::F32(values), DType::Float16) => {
-            values.iter().for_each(|v| bytes.extend(half::f16::from_f32(*v).to_le_bytes()));
-        }
-        (Data::F32(values), DType::BFloat16) => {
-            values.iter().for_each(|v| bytes.extend(half::bf16::from_f32(*v).to_le_bytes()));
-        }
-        (Data::F32(values), _) => values.iter().for_each(|v| bytes.extend(v.to_le_bytes())),
-        (Data::F64(values), _) => values.iter().for_each(|v| bytes.extend(v.to_le_bytes())),
-        (Data::I64(values), dtype) => {
-            let size = stored_size(dtype);
-            values.iter().for_each(|v| bytes.extend(&v.to_le_bytes()[..size]));
-        }
-    }
-    bytes
-}
-
-/// Bytes of one element in a file.
-fn stored_size(dtype: DType) -> usize {
-    (dtype.bits() as usize).div_ceil(8)
 }
 
 #[cfg(test)]

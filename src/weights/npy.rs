@@ -5,9 +5,9 @@
 //! file of a few bytes could exhaust memory or the stack. The dict has exactly three keys in every file
 //! that NumPy writes, and that is what is accepted.
 
-use super::{element_bytes, element_count, elements, stored_size};
-use crate::types::tensor::{Data, strides};
+use super::raw::{Raw, element_bytes, element_count, stored_size};
 use crate::types::{DType, Tensor};
+use std::borrow::Cow;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 /// NumPy refuses longer headers too.
@@ -24,11 +24,26 @@ struct Header {
     shape: Vec<usize>,
 }
 
+/// So many bytes from the start hold the header of any file that is read.
+pub(super) const HEADER_BYTES: usize = MAGIC.len() + 6 + MAX_HEADER;
+
+/// Element type and shape of an array, from the bytes that it begins with.
+pub fn describe(bytes: &[u8]) -> Result<(DType, Vec<usize>), String> {
+    let (header, _) = split(bytes)?;
+    header.count()?;
+    Ok((header.dtype, header.shape))
+}
+
 /// Reads one array.
 pub fn read(bytes: &[u8]) -> Result<Tensor, String> {
+    Ok(raw(bytes)?.decode())
+}
+
+/// The elements of one array, as they lie there if they are little-endian and row-major.
+pub(super) fn raw(bytes: &[u8]) -> Result<Raw<'_>, String> {
     let (header, data) = split(bytes)?;
     let size = stored_size(header.dtype);
-    let count = element_count(&header.shape, size).ok_or_else(|| format!("shape {:?} is too large", header.shape))?;
+    let count = header.count()?;
     if data.len() != count * size {
         let kind = if data.len() < count * size { "is truncated" } else { "has bytes left over" };
         let shape = &header.shape;
@@ -39,9 +54,26 @@ pub fn read(bytes: &[u8]) -> Result<Tensor, String> {
             data.len()
         ));
     }
-    let data = elements(header.dtype, data, header.big_endian);
-    let data = if header.fortran_order && header.shape.len() > 1 { to_row_major(&header.shape, data) } else { data };
-    Ok(Tensor::new(header.dtype, header.shape, data))
+    let data = if header.big_endian && size > 1 {
+        Cow::from(data.chunks(size).flat_map(|element| element.iter().rev().copied()).collect::<Vec<u8>>())
+    } else {
+        Cow::from(data)
+    };
+    if !header.fortran_order || header.shape.len() < 2 {
+        return Ok(Raw::new(header.dtype, header.shape, data));
+    }
+    // Column-major order is row-major order of the reversed shape.
+    let shape: Vec<usize> = header.shape.iter().rev().copied().collect();
+    let axes: Vec<usize> = (0..shape.len()).rev().collect();
+    Ok(Raw::new(header.dtype, shape, data).transposed(&axes))
+}
+
+impl Header {
+    /// The number of elements, if there can be so many.
+    fn count(&self) -> Result<usize, String> {
+        let count = element_count(&self.shape, stored_size(self.dtype));
+        count.ok_or_else(|| format!("shape {:?} is too large", self.shape))
+    }
 }
 
 /// Writes one array, version 1.0, little-endian, row-major.
@@ -219,35 +251,5 @@ impl<'a> Parser<'a> {
             ">" => Ok((dtype, true)),
             _ => Err(format!("has element type {text:?}, which Tri has not")),
         }
-    }
-}
-
-/// Reorders elements whose first axis runs fastest.
-fn to_row_major(shape: &[usize], data: Data) -> Data {
-    fn reorder<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
-        // Column-major order is row-major order of the reversed shape.
-        let reversed: Vec<usize> = shape.iter().rev().copied().collect();
-        let steps: Vec<usize> = strides(&reversed).into_iter().rev().collect();
-        let mut index = vec![0usize; shape.len()];
-        let mut at = 0;
-        let mut ordered = Vec::with_capacity(values.len());
-        while ordered.len() < values.len() {
-            ordered.push(values[at]);
-            for axis in (0..shape.len()).rev() {
-                index[axis] += 1;
-                at += steps[axis];
-                if index[axis] < shape[axis] {
-                    break;
-                }
-                at -= steps[axis] * shape[axis];
-                index[axis] = 0;
-            }
-        }
-        ordered
-    }
-    match data {
-        Data::F32(values) => Data::F32(reorder(shape, &values)),
-        Data::F64(values) => Data::F64(reorder(shape, &values)),
-        Data::I64(values) => Data::I64(reorder(shape, &values)),
     }
 }

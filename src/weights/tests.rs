@@ -1,4 +1,5 @@
 use super::*;
+use crate::base::code::{E0703, E0801};
 
 /// One tensor of each element type that files know, with values at the ends of its range.
 fn samples() -> Tensors {
@@ -193,16 +194,18 @@ fn damaged_files_do_no_harm() {
 
 #[test]
 fn zip_bombs_are_refused() {
-    // A member of 64 MiB of zeros that says it has 100 bytes.
+    // A member of 64 MiB that says it has 200 bytes.
     let mut zip = zip::ZipWriter::new(std::io::Cursor::new(vec![]));
     zip.start_file("a.npy", zip::write::SimpleFileOptions::default()).unwrap();
-    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), 64 << 20), &mut zip).unwrap();
+    let header = npy_file("{'descr': '|u1', 'fortran_order': False, 'shape': (72,)}", &[]);
+    let content = std::io::Read::chain(&header[..], std::io::Read::take(std::io::repeat(0), 64 << 20));
+    std::io::copy(&mut { content }, &mut zip).unwrap();
     let mut bytes = zip.finish().unwrap().into_inner();
     assert!(bytes.len() < 1 << 20);
     let error = npz::read(&bytes).unwrap_err();
-    assert!(error.contains("is not a .npy file"), "{error}");
+    assert!(error.contains("has bytes left over"), "{error}");
     let central = bytes.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
-    bytes[central + 24..central + 28].copy_from_slice(&100u32.to_le_bytes());
+    bytes[central + 24..central + 28].copy_from_slice(&200u32.to_le_bytes());
     let error = npz::read(&bytes).unwrap_err();
     assert!(error.contains("larger than its declared uncompressed size"), "{error}");
 }
@@ -215,9 +218,166 @@ fn files_are_told_apart_by_extension() {
     std::fs::write(&path, encode(&path, &set).unwrap()).unwrap();
     assert_eq!(load(&path).unwrap(), set);
     assert_eq!(load(Path::new("w.pt")).unwrap_err().code, E0803);
+    assert_eq!(Checkpoint::open(&path).unwrap().get("").map(|stored| stored.dtype), Some(DType::Int64));
     let missing = load(Path::new("no-such-file.npz")).unwrap_err();
     assert_eq!((missing.code, missing.message.as_str()), (E0801, "cannot be read: no such file or directory"));
     let broken = folder.path().join("w.safetensors");
     std::fs::write(&broken, b"nonsense").unwrap();
     assert_eq!(load(&broken).unwrap_err().code, E0702);
+}
+
+/// A safetensors file with any header.
+fn safetensors_file(header: &[u8], data: &[u8]) -> Vec<u8> {
+    [&(header.len() as u64).to_le_bytes()[..], header, data].concat()
+}
+
+#[test]
+fn hostile_safetensors_headers_are_refused() {
+    let tensor = |name: &str, dtype: &str, shape: &str, start: u64, end: u64| {
+        format!(r#""{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}"#)
+    };
+    let header = |tensors: &[String]| format!("{{{}}}", tensors.join(","));
+    let long = format!("[{}1]", "1,".repeat(100));
+    for (tensors, expected) in [
+        (vec![tensor("a", "F32", "[2]", 0, 8), tensor("a", "F32", "[2]", 8, 16)], "tensor \"a\" stands there twice"),
+        (vec![tensor("a", "F32", "[3]", 0, 12), tensor("b", "F32", "[2]", 8, 16)], "\"a\" and \"b\" overlap"),
+        (vec![tensor("a", "F32", "[4]", 0, 16), tensor("b", "F32", "[2]", 4, 12)], "\"a\" and \"b\" overlap"),
+        (vec![tensor("a", "F32", "[2]", 0, 8), tensor("b", "F32", "[1]", 12, 16)], "4 bytes before tensor \"b\""),
+        (vec![tensor("a", "F32", "[2]", 8, 16)], "8 bytes before tensor \"a\" belong to none"),
+        (vec![tensor("a", "F32", "[2]", 0, 8)], "has 8 bytes left over after its last tensor"),
+        (vec![tensor("a", "F32", "[2]", 0, 16)], "float32 of shape [2], needs 8 bytes, not 16"),
+        (vec![tensor("a", "F16", "[4]", 0, 16)], "float16 of shape [4], needs 8 bytes, not 16"),
+        (vec![tensor("a", "F32", "[5]", 0, 20)], "is truncated: tensor \"a\" ends at byte 20 of 16"),
+        (vec![tensor("a", "F32", "[4]", 16, 0)], "begins at byte 16 and ends at 0"),
+        (vec![tensor("a", "F8_E5M2", "[16]", 0, 16)], "element type \"F8_E5M2\", which Tri has not"),
+        (vec![tensor("a", "F32", "[4294967296,4294967296,0]", 0, 0)], "which is too large"),
+        (vec![tensor("a", "U8", &long, 0, 1)], "with 101 dims"),
+        (vec![tensor("a", "F32", "[-4]", 0, 16)], "its header is malformed"),
+        (vec![tensor("a", "F32", "[4.0]", 0, 16)], "its header is malformed"),
+        (vec![r#""__metadata__":{"a":"x","a":"y"}"#.into()], "\"a\" stands there twice"),
+        (vec![r#""__metadata__":{},"__metadata__":{}"#.into()], "\"__metadata__\" stands there twice"),
+        (vec![r#""__metadata__":{"a":1}"#.into()], "its header is malformed"),
+        (vec![r#""a":{"dtype":"F32","shape":[4]}"#.into()], "missing field `data_offsets`"),
+    ] {
+        let bytes = safetensors_file(header(&tensors).as_bytes(), &[0; 16]);
+        let error = safetensors::read(&bytes).unwrap_err();
+        assert!(error.contains(expected), "{tensors:?}: {error}");
+    }
+    let latin = safetensors_file(b"{\"\xe9\":{}}", &[]);
+    assert!(safetensors::read(&latin).unwrap_err().contains("not UTF-8 text (byte 2 of it)"));
+    // Tensors without elements take no room, wherever they say they lie.
+    let empty = header(&[tensor("a", "F32", "[0,3]", 0, 0), tensor("b", "F32", "[4]", 0, 16)]);
+    assert_eq!(safetensors::read(&safetensors_file(empty.as_bytes(), &[0; 16])).unwrap().tensors.len(), 2);
+}
+
+/// What this reader takes, the format's own crate takes too, and reads alike.
+#[test]
+fn headers_mean_what_the_format_says() {
+    let mut state = 77u64;
+    for _ in 0..300 {
+        let mut tensors = Tensors::new();
+        for index in 0..state % 5 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let dtype = DType::ALL[(state >> 40) as usize % DType::ALL.len()];
+            let shape: Vec<usize> = (0..(state >> 35) % 4).map(|axis| ((state >> (20 + axis)) % 4) as usize).collect();
+            tensors.insert(format!("t{index}.{}", state >> 60), Tensor::filled(dtype, shape, 1.0));
+        }
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let bytes = safetensors::write(&WeightSet { tensors, metadata: BTreeMap::new() });
+        let own = safetensors::header::parse(&bytes).unwrap();
+        let theirs = ::safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        assert_eq!(own.tensors.len(), theirs.len());
+        for (name, view) in theirs.iter() {
+            assert_eq!(
+                (&own.tensors[name].shape[..], &bytes[own.tensors[name].range.clone()]),
+                (view.shape(), view.data())
+            );
+        }
+    }
+}
+
+/// A folder with two shards and their index.
+fn shards() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let set = |name: &str, value: f32| WeightSet {
+        tensors: [(name.to_string(), Tensor::from_f32(vec![2], vec![value, 0.5]))].into(),
+        metadata: [("format".to_string(), "pt".to_string())].into(),
+    };
+    std::fs::write(folder.path().join("a.safetensors"), safetensors::write(&set("up", 1.0))).unwrap();
+    std::fs::write(folder.path().join("b.safetensors"), safetensors::write(&set("down", 2.0))).unwrap();
+    index(
+        &folder,
+        r#"{"metadata": {"total_size": 16}, "weight_map": {"up": "a.safetensors", "down": "b.safetensors"}}"#,
+    );
+    folder
+}
+
+fn index(folder: &tempfile::TempDir, text: &str) {
+    std::fs::write(folder.path().join("model.safetensors.index.json"), text).unwrap();
+}
+
+#[test]
+fn shards_are_one_checkpoint() {
+    let folder = shards();
+    for path in [folder.path().to_path_buf(), folder.path().join("model.safetensors.index.json")] {
+        let set = load(&path).unwrap();
+        assert_eq!(set.tensors.keys().collect::<Vec<_>>(), ["down", "up"]);
+        assert_eq!(set.tensors["down"].to_f64(), [2.0, 0.5]);
+        assert_eq!(set.metadata["format"], "pt");
+    }
+    let single = tempfile::tempdir().unwrap();
+    let error = load(single.path()).unwrap_err();
+    assert!(error.code == E0801 && error.message.contains("neither `model.safetensors.index.json` nor"), "{error}");
+    std::fs::copy(folder.path().join("a.safetensors"), single.path().join("model.safetensors")).unwrap();
+    assert_eq!(load(single.path()).unwrap().tensors.len(), 1);
+}
+
+#[test]
+fn shards_that_do_not_agree_are_refused() {
+    let map = |entries: &str| format!(r#"{{"weight_map": {{{entries}}}}}"#);
+    for (text, expected) in [
+        (map(r#""up": "a.safetensors", "down": "gone.safetensors""#), "the shard `gone.safetensors` is missing"),
+        (
+            map(r#""up": "a.safetensors", "down": "b.safetensors", "side": "a.safetensors""#),
+            "`a.safetensors` lacks `side`",
+        ),
+        (map(r#""up": "a.safetensors", "down": "a.safetensors""#), "`a.safetensors` lacks `down`"),
+        (map(r#""other": "b.safetensors", "up": "a.safetensors""#), "holds `down`, which the index does not name"),
+        (map(r#""up": "a.safetensors", "up": "b.safetensors""#), "\"up\" stands there twice"),
+        (map(r#""up": "../a.safetensors""#), "would lie outside of its folder"),
+        (map(r#""up": "/a.safetensors""#), "would lie outside of its folder"),
+        (map(r#""up": "a.bin""#), "is no .safetensors file"),
+        ("{}".to_string(), "missing field `weight_map`"),
+        ("[".repeat(100_000), "is not an index of shards"),
+        ("\u{0}".to_string(), "is not an index of shards"),
+    ] {
+        let folder = shards();
+        index(&folder, &text);
+        let error = load(folder.path()).unwrap_err();
+        assert_eq!(error.code, E0703, "{text}");
+        assert!(error.message.contains(expected), "{text}: {error}");
+    }
+    let folder = shards();
+    std::fs::write(folder.path().join("b.safetensors"), b"nonsense").unwrap();
+    let error = load(folder.path()).unwrap_err();
+    assert!(error.code == E0702 && error.path.ends_with("b.safetensors"), "{error}");
+}
+
+#[test]
+fn tensors_are_read_one_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = WeightSet { tensors: samples(), metadata: BTreeMap::new() };
+    for name in ["w.safetensors", "w.npz"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, encode(&path, &set).unwrap()).unwrap();
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        assert_eq!(checkpoint.tensors().count(), set.tensors.len());
+        for (tensor, stored) in checkpoint.tensors() {
+            let read = checkpoint.tensor(tensor).unwrap();
+            assert_eq!((read.dtype(), read.shape()), (stored.dtype, &stored.shape[..]), "{name}: {tensor}");
+            checkpoint.release(tensor);
+            assert_eq!(checkpoint.raw(tensor).unwrap().decode(), read);
+        }
+        assert_eq!(checkpoint.tensor("none").unwrap_err().message, "holds no tensor \"none\"");
+    }
 }

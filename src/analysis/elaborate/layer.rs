@@ -9,7 +9,7 @@ use crate::base::{Span, code};
 use crate::quant::Scheme;
 use crate::syntax::ast::{self, Attribute, ExprId, MemberKind, Pattern, StorageKind};
 use crate::types::saved::SavedName;
-use crate::types::{DType, Dim, Elem, Facts, HostExpr, TensorType};
+use crate::types::{DType, Dim, Facts, HostExpr, TensorType};
 use std::collections::BTreeMap;
 
 /// A member of an instance, as lowering needs it.
@@ -283,18 +283,8 @@ impl<'db> Elaborator<'_, 'db> {
             return Err(self.error(code::E0501, message, attribute.span, "for example `@quantize(ternary(axis=0))`"));
         };
         let span = arg.span;
-        match self.expr(arg.value)? {
-            Value::Scheme(scheme) => Ok(Some(scheme)),
-            Value::None => Ok(None),
-            Value::DType(Elem::Known(DType::Int8)) => Ok(Some(Scheme::int(8))),
-            Value::DType(Elem::Known(DType::Int4)) => Ok(Some(Scheme::int(4))),
-            Value::Function(Function::Builtin("ternary")) => Ok(Some(Scheme::ternary())),
-            Value::Opaque(_) | Value::Error => Ok(None),
-            other => {
-                let message = format!("a quantisation scheme is needed here, not {}", other.describe());
-                Err(self.error(code::E0501, message, span, "not a scheme"))
-            }
-        }
+        let value = self.expr(arg.value)?;
+        self.scheme_of(value, span)
     }
 
     /// A member of another instance, over this scope's symbols.

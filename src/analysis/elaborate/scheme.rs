@@ -4,17 +4,33 @@ use crate::analysis::elaborate::Elaborator;
 use crate::analysis::elaborate::arguments::CallArg;
 use crate::analysis::elaborate::builtins::Taken;
 use crate::analysis::foreign;
-use crate::analysis::value::Value;
+use crate::analysis::value::{Function, Value};
 use crate::analysis::world::Walk;
 use crate::base::{F64, Near, Span, code, nearest};
 use crate::quant::{Scheme, SchemeKind, Ste, TernaryRule};
-use crate::types::Elem;
+use crate::types::{DType, Elem};
 
 const TERNARY_OPTIONS: &[&str] =
     &["axis", "group", "scale_dtype", "rule", "ratio", "threshold", "scale", "stochastic", "ste"];
 const INT_OPTIONS: &[&str] = &["axis", "group", "symmetric", "scale_dtype", "dynamic", "ste"];
 
 impl<'db> Elaborator<'_, 'db> {
+    /// The scheme that a value stands for: `ternary` and `int8` alone are theirs, `None` is none.
+    pub fn scheme_of(&mut self, value: Value<'db>, span: Span) -> Walk<Option<Scheme>> {
+        match value {
+            Value::Scheme(scheme) => Ok(Some(scheme)),
+            Value::None => Ok(None),
+            Value::DType(Elem::Known(DType::Int8)) => Ok(Some(Scheme::int(8))),
+            Value::DType(Elem::Known(DType::Int4)) => Ok(Some(Scheme::int(4))),
+            Value::Function(Function::Builtin("ternary")) => Ok(Some(Scheme::ternary())),
+            Value::Opaque(_) | Value::Error => Ok(None),
+            other => {
+                let message = format!("a quantisation scheme is needed here, not {}", other.describe());
+                Err(self.error(code::E0501, message, span, "not a scheme"))
+            }
+        }
+    }
+
     /// `ternary(...)`, `int8(...)`, `int4(...)`.
     pub(super) fn scheme(&mut self, name: &'static str, taken: &mut Taken<'db>, span: Span) -> Walk<Scheme> {
         let mut scheme = match name {

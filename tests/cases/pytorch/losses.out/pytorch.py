@@ -101,8 +101,7 @@ def huber_loss(prediction, target):
     # <std>/losses.tri:16
     square = distance * distance * 0.5
     # <std>/losses.tri:17
-    y = (distance - 0.5) * 1.0
-    return torch.where(distance <= 1.0, square, y).mean()
+    return torch.where(distance <= 1.0, square, distance - 0.5).mean()
 
 
 def kl_div(log_probs, target):

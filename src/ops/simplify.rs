@@ -1,0 +1,380 @@
+//! Laws: what an operation may be replaced by, to the last bit.
+//!
+//! Each law looks at one operation and at those that made its operands. It may be applied anywhere, since
+//! it never asks who else uses a value. Only exact laws stand here: `x + 0.0` is not `x` for `-0.0`, but
+//! `x - 0.0` is.
+
+use crate::ops::{Attr, Attrs, OpId, find};
+use crate::types::{DType, Dim, Tensor, TensorType};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// A value of the program, as whoever applies laws numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Operand(pub u32);
+
+/// What laws may ask about a program.
+pub trait Program {
+    fn ty(&self, value: Operand) -> &TensorType;
+
+    /// The operation whose only result the value is.
+    fn made_by(&self, value: Operand) -> Option<Made<'_>>;
+
+    /// The value, if it is a constant.
+    fn constant(&self, value: Operand) -> Option<&Tensor>;
+}
+
+/// An operation in a program.
+#[derive(Clone, Debug)]
+pub struct Made<'a> {
+    pub op: OpId,
+    pub attrs: &'a Attrs,
+    pub operands: Vec<Operand>,
+}
+
+/// What stands for an operation after a law.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Simpler {
+    /// A value that is there already.
+    Value(Operand),
+    /// Another operation, of the same type.
+    Op { op: OpId, attrs: Attrs, operands: Vec<Operand> },
+}
+
+/// One law; `None` where it does not apply.
+type Law = fn(&Site<'_>) -> Option<Simpler>;
+
+/// The laws of each operation, first ones first.
+static LAWS: &[(&str, &[Law])] = &[
+    ("add", &[add_zero, add_negative]),
+    ("sub", &[sub_zero, sub_negative]),
+    ("mul", &[mul_one, mul_negatives]),
+    ("div", &[|site| site.right_is(1.0)]),
+    ("floor_div", &[|site| site.ty().dtype().filter(|dtype| dtype.is_int()).and_then(|_| site.right_is(1.0))]),
+    ("pow", &[|site| site.right_is(1.0)]),
+    ("minimum", &[same_twice]),
+    ("maximum", &[same_twice]),
+    ("bit_and", &[same_twice]),
+    ("bit_or", &[same_twice]),
+    ("where", &[where_same]),
+    ("neg", &[undone]),
+    ("bit_not", &[undone, not_equal]),
+    ("abs", &[repeated, abs_negative]),
+    ("sign", &[repeated]),
+    ("floor", &[repeated]),
+    ("ceil", &[repeated]),
+    ("round", &[repeated]),
+    ("stop_gradient", &[repeated]),
+    ("flip", &[flip_back]),
+    ("cast", &[cast_to_itself, cast_of_cast]),
+    ("permute", &[permutation]),
+    ("transpose", &[permutation]),
+    ("reshape", &[reshaped_back, reshape_of_reshape]),
+    ("squeeze", &[reshaped_back]),
+    ("unsqueeze", &[reshaped_back]),
+    ("broadcast_to", &[unchanged, broadcast_of_broadcast]),
+    ("concat", &[only_one]),
+    ("pad", &[unchanged_by_pad]),
+];
+
+/// Ids instead of names.
+static BY_OP: LazyLock<HashMap<OpId, &'static [Law]>> =
+    LazyLock::new(|| LAWS.iter().filter_map(|(name, laws)| Some((find(name)?, *laws))).collect());
+
+/// Applies the first law that fits an operation with one result of type `ty`. A value in its place has
+/// that very type.
+pub fn simplify(program: &dyn Program, made: Made<'_>, ty: &TensorType) -> Option<Simpler> {
+    let laws = BY_OP.get(&made.op)?;
+    let site = Site { program, made, ty };
+    laws.iter().find_map(|law| {
+        law(&site).filter(|simpler| match simpler {
+            Simpler::Value(value) => program.ty(*value) == ty,
+            Simpler::Op { .. } => true,
+        })
+    })
+}
+
+/// The operation that a law looks at.
+struct Site<'a> {
+    program: &'a dyn Program,
+    made: Made<'a>,
+    ty: &'a TensorType,
+}
+
+impl<'a> Site<'a> {
+    fn ty(&self) -> &TensorType {
+        self.ty
+    }
+
+    fn operand(&self, index: usize) -> Option<Operand> {
+        self.made.operands.get(index).copied()
+    }
+
+    /// The operation that made an operand.
+    fn maker(&self, index: usize) -> Option<Made<'a>> {
+        self.program.made_by(self.operand(index)?)
+    }
+
+    /// The same, if it has this name.
+    fn maker_named(&self, index: usize, name: &str) -> Option<Made<'a>> {
+        self.maker(index).filter(|maker| maker.op.name() == name)
+    }
+
+    /// Whether an operand is a constant with this value, and this sign, everywhere.
+    fn is(&self, index: usize, value: f64) -> bool {
+        let constant = self.operand(index).and_then(|operand| self.program.constant(operand));
+        constant.is_some_and(|tensor| {
+            !tensor.is_empty() && tensor.to_f64().iter().all(|found| found.to_bits() == value.to_bits())
+        })
+    }
+
+    fn value(&self, index: usize) -> Option<Simpler> {
+        self.operand(index).map(Simpler::Value)
+    }
+
+    /// The left operand, if the right one is this.
+    fn right_is(&self, value: f64) -> Option<Simpler> {
+        self.value(0).filter(|_| self.is(1, value))
+    }
+
+    fn is_float(&self) -> bool {
+        self.ty.dtype().is_some_and(DType::is_float)
+    }
+
+    fn rank(&self, value: Operand) -> Option<usize> {
+        self.program.ty(value).shape.rank()
+    }
+}
+
+fn op(name: &str, attrs: Attrs, operands: &[Operand]) -> Option<Simpler> {
+    Some(Simpler::Op { op: find(name)?, attrs, operands: operands.to_vec() })
+}
+
+/// `x + 0` of integers; of floats, `x + -0.0`.
+fn add_zero(site: &Site<'_>) -> Option<Simpler> {
+    let zero = if site.is_float() { -0.0 } else { 0.0 };
+    site.right_is(zero).or_else(|| site.value(1).filter(|_| site.is(0, zero)))
+}
+
+/// `x + -y` is `x - y`.
+fn add_negative(site: &Site<'_>) -> Option<Simpler> {
+    if let Some(negative) = site.maker_named(1, "neg") {
+        return op("sub", Attrs::new(), &[site.operand(0)?, *negative.operands.first()?]);
+    }
+    let negative = site.maker_named(0, "neg")?;
+    op("sub", Attrs::new(), &[site.operand(1)?, *negative.operands.first()?])
+}
+
+fn sub_zero(site: &Site<'_>) -> Option<Simpler> {
+    site.right_is(0.0)
+}
+
+/// `x - -y` is `x + y`.
+fn sub_negative(site: &Site<'_>) -> Option<Simpler> {
+    let negative = site.maker_named(1, "neg")?;
+    op("add", Attrs::new(), &[site.operand(0)?, *negative.operands.first()?])
+}
+
+fn mul_one(site: &Site<'_>) -> Option<Simpler> {
+    site.right_is(1.0).or_else(|| site.value(1).filter(|_| site.is(0, 1.0)))
+}
+
+/// `-x * -y` is `x * y`.
+fn mul_negatives(site: &Site<'_>) -> Option<Simpler> {
+    let (a, b) = (site.maker_named(0, "neg")?, site.maker_named(1, "neg")?);
+    op("mul", Attrs::new(), &[*a.operands.first()?, *b.operands.first()?])
+}
+
+fn same_twice(site: &Site<'_>) -> Option<Simpler> {
+    site.value(0).filter(|_| site.operand(0) == site.operand(1))
+}
+
+fn where_same(site: &Site<'_>) -> Option<Simpler> {
+    site.value(1).filter(|_| site.operand(1) == site.operand(2))
+}
+
+/// The same operation twice does nothing.
+fn undone(site: &Site<'_>) -> Option<Simpler> {
+    let first = site.maker(0).filter(|first| first.op == site.made.op)?;
+    first.operands.first().copied().map(Simpler::Value)
+}
+
+/// `not (a == b)` is `a != b`, for NaN too.
+fn not_equal(site: &Site<'_>) -> Option<Simpler> {
+    let comparison = site.maker(0)?;
+    match comparison.op.name() {
+        "eq" => op("ne", Attrs::new(), &comparison.operands),
+        "ne" => op("eq", Attrs::new(), &comparison.operands),
+        _ => None,
+    }
+}
+
+/// The same operation a second time does nothing more.
+fn repeated(site: &Site<'_>) -> Option<Simpler> {
+    site.value(0).filter(|_| site.maker(0).is_some_and(|first| first.op == site.made.op))
+}
+
+fn abs_negative(site: &Site<'_>) -> Option<Simpler> {
+    op("abs", Attrs::new(), &[*site.maker_named(0, "neg")?.operands.first()?])
+}
+
+fn flip_back(site: &Site<'_>) -> Option<Simpler> {
+    let first = site.maker_named(0, "flip").filter(|first| first.attrs == site.made.attrs)?;
+    first.operands.first().copied().map(Simpler::Value)
+}
+
+fn unchanged(site: &Site<'_>) -> Option<Simpler> {
+    site.value(0)
+}
+
+fn cast_to_itself(site: &Site<'_>) -> Option<Simpler> {
+    site.value(0)
+}
+
+/// A conversion by way of a type that holds every value of the first.
+fn cast_of_cast(site: &Site<'_>) -> Option<Simpler> {
+    let first = site.maker_named(0, "cast")?;
+    let source = *first.operands.first()?;
+    let dtype = |value: Operand| site.program.ty(value).dtype();
+    let (from, by, to) = (dtype(source)?, dtype(site.operand(0)?)?, site.ty.dtype()?);
+    // Integers wrap where floats saturate, so a detour over floats may matter for a smaller integer type.
+    let same_way = from.is_float() == by.is_float() || to.is_float() || to == from;
+    if !holds_all(by, from) || !same_way {
+        return None;
+    }
+    if to == from { Some(Simpler::Value(source)) } else { op("cast", site.made.attrs.clone(), &[source]) }
+}
+
+/// Whether `wide` has every value of `narrow`.
+fn holds_all(wide: DType, narrow: DType) -> bool {
+    // Digits of the mantissa; exponents of these types hold all integers that have so few digits.
+    let digits = |dtype: DType| match dtype {
+        DType::BFloat16 => Some(8),
+        DType::Float16 => Some(11),
+        DType::Float32 => Some(24),
+        DType::Float64 => Some(53),
+        _ => None,
+    };
+    match (digits(wide), digits(narrow)) {
+        (Some(w), Some(n)) => wide == narrow || (w > n && w >= 24),
+        (Some(w), None) => narrow.int_range().is_some_and(|(low, high)| high <= 1 << w && low >= -(1 << w)),
+        (None, None) => match (wide.int_range(), narrow.int_range()) {
+            (Some(w), Some(n)) => w.0 <= n.0 && n.1 <= w.1,
+            _ => false,
+        },
+        (None, Some(_)) => false,
+    }
+}
+
+/// Axes of a permutation, or of a transposition seen as one.
+fn axes_of(made: &Made<'_>, rank: usize) -> Option<Vec<usize>> {
+    let position = |dim: &Dim| {
+        let axis = dim.as_const()?;
+        usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|axis| *axis < rank)
+    };
+    match made.op.name() {
+        "permute" => {
+            let axes: Vec<usize> = made.attrs.dims("axes")?.iter().map(position).collect::<Option<_>>()?;
+            (axes.len() == rank).then_some(axes)
+        }
+        "transpose" => {
+            let axis = |name: &str| match made.attrs.get(name)? {
+                Attr::Int(dim) => position(dim),
+                _ => None,
+            };
+            let mut axes: Vec<usize> = (0..rank).collect();
+            axes.swap(axis("axis0")?, axis("axis1")?);
+            Some(axes)
+        }
+        _ => None,
+    }
+}
+
+/// A permutation that moves nothing, or one after another.
+fn permutation(site: &Site<'_>) -> Option<Simpler> {
+    let source = site.operand(0)?;
+    let rank = site.rank(source)?;
+    let outer = axes_of(&site.made, rank)?;
+    let is_identity = |axes: &[usize]| axes.iter().enumerate().all(|(position, axis)| position == *axis);
+    if is_identity(&outer) {
+        return Some(Simpler::Value(source));
+    }
+    let first = site.maker(0)?;
+    let inner = axes_of(&first, rank)?;
+    let both: Vec<usize> = outer.iter().map(|axis| inner[*axis]).collect();
+    let source = *first.operands.first()?;
+    if is_identity(&both) {
+        return Some(Simpler::Value(source));
+    }
+    let axes: Vec<i64> = both.iter().map(|axis| *axis as i64).collect();
+    op("permute", Attrs::new().with("axes", Attr::ints(&axes)), &[source])
+}
+
+/// The operand, and what it was before each operation that only regroups elements, back to the first.
+fn regrouped<'a>(site: &'a Site<'_>) -> impl Iterator<Item = Operand> + 'a {
+    std::iter::successors(site.operand(0), |value| {
+        let made = site.program.made_by(*value)?;
+        matches!(made.op.name(), "reshape" | "squeeze" | "unsqueeze").then(|| made.operands.first().copied())?
+    })
+}
+
+/// Back to a shape that the elements had before.
+fn reshaped_back(site: &Site<'_>) -> Option<Simpler> {
+    regrouped(site).find(|source| site.program.ty(*source) == site.ty).map(Simpler::Value)
+}
+
+fn reshape_of_reshape(site: &Site<'_>) -> Option<Simpler> {
+    op("reshape", site.made.attrs.clone(), &[regrouped(site).skip(1).last()?])
+}
+
+fn broadcast_of_broadcast(site: &Site<'_>) -> Option<Simpler> {
+    let first = site.maker_named(0, "broadcast_to")?;
+    op("broadcast_to", site.made.attrs.clone(), &[*first.operands.first()?])
+}
+
+/// A list with one element, joined.
+fn only_one(site: &Site<'_>) -> Option<Simpler> {
+    site.value(0).filter(|_| site.made.operands.len() == 1)
+}
+
+fn unchanged_by_pad(site: &Site<'_>) -> Option<Simpler> {
+    let pads = site.made.attrs.dims("pads")?;
+    site.value(0).filter(|_| pads.iter().all(|pad| pad.as_const() == Some(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laws_are_about_operations() {
+        for (name, laws) in LAWS {
+            assert!(find(name).is_some() && !laws.is_empty(), "{name}");
+        }
+        assert_eq!(BY_OP.len(), LAWS.len(), "each operation has one row");
+    }
+
+    #[test]
+    fn types_that_hold_others() {
+        use DType::*;
+        for (wide, narrow, holds) in [
+            (Float32, Float16, true),
+            (Float32, BFloat16, true),
+            (Float16, BFloat16, false),
+            (BFloat16, Float16, false),
+            (Float16, Float16, true),
+            (Float64, Int32, true),
+            (Float32, Int32, false),
+            (Float32, Int16, true),
+            (Float16, Int8, true),
+            (BFloat16, Int8, true),
+            (BFloat16, Int16, false),
+            (Int32, Int8, true),
+            (Int8, UInt8, false),
+            (Int16, UInt8, true),
+            (Int64, Float32, false),
+        ] {
+            assert_eq!(holds_all(wide, narrow), holds, "{wide:?} {narrow:?}");
+        }
+    }
+}

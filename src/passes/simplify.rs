@@ -1,0 +1,291 @@
+//! Applies the laws of operations ([`crate::ops::simplify`]) until none fits.
+//!
+//! Needs: nothing; after `fold` there are more constants for laws to see. Keeps: results, to the last bit,
+//! and effects. What a law leaves unused stays for `dce`: somebody else may use it.
+//!
+//! ```text
+//! %0 = permute %x {axes = (1, 0)} : float32[m, n]
+//! %1 = permute %0 {axes = (1, 0)} : float32[n, m]      =>      %2 = exp %x : float32[n, m]
+//! %2 = exp %1 : float32[n, m]
+//! ```
+
+use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
+use crate::ops::simplify::{Made, Operand, Program, Simpler, simplify as apply};
+use crate::passes::PassCx;
+use crate::passes::copy::compact;
+use crate::types::{Tensor, TensorType};
+use std::collections::HashMap;
+
+/// No chain of laws is longer; they all make programs smaller, so this is never reached.
+const MAX_STEPS: usize = 64;
+
+pub(super) fn simplify(module: &mut Module, cx: &mut PassCx) {
+    for function in &mut module.functions {
+        let mut pass = Simplify { makers: HashMap::new(), replaced: HashMap::new(), applied: 0 };
+        let body = std::mem::take(&mut function.body);
+        function.body = pass.region(function, body);
+        cx.count("simplified", pass.applied);
+        if pass.applied > 0 {
+            compact(function);
+        }
+    }
+}
+
+struct Simplify {
+    /// The instruction of each value seen so far. What stands before a use is all that a law may look at.
+    makers: HashMap<ValueId, InstId>,
+    replaced: HashMap<ValueId, ValueId>,
+    applied: usize,
+}
+
+impl Simplify {
+    fn region(&mut self, function: &mut Function, region: Region) -> Region {
+        let mut kept = vec![];
+        for id in region.insts {
+            for operand in &mut function[id].operands {
+                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
+            }
+            if self.is_replaced(function, id) {
+                continue;
+            }
+            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            for nested in Function::regions_mut(&mut kind) {
+                *nested = self.region(function, std::mem::take(nested));
+            }
+            function[id].kind = kind;
+            self.makers.extend(function[id].results.iter().map(|result| (*result, id)));
+            kept.push(id);
+        }
+        Region { params: region.params, insts: kept }
+    }
+
+    /// Rewrites the instruction as far as laws go; true if a value that is there already stands for it.
+    fn is_replaced(&mut self, function: &mut Function, id: InstId) -> bool {
+        for _ in 0..MAX_STEPS {
+            let [result] = function[id].results[..] else { return false };
+            let view = View { function, makers: &self.makers };
+            let Some(simpler) = view.made(id).and_then(|made| apply(&view, made, &function[result].ty)) else {
+                return false;
+            };
+            self.applied += 1;
+            match simpler {
+                Simpler::Value(Operand(value)) => {
+                    let value = ValueId(value);
+                    if function[value].name.is_none() {
+                        function[value].name = function[result].name.clone();
+                    }
+                    self.replaced.insert(result, value);
+                    return true;
+                }
+                Simpler::Op { op, attrs, operands } => {
+                    let inst = &mut function[id];
+                    inst.kind = InstKind::Op { op, attrs };
+                    inst.operands = operands.into_iter().map(|Operand(value)| ValueId(value)).collect();
+                }
+            }
+        }
+        false
+    }
+}
+
+/// A function, as laws see it.
+struct View<'a> {
+    function: &'a Function,
+    makers: &'a HashMap<ValueId, InstId>,
+}
+
+impl<'a> View<'a> {
+    fn made(&self, id: InstId) -> Option<Made<'a>> {
+        let inst = &self.function[id];
+        let InstKind::Op { op, attrs } = &inst.kind else { return None };
+        Some(Made { op: *op, attrs, operands: inst.operands.iter().map(|operand| Operand(operand.0)).collect() })
+    }
+
+    fn maker(&self, value: Operand) -> Option<InstId> {
+        let id = *self.makers.get(&ValueId(value.0))?;
+        (self.function[id].results.len() == 1).then_some(id)
+    }
+}
+
+impl Program for View<'_> {
+    fn ty(&self, value: Operand) -> &TensorType {
+        &self.function[ValueId(value.0)].ty
+    }
+
+    fn made_by(&self, value: Operand) -> Option<Made<'_>> {
+        self.made(self.maker(value)?)
+    }
+
+    fn constant(&self, value: Operand) -> Option<&Tensor> {
+        match &self.function[self.maker(value)?].kind {
+            InstKind::Const(tensor) => Some(tensor),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::passes::testkit::check;
+    use expect_test::expect;
+
+    #[test]
+    fn identities_of_arithmetic() {
+        check(
+            &["simplify", "dce"],
+            "func @f(%x: float32[n, 2], %i: int32[n], %c: bool[n, 2]) -> (float32[n, 2], int32[n], float32[n, 2], float32[n, 2], bool[n, 2]) {
+  symbols n: int
+  %one = const float32 [1.0] : float32
+  %zero = const float32 [0.0] : float32
+  %none = const int32 [0] : int32
+  %a = mul %x, %one : float32[n, 2]
+  %b = div %a, %one : float32[n, 2]
+  %c1 = sub %b, %zero : float32[n, 2]
+  %j = add %none, %i : int32[n]
+  %n1 = neg %x : float32[n, 2]
+  %n2 = neg %n1 : float32[n, 2]
+  %d = sub %c1, %n1 : float32[n, 2]
+  %e = abs %n1 : float32[n, 2]
+  %g = abs %e : float32[n, 2]
+  %h = where %c, %g, %g : float32[n, 2]
+  %k = add %d, %n1 : float32[n, 2]
+  %eq = eq %x, %zero : bool[n, 2]
+  %ne = bit_not %eq : bool[n, 2]
+  %back = bit_not %ne : bool[n, 2]
+  %m = mul %n1, %n1 : float32[n, 2]
+  %o = maximum %n2, %n2 : float32[n, 2]
+  %p = add %o, %m : float32[n, 2]
+  return %k, %j, %h, %p, %ne
+}
+",
+            expect![[r#"
+                func @f(%x: float32[n, 2], %i: int32[n], %c: bool[n, 2]) -> (float32[n, 2], int32[n], float32[n, 2], float32[n, 2], bool[n, 2]) {
+                  symbols n: int
+                  %zero = const float32 [0.0] : float32
+                  %d = add %x, %x : float32[n, 2]
+                  %e = abs %x : float32[n, 2]
+                  %k = sub %d, %x : float32[n, 2]
+                  %ne = ne %x, %zero : bool[n, 2]
+                  %m = mul %x, %x : float32[n, 2]
+                  %p = add %x, %m : float32[n, 2]
+                  return %k, %i, %e, %p, %ne
+                }
+            "#]],
+        );
+    }
+
+    #[test]
+    fn what_only_looks_like_an_identity_stays() {
+        check(
+            &["simplify", "dce"],
+            "func @f(%x: float32[n], %b: float32, %i: int32[n], %k: int16[n]) -> (float32[n], float32[2, n], float32[n], int8[n], float32[n]) {
+  symbols n: int
+  %zero = const float32 [0.0] : float32
+  %ones = const float32[2, 1] [1.0, 1.0] : float32[2, 1]
+  %0 = add %x, %zero : float32[n]
+  %1 = mul %x, %ones : float32[2, n]
+  %2 = cast %i {dtype = float32} : float32[n]
+  %w = cast %k {dtype = float32} : float32[n]
+  %s = cast %w {dtype = int8} : int8[n]
+  %3 = sub %zero, %x : float32[n]
+  %4 = floor_div %x, %b : float32[n]
+  %5 = add %3, %4 : float32[n]
+  return %0, %1, %2, %s, %5
+}
+",
+            expect![[r#"
+                func @f(%x: float32[n], %b: float32, %i: int32[n], %k: int16[n]) -> (float32[n], float32[2, n], float32[n], int8[n], float32[n]) {
+                  symbols n: int
+                  %zero = const float32 [0.0] : float32
+                  %ones = const float32[2, 1] splat 1.0 : float32[2, 1]
+                  %0 = add %x, %zero : float32[n]
+                  %1 = mul %x, %ones : float32[2, n]
+                  %2 = cast %i {dtype = float32} : float32[n]
+                  %w = cast %k {dtype = float32} : float32[n]
+                  %s = cast %w {dtype = int8} : int8[n]
+                  %3 = sub %zero, %x : float32[n]
+                  %4 = floor_div %x, %b : float32[n]
+                  %5 = add %3, %4 : float32[n]
+                  return %0, %1, %2, %s, %5
+                }
+            "#]],
+        );
+    }
+
+    #[test]
+    fn chains_of_shapes_and_conversions() {
+        check(
+            &["simplify", "dce"],
+            "func @f(%x: float32[n, m, 2], %h: float16[n], %i: int8[n]) -> (float32[n, m, 2], float32[2, m, n], float32[m * n, 2], float32[n, m, 2], float16[n], int64[n], float32[4, n, m, 2]) {
+  symbols n: int, m: int
+  %0 = permute %x {axes = (2, 0, 1)} : float32[2, n, m]
+  %1 = permute %0 {axes = (1, 2, 0)} : float32[n, m, 2]
+  %2 = transpose %x {axis0 = 0, axis1 = -1} : float32[2, m, n]
+  %3 = transpose %2 {axis0 = 1, axis1 = 2} : float32[2, n, m]
+  %4 = permute %3 {axes = (0, 2, 1)} : float32[2, m, n]
+  %5 = reshape %x {shape = [n * m, 2]} : float32[m * n, 2]
+  %6 = unsqueeze %5 {axis = 0} : float32[1, m * n, 2]
+  %7 = squeeze %6 {axis = (0)} : float32[m * n, 2]
+  %8 = reshape %7 {shape = [n * m * 2]} : float32[2 * m * n]
+  %9 = reshape %8 {shape = [n, m, 2]} : float32[n, m, 2]
+  %10 = exp %9 : float32[n, m, 2]
+  %11 = cast %h {dtype = float32} : float32[n]
+  %12 = cast %11 {dtype = float16} : float16[n]
+  %13 = cast %i {dtype = int32} : int32[n]
+  %14 = cast %13 {dtype = int64} : int64[n]
+  %15 = broadcast_to %x {shape = [1, n, m, 2]} : float32[1, n, m, 2]
+  %16 = broadcast_to %15 {shape = [4, n, m, 2]} : float32[4, n, m, 2]
+  %17 = flip %10 {axes = (0)} : float32[n, m, 2]
+  %18 = flip %17 {axes = (0)} : float32[n, m, 2]
+  return %1, %4, %7, %18, %12, %14, %16
+}
+",
+            expect![[r#"
+                func @f(%x: float32[n, m, 2], %h: float16[n], %i: int8[n]) -> (float32[n, m, 2], float32[2, m, n], float32[m * n, 2], float32[n, m, 2], float16[n], int64[n], float32[4, n, m, 2]) {
+                  symbols n: int, m: int
+                  %0 = permute %x {axes = (2, 1, 0)} : float32[2, m, n]
+                  %1 = reshape %x {shape = [m * n, 2]} : float32[m * n, 2]
+                  %2 = exp %x : float32[n, m, 2]
+                  %3 = cast %i {dtype = int64} : int64[n]
+                  %4 = broadcast_to %x {shape = [4, n, m, 2]} : float32[4, n, m, 2]
+                  return %x, %0, %1, %2, %h, %3, %4
+                }
+            "#]],
+        );
+    }
+
+    #[test]
+    fn laws_reach_into_regions() {
+        check(
+            &["simplify", "dce"],
+            "func @f(%x: float32[n, 2], %c: bool) -> float32[2, n] {
+  symbols n: int
+  %one = const float32 [1.0] : float32
+  %t = permute %x {axes = (1, 0)} : float32[2, n]
+  %y = if %c {
+    %a = permute %t {axes = (1, 0)} : float32[n, 2]
+    %b = mul %a, %one : float32[n, 2]
+    %e = permute %b {axes = (1, 0)} : float32[2, n]
+    yield %e
+  } else {
+    yield %t
+  } : float32[2, n]
+  return %y
+}
+",
+            expect![[r#"
+                func @f(%x: float32[n, 2], %c: bool) -> float32[2, n] {
+                  symbols n: int
+                  %t = permute %x {axes = (1, 0)} : float32[2, n]
+                  %y = if %c {
+                    %e = permute %x {axes = (1, 0)} : float32[2, n]
+                    yield %e
+                  } else {
+                    yield %t
+                  } : float32[2, n]
+                  return %y
+                }
+            "#]],
+        );
+    }
+}
