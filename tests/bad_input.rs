@@ -294,11 +294,7 @@ fn entries_and_targets() {
     let place = Place::new();
     let build = |options: &str| format!("build net.tri -o out {options}");
     place.error(&build("--passes fold,cze"), "E0606", &["unknown pass `cze`", "did you mean `cse`?"]);
-    place.error(
-        &build("--disable-pass dead"),
-        "E0606",
-        &["unknown pass `dead`", "passes are fold, simplify, cse"],
-    );
+    place.error(&build("--disable-pass dead"), "E0606", &["unknown pass `dead`", "passes are fold, simplify, cse"]);
     place.error(&build("--target pytroch"), "E0601", &["unknown target `pytroch`", "did you mean `pytorch`?"]);
     place.error(&build("--entry Nett()"), "E0101", &["unknown name `Nett`", "<entry>:1:1", "1 │ Nett()"]);
     place.error(&build("--entry Net(m=4)"), "E0204", &["`Net` has no parameter `m`", "<entry>:1:5"]);
