@@ -10,12 +10,14 @@ use tritonc::analysis::Project;
 use tritonc::analysis::project::NoFiles;
 use tritonc::base::{FileId, Source};
 
-/// What is typed: the text that is replaced (its middle occurrence), and what it becomes each time.
-const EDITS: [(&str, &str, &str); 4] = [
-    ("in a body", "rsqrt(squares + epsilon)", "rsqrt(squares + #.0 + epsilon)"),
-    ("a mistake and its repair", "return h @ down.T", "return h @ down#"),
-    ("a line above all", "use nn.{LayerNorm, Linear}\n", "use nn.{LayerNorm, Linear}\n# #\n"),
-    ("in a signature", "epsilon: float = 1e-6", "epsilon: float = 1e-#"),
+/// What is typed: the text that is replaced (its middle occurrence), and what it becomes each time; `$` stands
+/// for the number of the keystroke.
+const EDITS: [(&str, &str, &str); 5] = [
+    ("in a body", "rsqrt(squares + epsilon)", "rsqrt(squares + $.0 + epsilon)"),
+    ("a mistake and its repair", "return h @ down.T", "return h @ down$"),
+    ("a line above all", "use nn.{LayerNorm, Linear}\n", "use nn.{LayerNorm, Linear}\n# $\n"),
+    ("in a signature", "epsilon: float = 1e-6", "epsilon: float = 1e-$"),
+    ("an item comes and goes", "## Gated feed-forward layer.\n", "const MORE = $\n\n## Gated feed-forward layer.\n"),
 ];
 
 fn main() {
@@ -45,7 +47,7 @@ fn keystrokes(
     let places: Vec<usize> = text.match_indices(from).map(|(at, _)| at).collect();
     let at = places[places.len() / 2];
     let edited = |turn: usize| {
-        format!("{}{}{}", &text[..at], to.replace('#', &(turn + 1).to_string()), &text[at + from.len()..])
+        format!("{}{}{}", &text[..at], to.replace('$', &(turn + 1).to_string()), &text[at + from.len()..])
     };
     let mut times = vec![];
     for turn in 0..turns {

@@ -7,7 +7,7 @@ use crate::analysis::elaborate::{Decisions, Elaborator, MAX_CASES};
 use crate::analysis::value::{Instance, LayerRef};
 use crate::analysis::world::{Discard, Walk};
 use crate::analysis::{cycles, modules, recursion, unused};
-use crate::base::{Span, code, suggest};
+use crate::base::{Span, code, suggest, without_spare};
 use crate::ops::Obligation;
 use crate::syntax::ast::{Ast, Attribute, ItemKind, LayerDecl, MemberKind, Use};
 use crate::types::{Elem, TensorType};
@@ -23,6 +23,17 @@ pub struct Checked<'db> {
     pub calls: Vec<(Item<'db>, Place<'db>)>,
     /// What is not proved here but left to instances and calls, but for the `where` facts that say so.
     pub unproved: Vec<(Span, Obligation)>,
+}
+
+impl Checked<'_> {
+    fn without_spare(self) -> Self {
+        Checked {
+            reports: without_spare(self.reports),
+            inferred: without_spare(self.inferred),
+            calls: without_spare(self.calls),
+            unproved: without_spare(self.unproved),
+        }
+    }
 }
 
 /// Whether more than warnings are among the reports.
@@ -103,7 +114,7 @@ pub fn check<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> Checked<'db>
     if !has_errors(&checked.reports) {
         checked.reports.extend(unused::unused_variables(db, item, ast));
     }
-    checked
+    checked.without_spare()
 }
 
 /// What is wrong with an item. Unlike the types of its names, this mostly stays as it is while one types.

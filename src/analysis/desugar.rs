@@ -43,7 +43,7 @@ fn rewrite(types: &[Type], decl: &mut LayerDecl) {
     }
     for member in std::mem::take(&mut decl.members) {
         match member.kind {
-            MemberKind::Stmt(stmt) => stmts.push(stmt),
+            MemberKind::Stmt(stmt) => stmts.push(*stmt),
             MemberKind::Let(binding) => {
                 stmts.push(Stmt { attributes: member.attributes, kind: StmtKind::Let(binding), span: member.span });
             }
@@ -62,7 +62,7 @@ fn rewrite(types: &[Type], decl: &mut LayerDecl) {
         wheres: vec![],
         body: FnBody::Block(Block { stmts, span }),
     };
-    members.push(Member { attributes: vec![], doc: None, kind: MemberKind::Fn(forward), span });
+    members.push(Member { attributes: vec![], doc: None, kind: MemberKind::Fn(Box::new(forward)), span });
     decl.params = hypers;
     decl.members = members;
 }

@@ -1,14 +1,14 @@
 //! What other items can see of an item: its tree without function bodies, initial values,
 //! documentation and spans.
 
-use crate::base::{Span, deep};
+use crate::base::{Span, deep, without_spare};
 use crate::syntax::ast::*;
 
 /// Copies the visible part of a tree.
 pub fn of(ast: &Ast) -> Ast {
     let mut copy = Copy { from: ast, exprs: vec![], types: vec![] };
     let item = copy.item(&ast.item);
-    Ast { exprs: copy.exprs, types: copy.types, item }
+    Ast { exprs: without_spare(copy.exprs), types: without_spare(copy.types), item }
 }
 
 struct Copy<'a> {
@@ -55,7 +55,11 @@ impl Copy<'_> {
 
     fn args(&mut self, args: &[Arg]) -> Vec<Arg> {
         args.iter()
-            .map(|arg| Arg { name: arg.name.as_ref().map(ident), value: self.expr(arg.value), span: NOWHERE })
+            .map(|arg| Arg {
+                name: arg.name.as_deref().map(|name| Box::new(ident(name))),
+                value: self.expr(arg.value),
+                span: NOWHERE,
+            })
             .collect()
     }
 
@@ -112,8 +116,8 @@ impl Copy<'_> {
                 MemberKind::Const { name: ident(name), ty: self.opt_ty(*ty), value: self.expr(*value) }
             }
             MemberKind::TypeAlias { name, ty } => MemberKind::TypeAlias { name: ident(name), ty: self.ty(*ty) },
-            MemberKind::Fn(decl) => MemberKind::Fn(self.function(decl)),
-            MemberKind::Layer(decl) => MemberKind::Layer(self.layer(decl)),
+            MemberKind::Fn(decl) => MemberKind::Fn(Box::new(self.function(decl))),
+            MemberKind::Layer(decl) => MemberKind::Layer(Box::new(self.layer(decl))),
             MemberKind::Stmt(_) | MemberKind::Error => MemberKind::Error,
         };
         let attributes = self.attributes(&member.attributes);
@@ -143,7 +147,7 @@ impl Copy<'_> {
                     .map(|dim| match dim {
                         DimItem::Expr(expr) => DimItem::Expr(self.expr(*expr)),
                         DimItem::Any(_) => DimItem::Any(NOWHERE),
-                        DimItem::Pack(name) => DimItem::Pack(ident(name)),
+                        DimItem::Pack(name) => DimItem::Pack(Box::new(ident(name))),
                         DimItem::Unknown(_) => DimItem::Unknown(NOWHERE),
                     })
                     .collect();
@@ -186,7 +190,7 @@ impl Copy<'_> {
             ExprKind::List(items) => ExprKind::List(self.exprs(items)),
             ExprKind::Comprehension { elem, pattern: names, iter, cond } => ExprKind::Comprehension {
                 elem: self.expr(*elem),
-                pattern: pattern(names),
+                pattern: Box::new(pattern(names)),
                 iter: self.expr(*iter),
                 cond: self.opt_expr(*cond),
             },
@@ -215,7 +219,7 @@ impl Copy<'_> {
             ExprKind::Pipe { value, function } => {
                 ExprKind::Pipe { value: self.expr(*value), function: self.expr(*function) }
             }
-            ExprKind::If(branches) => ExprKind::If(self.branches(branches)),
+            ExprKind::If(branches) => ExprKind::If(Box::new(self.branches(branches))),
             ExprKind::Type(ty) => ExprKind::Type(self.ty(*ty)),
         };
         self.exprs.push(Expr { kind, span: NOWHERE });

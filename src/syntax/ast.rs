@@ -4,6 +4,8 @@
 //! node; statements and declarations own their parts. All spans count from the item's first byte, so
 //! that a tree stays equal when text above the item changes.
 //!
+//! Trees are most of what a large file costs in memory: what is large and rare is boxed.
+//!
 //! `let y = x @ w.T` becomes `Stmt::Let { pattern: Name(y), init: Some(e3) }` with
 //! `e0 = Name(x)`, `e1 = Name(w)`, `e2 = Field(e1, T)`, `e3 = Binary(MatMul, e0, e2)`.
 
@@ -209,10 +211,10 @@ pub enum MemberKind {
         name: Ident,
         ty: TypeId,
     },
-    Fn(FnDecl),
-    Layer(LayerDecl),
+    Fn(Box<FnDecl>),
+    Layer(Box<LayerDecl>),
     /// A statement of the functional form; elsewhere the checker reports it.
-    Stmt(Stmt),
+    Stmt(Box<Stmt>),
     Error,
 }
 
@@ -320,7 +322,7 @@ pub enum ExprKind {
     /// `[elem for pattern in iter if cond]`
     Comprehension {
         elem: ExprId,
-        pattern: Pattern,
+        pattern: Box<Pattern>,
         iter: ExprId,
         cond: Option<ExprId>,
     },
@@ -357,7 +359,7 @@ pub enum ExprKind {
         function: ExprId,
     },
     /// `if c { a } else { b }` as a value.
-    If(If),
+    If(Box<If>),
     /// A type in value position: the legacy literal `TernaryTensor<[2, 2]>(1, 0, -1, 1)` is a call of one,
     /// and `int8`, `float32[...]` may be arguments.
     Type(TypeId),
@@ -393,7 +395,7 @@ pub enum BinaryOp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arg {
     /// `name=`
-    pub name: Option<Ident>,
+    pub name: Option<Box<Ident>>,
     /// `ExprKind::Ellipsis` passes on the enclosing hyperparameters of the same names.
     pub value: ExprId,
     pub span: Span,
@@ -439,7 +441,7 @@ pub enum DimItem {
     /// `...`
     Any(Span),
     /// `...S`
-    Pack(Ident),
+    Pack(Box<Ident>),
     /// `?`
     Unknown(Span),
 }

@@ -173,7 +173,7 @@ impl<'t> Builder<'t> {
                     .note("write `if condition { a } else { b }`"),
             );
         }
-        self.expr(ExprKind::If(value), l, r)
+        self.expr(ExprKind::If(Box::new(value)), l, r)
     }
 
     /// `a < b`; two or more comparisons in a row are one mistake.
@@ -287,7 +287,7 @@ impl<'t> Builder<'t> {
         let expr = &self.exprs[id.0 as usize];
         match &expr.kind {
             ExprKind::Ellipsis => DimItem::Any(expr.span),
-            ExprKind::Pack(name) => DimItem::Pack(name.clone()),
+            ExprKind::Pack(name) => DimItem::Pack(Box::new(name.clone())),
             _ => DimItem::Expr(id),
         }
     }
@@ -495,12 +495,12 @@ impl<'t> Builder<'t> {
             Any::Let(value) => MemberKind::Let(value),
             Any::Const { name, ty, value } => MemberKind::Const { name, ty, value },
             Any::TypeAlias { name, ty } => MemberKind::TypeAlias { name, ty },
-            Any::Fn(decl) => MemberKind::Fn(decl),
-            Any::Layer(decl) => MemberKind::Layer(decl),
+            Any::Fn(decl) => MemberKind::Fn(Box::new(decl)),
+            Any::Layer(decl) => MemberKind::Layer(Box::new(decl)),
             Any::Failed => MemberKind::Error,
             Any::Stmt(kind) => match self.limit_chain(kind, span) {
                 StmtKind::Error => MemberKind::Error,
-                kind => MemberKind::Stmt(Stmt { attributes: vec![], kind, span }),
+                kind => MemberKind::Stmt(Box::new(Stmt { attributes: vec![], kind, span })),
             },
             other @ (Any::Use(_) | Any::Test { .. }) => {
                 self.report_misplaced(&other, start, "in a layer");

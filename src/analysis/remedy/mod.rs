@@ -40,7 +40,7 @@ const MAX_COPIED: usize = 1 << 18;
 /// What checking an item reports, with remedies for errors on shapes.
 pub fn with_remedies<'db>(db: &'db dyn salsa::Database, item: Item<'db>) -> &'db [Report<'db>] {
     let found = reports(db, item);
-    let is_searched = !item.file(db).embedded(db) && found.iter().any(about_shapes);
+    let is_searched = found.iter().any(about_shapes) && !item.file(db).embedded(db);
     if is_searched { advised(db, item) } else { found }
 }
 

@@ -285,7 +285,7 @@ pub fn within(ast: &Ast, id: ExprId) -> Vec<ExprId> {
 }
 
 fn methods(layer: &LayerDecl) -> Vec<&FnDecl> {
-    let mut found = vec![];
+    let mut found: Vec<&FnDecl> = vec![];
     for member in &layer.members {
         match &member.kind {
             MemberKind::Fn(decl) => found.push(decl),
