@@ -318,7 +318,7 @@ fn entries_and_targets() {
         &["`off*` matches no weights of a matrix product", "write a name in full"],
     );
     place.error(&rule("weight=int5()"), "E0101", &["unknown name `int5`"]);
-    place.error(&rule("weight=int4(group=3)"), "E0502", &["`weight`", "3"]);
+    place.error(&rule("weight=int4(group=3)"), "E0501", &["`weight` cannot be int4(group=3)", "does not divide"]);
     place.error(&build("--passes fold,cze"), "E0606", &["unknown pass `cze`", "did you mean `cse`?"]);
     place.error(&build("--disable-pass dead"), "E0606", &["unknown pass `dead`", "passes are fold, simplify, cse"]);
     place.error(&build("--target pytroch"), "E0601", &["unknown target `pytroch`", "did you mean `pytorch`?"]);

@@ -311,8 +311,9 @@ impl Session {
         };
         let inputs = inputs::bind(&signature, &wanted).map_err(|errors| self.fail(errors))?;
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
-        let grads = self.output_gradients(request)?;
-        pipeline::interpret(self, &module, signature.method, request, &inputs, weights, &grads, output)
+        let output_grads = self.output_gradients(request)?;
+        let call = pipeline::Call { method: signature.method, inputs, output_grads };
+        pipeline::interpret(self, &module, request, &call, weights, output)
     }
 
     /// Gradients of results that were given, by position.

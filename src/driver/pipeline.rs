@@ -179,25 +179,32 @@ fn run_diagnostic(error: &RunError) -> Diagnostic {
     }
 }
 
-/// Runs a method of the entry; without weights, with initial values under the request's seed.
+/// A call of a method of the entry.
+pub struct Call {
+    pub method: ir::FuncId,
+    pub inputs: BoundInputs,
+    /// Gradients of results that were given, by position.
+    pub output_grads: Vec<(usize, Tensor)>,
+}
+
+/// Runs a call; without weights, with initial values under the request's seed.
 pub fn interpret(
     session: &mut Session,
     module: &ir::Verified,
-    method: ir::FuncId,
     request: &RunRequest,
-    inputs: &BoundInputs,
+    call: &Call,
     weights: Option<BTreeMap<String, Bound>>,
-    output_grads: &[(usize, Tensor)],
     output: &mut (dyn Write + Send),
 ) -> Result<RunResult, Failed> {
+    let Call { method, inputs, output_grads } = call;
     let derived = match request.grad {
-        true => Some(gradients::derive(module, method, output_grads).map_err(|error| {
+        true => Some(gradients::derive(module, *method, output_grads).map_err(|error| {
             session.report(error);
             Failed
         })?),
         false => None,
     };
-    let (module, method) = derived.as_ref().map_or((module, method), |derived| (&derived.module, derived.function));
+    let (module, method) = derived.as_ref().map_or((module, *method), |derived| (&derived.module, derived.function));
     let given = output_grads.iter().map(|(_, gradient)| gradient);
     let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };

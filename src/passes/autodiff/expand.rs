@@ -140,6 +140,7 @@ impl Expansion<'_> {
         target.source_name = format!("{}_value", self.function.source_name);
         (target.std_path, target.exported, target.host_args) = (None, false, Default::default());
         target.maps.clear();
+        target.optional.clear();
         target.symbols.extend(self.indices.iter().map(|index| (index.clone(), HostKind::Int)));
         let mut copier = Copier::new(&self.function, Substitution::default(), None);
         let params = body.params.iter().chain(captured).copied();

@@ -48,6 +48,7 @@ impl Differentiator {
         joint.source_name = format!("{}_backward", source.source_name);
         (joint.std_path, joint.exported) = (None, true);
         joint.maps.clear();
+        joint.optional.clear();
         joint.body = Region::default();
         let (primal, adjoint) = (&self.module[derived.primal], &self.module[derived.adjoint]);
         joint.results = source.results.iter().chain(&adjoint.results).cloned().collect();

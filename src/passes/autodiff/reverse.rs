@@ -54,6 +54,7 @@ impl<'d> Reverse<'d> {
             function.name = differentiator.free_name(&format!("{}.{word}", source.name));
             (function.std_path, function.exported) = (None, false);
             function.maps.clear();
+            function.optional.clear();
         };
         // The primal keeps its name in the source: it is what runs in the place of the function.
         let mut primal = source.clone();
