@@ -93,37 +93,37 @@ class Greedy(nn.Module):
 
     def decode(self, x):
         B = x.shape[0]
-        # tests/cases/control/lists_that_while_fills.tri:19
+        # tests/cases/control/lists_that_while_fills.tri:21
         going = torch.tensor(True, device=x.device)
         gates = []
         outs = []
-        # tests/cases/control/lists_that_while_fills.tri:19
+        # tests/cases/control/lists_that_while_fills.tri:21
         while going & (len(gates) < self.limit):
-            # tests/cases/control/lists_that_while_fills.tri:20
+            # tests/cases/control/lists_that_while_fills.tri:22
             x = self.cell(x).tanh()
-            # tests/cases/control/lists_that_while_fills.tri:21
+            # tests/cases/control/lists_that_while_fills.tri:23
             open_ = self.gate(x)[:, 0]
-            # tests/cases/control/lists_that_while_fills.tri:24
+            # tests/cases/control/lists_that_while_fills.tri:26
             going = open_.amin() < -0.04
             gates.append(open_)
             outs.append(x)
-        # tests/cases/control/lists_that_while_fills.tri:19
+        # tests/cases/control/lists_that_while_fills.tri:21
         gates = torch.stack(gates) if gates else torch.zeros((0, B), device=x.device)
         outs = (
             torch.stack(outs)
             if outs
             else torch.zeros((0, B, self.dim), device=x.device)
         )
-        # tests/cases/control/lists_that_while_fills.tri:26
+        # tests/cases/control/lists_that_while_fills.tri:28
         return outs.transpose(0, 1), gates
 
     def forward(self, x):
         """Both sizes of one call are the same, which nothing has to check."""
-        # tests/cases/control/lists_that_while_fills.tri:31
-        y, gates = self.decode(x)
-        # tests/cases/control/lists_that_while_fills.tri:32
-        gated = y.transpose(0, 1) * gates.unsqueeze(-1)
         # tests/cases/control/lists_that_while_fills.tri:33
+        y, gates = self.decode(x)
+        # tests/cases/control/lists_that_while_fills.tri:34
+        gated = y.transpose(0, 1) * gates.unsqueeze(-1)
+        # tests/cases/control/lists_that_while_fills.tri:35
         return (
             gated,
             gated.sum((1, 2)),

@@ -58,14 +58,14 @@ def load_weights(model, tensors):
 def halves(x):
     """Halves until little is left; the number of turns is the size of the first axis."""
     N = x.shape[0]
-    # tests/cases/control/lists_that_while_fills.tri:40
+    # tests/cases/control/lists_that_while_fills.tri:42
     all_ = []
-    # tests/cases/control/lists_that_while_fills.tri:40
+    # tests/cases/control/lists_that_while_fills.tri:42
     while x.abs().sum() > 0.5:
-        # tests/cases/control/lists_that_while_fills.tri:41
+        # tests/cases/control/lists_that_while_fills.tri:43
         x = x * 0.5
         all_.append(x)
-    # tests/cases/control/lists_that_while_fills.tri:40
+    # tests/cases/control/lists_that_while_fills.tri:42
     all_ = torch.stack(all_) if all_ else torch.zeros((0, N), device=x.device)
     return all_
 
@@ -76,38 +76,38 @@ class Pairs(nn.Module):
     def forward(self, x, y):
         N = x.shape[0]
         M = y.shape[0]
-        # tests/cases/control/lists_that_while_fills.tri:50
-        a = halves(x)
-        # tests/cases/control/lists_that_while_fills.tri:51
-        b = halves(y)
         # tests/cases/control/lists_that_while_fills.tri:52
+        a = halves(x)
+        # tests/cases/control/lists_that_while_fills.tri:53
+        b = halves(y)
+        # tests/cases/control/lists_that_while_fills.tri:54
         y = torch.zeros((a.shape[0], N), dtype=torch.float32, device=x.device)
         sums = y + a * 2.0
-        # tests/cases/control/lists_that_while_fills.tri:54
+        # tests/cases/control/lists_that_while_fills.tri:56
         rows = []
-        # tests/cases/control/lists_that_while_fills.tri:54
+        # tests/cases/control/lists_that_while_fills.tri:56
         for i in range(b.shape[0]):
             rows.append(b[i] * i)
-        # tests/cases/control/lists_that_while_fills.tri:54
+        # tests/cases/control/lists_that_while_fills.tri:56
         rows = (
             torch.stack(rows) if rows else torch.zeros((b.shape[0], M), device=x.device)
         )
         if a.shape[0] == b.shape[0]:
-            # tests/cases/control/lists_that_while_fills.tri:56
+            # tests/cases/control/lists_that_while_fills.tri:58
             both = torch.tensor(1, dtype=torch.int64, device=x.device)
         else:
-            # tests/cases/control/lists_that_while_fills.tri:56
+            # tests/cases/control/lists_that_while_fills.tri:58
             both = torch.tensor(0, dtype=torch.int64, device=x.device)
-        # tests/cases/control/lists_that_while_fills.tri:57
+        # tests/cases/control/lists_that_while_fills.tri:59
         if a.shape[0] < 1:
             raise ValueError("slice 0:1 ends after the axis of size ?")
         if b.shape[0] < 1:
             raise ValueError("slice 0:1 ends after the axis of size ?")
         wide = torch.cat([a[:1], b[:1]], dim=1)
-        # tests/cases/control/lists_that_while_fills.tri:58
+        # tests/cases/control/lists_that_while_fills.tri:60
         y = torch.zeros((b.shape[0], M + N), dtype=torch.float32, device=x.device)
         long = torch.cat([wide, sums.sum() + y])
-        # tests/cases/control/lists_that_while_fills.tri:59
+        # tests/cases/control/lists_that_while_fills.tri:61
         return rows, long, a.shape[0] + 10 * b.shape[0] + 100 * both
 
 
