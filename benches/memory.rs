@@ -68,8 +68,8 @@ fn row(name: &str, session: &mut Session, request: &BuildRequest, turns: usize, 
         build(session, text, request);
         most = most.max(MOST.load(Relaxed) - before);
     }
-    let stays = HELD.load(Relaxed).saturating_sub(first) / turns;
-    println!("{name:26} {:>12} {:>12}", kib(most), kib(stays));
+    let stays = HELD.load(Relaxed) as f64 - first as f64;
+    println!("{name:26} {:>12} {:>8.1} KiB", kib(most), stays / turns as f64 / 1024.0);
 }
 
 fn build(session: &mut Session, text: &str, request: &BuildRequest) {

@@ -75,6 +75,9 @@ impl<'db> Lowering<'_, 'db> {
 
     /// The defaults of numbers, each over the hyperparameters before it.
     fn hyper_defaults(&mut self, layer: LayerRef<'db>, own: &Instance<'db>) -> Vec<Option<HostExpr>> {
+        if layer.decl.params.iter().all(|param| param.default.is_none()) {
+            return vec![None; layer.decl.params.len()];
+        }
         let mut discard = Discard::like(true, Some(self.training));
         let mut walk = Elaborator::new(self.db, &mut discard, layer.item, layer.ast);
         walk.enter_layer(layer, own.clone());

@@ -283,8 +283,13 @@ fn docstring_line(line: &str) -> String {
 
 /// One comment: a single line, whatever the text.
 pub fn python_comment(text: &str) -> String {
+    let text = text.trim();
+    // Nearly all comments are names of files and numbers of lines.
+    if !text.is_empty() && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return format!("# {text}");
+    }
     let mut out = String::from("# ");
-    for c in text.trim().chars() {
+    for c in text.chars() {
         match c {
             '\n' => out.push_str("\\n"),
             c => push_visible(&mut out, c),

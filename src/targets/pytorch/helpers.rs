@@ -172,8 +172,7 @@ fn words(text: &str) -> BTreeSet<String> {
 }
 
 /// Every name used, also by the helpers that are used.
-pub fn close_over(helpers: &[Helper], used: &BTreeSet<String>) -> BTreeSet<String> {
-    let mut used = used.clone();
+pub fn close_over(helpers: &[Helper], mut used: BTreeSet<String>) -> BTreeSet<String> {
     let mut waiting: Vec<&Helper> = helpers.iter().filter(|helper| used.contains(&helper.name)).collect();
     while let Some(helper) = waiting.pop() {
         for word in &helper.words {

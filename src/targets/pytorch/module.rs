@@ -62,7 +62,7 @@ pub fn write(
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = helpers::close_over(&helpers.list, &program.used);
+    let used = helpers::close_over(&helpers.list, program.used);
     let mut all: Vec<String> = helpers.list.iter().filter(|h| used.contains(&h.name)).map(|h| h.text.clone()).collect();
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
