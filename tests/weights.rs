@@ -158,6 +158,7 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
         ("big", Tensor::from_f32(vec![2], vec![1.0, f32::NEG_INFINITY])),
         ("count", Tensor::from_i64(DType::Int64, vec![2], vec![1, 2])),
         ("scalar", float(1, &[])),
+        ("empty", float(1, &[1 << 60, 0])),
         ("packed.codes", Tensor::filled(DType::UInt8, vec![2, 1], 0.0)),
         ("packed.scale", float(1, &[2])),
     ];
@@ -170,6 +171,7 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     error("fc.*=int4(group=64)", "E0501", &["`fc.weight`", "a group of 64 does not divide the last dim of size 100"]);
     error("fc.*=int4(axis=2)", "E0501", &["axis 2 is out of range for rank 2"]);
     error("count=int4", "E0502", &["`count` cannot be int4(): only floats can be quantised, not int64", "count=none"]);
+    error("empty=int4(axis=0)", "E0501", &["`empty`", "there is nothing to take scales of"]);
     error("scalar=int4", "E0501", &["`scalar`", "a scalar has no last axis"]);
     error(
         "packed.*=int8",
@@ -192,12 +194,21 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     // The last rule that fits counts.
     let except = ["--scheme", "*=int4(group=4)", "--scheme", "b*=none", "--scheme", "[cp]*=none"];
     place.error(&[&["quantize", "w.safetensors"], &except[..], &["-o", "q.safetensors"]].concat(), "E0504", &["[cp]*"]);
-    let except = ["*=int4(group=4)", "b*=none", "c*=none", "scalar=none", "packed.*=none"];
+    let except = ["*=int4(group=4)", "b*=none", "c*=none", "scalar=none", "packed.*=none", "empty=none"];
     let except: Vec<&str> = except.iter().flat_map(|rule| ["--scheme", rule]).collect();
     place.done(&[&["quantize", "w.safetensors"], &except[..], &["-o", "q.safetensors"]].concat());
     let names: Vec<String> = place.load("q.safetensors").into_keys().collect();
-    let expected =
-        ["bad", "big", "count", "fc.weight.codes", "fc.weight.scale", "packed.codes", "packed.scale", "scalar"];
+    let expected = [
+        "bad",
+        "big",
+        "count",
+        "empty",
+        "fc.weight.codes",
+        "fc.weight.scale",
+        "packed.codes",
+        "packed.scale",
+        "scalar",
+    ];
     assert_eq!(names, expected);
 }
 
@@ -424,6 +435,10 @@ fn damaged_notes_are_an_error() {
         (
             r#"{"w": {"scheme": "int4()", "dtype": "float32", "shape": [9223372036854775807, 9223372036854775807]}}"#,
             "`w` is not the int4()",
+        ),
+        (
+            r#"{"w": {"scheme": "int4(axis=0)", "dtype": "float32", "shape": [0, 9223372036854775807, 4]}}"#,
+            "`w` is not the int4(axis=0)",
         ),
         (r#"{"w": {"scheme": "int4(group=3)", "dtype": "float32", "shape": [2, 4]}}"#, "a group of 3 does not divide"),
     ] {

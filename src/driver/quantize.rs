@@ -146,7 +146,7 @@ impl<'a, 'p> Work<'a, 'p> {
         // No measured ratio has more digits than this one.
         let layout = layout(types, &metadata(&notes(jobs, |_| Some(-10_000.25))), 0);
         let mut pending = Pending::create(output)?;
-        pending.reserve(layout.size)?;
+        pending.set_size(layout.size)?;
         let bytes = |job: &Job<'_>| Row::of(job.name, job.dtype, job.shape, None).before;
         // Everything is read once to be written, and what was written once more.
         let total = jobs.iter().map(bytes).sum::<u64>() + layout.size;
@@ -182,17 +182,14 @@ impl<'a, 'p> Work<'a, 'p> {
 
     /// Quantises, packs and writes the codes.
     fn codes(&mut self, job: &Job<'_>, scheme: &Scheme, raw: &Raw<'_>) -> Result<Summary, Diagnostic> {
-        let mut position = self.start(&format!("{}.codes", job.name));
-        let elements = raw.count().max(1) as u64;
-        let bytes = raw.bytes().len() as u64;
-        let before = self.done;
-        let mut blocks = 0;
+        let place = self.layout.places.get(&format!("{}.codes", job.name)).cloned().unwrap_or_default();
+        let (before, bytes) = (self.done, raw.bytes().len() as f64);
+        let mut position = place.start;
         let packed = stream::pack(&Stored(raw), scheme, |piece: &[u8]| {
             self.pending.write_at(position, piece)?;
             position += piece.len() as u64;
-            blocks += 1;
-            self.done = before
-                + (bytes as u128 * u128::from((blocks * BLOCK as u64).min(elements)) / u128::from(elements)) as u64;
+            let share = (position - place.start) as f64 / (place.end - place.start).max(1) as f64;
+            self.done = before + (bytes * share) as u64;
             self.advance(0);
             Ok(())
         });

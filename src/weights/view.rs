@@ -1,6 +1,7 @@
 //! A checkpoint under other names: what a [`NameMap`](super::map::NameMap) makes of it, or the checkpoint itself.
 
 use super::map::Axes;
+use super::raw::{element_count, stored_size};
 use super::{Checkpoint, FileError, Raw};
 use crate::types::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -71,7 +72,8 @@ impl View {
 
     /// The elements of a tensor; where it is one of the file as it is, as they lie there.
     pub fn raw(&self, name: &str) -> Result<Raw<'_>, FileError> {
-        let Some(derived) = self.tensors.get(name) else { return self.checkpoint.raw(name) };
+        let absent = || self.checkpoint.error(self.checkpoint.format.code(), format!("holds no tensor {name:?}"));
+        let derived = self.tensors.get(name).ok_or_else(absent)?;
         let Recipe { sources, axes, join, part } = &derived.recipe;
         let turned = |source: &String| {
             let raw = self.checkpoint.raw(source)?;
@@ -81,11 +83,10 @@ impl View {
             })
         };
         let mut parts = sources.iter().map(turned).collect::<Result<Vec<Raw<'_>>, FileError>>()?;
-        let whole = match (join, parts.len()) {
-            (None, 1) => parts.remove(0),
-            (None, _) => return self.checkpoint.raw(name),
-            (Some(Join::Concat(axis)), _) => Raw::joined(&parts, position(*axis, parts[0].shape().len()).unwrap_or(0)),
-            (Some(Join::Stack(axis)), _) => {
+        let whole = match join {
+            None => parts.pop().ok_or_else(absent)?,
+            Some(Join::Concat(axis)) => Raw::joined(&parts, position(*axis, parts[0].shape().len()).unwrap_or(0)),
+            Some(Join::Stack(axis)) => {
                 let axis = position(*axis, parts[0].shape().len() + 1).unwrap_or(0);
                 let mut widened = vec![];
                 for part in parts {
@@ -165,6 +166,8 @@ impl Derived {
                 }
             }
         }
+        // A size of 0 may hide that the others are too large to be counted.
+        element_count(&shape, stored_size(dtype)).ok_or_else(|| format!("a shape of {shape:?} is too large"))?;
         Ok(Derived { dtype, shape, recipe })
     }
 
