@@ -447,80 +447,39 @@ fn damaged_notes_are_an_error() {
     }
 }
 
-/// Writes a checkpoint of equal bfloat16 or float32 matrices, a piece at a time.
-#[cfg(target_os = "linux")]
-fn large_checkpoint(path: &Path, dtype: DType, tensors: usize, shape: [usize; 2]) {
-    use std::io::Write;
-    let types = (0..tensors).map(|index| (format!("blocks.{index}.weight"), (dtype, shape.to_vec()))).collect();
-    let layout = tritonc::weights::safetensors::layout(&types, &BTreeMap::new(), 0);
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
-    file.write_all(&layout.head).unwrap();
-    // The same million numbers again and again are as good as others.
-    let numbers = normal(1, dtype, &[1 << 20]);
-    let piece = tritonc::weights::Raw::from(&numbers);
-    let mut left = layout.size as usize - layout.head.len();
-    while left > 0 {
-        let now = left.min(piece.bytes().len());
-        file.write_all(&piece.bytes()[..now]).unwrap();
-        left -= now;
-    }
-    file.flush().unwrap();
-}
-
-/// The most memory that a command had at a time, in bytes.
-#[cfg(target_os = "linux")]
-#[expect(clippy::zombie_processes, reason = "`wait4` waits, and tells what was used")]
-fn peak(folder: &Path, arguments: &[&str]) -> u64 {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
-    let child = command.args(arguments).current_dir(folder).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let mut status = 0;
-    // SAFETY: a zeroed `rusage` is one, and both pointers are to locals.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage), child.id() as libc::pid_t);
-        usage
-    };
-    assert_eq!(status, 0, "{arguments:?}");
-    usage.ru_maxrss as u64 * 1024
-}
-
-/// The peak beyond that of a tiny file, as a multiple of one tensor.
-#[cfg(target_os = "linux")]
-fn peak_in_tensors(dtype: DType, tensors: usize, shape: [usize; 2], scheme: &str) -> f64 {
-    let place = Place::new();
-    let rule = format!("blocks.*={scheme}");
-    let arguments = ["quantize", "w.safetensors", "--scheme", &rule, "-o", "q.safetensors"];
-    large_checkpoint(&place.path("w.safetensors"), dtype, 1, [4, 64]);
-    let least = peak(place.0.path(), &arguments);
-    large_checkpoint(&place.path("w.safetensors"), dtype, tensors, shape);
-    let start = std::time::Instant::now();
-    let most = peak(place.0.path(), &arguments);
-    let tensor = (shape[0] * shape[1]) as f64 * f64::from(dtype.bits() / 8);
-    println!(
-        "{tensors} tensors of {:.0} MiB as {scheme}: peak {:.0} MiB, {:.0} of them before any tensor, in {:.1} s",
-        tensor / 1048576.0,
-        most as f64 / 1048576.0,
-        least as f64 / 1048576.0,
-        start.elapsed().as_secs_f64(),
-    );
-    most.saturating_sub(least) as f64 / tensor
-}
-
-#[cfg(target_os = "linux")]
+/// The module that was trained packs itself to the same codes and scales, and loads the file.
 #[test]
-fn memory_is_bounded_by_a_tensor() {
-    for (dtype, scheme) in [(DType::Float32, "int4(group=64)"), (DType::BFloat16, "int8(symmetric=false)")] {
-        let multiple = peak_in_tensors(dtype, 3, [1024, 4096], scheme);
-        assert!(multiple < 2.0, "{dtype}: {multiple:.2} tensors");
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "writes 4 GB and more: `cargo test --release --test weights -- --ignored --nocapture`"]
-fn memory_is_bounded_by_a_tensor_of_a_4_gb_checkpoint() {
-    for scheme in ["int4(group=64)", "ternary(axis=0)"] {
-        let multiple = peak_in_tensors(DType::Float32, 16, [8192, 8192], scheme);
-        assert!(multiple < 2.0, "{multiple:.2} tensors");
+#[ignore = "needs a Python with torch: ./test runs it"]
+fn pytorch_packs_the_same() {
+    let python = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = "
+import numpy as np, torch, net
+weights = {name: torch.from_numpy(value) for name, value in np.load('w.npz').items()}
+model = net.Model()
+model.load_state_dict(weights)
+packed = model.pack()
+np.savez('packed.npz', **{name: value.numpy() for name, value in packed.state_dict().items()})
+x = torch.from_numpy(np.load('x.npy'))
+assert torch.equal(net.load('q.safetensors').pack()(x) if hasattr(net.load('q.safetensors'), 'pack') else net.load('q.safetensors')(x), packed(x))
+";
+    for scheme in SCHEMES {
+        let place = Place::new();
+        place.save("w.npz", &[("weight", float(1, &[5, 12])), ("bias", float(2, &[5]))]);
+        place.save("x.npy", &[("x", float(3, &[2, 12]))]);
+        place.put("net.tri", &model(scheme));
+        let rule = format!("weight={scheme}");
+        place.done(&["quantize", "w.npz", "--scheme", &rule, "-o", "q.safetensors"]);
+        place.done(&["build", "net.tri", "--mode", "train", "-o", "."]);
+        let output = Command::new(&python).args(["-c", script]).current_dir(place.0.path()).output().unwrap();
+        assert!(output.status.success(), "{scheme}\n{}", String::from_utf8_lossy(&output.stderr));
+        let (own, theirs) = (place.load("q.safetensors"), place.load("packed.npz"));
+        assert_eq!(own.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{scheme}");
+        for (name, tensor) in &own {
+            // PyTorch keeps bytes of codes as it likes, signed or not.
+            let bits = |tensor: &Tensor| tensor.to_f64().iter().map(|v| (v + 256.0) % 256.0).collect::<Vec<f64>>();
+            let same =
+                if tensor.dtype().is_float() { tensor == &theirs[name] } else { bits(tensor) == bits(&theirs[name]) };
+            assert!(same && tensor.shape() == theirs[name].shape(), "{scheme}: {name}");
+        }
     }
 }
