@@ -65,7 +65,6 @@ fn checkpoint(path: &Path, dtype: DType, tensors: usize, shape: [usize; 2]) {
 }
 
 /// The most memory that a run of the program had at a time, in MiB.
-#[expect(clippy::zombie_processes, reason = "`wait4` waits, and tells what was used")]
 fn peak(folder: &Path, arguments: &[&str]) -> f64 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
     // Rounding random numbers to three values is warned of, which nobody wants to read here.
