@@ -115,7 +115,7 @@ fn quantising_a_file_is_what_building_does() {
         place.put("net.tri", &model(scheme));
         let rule = format!("weight={scheme}");
         let report = place.done(&["quantize", "w.safetensors", "--scheme", &rule, "-o", "q.safetensors"]);
-        assert!(report.contains("weight") && report.contains("1 tensors, 1 more as they were"), "{report}");
+        assert!(report.contains("weight") && report.contains("1 tensor, 1 more as before"), "{report}");
         place.done(&["build", "net.tri", "--weights", "w.safetensors", "-o", "out"]);
         let (own, built) = (place.load("q.safetensors"), place.load("out/net.safetensors"));
         assert_eq!(own, built, "{scheme}");
@@ -128,6 +128,18 @@ fn quantising_a_file_is_what_building_does() {
     let folder = place.run(&["quantize", "w.safetensors", "--scheme", "*=int8", "-o", "q.safetensors"]);
     assert_eq!((folder.status, folder.err.as_str()), (0, ""));
     assert_eq!(place.listing(), ["net.tri", "out", "q.safetensors", "w.safetensors", "x.npy"]);
+}
+
+#[test]
+fn another_scheme_than_the_models_is_named() {
+    let place = Place::new();
+    place.save("w.safetensors", &[("weight", float(1, &[5, 12])), ("bias", float(2, &[5]))]);
+    place.done(&["quantize", "w.safetensors", "--scheme", "weight=int8(axis=0)", "-o", "q.safetensors"]);
+    for (scheme, own) in [("ternary(axis=0)", "ternary(axis=0)"), ("none", "no scheme")] {
+        place.put("net.tri", &model(scheme));
+        let says = format!("`weight` was packed as int8(axis=0); the model has {own}");
+        place.error(&["run", "net.tri", "--weights", "q.safetensors"], "E0701", &[&says]);
+    }
 }
 
 #[test]
@@ -213,12 +225,21 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
 }
 
 #[test]
-fn a_checkpoint_is_quantised_into_its_own_place() {
+fn a_checkpoint_is_quantised_into_its_own_place_and_bit_by_bit() {
     let place = Place::new();
-    place.save("w.safetensors", &[("w", float(1, &[4, 8]))]);
+    place.save("w.safetensors", &[("v", float(2, &[4, 8])), ("w", float(1, &[4, 8]))]);
     place.done(&["quantize", "w.safetensors", "--scheme", "w=int8", "-o", "w.safetensors"]);
-    assert_eq!(place.load("w.safetensors").into_keys().collect::<Vec<_>>(), ["w.codes", "w.scale"]);
+    assert_eq!(place.load("w.safetensors").into_keys().collect::<Vec<_>>(), ["v", "w.codes", "w.scale"]);
     assert_eq!(place.listing(), ["w.safetensors"]);
+    // What was packed before is still known.
+    place.done(&["quantize", "w.safetensors", "--scheme", "v=int4", "-o", "w.safetensors"]);
+    let table = place.done(&["inspect", "w.safetensors"]);
+    assert!(
+        table.contains("v       float32  [4, 8]  int4()") && table.contains("w       float32  [4, 8]  int8()"),
+        "{table}"
+    );
+    let set = load(&place.path("w.safetensors")).unwrap();
+    assert_eq!(set.metadata.keys().collect::<Vec<_>>(), ["format", "tritonc.packed"]);
 }
 
 const BLOCKS: &str = "\
@@ -410,7 +431,11 @@ fn ternary_rounding_of_float_weights_is_warned_of() {
     let run = place.run(&["quantize", "w.safetensors", "--scheme", "*=ternary(axis=0)", "-o", "q.safetensors"]);
     assert_eq!(run.status, 0, "{}", run.err);
     assert!(run.err.starts_with("warning[W0501]: ternary weights keep little of a float tensor\n"), "{}", run.err);
-    assert!(run.err.contains("`float`: 6.0 dB") && run.err.contains("--mode train") && !run.err.contains("`trained`"));
+    assert!(
+        run.err.contains("`float`: 6.0 dB")
+            && run.err.contains("unless they were trained with this rounding")
+            && !run.err.contains("`trained`")
+    );
     let preview = place.run(&["inspect", "w.safetensors", "--scheme", "*=ternary(axis=0)"]);
     assert_eq!(preview.err, run.err);
     assert_eq!(place.run(&["inspect", "q.safetensors"]).err, "");

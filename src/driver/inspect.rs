@@ -117,11 +117,9 @@ impl Inspection {
             lines.push(format!("... and {} more", count - MAX_LISTED));
         }
         let warning = Diagnostic::new(W0501, format!("ternary weights keep little of {tensors}"));
-        Some(
-            warning
-                .note(lines.join("\n"))
-                .note("help: train with ternary weights (`tritonc build --mode train`), or use int4 with groups"),
-        )
+        let help = "help: unless they were trained with this rounding, train them so (`tritonc build --mode train`), or \
+                    use int4 with groups";
+        Some(warning.note(lines.join("\n")).note(help))
     }
 }
 
