@@ -323,7 +323,10 @@ fn a_checkpoint_with_other_names_is_loaded_through_a_map() {
     });
     place.save("rounded.safetensors", &rounded.collect::<Vec<_>>());
     assert_eq!(run("rounded.safetensors", &[]).out, mapped.out);
-    // Quantising under the map gives names of the model.
+    // Building writes what was loaded under the names of the model.
+    place.done(&["build", "net.tri", "--weights", ".", "--map", "map.toml", "--cast", "-o", "out"]);
+    assert_eq!(place.load("out/net.safetensors"), place.load("rounded.safetensors"));
+    // So does quantising.
     let arguments = ["--map", "map.toml", "--scheme", "blocks.*=int8(axis=1)", "-o", "q.safetensors"];
     place.done(&[&["quantize", "."], &arguments[..]].concat());
     let names: Vec<String> = place.load("q.safetensors").into_keys().collect();
