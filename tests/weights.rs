@@ -199,6 +199,9 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     to("q.npz", "E0802", &["must end in .safetensors"]);
     to("w.safetensors/q.safetensors", "E0802", &["cannot be written"]);
     place.error(&["quantize", "gone", "--scheme", "a=int8", "-o", "q.safetensors"], "E0803", &["`gone`"]);
+    place.save("x.npy", &[("", float(1, &[4, 4]))]);
+    let nameless = ["quantize", "x.npy", "--scheme", "*=int8", "-o", "q.safetensors"];
+    place.error(&nameless, "E0803", &["`x.npy` holds an array without a name", ".npz"]);
     // A file that was there stays as it was.
     place.put("q.safetensors", "mine");
     error("bad=int8", "E0502", &[]);
