@@ -45,11 +45,16 @@ fn kept_inputs_are_formatted_or_refused() {
 }
 
 #[test]
+fn kept_weights_are_read_or_refused() {
+    ask("weights", properties::weights);
+}
+
+#[test]
 #[ignore = "builds the compiler once more, for fuzzing: `cargo test --test fuzz -- --ignored`, or `fuzz/run`"]
 fn fuzzing_for_a_while_finds_nothing() {
     let output = Command::new(root().join("fuzz/run")).arg("20").output().unwrap();
     let told = String::from_utf8_lossy(&output.stdout);
     println!("{told}{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{told}");
-    assert_eq!(told.matches(": Done ").count(), 3, "{told}");
+    assert_eq!(told.matches(": Done ").count(), 4, "{told}");
 }

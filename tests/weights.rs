@@ -115,7 +115,7 @@ fn quantising_a_file_is_what_building_does() {
         place.put("net.tri", &model(scheme));
         let rule = format!("weight={scheme}");
         let report = place.done(&["quantize", "w.safetensors", "--scheme", &rule, "-o", "q.safetensors"]);
-        assert!(report.contains("weight") && report.contains("1 tensors, 1 more as they were"), "{report}");
+        assert!(report.contains("weight") && report.contains("1 tensor, 1 more as before"), "{report}");
         place.done(&["build", "net.tri", "--weights", "w.safetensors", "-o", "out"]);
         let (own, built) = (place.load("q.safetensors"), place.load("out/net.safetensors"));
         assert_eq!(own, built, "{scheme}");
@@ -128,6 +128,18 @@ fn quantising_a_file_is_what_building_does() {
     let folder = place.run(&["quantize", "w.safetensors", "--scheme", "*=int8", "-o", "q.safetensors"]);
     assert_eq!((folder.status, folder.err.as_str()), (0, ""));
     assert_eq!(place.listing(), ["net.tri", "out", "q.safetensors", "w.safetensors", "x.npy"]);
+}
+
+#[test]
+fn another_scheme_than_the_models_is_named() {
+    let place = Place::new();
+    place.save("w.safetensors", &[("weight", float(1, &[5, 12])), ("bias", float(2, &[5]))]);
+    place.done(&["quantize", "w.safetensors", "--scheme", "weight=int8(axis=0)", "-o", "q.safetensors"]);
+    for (scheme, own) in [("ternary(axis=0)", "ternary(axis=0)"), ("none", "no scheme")] {
+        place.put("net.tri", &model(scheme));
+        let says = format!("`weight` was packed as int8(axis=0); the model has {own}");
+        place.error(&["run", "net.tri", "--weights", "q.safetensors"], "E0701", &[&says]);
+    }
 }
 
 #[test]
@@ -158,6 +170,7 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
         ("big", Tensor::from_f32(vec![2], vec![1.0, f32::NEG_INFINITY])),
         ("count", Tensor::from_i64(DType::Int64, vec![2], vec![1, 2])),
         ("scalar", float(1, &[])),
+        ("empty", float(1, &[1 << 60, 0])),
         ("packed.codes", Tensor::filled(DType::UInt8, vec![2, 1], 0.0)),
         ("packed.scale", float(1, &[2])),
     ];
@@ -170,6 +183,7 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     error("fc.*=int4(group=64)", "E0501", &["`fc.weight`", "a group of 64 does not divide the last dim of size 100"]);
     error("fc.*=int4(axis=2)", "E0501", &["axis 2 is out of range for rank 2"]);
     error("count=int4", "E0502", &["`count` cannot be int4(): only floats can be quantised, not int64", "count=none"]);
+    error("empty=int4(axis=0)", "E0501", &["`empty`", "there is nothing to take scales of"]);
     error("scalar=int4", "E0501", &["`scalar`", "a scalar has no last axis"]);
     error(
         "packed.*=int8",
@@ -185,6 +199,9 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     to("q.npz", "E0802", &["must end in .safetensors"]);
     to("w.safetensors/q.safetensors", "E0802", &["cannot be written"]);
     place.error(&["quantize", "gone", "--scheme", "a=int8", "-o", "q.safetensors"], "E0803", &["`gone`"]);
+    place.save("x.npy", &[("", float(1, &[4, 4]))]);
+    let nameless = ["quantize", "x.npy", "--scheme", "*=int8", "-o", "q.safetensors"];
+    place.error(&nameless, "E0803", &["`x.npy` holds an array without a name", ".npz"]);
     // A file that was there stays as it was.
     place.put("q.safetensors", "mine");
     error("bad=int8", "E0502", &[]);
@@ -192,22 +209,40 @@ fn what_cannot_be_quantised_is_named_and_nothing_is_written() {
     // The last rule that fits counts.
     let except = ["--scheme", "*=int4(group=4)", "--scheme", "b*=none", "--scheme", "[cp]*=none"];
     place.error(&[&["quantize", "w.safetensors"], &except[..], &["-o", "q.safetensors"]].concat(), "E0504", &["[cp]*"]);
-    let except = ["*=int4(group=4)", "b*=none", "c*=none", "scalar=none", "packed.*=none"];
+    let except = ["*=int4(group=4)", "b*=none", "c*=none", "scalar=none", "packed.*=none", "empty=none"];
     let except: Vec<&str> = except.iter().flat_map(|rule| ["--scheme", rule]).collect();
     place.done(&[&["quantize", "w.safetensors"], &except[..], &["-o", "q.safetensors"]].concat());
     let names: Vec<String> = place.load("q.safetensors").into_keys().collect();
-    let expected =
-        ["bad", "big", "count", "fc.weight.codes", "fc.weight.scale", "packed.codes", "packed.scale", "scalar"];
+    let expected = [
+        "bad",
+        "big",
+        "count",
+        "empty",
+        "fc.weight.codes",
+        "fc.weight.scale",
+        "packed.codes",
+        "packed.scale",
+        "scalar",
+    ];
     assert_eq!(names, expected);
 }
 
 #[test]
-fn a_checkpoint_is_quantised_into_its_own_place() {
+fn a_checkpoint_is_quantised_into_its_own_place_and_bit_by_bit() {
     let place = Place::new();
-    place.save("w.safetensors", &[("w", float(1, &[4, 8]))]);
+    place.save("w.safetensors", &[("v", float(2, &[4, 8])), ("w", float(1, &[4, 8]))]);
     place.done(&["quantize", "w.safetensors", "--scheme", "w=int8", "-o", "w.safetensors"]);
-    assert_eq!(place.load("w.safetensors").into_keys().collect::<Vec<_>>(), ["w.codes", "w.scale"]);
+    assert_eq!(place.load("w.safetensors").into_keys().collect::<Vec<_>>(), ["v", "w.codes", "w.scale"]);
     assert_eq!(place.listing(), ["w.safetensors"]);
+    // What was packed before is still known.
+    place.done(&["quantize", "w.safetensors", "--scheme", "v=int4", "-o", "w.safetensors"]);
+    let table = place.done(&["inspect", "w.safetensors"]);
+    assert!(
+        table.contains("v       float32  [4, 8]  int4()") && table.contains("w       float32  [4, 8]  int8()"),
+        "{table}"
+    );
+    let set = load(&place.path("w.safetensors")).unwrap();
+    assert_eq!(set.metadata.keys().collect::<Vec<_>>(), ["format", "tritonc.packed"]);
 }
 
 const BLOCKS: &str = "\
@@ -291,7 +326,10 @@ fn a_checkpoint_with_other_names_is_loaded_through_a_map() {
     });
     place.save("rounded.safetensors", &rounded.collect::<Vec<_>>());
     assert_eq!(run("rounded.safetensors", &[]).out, mapped.out);
-    // Quantising under the map gives names of the model.
+    // Building writes what was loaded under the names of the model.
+    place.done(&["build", "net.tri", "--weights", ".", "--map", "map.toml", "--cast", "-o", "out"]);
+    assert_eq!(place.load("out/net.safetensors"), place.load("rounded.safetensors"));
+    // So does quantising.
     let arguments = ["--map", "map.toml", "--scheme", "blocks.*=int8(axis=1)", "-o", "q.safetensors"];
     place.done(&[&["quantize", "."], &arguments[..]].concat());
     let names: Vec<String> = place.load("q.safetensors").into_keys().collect();
@@ -399,7 +437,11 @@ fn ternary_rounding_of_float_weights_is_warned_of() {
     let run = place.run(&["quantize", "w.safetensors", "--scheme", "*=ternary(axis=0)", "-o", "q.safetensors"]);
     assert_eq!(run.status, 0, "{}", run.err);
     assert!(run.err.starts_with("warning[W0501]: ternary weights keep little of a float tensor\n"), "{}", run.err);
-    assert!(run.err.contains("`float`: 6.0 dB") && run.err.contains("--mode train") && !run.err.contains("`trained`"));
+    assert!(
+        run.err.contains("`float`: 6.0 dB")
+            && run.err.contains("unless they were trained with this rounding")
+            && !run.err.contains("`trained`")
+    );
     let preview = place.run(&["inspect", "w.safetensors", "--scheme", "*=ternary(axis=0)"]);
     assert_eq!(preview.err, run.err);
     assert_eq!(place.run(&["inspect", "q.safetensors"]).err, "");
@@ -425,6 +467,10 @@ fn damaged_notes_are_an_error() {
             r#"{"w": {"scheme": "int4()", "dtype": "float32", "shape": [9223372036854775807, 9223372036854775807]}}"#,
             "`w` is not the int4()",
         ),
+        (
+            r#"{"w": {"scheme": "int4(axis=0)", "dtype": "float32", "shape": [0, 9223372036854775807, 4]}}"#,
+            "`w` is not the int4(axis=0)",
+        ),
         (r#"{"w": {"scheme": "int4(group=3)", "dtype": "float32", "shape": [2, 4]}}"#, "a group of 3 does not divide"),
     ] {
         set(note);
@@ -432,80 +478,39 @@ fn damaged_notes_are_an_error() {
     }
 }
 
-/// Writes a checkpoint of equal bfloat16 or float32 matrices, a piece at a time.
-#[cfg(target_os = "linux")]
-fn large_checkpoint(path: &Path, dtype: DType, tensors: usize, shape: [usize; 2]) {
-    use std::io::Write;
-    let types = (0..tensors).map(|index| (format!("blocks.{index}.weight"), (dtype, shape.to_vec()))).collect();
-    let layout = tritonc::weights::safetensors::layout(&types, &BTreeMap::new(), 0);
-    let mut file = std::io::BufWriter::new(std::fs::File::create(path).unwrap());
-    file.write_all(&layout.head).unwrap();
-    // The same million numbers again and again are as good as others.
-    let numbers = normal(1, dtype, &[1 << 20]);
-    let piece = tritonc::weights::Raw::from(&numbers);
-    let mut left = layout.size as usize - layout.head.len();
-    while left > 0 {
-        let now = left.min(piece.bytes().len());
-        file.write_all(&piece.bytes()[..now]).unwrap();
-        left -= now;
-    }
-    file.flush().unwrap();
-}
-
-/// The most memory that a command had at a time, in bytes.
-#[cfg(target_os = "linux")]
-#[expect(clippy::zombie_processes, reason = "`wait4` waits, and tells what was used")]
-fn peak(folder: &Path, arguments: &[&str]) -> u64 {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tritonc"));
-    let child = command.args(arguments).current_dir(folder).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let mut status = 0;
-    // SAFETY: a zeroed `rusage` is one, and both pointers are to locals.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::wait4(child.id() as libc::pid_t, &mut status, 0, &mut usage), child.id() as libc::pid_t);
-        usage
-    };
-    assert_eq!(status, 0, "{arguments:?}");
-    usage.ru_maxrss as u64 * 1024
-}
-
-/// The peak beyond that of a tiny file, as a multiple of one tensor.
-#[cfg(target_os = "linux")]
-fn peak_in_tensors(dtype: DType, tensors: usize, shape: [usize; 2], scheme: &str) -> f64 {
-    let place = Place::new();
-    let rule = format!("blocks.*={scheme}");
-    let arguments = ["quantize", "w.safetensors", "--scheme", &rule, "-o", "q.safetensors"];
-    large_checkpoint(&place.path("w.safetensors"), dtype, 1, [4, 64]);
-    let least = peak(place.0.path(), &arguments);
-    large_checkpoint(&place.path("w.safetensors"), dtype, tensors, shape);
-    let start = std::time::Instant::now();
-    let most = peak(place.0.path(), &arguments);
-    let tensor = (shape[0] * shape[1]) as f64 * f64::from(dtype.bits() / 8);
-    println!(
-        "{tensors} tensors of {:.0} MiB as {scheme}: peak {:.0} MiB, {:.0} of them before any tensor, in {:.1} s",
-        tensor / 1048576.0,
-        most as f64 / 1048576.0,
-        least as f64 / 1048576.0,
-        start.elapsed().as_secs_f64(),
-    );
-    most.saturating_sub(least) as f64 / tensor
-}
-
-#[cfg(target_os = "linux")]
+/// The module that was trained packs itself to the same codes and scales, and loads the file.
 #[test]
-fn memory_is_bounded_by_a_tensor() {
-    for (dtype, scheme) in [(DType::Float32, "int4(group=64)"), (DType::BFloat16, "int8(symmetric=false)")] {
-        let multiple = peak_in_tensors(dtype, 3, [1024, 4096], scheme);
-        assert!(multiple < 2.0, "{dtype}: {multiple:.2} tensors");
-    }
-}
-
-#[cfg(target_os = "linux")]
-#[test]
-#[ignore = "writes 4 GB and more: `cargo test --release --test weights -- --ignored --nocapture`"]
-fn memory_is_bounded_by_a_tensor_of_a_4_gb_checkpoint() {
-    for scheme in ["int4(group=64)", "ternary(axis=0)"] {
-        let multiple = peak_in_tensors(DType::Float32, 16, [8192, 8192], scheme);
-        assert!(multiple < 2.0, "{multiple:.2} tensors");
+#[ignore = "needs a Python with torch: ./test runs it"]
+fn pytorch_packs_the_same() {
+    let python = std::env::var("TRITONC_PYTHON").unwrap_or_else(|_| "python3".into());
+    let script = "
+import numpy as np, torch, net
+weights = {name: torch.from_numpy(value) for name, value in np.load('w.npz').items()}
+model = net.Model()
+model.load_state_dict(weights)
+packed = model.pack()
+np.savez('packed.npz', **{name: value.numpy() for name, value in packed.state_dict().items()})
+x = torch.from_numpy(np.load('x.npy'))
+assert torch.equal(net.load('q.safetensors').pack()(x) if hasattr(net.load('q.safetensors'), 'pack') else net.load('q.safetensors')(x), packed(x))
+";
+    for scheme in SCHEMES {
+        let place = Place::new();
+        place.save("w.npz", &[("weight", float(1, &[5, 12])), ("bias", float(2, &[5]))]);
+        place.save("x.npy", &[("x", float(3, &[2, 12]))]);
+        place.put("net.tri", &model(scheme));
+        let rule = format!("weight={scheme}");
+        place.done(&["quantize", "w.npz", "--scheme", &rule, "-o", "q.safetensors"]);
+        place.done(&["build", "net.tri", "--mode", "train", "-o", "."]);
+        let output = Command::new(&python).args(["-c", script]).current_dir(place.0.path()).output().unwrap();
+        assert!(output.status.success(), "{scheme}\n{}", String::from_utf8_lossy(&output.stderr));
+        let (own, theirs) = (place.load("q.safetensors"), place.load("packed.npz"));
+        assert_eq!(own.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{scheme}");
+        for (name, tensor) in &own {
+            // PyTorch keeps bytes of codes as it likes, signed or not.
+            let bits = |tensor: &Tensor| tensor.to_f64().iter().map(|v| (v + 256.0) % 256.0).collect::<Vec<f64>>();
+            let same =
+                if tensor.dtype().is_float() { tensor == &theirs[name] } else { bits(tensor) == bits(&theirs[name]) };
+            assert!(same && tensor.shape() == theirs[name].shape(), "{scheme}: {name}");
+        }
     }
 }

@@ -23,7 +23,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     entry: EntryArgs,
-    /// Weights that are checked against the model and written beside the code
+    /// Weights that are checked against the model and written beside the code: a .safetensors or .npz file, an index
+    /// of shards, or a folder with one of them
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]

@@ -29,7 +29,8 @@ pub struct Args {
     /// The method to run
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
-    /// Weights; without them, the model's initial values are drawn
+    /// Weights: a .safetensors or .npz file, an index of shards, or a folder with one of them; without them, the
+    /// model's initial values are drawn
     #[arg(long, value_name = "FILE")]
     weights: Option<PathBuf>,
     #[command(flatten)]

@@ -31,8 +31,10 @@ pub fn table(inspection: &Inspection, left_out: &[LeftOut]) -> String {
         [] => (inspection.before(), inspection.after()),
         all => all.iter().fold((0, 0), |sums, (_, before, after)| (sums.0 + before, sums.1 + after)),
     };
-    let also = if kept > 0 { format!(", {kept} more as they were") } else { String::new() };
-    text + &format!("{} tensors{also}: {} before, {} after\n", inspection.rows.len(), size(before), size(after))
+    let also = if kept > 0 { format!(", {kept} more as before") } else { String::new() };
+    let count = inspection.rows.len();
+    let plural = if count == 1 { "" } else { "s" };
+    text + &format!("{count} tensor{plural}{also}: {} before, {} after\n", size(before), size(after))
 }
 
 fn cells(row: &Row) -> [String; 9] {

@@ -92,8 +92,8 @@ impl Pending {
         FileError { code: E0802, message, path: self.shown.clone() }
     }
 
-    /// Gives the file its size, so that a full disk is found before the work.
-    pub fn reserve(&mut self, size: u64) -> Result<(), FileError> {
+    /// Gives the file its size; what is not written is zero.
+    pub fn set_size(&mut self, size: u64) -> Result<(), FileError> {
         self.file.as_file().set_len(size).map_err(|error| unwritable(&self.shown, &error))
     }
 

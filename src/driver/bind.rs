@@ -7,7 +7,7 @@
 
 use crate::base::code::E0701;
 use crate::base::{Diagnostic, closest};
-use crate::driver::Mode;
+use crate::driver::{Mode, packed};
 use crate::quant::{Scheme, SchemeKind};
 use crate::types::tensor::{round_f32, wrap};
 use crate::types::{DType, Tensor};
@@ -127,7 +127,20 @@ pub fn find(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Resul
         return Ok(all);
     }
     let prefix = common_prefix(&missing, &extra);
-    Err(report(view, &mismatch, prefix))
+    let diagnostic = report(view, &mismatch, prefix);
+    let differing = differing_schemes(view, expected);
+    Err(if differing.is_empty() { diagnostic } else { diagnostic.note(differing.join("\n")) })
+}
+
+/// Parameters that the file says were packed by another scheme than the model's.
+fn differing_schemes(view: &View, expected: &[Expected]) -> Vec<String> {
+    let noted = packed::schemes(&view.checkpoint.metadata);
+    let differs = |want: &Expected| {
+        let (theirs, own) = (noted.get(&want.name)?, want.scheme.as_ref().map(Scheme::to_string));
+        let own = own.map_or("no scheme".to_string(), |own| own);
+        (*theirs != own).then(|| format!("`{}` was packed as {theirs}; the model has {own}", want.name))
+    };
+    expected.iter().filter_map(differs).take(MAX_LISTED).collect()
 }
 
 struct Search<'a> {

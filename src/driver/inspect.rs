@@ -6,11 +6,13 @@ use crate::driver::bind::{Expected, Found, find};
 use crate::driver::packed::{PackedNote, PackedNotes, parts};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{EntryRequest, Failed, Mode, Reading, Session, model, packed, pipeline, reading};
+use crate::quant::codes::Slices;
 use crate::quant::stream::{self, Measure};
 use crate::quant::{Blocks, Encoder, QuantError, Scheme, SchemeKind};
 use crate::types::DType;
 use crate::weights::view::Derived;
 use crate::weights::{FileError, Raw, View};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Elements that are decoded at a time.
@@ -115,11 +117,9 @@ impl Inspection {
             lines.push(format!("... and {} more", count - MAX_LISTED));
         }
         let warning = Diagnostic::new(W0501, format!("ternary weights keep little of {tensors}"));
-        Some(
-            warning
-                .note(lines.join("\n"))
-                .note("help: train with ternary weights (`tritonc build --mode train`), or use int4 with groups"),
-        )
+        let help = "help: unless they were trained with this rounding, train them so (`tritonc build --mode train`), or \
+                    use int4 with groups";
+        Some(warning.note(lines.join("\n")).note(help))
     }
 }
 
@@ -169,14 +169,11 @@ fn not_finite(shape: &[usize], index: usize, value: f64) -> String {
     format!("element [{}] is {value}, which has no code", places.join(", "))
 }
 
-/// The packed tensors of a view, and of everything else the names.
-fn split_packed<'v>(view: &'v View, notes: &'v PackedNotes) -> (Vec<(&'v str, &'v PackedNote)>, Vec<&'v str>) {
-    let noted = |name: &str| {
-        notes.iter().find(|(own, note)| parts(own, &note.scheme, &note.shape).iter().any(|(part, _, _)| part == name))
-    };
-    let packed = notes.iter().map(|(name, note)| (name.as_str(), note));
-    let plain = view.tensors().map(|(name, _)| name).filter(|name| noted(name).is_none());
-    (packed.collect(), plain.collect())
+/// The names of what is not part of a tensor that the notes speak of.
+fn plain_names<'v>(view: &'v View, notes: &PackedNotes) -> Vec<&'v str> {
+    let names = |(name, note): (&String, &PackedNote)| parts(name, &note.scheme, &note.shape);
+    let noted: BTreeSet<String> = notes.iter().flat_map(names).map(|(part, _, _)| part).collect();
+    view.tensors().map(|(name, _)| name).filter(|name| !noted.contains(*name)).collect()
 }
 
 /// Names that belong to packed weights: `NAME.scale` beside `NAME.codes`.
@@ -197,7 +194,13 @@ pub(super) fn unfit(view: &View, name: &str, derived: &Derived, scheme: &Scheme)
     } else if derived.shape.is_empty() {
         QuantError::Scalar
     } else {
-        crate::quant::codes::Slices::of(&derived.shape, scheme).err()?
+        match Slices::of(&derived.shape, scheme) {
+            Ok(slices) if slices.shape.iter().product::<usize>() > 1 && derived.shape.contains(&0) => {
+                QuantError::Scheme("there is nothing to take scales of".to_string())
+            }
+            Ok(_) => return None,
+            Err(error) => error,
+        }
     };
     Some(spare(refused(name, &derived.shape, scheme, &error)))
 }
@@ -214,11 +217,11 @@ pub fn weights(session: &mut Session, path: &Path, maps: &[String], schemes: &[S
 }
 
 fn inspect_view(view: &View, notes: &PackedNotes, rules: &SchemeRules) -> Result<Inspection, Vec<Diagnostic>> {
-    let (packed, plain) = split_packed(view, notes);
+    let plain = plain_names(view, notes);
     let chosen = rules.assign(&plain)?;
     let mut errors = vec![];
     let mut rows = vec![];
-    for (name, note) in packed {
+    for (name, note) in notes {
         match packed_row(view, name, note) {
             Ok(row) => rows.push(row),
             Err(error) => errors.push(error),
@@ -264,11 +267,13 @@ fn packed_row(view: &View, name: &str, note: &PackedNote) -> Result<Row, Diagnos
     let scheme = &note.scheme;
     let damaged =
         |why: String| Diagnostic::new(E0503, format!("`{name}` is not the {scheme} that the file says: {why}"));
-    let rank = note.shape.iter().try_fold(1usize, |product, size| product.checked_mul(*size));
-    if rank.is_none() || note.shape.is_empty() {
+    // The note may say anything; a size of 0 must not hide that the others are too large.
+    let nonzero = note.shape.iter().filter(|size| **size > 0);
+    let countable = nonzero.copied().try_fold(size_of::<f64>(), usize::checked_mul).is_some();
+    if !countable || note.shape.is_empty() {
         return Err(damaged(format!("shape {:?}", note.shape)));
     }
-    let fits = crate::quant::codes::Slices::of(&note.shape, scheme);
+    let fits = Slices::of(&note.shape, scheme);
     fits.map_err(|error| damaged(error.to_string()))?;
     for (part, dtype, shape) in parts(name, scheme, &note.shape) {
         match view.get(&part) {

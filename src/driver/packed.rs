@@ -37,10 +37,12 @@ struct Written {
     snr: Option<f64>,
 }
 
-/// The metadata of a file with these packed tensors.
-pub fn metadata(notes: &PackedNotes) -> BTreeMap<String, String> {
+/// The metadata of a file with these packed tensors, and with what else there is to say.
+pub fn metadata(other: &BTreeMap<String, String>, notes: &PackedNotes) -> BTreeMap<String, String> {
+    let mut metadata = other.clone();
+    metadata.remove(KEY);
     // Loaders of the format's own ecosystem refuse files that do not say this.
-    let mut metadata = BTreeMap::from([("format".to_string(), "pt".to_string())]);
+    metadata.entry("format".to_string()).or_insert("pt".to_string());
     let written = |note: &PackedNote| Written {
         scheme: note.scheme.to_string(),
         dtype: note.dtype.to_string(),
@@ -69,6 +71,12 @@ pub fn read(project: &mut Project, metadata: &BTreeMap<String, String>) -> Resul
         notes.insert(name, PackedNote { scheme, dtype, shape: written.shape, ratio: written.snr });
     }
     Ok(notes)
+}
+
+/// The scheme of each packed tensor as the file has it, unread; nothing where the notes are damaged.
+pub fn schemes(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let notes = metadata.get(KEY).and_then(|text| serde_json::from_str::<BTreeMap<String, Written>>(text).ok());
+    notes.unwrap_or_default().into_iter().map(|(name, written)| (name, written.scheme)).collect()
 }
 
 /// Names, types and shapes of the parts that a tensor is packed into.

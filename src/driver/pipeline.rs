@@ -387,7 +387,7 @@ fn weights_file(
         Ok((packed_notes(&instance, &tensors), tensors))
     };
     let (notes, tensors) = collect().map_err(|error| run_failed(session, &error))?;
-    let set = WeightSet { tensors, metadata: packed::metadata(&notes) };
+    let set = WeightSet { tensors, metadata: packed::metadata(&BTreeMap::new(), &notes) };
     let bytes = encode(Path::new(&path), &set).map_err(|error| session.report_file(&error))?;
     Ok(Artifact { path, bytes })
 }

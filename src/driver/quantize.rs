@@ -8,7 +8,7 @@ use crate::base::Diagnostic;
 use crate::base::code::{E0502, E0802};
 use crate::driver::artifact::Pending;
 use crate::driver::inspect::{BLOCK, Inspection, Row, Stored, refused, unfit};
-use crate::driver::packed::{PackedNote, PackedNotes, metadata, parts};
+use crate::driver::packed::{self, PackedNote, PackedNotes, metadata, parts};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, reading};
 use crate::quant::Scheme;
@@ -59,7 +59,10 @@ pub fn quantize(
     let rules = rules.map_err(|errors| session.fail(errors))?;
     check_output(&request.output).map_err(|error| session.report_file(&error))?;
     let view = reading::open(&request.weights, &request.maps).map_err(|error| session.fail(vec![error]))?;
-    let inspection = rewrite(&view, &rules, &request.output, progress).map_err(|errors| session.fail(errors))?;
+    let earlier = packed::read(&mut session.project, &view.checkpoint.metadata);
+    let earlier = earlier.map_err(|error| session.fail(vec![error]))?;
+    let inspection = rewrite(&view, &earlier, &rules, &request.output, progress);
+    let inspection = inspection.map_err(|errors| session.fail(errors))?;
     session.diagnostics.extend(inspection.warning());
     Ok(inspection)
 }
@@ -74,8 +77,10 @@ fn check_output(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// `earlier` is what the source says of tensors that are packed already; they stay so.
 fn rewrite(
     view: &View,
+    earlier: &PackedNotes,
     rules: &SchemeRules,
     output: &Path,
     progress: Progress<'_>,
@@ -91,7 +96,7 @@ fn rewrite(
         }
     }
     let error = |error: FileError| vec![Diagnostic::new(error.code, error.to_string())];
-    let mut work = Work::begin(view, &jobs, &types, output, progress).map_err(error)?;
+    let mut work = Work::begin(view, earlier, &jobs, &types, output, progress).map_err(error)?;
     let mut rows = vec![];
     for job in &jobs {
         rows.push(work.tensor(job).map_err(|error| vec![error])?);
@@ -127,6 +132,7 @@ impl Job<'_> {
 /// The file that is being written.
 struct Work<'a, 'p> {
     view: &'a View,
+    earlier: &'a PackedNotes,
     pending: Pending,
     layout: Layout,
     digests: BTreeMap<String, Digest>,
@@ -138,19 +144,21 @@ struct Work<'a, 'p> {
 impl<'a, 'p> Work<'a, 'p> {
     fn begin(
         view: &'a View,
+        earlier: &'a PackedNotes,
         jobs: &[Job<'_>],
         types: &Types,
         output: &Path,
         progress: Progress<'p>,
     ) -> Result<Work<'a, 'p>, FileError> {
         // No measured ratio has more digits than this one.
-        let layout = layout(types, &metadata(&notes(jobs, |_| Some(-10_000.25))), 0);
+        let notes = notes(earlier, jobs, types, |_| Some(-10_000.25));
+        let layout = layout(types, &metadata(&view.checkpoint.metadata, &notes), 0);
         let mut pending = Pending::create(output)?;
-        pending.reserve(layout.size)?;
+        pending.set_size(layout.size)?;
         let bytes = |job: &Job<'_>| Row::of(job.name, job.dtype, job.shape, None).before;
         // Everything is read once to be written, and what was written once more.
         let total = jobs.iter().map(bytes).sum::<u64>() + layout.size;
-        let mut work = Work { view, pending, layout, digests: BTreeMap::new(), progress, done: 0, total };
+        let mut work = Work { view, earlier, pending, layout, digests: BTreeMap::new(), progress, done: 0, total };
         work.advance(0);
         Ok(work)
     }
@@ -182,26 +190,20 @@ impl<'a, 'p> Work<'a, 'p> {
 
     /// Quantises, packs and writes the codes.
     fn codes(&mut self, job: &Job<'_>, scheme: &Scheme, raw: &Raw<'_>) -> Result<Summary, Diagnostic> {
-        let mut position = self.start(&format!("{}.codes", job.name));
-        let elements = raw.count().max(1) as u64;
-        let bytes = raw.bytes().len() as u64;
-        let before = self.done;
-        let mut blocks = 0;
-        let packed = stream::pack(&Stored(raw), scheme, |piece: &[u8]| {
+        let place = self.layout.places.get(&format!("{}.codes", job.name)).cloned().unwrap_or_default();
+        let (before, bytes) = (self.done, raw.bytes().len() as f64);
+        let mut position = place.start;
+        let packed = stream::pack(&Stored(raw), scheme, |piece: &[u8]| -> Result<(), FileError> {
             self.pending.write_at(position, piece)?;
             position += piece.len() as u64;
-            blocks += 1;
-            self.done = before
-                + (bytes as u128 * u128::from((blocks * BLOCK as u64).min(elements)) / u128::from(elements)) as u64;
+            let share = (position - place.start) as f64 / (place.end - place.start).max(1) as f64;
+            self.done = before + (bytes * share) as u64;
             self.advance(0);
             Ok(())
         });
         packed.map_err(|error| match error {
             StreamError::Quant(error) => refused(job.name, job.shape, scheme, &error),
-            StreamError::Write(error) => {
-                let error: FileError = error;
-                Diagnostic::new(error.code, error.to_string())
-            }
+            StreamError::Write(error) => Diagnostic::new(error.code, error.to_string()),
         })
     }
 
@@ -225,8 +227,11 @@ impl<'a, 'p> Work<'a, 'p> {
     /// Writes the header, reads everything back, and compares.
     fn finish(mut self, jobs: &[Job<'_>], rows: &[Row], types: &Types) -> Result<Pending, FileError> {
         let ratios: BTreeMap<&str, Option<f64>> = rows.iter().map(|row| (row.name.as_str(), row.ratio)).collect();
-        let notes = notes(jobs, |name| ratios.get(name).copied().flatten());
-        let finished = layout(types, &metadata(&notes), self.layout.head.len());
+        let notes = notes(self.earlier, jobs, types, |name| ratios.get(name).copied().flatten());
+        let finished = layout(types, &metadata(&self.view.checkpoint.metadata, &notes), self.layout.head.len());
+        if finished.places != self.layout.places {
+            return Err(self.pending.error("cannot be written: its header has outgrown its place".to_string()));
+        }
         self.pending.write_at(0, &finished.head)?;
         self.pending.sync()?;
         let written = Checkpoint::open(self.pending.temporary());
@@ -269,11 +274,15 @@ impl Digest {
 }
 
 /// What the file says of its packed tensors.
-fn notes(jobs: &[Job<'_>], ratio: impl Fn(&str) -> Option<f64>) -> PackedNotes {
-    let note = |job: &Job<'_>| {
+fn notes(earlier: &PackedNotes, jobs: &[Job<'_>], types: &Types, ratio: impl Fn(&str) -> Option<f64>) -> PackedNotes {
+    let there = |(name, note): &(&String, &PackedNote)| {
+        parts(name, &note.scheme, &note.shape).iter().all(|(part, _, _)| types.contains_key(part))
+    };
+    let kept = earlier.iter().filter(there).map(|(name, note)| (name.clone(), note.clone()));
+    let own = jobs.iter().filter_map(|job| {
         let scheme = job.scheme?.clone();
         let note = PackedNote { scheme, dtype: job.dtype, shape: job.shape.to_vec(), ratio: ratio(job.name) };
         Some((job.name.to_string(), note))
-    };
-    jobs.iter().filter_map(note).collect()
+    });
+    kept.chain(own).collect()
 }

@@ -1,9 +1,9 @@
 //! How a weights file is read for a model: which names its tensors get, and whether floats may change their type.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0704, E0801};
+use crate::base::code::{E0704, E0801, E0803};
 use crate::weights::map::Rule;
-use crate::weights::{Checkpoint, NameMap, View, map_file, reason};
+use crate::weights::{Checkpoint, FileFormat, NameMap, View, map_file, reason};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -24,6 +24,10 @@ pub struct Reading {
 pub fn open(path: &Path, maps: &[String]) -> Result<View, Diagnostic> {
     let map = read_maps(maps)?;
     let checkpoint = Checkpoint::open(path).map_err(|error| Diagnostic::new(error.code, error.to_string()))?;
+    if checkpoint.format == FileFormat::Npy {
+        let message = format!("`{}` holds an array without a name, which cannot be weights", path.display());
+        return Err(Diagnostic::new(E0803, message).note("help: save it as .npz or .safetensors, under its name"));
+    }
     if map.rules.is_empty() {
         return Ok(View::from(checkpoint));
     }

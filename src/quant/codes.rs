@@ -216,35 +216,39 @@ impl Encoder {
     /// Appends the codes of elements that begin at this flat index.
     pub fn encode(&self, first: usize, values: &[f32], codes: &mut Vec<i64>) {
         let scales = &self.scales;
-        let mut each = |code: &dyn Fn(usize, f32) -> f32| {
-            for (slice, chunk) in self.slices.runs(first, values) {
-                codes.extend(chunk.iter().map(|&value| code(slice, value) as i64));
-            }
-        };
         match (self.scheme.kind, &self.zeros) {
             (SchemeKind::Ternary { rule: TernaryRule::AbsMean, stochastic: true, .. }, _) => {
                 let mut words = stream_from(self.seed.unwrap_or_default(), first);
-                for (slice, chunk) in self.slices.runs(first, values) {
-                    for (value, word) in chunk.iter().zip(&mut words) {
-                        let scaled = (value / scales[slice]).clamp(-1.0, 1.0);
-                        codes.push((scaled + philox::uniform(word) as f32).floor().clamp(-1.0, 1.0) as i64);
-                    }
-                }
+                self.each(first, values, codes, |slice, w| {
+                    let scaled = (w / scales[slice]).clamp(-1.0, 1.0);
+                    let uniform = words.next().map_or(0.0, philox::uniform);
+                    (scaled + uniform as f32).floor().clamp(-1.0, 1.0)
+                });
             }
             (SchemeKind::Ternary { rule: TernaryRule::AbsMean, .. }, _) => {
-                each(&|slice, w| (w / scales[slice]).round_ties_even().clamp(-1.0, 1.0));
+                self.each(first, values, codes, |slice, w| (w / scales[slice]).round_ties_even().clamp(-1.0, 1.0));
             }
             (SchemeKind::Ternary { .. }, _) => {
-                each(&|slice, w| if w.abs() > self.limits[slice] { w.signum() } else { 0.0 });
+                let limits = &self.limits;
+                self.each(first, values, codes, |slice, w| if w.abs() > limits[slice] { w.signum() } else { 0.0 });
             }
             (SchemeKind::Int { bits, .. }, Some(zeros)) => {
                 let (bottom, top) = asymmetric_range(bits);
-                each(&|slice, w| ((w / scales[slice]).round_ties_even() + zeros[slice]).clamp(bottom, top));
+                self.each(first, values, codes, |slice, w| {
+                    ((w / scales[slice]).round_ties_even() + zeros[slice]).clamp(bottom, top)
+                });
             }
             (SchemeKind::Int { bits, .. }, None) => {
                 let top = symmetric_top(bits);
-                each(&|slice, w| (w / scales[slice]).round_ties_even().clamp(-top, top));
+                self.each(first, values, codes, |slice, w| (w / scales[slice]).round_ties_even().clamp(-top, top));
             }
+        }
+    }
+
+    /// A code for each element from its slice and its value.
+    fn each(&self, first: usize, values: &[f32], codes: &mut Vec<i64>, mut code: impl FnMut(usize, f32) -> f32) {
+        for (slice, chunk) in self.slices.runs(first, values) {
+            codes.extend(chunk.iter().map(|&value| code(slice, value) as i64));
         }
     }
 

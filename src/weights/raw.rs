@@ -87,11 +87,6 @@ impl<'a> Raw<'a> {
         Raw::new(self.dtype, shape, bytes)
     }
 
-    /// The same elements under another shape of as many.
-    pub fn reshaped(self, shape: Vec<usize>) -> Raw<'a> {
-        Raw::new(self.dtype, shape, self.bytes)
-    }
-
     /// Elements `from .. to` of an axis.
     pub fn part(&self, axis: usize, from: usize, to: usize) -> Raw<'static> {
         let run = self.shape[axis + 1..].iter().product::<usize>() * self.size();
@@ -101,23 +96,39 @@ impl<'a> Raw<'a> {
         let rows = self.bytes.chunks(whole.max(1)).map(|row| &row[run * from..run * to]);
         Raw::new(self.dtype, shape, rows.collect::<Vec<_>>().concat())
     }
+}
 
-    /// Joins tensors of one element type, and of one shape but for the axis.
-    ///
-    /// # Panics
-    /// If there are none: the caller has looked.
-    pub fn joined(parts: &[Raw<'_>], axis: usize) -> Raw<'static> {
-        let (dtype, mut shape) = (parts[0].dtype, parts[0].shape.clone());
-        shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
-        let rows: usize = shape[..axis].iter().product();
-        let mut bytes = Vec::with_capacity(parts.iter().map(|part| part.bytes.len()).sum());
-        for row in 0..rows {
-            for part in parts {
-                let run = part.bytes.len() / rows;
-                bytes.extend_from_slice(&part.bytes[row * run..(row + 1) * run]);
+/// A tensor that is put together from others along an axis, one at a time, so that none but the whole is kept.
+pub struct Joining {
+    dtype: DType,
+    shape: Vec<usize>,
+    axis: usize,
+    bytes: Vec<u8>,
+    /// How much of the axis is filled.
+    filled: usize,
+}
+
+impl Joining {
+    /// The whole will have this shape.
+    pub fn new(dtype: DType, shape: &[usize], axis: usize) -> Joining {
+        let count: usize = shape.iter().product();
+        Joining { dtype, shape: shape.to_vec(), axis, bytes: vec![0; count * stored_size(dtype)], filled: 0 }
+    }
+
+    /// Adds a part: of the whole's element type, and of its shape but for the axis, of which it has `size` elements.
+    pub fn add(&mut self, part: &Raw<'_>, size: usize) {
+        let run = self.shape[self.axis + 1..].iter().product::<usize>() * stored_size(self.dtype);
+        let (whole, own, at) = (run * self.shape[self.axis], run * size, run * self.filled);
+        if own > 0 {
+            for (row, part) in self.bytes.chunks_mut(whole).zip(part.bytes.chunks(own)) {
+                row[at..at + own].copy_from_slice(part);
             }
         }
-        Raw::new(dtype, shape, bytes)
+        self.filled += size;
+    }
+
+    pub fn finish(self) -> Raw<'static> {
+        Raw::new(self.dtype, self.shape, self.bytes)
     }
 }
 
@@ -212,10 +223,16 @@ mod tests {
         for axis in 0..3 {
             let size = whole.shape()[axis];
             let parts = [whole.part(axis, 0, 1), whole.part(axis, 1, size)];
-            assert_eq!(Raw::joined(&parts, axis), whole, "{axis}");
+            let mut joining = Joining::new(whole.dtype(), whole.shape(), axis);
+            parts.iter().for_each(|part| joining.add(part, part.shape()[axis]));
+            assert_eq!(joining.finish(), whole, "{axis}");
         }
         assert_eq!(values(&counting(&[2, 3]).part(1, 1, 2)), [1, 4]);
         assert_eq!(counting(&[0, 4]).part(1, 1, 3).shape(), [0, 2]);
+        let mut stacked = Joining::new(DType::Int16, &[2, 2, 3], 1);
+        stacked.add(&counting(&[2, 3]), 1);
+        stacked.add(&counting(&[2, 3]), 1);
+        assert_eq!(values(&stacked.finish()), [0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A checkpoint under other names: what a [`NameMap`](super::map::NameMap) makes of it, or the checkpoint itself.
 
 use super::map::Axes;
+use super::raw::{Joining, element_count, stored_size};
 use super::{Checkpoint, FileError, Raw};
 use crate::types::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -14,13 +15,13 @@ pub enum Join {
     Concat(i64),
 }
 
-/// How a tensor comes out of those of a checkpoint: the sources are transposed, joined, and cut, in this order.
+/// How a tensor comes out of those of a checkpoint: the sources are transposed, then joined, or the one is cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     pub sources: Vec<String>,
     pub axes: Option<Vec<usize>>,
     pub join: Option<Join>,
-    /// An axis of the result so far, and the elements of it that are taken.
+    /// An axis of the transposed source, and the elements of it that are taken.
     pub part: Option<(usize, usize, usize)>,
 }
 
@@ -71,35 +72,37 @@ impl View {
 
     /// The elements of a tensor; where it is one of the file as it is, as they lie there.
     pub fn raw(&self, name: &str) -> Result<Raw<'_>, FileError> {
-        let Some(derived) = self.tensors.get(name) else { return self.checkpoint.raw(name) };
+        let absent = || self.checkpoint.error(self.checkpoint.format.code(), format!("holds no tensor {name:?}"));
+        let derived = self.tensors.get(name).ok_or_else(absent)?;
         let Recipe { sources, axes, join, part } = &derived.recipe;
-        let turned = |source: &String| {
-            let raw = self.checkpoint.raw(source)?;
-            Ok(match axes {
+        let Some(join) = join else {
+            let raw = self.checkpoint.raw(sources.first().ok_or_else(absent)?)?;
+            // A part is cut out before its axes change places: that is less to move.
+            let raw = match part {
+                Some((axis, from, to)) => raw.part(axes.as_ref().map_or(*axis, |axes| axes[*axis]), *from, *to),
+                None => raw,
+            };
+            return Ok(match axes {
                 Some(axes) => raw.transposed(axes),
                 None => raw,
-            })
+            });
         };
-        let mut parts = sources.iter().map(turned).collect::<Result<Vec<Raw<'_>>, FileError>>()?;
-        let whole = match (join, parts.len()) {
-            (None, 1) => parts.remove(0),
-            (None, _) => return self.checkpoint.raw(name),
-            (Some(Join::Concat(axis)), _) => Raw::joined(&parts, position(*axis, parts[0].shape().len()).unwrap_or(0)),
-            (Some(Join::Stack(axis)), _) => {
-                let axis = position(*axis, parts[0].shape().len() + 1).unwrap_or(0);
-                let mut widened = vec![];
-                for part in parts {
-                    let mut shape = part.shape().to_vec();
-                    shape.insert(axis, 1);
-                    widened.push(part.reshaped(shape));
-                }
-                Raw::joined(&widened, axis)
-            }
+        let (stacks, axis) = match join {
+            Join::Stack(axis) => (true, *axis),
+            Join::Concat(axis) => (false, *axis),
         };
-        Ok(match part {
-            Some((axis, from, to)) => whole.part(*axis, *from, *to),
-            None => whole,
-        })
+        let axis = position(axis, derived.shape.len()).ok_or_else(absent)?;
+        let mut joining = Joining::new(derived.dtype, &derived.shape, axis);
+        for source in sources {
+            let raw = self.checkpoint.raw(source)?;
+            let raw = match axes {
+                Some(axes) => raw.transposed(axes),
+                None => raw,
+            };
+            joining.add(&raw, if stacks { 1 } else { raw.shape()[axis] });
+            self.checkpoint.release(source);
+        }
+        Ok(joining.finish())
     }
 
     /// Reads one tensor.
@@ -165,6 +168,8 @@ impl Derived {
                 }
             }
         }
+        // A size of 0 may hide that the others are too large to be counted.
+        element_count(&shape, stored_size(dtype)).ok_or_else(|| format!("a shape of {shape:?} is too large"))?;
         Ok(Derived { dtype, shape, recipe })
     }
 
