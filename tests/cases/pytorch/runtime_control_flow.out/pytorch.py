@@ -58,10 +58,10 @@ def load_weights(model, tensors):
 class Net(nn.Module):
     def forward(self, x):
         while x.abs().amax() > 0.5:
-            # tests/cases/pytorch/runtime_control_flow.tri:8
+            # tests/cases/pytorch/runtime_control_flow.tri:10
             x = x * 0.5
         if not x.sum() > 0.0:
-            # tests/cases/pytorch/runtime_control_flow.tri:9
+            # tests/cases/pytorch/runtime_control_flow.tri:11
             x = -x
         return x
 

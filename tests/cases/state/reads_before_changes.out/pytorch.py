@@ -62,36 +62,36 @@ class Memory(nn.Module):
         self.register_buffer("c", torch.zeros(2, n))
 
     def row(self):
-        # tests/cases/state/reads_before_changes.tri:10
+        # tests/cases/state/reads_before_changes.tri:12
         return self.c[1].clone()
 
     def forward(self, x):
         T = x.shape[0]
-        # tests/cases/state/reads_before_changes.tri:15
+        # tests/cases/state/reads_before_changes.tri:17
         first = self.h.clone()
-        # tests/cases/state/reads_before_changes.tri:16
+        # tests/cases/state/reads_before_changes.tri:18
         c = self.c.clone()
         old = c[0]
-        # tests/cases/state/reads_before_changes.tri:17
+        # tests/cases/state/reads_before_changes.tri:19
         last = self.row()
-        # tests/cases/state/reads_before_changes.tri:18
+        # tests/cases/state/reads_before_changes.tri:20
         after = []
         before = []
-        # tests/cases/state/reads_before_changes.tri:18
+        # tests/cases/state/reads_before_changes.tri:20
         for t in range(T):
-            # tests/cases/state/reads_before_changes.tri:20
-            last_2 = self.h.clone()
             # tests/cases/state/reads_before_changes.tri:22
+            last_2 = self.h.clone()
+            # tests/cases/state/reads_before_changes.tri:24
             self.h.copy_((last_2 + x[t] + last).detach())
-            # tests/cases/state/reads_before_changes.tri:23
+            # tests/cases/state/reads_before_changes.tri:25
             self.c[1] = self.h.detach()
             after.append(self.c[1] + old)
             before.append(last_2)
             last = last_2
-        # tests/cases/state/reads_before_changes.tri:18
+        # tests/cases/state/reads_before_changes.tri:20
         after = torch.stack(after)
         before = torch.stack(before)
-        # tests/cases/state/reads_before_changes.tri:26
+        # tests/cases/state/reads_before_changes.tri:28
         return before, after, first + self.h, self.row() - last
 
 
