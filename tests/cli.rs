@@ -394,3 +394,30 @@ fn run_gives_gradients_by_name() {
     let run = tritonc_in(folder.path(), &[&arguments[..], &["--output-grad", "output.2=g.npy"]].concat(), b"");
     assert!(run.err.contains("error[E0804]: there is no result `output.2`"), "{}", run.err);
 }
+
+const TOWER: &str = "use nn.{Linear}
+layer Tower(depth: int = 4) {
+    let blocks = [Linear(2, 2) for _ in 0..depth]
+    fn forward(x: float32[B, 2]) -> float32[B, 2] {
+        for block in blocks { x += tanh(block(x)) }
+        return x
+    }
+}
+";
+
+#[test]
+fn segments_leave_gradients_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tower.tri"), TOWER).unwrap();
+    let run = |more: &[&str]| {
+        let arguments = ["run", "tower.tri", "--shape", "x=3,2", "--grad"];
+        tritonc_in(folder.path(), &[&arguments[..], more].concat(), b"")
+    };
+    let (plain, divided) = (run(&[]), run(&["--checkpoint-segments", "2"]));
+    assert_eq!((plain.status, divided.status), (0, 0), "{}{}", plain.err, divided.err);
+    assert!(plain.out.contains("grad.blocks.3.weight: float32[2, 2]"), "{}", plain.out);
+    assert_eq!(plain.out, divided.out);
+    let uneven = run(&["--checkpoint-segments", "3"]);
+    assert_eq!(uneven.status, 1);
+    assert!(uneven.err.contains("does not divide into 3 equal segments"), "{}", uneven.err);
+}

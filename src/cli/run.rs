@@ -41,6 +41,9 @@ pub struct Args {
     /// Also compute the gradients of float inputs and parameters
     #[arg(long)]
     grad: bool,
+    /// For gradients, divide loops over layers into N parts, and compute each again instead of keeping its values
+    #[arg(long, value_name = "N", requires = "grad", value_parser = clap::value_parser!(u32).range(1..))]
+    checkpoint_segments: Option<u32>,
     /// Reads the gradient of a result (`output`, or `output.N`) from a file; without it, it is ones
     #[arg(long = "output-grad", value_name = "NAME=FILE", requires = "grad")]
     output_grads: Vec<String>,
@@ -101,6 +104,7 @@ impl Args {
             reading: self.reading.reading(),
             seed: self.seed,
             grad: self.grad,
+            checkpoint_segments: self.checkpoint_segments,
             output_grads: options::parse_output_grads(&self.output_grads)?,
             keep_intermediates: self.save_intermediates.is_some(),
             keep_weights: self.save_weights.is_some(),

@@ -11,7 +11,12 @@ use std::collections::BTreeMap;
 
 /// The module with a method that gives the results of `method` and all gradients; it takes those of some results
 /// after the inputs, the others' are ones.
-pub fn derive(module: &Verified, method: FuncId, given: &[(usize, Tensor)]) -> Result<Differentiated, Diagnostic> {
+pub fn derive(
+    module: &Verified,
+    method: FuncId,
+    given: &[(usize, Tensor)],
+    segments: Option<u32>,
+) -> Result<Differentiated, Diagnostic> {
     let results = &module[method].results;
     for (position, gradient) in given {
         let Some(ty) = results.get(*position) else {
@@ -25,7 +30,7 @@ pub fn derive(module: &Verified, method: FuncId, given: &[(usize, Tensor)]) -> R
         }
     }
     let given: Vec<usize> = given.iter().map(|(position, _)| *position).collect();
-    autodiff::differentiate(module.clone(), method, &given).map_err(|error| refused(&error))
+    autodiff::differentiate(module.clone(), method, &given, segments).map_err(|error| refused(&error))
 }
 
 pub fn refused(error: &AutodiffError) -> Diagnostic {

@@ -77,6 +77,8 @@ pub struct RunRequest {
     pub seed: u64,
     /// Gradients are to be computed.
     pub grad: bool,
+    /// Loops over layers are divided into so many parts, each of which is computed again for gradients.
+    pub checkpoint_segments: Option<u32>,
     /// Gradients of results, by position; those of others are ones.
     pub output_grads: Vec<(usize, PathBuf)>,
     /// Named intermediate values are to be kept.

@@ -198,10 +198,12 @@ pub fn interpret(
 ) -> Result<RunResult, Failed> {
     let Call { method, inputs, output_grads } = call;
     let derived = match request.grad {
-        true => Some(gradients::derive(module, *method, output_grads).map_err(|error| {
-            session.report(error);
-            Failed
-        })?),
+        true => {
+            Some(gradients::derive(module, *method, output_grads, request.checkpoint_segments).map_err(|error| {
+                session.report(error);
+                Failed
+            })?)
+        }
         false => None,
     };
     let (module, method) = derived.as_ref().map_or((module, *method), |derived| (&derived.module, derived.function));

@@ -6,7 +6,8 @@ use crate::ir::{FuncId, Function, InstKind, PathSegment, Role};
 impl Differentiator {
     /// Whether the call of a function at this path is one that is computed again.
     pub(super) fn recomputes(&mut self, caller: &Function, path: Option<&[PathSegment]>, func: FuncId) -> bool {
-        path.is_some_and(|path| self.is_checkpoint(caller, path)) && self.is_repeatable(func)
+        let asked = self.segments.contains(&func) || path.is_some_and(|path| self.is_checkpoint(caller, path));
+        asked && self.is_repeatable(func)
     }
 
     /// Whether a member on the way is under `@checkpoint`.

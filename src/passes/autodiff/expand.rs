@@ -174,7 +174,7 @@ fn filled(name: &str, ty: &TensorType) -> InstKind {
 }
 
 /// What a region uses from around it, in the order of first use.
-fn captured(function: &Function, region: &Region) -> Vec<ValueId> {
+pub(super) fn captured(function: &Function, region: &Region) -> Vec<ValueId> {
     fn walk(function: &Function, region: &Region, own: &mut HashSet<ValueId>, found: &mut Vec<ValueId>) {
         own.extend(&region.params);
         for id in &region.insts {

@@ -27,11 +27,11 @@ pub enum Source {
 }
 
 impl Differentiator {
-    /// Adds the joint method of `method` to its layer.
-    pub(super) fn joint(mut self, method: FuncId, given: &[usize]) -> Result<Differentiated> {
+    /// Adds the joint method of `method` to its layer; `computed` is what is differentiated, which does the same.
+    pub(super) fn joint(mut self, method: FuncId, computed: FuncId, given: &[usize]) -> Result<Differentiated> {
         let source = self.module[method].clone();
         let wanted: Vec<bool> = source.params.iter().map(|param| source.dtype(*param).is_float()).collect();
-        let Some(derived) = self.derive(method, &wanted)? else {
+        let Some(derived) = self.derive(computed, &wanted)? else {
             let message = format!("no result of `{}` depends on a float input or parameter", source.source_name);
             return Err(AutodiffError::new(message).or_at(source.loc));
         };

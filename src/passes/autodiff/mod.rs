@@ -19,7 +19,7 @@
 //! The instruction `gradient`, which `value_and_grad` in the source becomes, is put away by [`expand`]: its region
 //! becomes a function, and calls of the companions of that take its place.
 //!
-//! A call of a sublayer under `@checkpoint` stays as it is; its adjoint runs the primal again, from the same operands.
+//! A call of a sublayer under `@checkpoint`, or of a segment of a loop, stays as it is; its adjoint runs the primal again, from the same operands.
 //! Where that would not give the same (random numbers, state, prints), values are kept as ever.
 //!
 //! Needs: an entry. Keeps: every function as it is; companions are added beside them. State is read and
@@ -48,6 +48,7 @@ mod import;
 mod joint;
 mod regions;
 mod reverse;
+mod segments;
 mod storage;
 
 #[cfg(test)]
@@ -61,7 +62,7 @@ use crate::base::Loc;
 use crate::ir::{FuncId, Function, Module, Verified, verify};
 use crate::ops::GradientError;
 use activity::Activity;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -108,9 +109,20 @@ type Result<T> = std::result::Result<T, AutodiffError>;
 
 /// Adds to the entry's layer the method that computes the results of `method` and, from their gradients, those
 /// of its float inputs and of every float parameter of the model. Each call gives the gradients of the results
-/// in `given`, by their positions; those of the others are ones.
-pub fn differentiate(module: Verified, method: FuncId, given: &[usize]) -> Result<Differentiated> {
-    Differentiator::new(module.into_inner(), true).joint(method, given)
+/// in `given`, by their positions; those of the others are ones. With `segments`, loops over layers in the method are
+/// divided into so many parts, which are computed again instead of being kept.
+pub fn differentiate(
+    module: Verified,
+    method: FuncId,
+    given: &[usize],
+    segments: Option<u32>,
+) -> Result<Differentiated> {
+    let mut differentiator = Differentiator::new(module.into_inner(), true);
+    let computed = match segments {
+        Some(count) => differentiator.segmented(method, count)?,
+        None => method,
+    };
+    differentiator.joint(method, computed, given)
 }
 
 /// The companions of a function, for one choice of parameters that want gradients.
@@ -142,6 +154,8 @@ struct Differentiator {
     activities: HashMap<Key, Rc<Activity>>,
     /// Whether a function computes the same whenever it runs.
     repeatable: HashMap<FuncId, bool>,
+    /// Functions whose calls are computed again.
+    segments: HashSet<FuncId>,
 }
 
 impl Differentiator {
@@ -152,6 +166,7 @@ impl Differentiator {
             derived: HashMap::new(),
             activities: HashMap::new(),
             repeatable: HashMap::new(),
+            segments: HashSet::new(),
         }
     }
 
