@@ -11,6 +11,7 @@
 use super::expand::captured;
 use super::regions::Regions;
 use super::{AutodiffError, Differentiator, Result};
+use crate::base::code::E0403;
 use crate::ir::substitute::{Substitution, symbol_expr};
 use crate::ir::{FuncId, Function, HostKind, Inst, InstId, InstKind, Region, Value, ValueId};
 use crate::ops::{Obligation, ObligationKind};
@@ -70,7 +71,7 @@ impl Differentiator {
             false => (name.clone(), symbol_expr(name, *kind)),
         };
         let bindings = callee.symbols.iter().map(binding).collect();
-        let call = InstKind::Call { func: segment, bindings, path: callee.layer.map(|_| vec![]) };
+        let call = InstKind::Call { func: segment, bindings, path: callee.layer.map(|_| vec![]), fresh: vec![] };
         let operands = carried.iter().chain(&outer).copied().collect();
         let loc = inst.loc;
         let call = push(function, Inst { kind: call, operands, results: computed.clone(), loc });
@@ -149,7 +150,7 @@ fn segment_size(function: &mut Function, turns: &Dim, count: u32) -> Result<Dim>
         Some(_) => return Err(AutodiffError::new(message)),
         None => {
             let kind = ObligationKind::Equal(rest, Dim::zero());
-            function.obligations.push((Obligation { kind, message }, function.loc));
+            function.obligations.push((Obligation { kind, code: E0403, message }, function.loc));
         }
     }
     Ok(size)
