@@ -195,3 +195,17 @@ fn the_gradient_option_changes_nothing_here() {
     let clipped = Scheme { ste: Ste::Clipped, ..Scheme::ternary() };
     assert_eq!(run(&w, &clipped), run(&w, &Scheme::ternary()));
 }
+
+#[test]
+fn nearest_is_rounding_with_ties_to_even() {
+    let mut bits = 1u32;
+    for step in 0..200_000u32 {
+        bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let drawn = f32::from_bits(bits);
+        let half = (step as f32 - 100_000.0) / 2.0;
+        for value in [drawn, half, half.next_up(), half.next_down(), NEAREST - half.abs() / 4.0, -NEAREST] {
+            let value = if value.is_nan() { 0.0 } else { value.clamp(-NEAREST, NEAREST) };
+            assert_eq!(nearest(value), value.round_ties_even(), "{value}");
+        }
+    }
+}
