@@ -200,6 +200,7 @@ fn check_layer<'db>(
         if let Some(result) = layer.decl.result {
             walk.resolve_type(result)?;
         }
+        walk.quantize_attributes(layer)?;
         walk.initial_values(&members)
     });
     // With unknown members every method would repeat the same mistakes.
@@ -315,8 +316,9 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     let mut all: Vec<&Attribute> = ast.item.attributes.iter().collect();
     if let ItemKind::Layer(decl) = &ast.item.kind {
         collect_attributes(decl, &mut all);
-        refuse_inherited(item, &ast.item.attributes, checked);
         refuse_in_members(item, decl, checked);
+    } else {
+        refuse_quantize(item, &ast.item.attributes, checked);
     }
     refuse_saved(item, &ast.item.attributes, checked);
     for attribute in all {
@@ -354,17 +356,12 @@ fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<
     }
 }
 
-/// Attributes that would change what the parts of a layer mean, which this version does not do: refused, so
-/// that no program is compiled to something else than it says.
-fn refuse_inherited<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mut Checked<'db>) {
-    for attribute in attributes {
-        let place = Place { item, span: attribute.span };
-        let report = match attribute.name.name.as_str() {
-            "quantize" => Report::new(code::E0501, "`@quantize` of a whole layer is not supported yet")
-                .at(place, "reaches parameters inside")
-                .note("put `@quantize(...)` before each `param`, or use a layer such as TernaryLinear"),
-            _ => continue,
-        };
+/// `@quantize` reaches what a layer holds; elsewhere it would do nothing.
+fn refuse_quantize<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mut Checked<'db>) {
+    for attribute in attributes.iter().filter(|attribute| attribute.name.name == "quantize") {
+        let report = Report::new(code::E0501, "nothing here is quantised")
+            .at(Place { item, span: attribute.span }, "has no effect")
+            .note("`@quantize` stands before a `param`, a `let` of a layer, or a `layer`");
         checked.reports.push(report);
     }
 }
@@ -382,12 +379,11 @@ fn refuse_saved<'db>(item: Item<'db>, attributes: &'db [Attribute], checked: &mu
 fn refuse_in_members<'db>(item: Item<'db>, decl: &'db crate::syntax::ast::LayerDecl, checked: &mut Checked<'db>) {
     for member in &decl.members {
         match &member.kind {
-            MemberKind::Let(_) => refuse_inherited(item, &member.attributes, checked),
             MemberKind::Fn(_) | MemberKind::Const { .. } | MemberKind::TypeAlias { .. } => {
                 refuse_saved(item, &member.attributes, checked);
+                refuse_quantize(item, &member.attributes, checked);
             }
             MemberKind::Layer(inner) => {
-                refuse_inherited(item, &member.attributes, checked);
                 refuse_saved(item, &member.attributes, checked);
                 refuse_in_members(item, inner, checked);
             }

@@ -1,15 +1,18 @@
-//! What of a model is quantised how, as the command line says: `--quantize 'blocks.*.mlp.*=int4(group=64)'`.
+//! What of a model is quantised how, beyond the `@quantize` of single parameters: as one before a `let` or `layer` says,
+//! and, above that, as the command line does: `--quantize 'blocks.*.mlp.*=int4(group=64)'`.
 //!
-//! Patterns are over the names of weights files. A pattern with a placeholder chooses, of what it fits, the parameters
-//! that quantised weights are for: factors of matrix products and convolutions. A name in full is taken at its word.
+//! Both choose, of what they reach, the parameters that quantised weights are for: factors of matrix products and
+//! convolutions, of rank 2 or more. Patterns are over the names of weights files; one without a placeholder is a name in
+//! full, and taken at its word.
 
 use crate::base::Diagnostic;
 use crate::base::code::{E0409, E0502};
 use crate::driver::inspect::refused;
 use crate::driver::model::{self, Stored};
 use crate::driver::schemes::SchemeRules;
-use crate::driver::{Failed, Session};
-use crate::ir::{Role, Verified};
+use crate::driver::{Failed, Session, pipeline};
+use crate::ir::verify::VerifyError;
+use crate::ir::{MemberKind, Role, Verified, verify};
 use crate::passes::products::{Factors, factors};
 use crate::passes::quantise::{AssignError, Assignments, assign};
 use crate::quant::codes::Slices;
@@ -18,30 +21,46 @@ use crate::quant::{QuantError, Scheme};
 /// The option that the rules come from.
 const OPTION: &str = "--quantize";
 
-/// The module with the schemes of the rules; those that no rule is about stay as the source has them.
+/// The module with the schemes that reach its parameters, those of the rules last.
 pub fn apply(session: &mut Session, module: Verified, rules: &[String], training: bool) -> Result<Verified, Failed> {
-    if rules.is_empty() {
+    let members = || module.layers.iter().flat_map(|layer| &layer.members);
+    let reaching = module.layers.iter().any(|layer| layer.quantize.is_some())
+        || members().any(|member| member.quantize.is_some() && !matches!(member.kind, MemberKind::Storage(_)));
+    if rules.is_empty() && !reaching {
         return Ok(module);
     }
     let rules = SchemeRules::parse(&mut session.project, OPTION, rules).map_err(|errors| session.fail(errors))?;
     let stored = model::stored(&module).map_err(|error| session.fail(vec![error]))?;
     let chosen = choose(&stored, &rules, &factors(&module)).map_err(|errors| session.fail(errors))?;
+    let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
     assign(module, &chosen, training).map_err(|error| session.fail(vec![unassigned(error)]))
 }
 
-/// The scheme of each parameter that a rule is about, or everything that is wrong with the rules.
+/// Schemes are resolved once: what is left of the IR says of each parameter how it is quantised.
+fn without_attributes(module: Verified) -> Result<Verified, Vec<VerifyError>> {
+    let mut module = module.into_inner();
+    for layer in &mut module.layers {
+        layer.quantize = None;
+        layer.members.iter_mut().for_each(|member| member.quantize = None);
+    }
+    verify(module)
+}
+
+/// The scheme of each parameter that one reaches, or everything that is wrong with the rules.
 fn choose(stored: &[Stored], rules: &SchemeRules, factors: &Factors) -> Result<Assignments, Vec<Diagnostic>> {
     let names: Vec<&str> = stored.iter().map(|stored| stored.expected.name.as_str()).collect();
     let meant = |index: usize| {
         let stored = &stored[index];
         stored.role == Role::Param
             && stored.expected.dtype.is_float()
+            && stored.expected.shape.len() >= 2
             && factors.contains(&(stored.layer, stored.member.clone()))
     };
     let chosen = rules.choose(&names, &meant)?;
     let (mut assignments, mut errors) = (Assignments::new(), vec![]);
-    for (stored, scheme) in stored.iter().zip(chosen) {
-        let Some(scheme) = scheme else { continue };
+    for (index, (stored, rule)) in stored.iter().zip(chosen).enumerate() {
+        let inherited = stored.inherited.as_ref().filter(|_| meant(index)).map(Option::as_ref);
+        let Some(scheme) = rule.or(inherited) else { continue };
         errors.extend(scheme.and_then(|scheme| unfit(stored, scheme)));
         assignments.insert(stored.path.clone(), scheme.cloned());
     }

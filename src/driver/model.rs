@@ -6,6 +6,7 @@ use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
 use crate::ir::{FuncId, Function, HostKind, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
+use crate::quant::Scheme;
 use crate::types::{DType, HostValue, Symbol};
 use std::collections::{BTreeMap, HashSet};
 
@@ -82,6 +83,8 @@ pub struct Stored {
     pub expected: Expected,
     /// Its path in Tri, whatever it is saved as.
     pub path: String,
+    /// The `@quantize` that reaches it from around it, unless it has one of its own.
+    pub inherited: Option<Option<Scheme>>,
     pub role: Role,
     /// Where it is declared.
     pub layer: LayerId,
@@ -110,11 +113,12 @@ pub fn stored(module: &Module) -> Result<Vec<Stored>, Diagnostic> {
     }
 }
 
-/// Where an instance or member is, in Tri and in weights files.
+/// Where an instance or member is, in Tri and in weights files, and what reaches it from around it.
 #[derive(Clone, Copy, Default)]
 struct Place<'a> {
     path: &'a str,
     saved: &'a str,
+    quantize: Option<&'a Option<Scheme>>,
 }
 
 struct Walk<'a> {
@@ -124,18 +128,22 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn layer(&mut self, id: LayerId, at: Place<'_>, values: &Values) -> Result<(), Diagnostic> {
-        for member in &self.module[id].members {
+        let module = self.module;
+        let quantize = module[id].quantize.as_ref().or(at.quantize);
+        for member in &module[id].members {
             let own = match &member.saved {
                 Some(saved) if !saved.has_position() => saved_name(saved, None, values)?,
                 _ => member.name.clone(),
             };
             let (path, saved) = (join(at.path, &member.name), join(at.saved, &own));
-            let here = Place { path: &path, saved: &saved };
+            let here = Place { path: &path, saved: &saved, quantize: member.quantize.as_ref().or(quantize) };
             match &member.kind {
                 MemberKind::Storage(storage) => {
                     if let Some(expected) = self.tensor(storage, here, values)? {
+                        let has_own = storage.scheme.is_some() || member.quantize.is_some();
+                        let inherited = quantize.filter(|_| !has_own).cloned();
                         let (role, member) = (storage.role, member.name.clone());
-                        self.found.push(Stored { expected, path, role, layer: id, member });
+                        self.found.push(Stored { expected, path, inherited, role, layer: id, member });
                     }
                 }
                 MemberKind::Sub(sub) => {
@@ -197,7 +205,7 @@ impl Walk<'_> {
             Sub::List(elements) => {
                 for (sub, position) in elements.iter().zip(0..) {
                     let (path, saved) = element(position)?;
-                    self.sub(sub, Place { path: &path, saved: &saved }, None, values)?;
+                    self.sub(sub, Place { path: &path, saved: &saved, ..at }, None, values)?;
                 }
                 Ok(())
             }
@@ -211,7 +219,7 @@ impl Walk<'_> {
                 for position in 0..count {
                     inner.insert(index.clone(), HostValue::Int(position));
                     let (path, saved) = element(position)?;
-                    self.sub(repeated, Place { path: &path, saved: &saved }, None, &inner)?;
+                    self.sub(repeated, Place { path: &path, saved: &saved, ..at }, None, &inner)?;
                 }
                 Ok(())
             }
@@ -234,11 +242,18 @@ mod tests {
     use super::*;
     use crate::base::Loc;
     use crate::ir::{Entry, Init, Layer, Member, Region, Value, ValueId};
-    use crate::quant::Scheme;
     use crate::types::{Dim, HostExpr, Shape, TensorType};
 
     fn member(name: &str, kind: MemberKind) -> Member {
-        Member { name: name.into(), doc: None, loc: Loc::default(), saved: None, checkpoint: false, kind }
+        Member {
+            name: name.into(),
+            doc: None,
+            loc: Loc::default(),
+            saved: None,
+            checkpoint: false,
+            quantize: None,
+            kind,
+        }
     }
 
     fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {
@@ -253,6 +268,7 @@ mod tests {
             source_name: name.into(),
             doc: None,
             loc: Loc::default(),
+            quantize: None,
             hypers: vec![],
             choices: vec![],
             members,

@@ -95,7 +95,7 @@ fn checked(session: &mut Session, module: ir::Module) -> Result<ir::Verified, Fa
 }
 
 /// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
-fn internal(session: &mut Session, errors: &[ir::verify::VerifyError]) -> Failed {
+pub(super) fn internal(session: &mut Session, errors: &[ir::verify::VerifyError]) -> Failed {
     let mut diagnostic = Diagnostic::new(E0409, "internal error: the compiler made invalid IR; please report it");
     for error in errors.iter().take(5) {
         diagnostic = diagnostic.note(format!("{}: {}", error.function, error.message));
@@ -157,6 +157,7 @@ pub fn run_script(
 ) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
+    let module = choice::apply(session, module, &[], false)?;
     let Some(entry) = &module.entry else { return Ok(()) };
     let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
@@ -279,11 +280,20 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
         Failed
     })?;
     let module = checked(session, module)?;
+    // Methods keep their places, whatever is made of them.
+    let root = |module: &ir::Module| module.entry.as_ref().map(|entry| entry.layer);
+    let methods = root(&module).map_or(vec![], |root| module[root].methods.clone());
+    let module = choice::apply(session, module, &[], false)?;
+    let run = |method: ir::FuncId| -> Result<(), RunError> {
+        let place = methods.iter().position(|known| *known == method);
+        let now = place.and_then(|place| module[root(&module)?].methods.get(place).copied());
+        run_test(&module, now.unwrap_or(method))
+    };
     let mut report = TestReport::default();
     for test in tests {
         let failure = match test.function {
             Err(diagnostics) => Some(diagnostics.iter().map(|d| d.message.clone()).collect::<Vec<_>>().join("; ")),
-            Ok(method) => run_test(&module, method).err().map(|error| {
+            Ok(method) => run(method).err().map(|error| {
                 let place = error.loc.map(|loc| format!("line {}: ", loc.line)).unwrap_or_default();
                 format!("{place}{}", error.message)
             }),

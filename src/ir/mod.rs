@@ -116,6 +116,8 @@ pub struct Layer {
     pub source_name: String,
     pub doc: Option<String>,
     pub loc: Loc,
+    /// `@quantize` before the layer: what its parameters are, unless something inside says else.
+    pub quantize: Option<Option<Scheme>>,
     /// Hyperparameters that are still symbols, in source order: constructor arguments.
     pub hypers: Vec<Hyper>,
     /// The ones that were resolved, with the choice in Tri syntax (`bias = true`, `act = relu`).
@@ -159,6 +161,8 @@ pub struct Member {
     pub saved: Option<SavedName>,
     /// What its sublayers compute is computed again for gradients, not kept.
     pub checkpoint: bool,
+    /// `@quantize` of what a member holds; of storage, where it turns off what would reach it. `Some(None)` is `none`.
+    pub quantize: Option<Option<Scheme>>,
     pub kind: MemberKind,
 }
 

@@ -58,6 +58,7 @@ use crate::ir::{
     PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
+use crate::quant::Scheme;
 use crate::types::saved::SavedPiece;
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
@@ -209,6 +210,9 @@ impl<'m> Printer<'m> {
         if let Some(doc) = &layer.doc {
             self.plain(&format!("doc {doc:?}"));
         }
+        if layer.quantize.is_some() {
+            self.plain(quantize_suffix(&layer.quantize).trim_start());
+        }
         for (name, choice) in &layer.choices {
             self.plain(&format!("choice {} = {choice:?}", quoted(name)));
         }
@@ -229,8 +233,8 @@ impl<'m> Printer<'m> {
     fn write_member(&mut self, member: &Member) {
         let name = quoted(&member.name);
         let text = match &member.kind {
-            MemberKind::Storage(storage) => self.storage_text(&name, storage),
-            MemberKind::Sub(sub) => format!("let {name} = {}", self.sub_text(sub)),
+            MemberKind::Storage(storage) => self.storage_text(&name, storage, &member.quantize),
+            MemberKind::Sub(sub) => format!("let {name} = {}{}", self.sub_text(sub), quantize_suffix(&member.quantize)),
             MemberKind::Constant { ty, func } => format!("constant {name} : {ty} = {}", self.function_name(*func)),
         };
         let checkpoint = if member.checkpoint { " checkpoint" } else { "" };
@@ -238,11 +242,10 @@ impl<'m> Printer<'m> {
         self.line(&text, member.loc);
     }
 
-    fn storage_text(&self, name: &str, storage: &Storage) -> String {
+    fn storage_text(&self, name: &str, storage: &Storage, quantize: &Option<Option<Scheme>>) -> String {
         let mut text = format!("{} {name} : {}", role_name(storage.role), storage.ty);
-        if let Some(scheme) = &storage.scheme {
-            text += &format!(" quantize {scheme}");
-        }
+        let scheme = storage.scheme.clone().map(Some);
+        text += &quantize_suffix(&scheme.or_else(|| quantize.clone()));
         let init = match &storage.init {
             Init::Default => return text,
             Init::Zeros => "zeros()".to_string(),
@@ -526,6 +529,15 @@ fn condition_text(obligation: &Obligation) -> String {
         code => format!("{code} "),
     };
     format!("{condition} : {code}{:?}", obligation.message)
+}
+
+/// ` quantize int8()`, ` quantize none`
+fn quantize_suffix(quantize: &Option<Option<Scheme>>) -> String {
+    match quantize {
+        None => String::new(),
+        Some(None) => " quantize none".to_string(),
+        Some(Some(scheme)) => format!(" quantize {scheme}"),
+    }
 }
 
 pub(crate) fn kind_name(kind: HostKind) -> &'static str {

@@ -394,6 +394,7 @@ impl<'db> Lowering<'_, 'db> {
             source_name: name.into(),
             doc: None,
             loc: Default::default(),
+            quantize: None,
             hypers: vec![],
             choices: vec![],
             members: vec![],

@@ -6,7 +6,7 @@ use crate::analysis::elaborate::layer::{MemberInfo, MemberInfoKind};
 use crate::analysis::elaborate::names::full_layer;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::value::{Function, InitValue, Instance, LayerRef, List, Step, Value};
-use crate::analysis::world::{Abort, Discard, visit_tensors};
+use crate::analysis::world::{Abort, Discard, Walk, visit_tensors};
 use crate::base::{Loc, code};
 use crate::ir::{self, FuncId, HostKind, Init, LayerId, Member, MemberKind, Role, Storage, Sub};
 use crate::lower::call::empty_function;
@@ -37,6 +37,7 @@ impl<'db> Lowering<'_, 'db> {
             source_name,
             doc: layer.doc.map(String::from),
             loc: self.loc(Place { item: layer.item, span: layer.decl.name.span }),
+            quantize: None,
             hypers,
             choices,
             members: vec![],
@@ -102,7 +103,11 @@ impl<'db> Lowering<'_, 'db> {
             Err(abort) => return Err(self.fix_whole(Some(&own), Some(id), (abort, reports))),
         };
         self.module.layers[id.0 as usize].obligations = wheres.into_iter().chain(obligations).collect();
+        let inherited = walk.quantize_attribute(layer.attributes);
+        self.module.layers[id.0 as usize].quantize = self.settled(&mut walk, layer, id, &own, inherited)?;
         for info in members {
+            let quantize = walk.quantize_attribute(&info.member.attributes);
+            let quantize = self.settled(&mut walk, layer, id, &own, quantize)?;
             let kind = match self.member_kind(id, layer, &mut walk, &info) {
                 Ok(Some(kind)) => kind,
                 Ok(None) => continue,
@@ -116,11 +121,27 @@ impl<'db> Lowering<'_, 'db> {
                 loc: self.loc(Place { item: layer.item, span: info.member.span }),
                 saved: info.saved,
                 checkpoint: info.member.attributes.iter().any(|attribute| attribute.name.name == "checkpoint"),
+                quantize,
                 kind,
             };
             self.module.layers[id.0 as usize].members.push(member);
         }
         Ok(())
+    }
+
+    /// What was evaluated in the scope of a layer; numbers that it needs are fixed.
+    fn settled<T>(
+        &mut self,
+        walk: &mut Elaborator<'_, 'db>,
+        layer: LayerRef<'db>,
+        id: LayerId,
+        own: &Instance<'db>,
+        result: Walk<T>,
+    ) -> Result<T, Failure<'db>> {
+        result.map_err(|abort| match abort {
+            Abort::Demand(symbols) => self.fix_layer(layer, symbols),
+            abort => self.fix_whole(Some(own), Some(id), (abort, std::mem::take(&mut walk.reports))),
+        })
     }
 
     /// A layer needs numbers of its own fixed: note them and begin again.
@@ -322,8 +343,15 @@ impl<'db> Lowering<'_, 'db> {
         let sub = self.sub(&placed, &path)?;
         if let Some(sub) = sub {
             let kind = MemberKind::Sub(sub);
-            let member =
-                Member { name: name.clone(), doc: None, loc: self.loc(at), saved: None, checkpoint: false, kind };
+            let member = Member {
+                name: name.clone(),
+                doc: None,
+                loc: self.loc(at),
+                saved: None,
+                checkpoint: false,
+                quantize: None,
+                kind,
+            };
             self.module.layers[root.0 as usize].members.push(member);
         }
         self.adopted.push((at.item, hint.to_string(), value.clone(), name.clone()));

@@ -170,7 +170,7 @@ impl<'db> Elaborator<'_, 'db> {
                 return Err(self.error(code::E0201, message, self.ast[storage.ty].span, "not a tensor type"));
             }
         };
-        let scheme = self.quantize_attribute(&member.attributes)?;
+        let scheme = self.quantize_attribute(&member.attributes)?.flatten();
         if let Some(scheme) = &scheme {
             self.check_scheme(scheme, &ty, storage.name.span, &member.attributes)?;
         }
@@ -287,20 +287,33 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Some(MemberInfo { name, member, kind, saved }))
     }
 
-    /// `@quantize(scheme)` of a parameter.
-    fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Scheme>> {
+    /// `@quantize(scheme)`, `@quantize(weights=scheme)`: `None` without one, `Some(None)` for the scheme `none`.
+    pub fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Option<Scheme>>> {
         let Some(attribute) = attributes.iter().find(|a| a.name.name == "quantize") else { return Ok(None) };
-        let weights = attribute.args.iter().find(|arg| match &arg.name {
-            None => true,
-            Some(name) => name.name == "weights",
-        });
-        let Some(arg) = weights else {
-            let message = "`@quantize` of a parameter needs a scheme";
+        let is_for = |wanted: &str, arg: &ast::Arg| arg.name.as_ref().is_some_and(|name| name.name == wanted);
+        if let Some(arg) = attribute.args.iter().find(|arg| is_for("activations", arg)) {
+            let message = "`@quantize` of activations is not supported yet";
+            let advice = "quantise them in the body, as in `fake_quantize(x, int8(dynamic=true))`, or use `BitLinear`";
+            return Err(self.error(code::E0501, message, arg.span, advice));
+        }
+        let Some(arg) = attribute.args.iter().find(|arg| arg.name.is_none() || is_for("weights", arg)) else {
+            let message = "`@quantize` needs a scheme";
             return Err(self.error(code::E0501, message, attribute.span, "for example `@quantize(ternary(axis=0))`"));
         };
         let span = arg.span;
         let value = self.expr(arg.value)?;
-        self.scheme_of(value, span)
+        self.scheme_of(value, span).map(Some)
+    }
+
+    /// Checks what is before the layer and its sublayers: lowering hands it to the parameters within.
+    pub fn quantize_attributes(&mut self, layer: LayerRef<'db>) -> Walk<()> {
+        let lets = layer.decl.members.iter().filter(|member| matches!(member.kind, MemberKind::Let(_)));
+        let all = std::iter::once(layer.attributes).chain(lets.map(|member| &member.attributes[..]));
+        let mut result = Ok(());
+        for attributes in all {
+            result = self.quantize_attribute(attributes).map(|_| ()).and(result);
+        }
+        result
     }
 
     /// A member of another instance, over this scope's symbols.

@@ -4,6 +4,7 @@ use crate::base::Loc;
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
 use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Role, Storage, Sub};
+use crate::quant::Scheme;
 use crate::types::HostExpr;
 use crate::types::saved::{SavedName, SavedPiece};
 
@@ -37,6 +38,7 @@ impl Reader {
             name,
             doc: None,
             loc,
+            quantize: None,
             hypers,
             choices: vec![],
             members: vec![],
@@ -74,6 +76,7 @@ impl Reader {
                 self.next();
                 layer.source_name = self.string()?;
             }
+            "quantize" => layer.quantize = self.quantize()?,
             "choice" => {
                 self.next();
                 let name = self.name()?;
@@ -107,10 +110,13 @@ impl Reader {
         };
         self.next();
         let name = self.name()?;
+        let mut quantize = None;
         let kind = match role {
             None if word == "let" => {
                 self.expect("=")?;
-                MemberKind::Sub(self.sub()?)
+                let sub = self.sub()?;
+                quantize = self.quantize()?;
+                MemberKind::Sub(sub)
             }
             None => {
                 self.expect(":")?;
@@ -121,14 +127,25 @@ impl Reader {
             Some(role) => {
                 self.expect(":")?;
                 let ty = self.ty()?;
-                let scheme = if self.eat_word("quantize") { Some(self.scheme()?) } else { None };
+                let scheme = self.quantize()?;
+                // Without a scheme the word says that none reaches it.
+                quantize = scheme.clone().filter(Option::is_none);
+                let scheme = scheme.flatten();
                 let init = if self.eat("=") { self.init()? } else { Init::Default };
                 MemberKind::Storage(Storage { role, ty, scheme, init })
             }
         };
         let checkpoint = self.eat_word("checkpoint");
         let saved = if self.eat_word("saved") { Some(self.saved()?) } else { None };
-        Ok(Member { name, doc: self.doc()?, loc, saved, checkpoint, kind })
+        Ok(Member { name, doc: self.doc()?, loc, saved, checkpoint, quantize, kind })
+    }
+
+    /// `quantize int8()`, `quantize none`, or nothing.
+    fn quantize(&mut self) -> Read<Option<Option<Scheme>>> {
+        if !self.eat_word("quantize") {
+            return Ok(None);
+        }
+        if self.eat_word("none") { Ok(Some(None)) } else { Ok(Some(Some(self.scheme()?))) }
     }
 
     /// `["denselayer", i + 1]`
