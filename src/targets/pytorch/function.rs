@@ -211,8 +211,18 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     /// Whether a member's values are quantised.
     pub fn scheme_of(&self, name: &str) -> bool {
-        let member = self.layer.and_then(|layer| layer.member(name));
-        matches!(member.map(|m| &m.kind), Some(MemberKind::Storage(s)) if s.scheme.is_some())
+        program::stored(self.program.module, self.function.layer, name).is_some_and(|storage| storage.scheme.is_some())
+    }
+
+    /// `self.weight`; by a dotted name, the member of a part.
+    pub(super) fn member(&mut self, name: &str) -> Py {
+        match member_path(name) {
+            Some((mut path, own)) => {
+                path.push(PathSegment::Field(own.to_string()));
+                self.path(&path)
+            }
+            None => Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name))),
+        }
     }
 
     /// A symbol as the body reaches it.
@@ -489,13 +499,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         match &data.kind {
             InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
             InstKind::Param { name, part } => {
-                let member = match member_path(name) {
-                    Some((mut path, own)) => {
-                        path.push(PathSegment::Field(own.to_string()));
-                        self.path(&path)
-                    }
-                    None => Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name))),
-                };
+                let member = self.member(name);
                 if let (Some(scheme), true) = (self.master_scheme(name), *part != Part::Value) {
                     let index = [Part::Codes, Part::Scale, Part::ZeroPoint].iter().position(|p| p == part);
                     let codes = Py::name("quantized_codes").call(vec![member, scheme]);

@@ -89,7 +89,7 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// `self.weight.dequantize()`, for the codes and scale of one member.
-    pub(super) fn packed_weight(&self, inst: InstId, op: &Op) -> Option<Py> {
+    pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<Py> {
         if op.name != "dequantize" {
             return None;
         }
@@ -100,7 +100,7 @@ impl<'m> Writer<'_, 'm> {
             });
         let first = members.next()??;
         let same = members.all(|member| member == Some(first));
-        let weight = Py::name("self").attr(&self.class_names()?.member(first));
+        let weight = self.member(first);
         // A file for training has float masters until they are packed.
         same.then(|| match self.master_scheme(first) {
             Some(scheme) => Py::name("quantized").call(vec![weight, scheme]),
@@ -110,10 +110,8 @@ impl<'m> Writer<'_, 'm> {
 
     /// The scheme of a member that is a float master although the program reads its codes.
     pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
-        match &self.layer?.member(member)?.kind {
-            MemberKind::Storage(storage) if self.program.evaluates => special::scheme(storage.scheme.as_ref()?).ok(),
-            _ => None,
-        }
+        let storage = program::stored(self.program.module, self.function.layer, member)?;
+        special::scheme(storage.scheme.as_ref()?).ok().filter(|_| self.program.evaluates)
     }
 
     // ---- calls

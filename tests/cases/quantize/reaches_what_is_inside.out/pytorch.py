@@ -426,13 +426,14 @@ class Net(nn.Module):
         nn.init.ones_(self.scale)
 
     def forward(self, x):
-        # tests/cases/quantize/reaches_what_is_inside.tri:27
+        # tests/cases/quantize/reaches_what_is_inside.tri:28
         y = self.second[0](self.first(self.table(x)))
-        return self.own(self.second[1](y)) @ self.scale
+        y_2 = self.own(self.second[1](y)) @ self.scale
+        return y_2 + self.first.up.weight.dequantize().sum(0)
 
     def weights(self):
-        # tests/cases/quantize/reaches_what_is_inside.tri:31
-        return self.first_up_weight.dequantize(), self.first.down.weight
+        # tests/cases/quantize/reaches_what_is_inside.tri:33
+        return self.first.up.weight.dequantize(), self.first.down.weight
 
 
 class Model(Net):
