@@ -28,6 +28,15 @@ impl Attr {
         Attr::Ints(values.iter().map(|&v| Dim::constant(v)).collect())
     }
 
+    /// The numbers that the operation is told, but for the sizes of a shape.
+    pub fn numbers(&self) -> &[Dim] {
+        match self {
+            Attr::Int(dim) => std::slice::from_ref(dim),
+            Attr::Ints(dims) => dims,
+            _ => &[],
+        }
+    }
+
     /// Gives symbols their values.
     pub fn resolve(&self, value: &dyn Fn(&Symbol) -> Option<HostValue>) -> Attr {
         let dim = |d: &Dim| d.substitute_symbols(&|s| Some(Dim::constant(value(s)?.as_int()?)));

@@ -90,7 +90,14 @@ impl<'db> Elaborator<'_, 'db> {
         let crossed = cx.crossed.take();
         self.next_unknown = next;
         let types = match result {
-            Ok(types) | Err(Stop::Unknown(types)) => types,
+            Ok(types) => types,
+            // Lowering can have the numbers that decide; a definition goes on without.
+            Err(Stop::Unknown(types)) => {
+                for dim in attrs.iter().flat_map(|(_, attr)| attr.numbers()) {
+                    self.known_int(dim)?;
+                }
+                types
+            }
             Err(Stop::Error(error)) => return Err(self.operation_error(*error, operands, operand_spans, span)),
         };
         for obligation in obligations {
