@@ -24,7 +24,9 @@ fn write_library_list() -> Outcome<()> {
     modules.sort_by_key(|(module, _)| (module.matches('.').count(), module.clone()));
     let mut list = String::from("&[\n");
     for (module, path) in modules {
-        writeln!(list, "    ({module:?}, include_str!({path:?})),")?;
+        // Relative to the package, so that a folder which has moved builds again.
+        let path = format!("/stdlib/{}", path.strip_prefix(&root)?.display());
+        writeln!(list, "    ({module:?}, include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))),")?;
     }
     list.push_str("]\n");
     fs::write(PathBuf::from(env::var("OUT_DIR")?).join("stdlib.rs"), list)?;
