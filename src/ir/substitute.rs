@@ -1,6 +1,6 @@
 //! Moving dims, types and attributes from a callee's scope into its caller's.
 
-use crate::ir::{HostKind, LayerId, MemberKind, Module, PathSegment, Sub};
+use crate::ir::{HostKind, LayerId, MemberKind, Module, PathSegment, Storage, Sub, member_path};
 use crate::types::{Dim, HostExpr, Symbol, TensorType};
 use std::collections::BTreeMap;
 
@@ -64,6 +64,16 @@ pub fn symbol_expr(symbol: &Symbol, kind: HostKind) -> HostExpr {
 }
 
 impl Module {
+    /// A stored member of a layer or, by a dotted name, of a sublayer; `None` for what is not stored.
+    pub fn stored(&self, layer: LayerId, name: &str) -> Option<&Storage> {
+        let (path, own) = member_path(name).unwrap_or((vec![], name));
+        let (layer, _) = self.instance_at(layer, &path).ok()?;
+        match &self[layer].member(own)?.kind {
+            MemberKind::Storage(storage) => Some(storage),
+            MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
+        }
+    }
+
     /// The layer of the instance at `path` from an instance of `layer`, and its hyperparameters as
     /// expressions over those of `layer` and the symbols in the path.
     pub fn instance_at(&self, layer: LayerId, path: &[PathSegment]) -> Result<(LayerId, Substitution), String> {

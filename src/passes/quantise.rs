@@ -21,7 +21,7 @@ use crate::base::code::E0502;
 use crate::ir::substitute::Substitution;
 use crate::ir::{
     FuncId, Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, PathSegment, Region,
-    Storage, Sub, Value, ValueId, Verified, member_path, verify,
+    Storage, Sub, Value, ValueId, Verified, verify,
 };
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind, builtin};
 use crate::passes::copy::compact;
@@ -222,7 +222,9 @@ impl Assign<'_> {
         let facts = self.module.facts(function);
         for inst in &function.insts {
             let InstKind::Param { name, .. } = &inst.kind else { continue };
-            let (Some(old), Some(new)) = (self.storage(from, name), self.storage(to, name)) else { continue };
+            let (Some(old), Some(new)) = (self.module.stored(from, name), self.module.stored(to, name)) else {
+                continue;
+            };
             if old.scheme != new.scheme {
                 changes.insert(name.clone(), Change { before: old.scheme.clone(), scheme: new.scheme.clone() });
             }
@@ -252,18 +254,6 @@ impl Assign<'_> {
         let (layer, _) = found;
         let copy = self.copies.iter().find(|copy| copy.to == layer);
         Ok(copy.and_then(|copy| copy.functions.get(&func)).copied().unwrap_or(func))
-    }
-
-    /// A storage member of a layer or, by a dotted name, of a sublayer.
-    fn storage(&self, layer: LayerId, name: &str) -> Option<&Storage> {
-        let (layer, name) = match member_path(name) {
-            None => (layer, name),
-            Some((path, own)) => (self.module.instance_at(layer, &path).ok()?.0, own),
-        };
-        match &self.module[layer].member(name)?.kind {
-            MemberKind::Storage(storage) => Some(storage),
-            MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
-        }
     }
 }
 

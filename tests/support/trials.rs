@@ -166,11 +166,6 @@ pub fn finish(result: Result<(), Trouble>) -> Result<Completion, Failed> {
     }
 }
 
-/// For what the compiler itself cannot do yet.
-fn not_yet(why: &str) -> Result<(), Trouble> {
-    Err(Trouble::Missing(why.to_string()))
-}
-
 pub fn session() -> Session {
     Session::new(SessionOptions::default())
 }

@@ -1,7 +1,7 @@
 //! Gradients of `param` members, by the path from the instance that a function runs on.
 
 use crate::ir::substitute::Substitution;
-use crate::ir::{Function, MemberKind, Module, PathSegment, Role, member_path};
+use crate::ir::{Function, Module, PathSegment, Role, member_path};
 use crate::types::{Dim, HostExpr, Symbol};
 use std::fmt;
 
@@ -73,11 +73,6 @@ impl fmt::Display for StorageGradient {
 impl Module {
     /// The role of the storage that `param` reads by a name in a method; `None` for a constant.
     pub(super) fn role_of(&self, function: &Function, name: &str) -> Option<Role> {
-        let (path, own) = member_path(name).unwrap_or((vec![], name));
-        let (layer, _) = self.instance_at(function.layer?, &path).ok()?;
-        match &self[layer].member(own)?.kind {
-            MemberKind::Storage(storage) => Some(storage.role),
-            MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
-        }
+        self.stored(function.layer?, name).map(|storage| storage.role)
     }
 }

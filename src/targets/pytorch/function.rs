@@ -211,7 +211,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     /// Whether a member's values are quantised.
     pub fn scheme_of(&self, name: &str) -> bool {
-        program::stored(self.program.module, self.function.layer, name).is_some_and(|storage| storage.scheme.is_some())
+        let stored = self.function.layer.and_then(|layer| self.program.module.stored(layer, name));
+        stored.is_some_and(|storage| storage.scheme.is_some())
     }
 
     /// `self.weight`; by a dotted name, the member of a part.

@@ -110,7 +110,7 @@ impl<'m> Writer<'_, 'm> {
 
     /// The scheme of a member that is a float master although the program reads its codes.
     pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
-        let storage = program::stored(self.program.module, self.function.layer, member)?;
+        let storage = self.program.module.stored(self.function.layer?, member)?;
         special::scheme(storage.scheme.as_ref()?).ok().filter(|_| self.program.evaluates)
     }
 

@@ -4,7 +4,7 @@
 use crate::base::{Loc, code};
 use crate::ir::{
     FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
-    Storage, Sub, ValueId, member_path,
+    Sub, ValueId,
 };
 use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
@@ -543,21 +543,10 @@ fn view_functions(module: &Module, table: &Table) -> FxHashSet<FuncId> {
     }
 }
 
-/// A stored member of the own instance, or by a dotted name of a part of it.
-pub fn stored<'m>(module: &'m Module, layer: Option<LayerId>, name: &str) -> Option<&'m Storage> {
-    let (layer, name) = match member_path(name) {
-        Some((path, own)) => (module.instance_at(layer?, &path).ok()?.0, own),
-        None => (layer?, name),
-    };
-    match &module[layer].member(name)?.kind {
-        MemberKind::Storage(storage) => Some(storage),
-        MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
-    }
-}
-
 /// Whether the member may change while a method runs.
 pub fn is_state(module: &Module, layer: Option<LayerId>, name: &str) -> bool {
-    stored(module, layer, name).is_some_and(|storage| matches!(storage.role, Role::State | Role::Transient))
+    let stored = layer.and_then(|layer| module.stored(layer, name));
+    stored.is_some_and(|storage| matches!(storage.role, Role::State | Role::Transient))
 }
 
 /// Host arguments of a function over the symbols of one call of it.
