@@ -340,8 +340,7 @@ fn entries_and_targets() {
     place.error("run open.tri", "E0402", &["`Net` needs `n`", "--set n=8"]);
     place.put("script.tri", "print(1)\n");
     place.error("run script.tri --input x=x.npy", "E0405", &["as a script", "--input"]);
-    let text = place.fails("build net.tri --target pytorch,pytorch --emit ir", 2, "");
-    assert!(text.contains("cannot be used with"), "{text}");
+    place.error("build net.tri --target torch --emit ir", "E0601", &["unknown target `torch`"]);
     let text = place.fails("check - --error-format short", 1, "let x = $");
     assert!(text.starts_with("<stdin>:1:9: error[E0001]"), "{text}");
 }

@@ -216,6 +216,11 @@ impl<'m> Machine<'m> {
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
             InstKind::While { .. } => self.while_loop(frame, instance, inst),
+            InstKind::Fused { body } => {
+                let operands = frame.all(&inst.operands)?;
+                frame.set_all(&body.params, operands);
+                self.region(frame, instance, body)
+            }
             InstKind::Gradient { .. } => {
                 Err(RunError::new(E0409, "internal error: autodiff has not run; please report it"))
             }

@@ -366,6 +366,10 @@ pub enum InstKind {
     /// the results are that, and its gradients. Only lowering makes this, and autodiff puts calls in its place
     /// before anything runs.
     Gradient { body: Region },
+    /// `fused`: one kernel. Operands are the region's parameters, results what it yields, and it means what its
+    /// instructions mean one after another: operations, constants and host numbers only, which see nothing from
+    /// outside but symbols. A target without kernels of its own has it expanded in place (`passes::unfuse`).
+    Fused { body: Region },
     /// Assigns to a state member of the own instance.
     SetState { name: String },
     /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
@@ -476,7 +480,7 @@ impl Function {
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
@@ -498,7 +502,7 @@ impl Function {
     pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             _ => vec![],
         }

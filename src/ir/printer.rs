@@ -39,6 +39,10 @@
 //!     yield %z2, %z2
 //!   } : float32, float32[turns]
 //!   %3 = call @pick(%zs) {N = turns} binds n : float32[n]
+//!   %4 = fused (%a: float32[n]) in %3 {
+//!     %5 = exp %a : float32[n]
+//!     yield %5
+//!   } : float32[n]
 //!   ensure turns >= n + 1 : "too few turns"
 //!   set_slice "cache" [1 : T, 2] %new, %at, %row
 //!   return %y
@@ -389,6 +393,13 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
+            InstKind::Fused { body } => {
+                let params = params_text(function, names, &body.params);
+                let from = if operands.is_empty() { operands } else { format!("{operands} ") };
+                self.line(&format!("{text}fused {params} in {from}{{"), inst.loc);
+                self.write_nested(function, names, body);
+                self.plain(&format!("}}{types}"));
+            }
             kind => {
                 text += &self.simple_text(kind, names, inst, &operands);
                 self.line(&(text + &types), inst.loc);
@@ -441,9 +452,11 @@ impl<'m> Printer<'m> {
             }
             InstKind::Yield => with("yield".into()),
             InstKind::Return => with("return".into()),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
-                String::new()
-            }
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => String::new(),
         }
     }
 }

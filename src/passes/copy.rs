@@ -109,6 +109,7 @@ impl<'s> Copier<'s> {
             | InstKind::If { .. }
             | InstKind::For { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }

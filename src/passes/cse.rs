@@ -98,8 +98,13 @@ impl Cse<'_> {
             // A loop's body also runs after itself.
             self.forget(&sets);
             let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            // A fused region sees nothing from outside.
+            let outside = matches!(kind, InstKind::Fused { .. }).then(|| std::mem::take(&mut self.scopes));
             for nested in Function::regions_mut(&mut kind) {
                 *nested = self.region(function, std::mem::take(nested));
+            }
+            if let Some(outside) = outside {
+                self.scopes = outside;
             }
             function[id].kind = kind;
             self.forget(&sets);
@@ -153,6 +158,7 @@ impl Cse<'_> {
             | InstKind::For { .. }
             | InstKind::While { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

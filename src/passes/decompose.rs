@@ -105,7 +105,11 @@ impl<'m, 'c> Inliner<'m, 'c> {
             InstKind::Call { func, .. } if self.inlined.contains(func) => {
                 self.call(copier, target, inst, *func, out);
             }
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => {
                 self.rename_bound(copier, &inst.kind);
                 let operands = inst.operands.iter().map(|operand| copier.value(target, *operand)).collect();
                 let results = inst.results.iter().map(|result| copier.value(target, *result)).collect();
@@ -139,6 +143,7 @@ impl<'m, 'c> Inliner<'m, 'c> {
                 body: self.region(copier, target, body),
             },
             InstKind::Gradient { body } => InstKind::Gradient { body: self.region(copier, target, body) },
+            InstKind::Fused { body } => InstKind::Fused { body: self.region(copier, target, body) },
             InstKind::For { index, body } => {
                 let fresh = fresh_symbol(index, &mut self.used);
                 copier.substitution.set(index.clone(), int_symbol(&fresh));

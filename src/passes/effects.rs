@@ -66,11 +66,13 @@ impl Effects {
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => true,
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
-                Function::regions(kind)
-                    .into_iter()
-                    .any(|region| self.region_acts(function, region, single_sites_are_free))
-            }
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => Function::regions(kind)
+                .into_iter()
+                .any(|region| self.region_acts(function, region, single_sites_are_free)),
         }
     }
 

@@ -19,11 +19,13 @@ mod pipeline;
 pub mod products;
 pub mod quantise;
 pub mod simplify;
+pub mod unfuse;
 
 pub use decompose::decompose;
 pub use manager::{PassReport, Stage, instruction_count, run};
 pub use pass::{BuiltIn, Pass, PassCx, PassError};
-pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standard};
+pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
+pub use unfuse::unfused;
 
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
@@ -35,6 +37,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
         run: |module, cx| cx.count("inlined", decompose::inline_calls(module, &|_| false)),
+    },
+    BuiltIn {
+        name: "unfuse",
+        summary: "Put the parts of fused instructions in their place.",
+        run: |module, cx| cx.count("expanded", unfuse::expand_fused(module)),
     },
 ];
 

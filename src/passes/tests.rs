@@ -405,13 +405,13 @@ fn unknown_passes_are_refused() {
     assert_eq!((error.to_string().as_str(), error.near.as_deref()), ("unknown pass `dcee`", Some("dce")));
     assert_eq!(error.known, BUILT_IN.iter().map(|pass| pass.name).collect::<Vec<_>>());
     let selection = Selection { disabled: vec!["tidy".into()], ..Selection::default() };
-    assert_eq!(Pipeline::select(&selection, &[]).err().unwrap().name, "tidy");
+    assert_eq!(Pipeline::select(&selection, Form::default(), &[]).err().unwrap().name, "tidy");
 }
 
 #[test]
 fn levels_and_selections() {
     let names = |selection: &Selection| -> Vec<String> {
-        Pipeline::select(selection, &[]).unwrap().names().map(str::to_string).collect()
+        Pipeline::select(selection, Form::default(), &[]).unwrap().names().map(str::to_string).collect()
     };
     assert!(names(&Selection { level: OptLevel::O0, ..Selection::default() }).is_empty());
     assert_eq!(names(&Selection { level: OptLevel::O1, ..Selection::default() }), ["fold", "cse", "dce"]);
@@ -419,9 +419,16 @@ fn levels_and_selections() {
     assert_eq!(names(&without), ["fold", "dce"]);
     let only = Selection { only: Some(vec!["dce".into(), "decompose".into()]), ..without };
     assert_eq!(names(&only), ["dce", "decompose"]);
-    for pair in OptLevel::ALL.windows(2) {
-        let (lower, higher): (Vec<_>, Vec<_>) = (standard(pair[0]).collect(), standard(pair[1]).collect());
-        assert!(lower.iter().all(|name| higher.contains(name)), "a level does all that the one below does");
+    let list = |style, mode, level| standard(Form { style, mode }, level).collect::<Vec<_>>();
+    for mode in Mode::ALL {
+        for style in Style::ALL {
+            for pair in OptLevel::ALL.windows(2) {
+                let [lower, higher] = [pair[0], pair[1]].map(|level| list(style, mode, level));
+                assert!(lower.iter().all(|name| higher.contains(name)), "a level does all that the one below does");
+            }
+        }
+        let [modules, kernels] = Style::ALL.map(|style| list(style, mode, OptLevel::O3));
+        assert_eq!(modules, kernels, "what kernels are made from can be run through any target");
     }
 }
 
@@ -464,7 +471,7 @@ impl Pass for Broken {
 #[test]
 fn a_pass_that_breaks_a_rule_is_named() {
     let added: [Arc<dyn Pass>; 1] = [Arc::new(Broken)];
-    let pipeline = Pipeline::select(&Selection::default(), &added).unwrap();
+    let pipeline = Pipeline::select(&Selection::default(), Form::default(), &added).unwrap();
     assert_eq!(pipeline.names().last(), Some("broken"), "added passes come last");
     let error = run(module(TWICE), &pipeline, &mut |_| {}).err().unwrap();
     assert_eq!(error.pass, "broken");
@@ -576,6 +583,49 @@ fn sizes_that_only_a_run_tells_are_kept_and_renamed() {
               require n >= 1 : "no rows"
               %y = exp %x : float32[n, 2]
               return %y
+            }
+        "#]],
+    );
+}
+
+/// Passes see into fused regions, and nothing of the outside comes in.
+#[test]
+fn fused_regions_stay_closed_and_shrink() {
+    check(
+        &["fold", "simplify", "cse", "dce"],
+        "func @f(%x: float32[n], %w: float32[n]) -> (float32[n], float32) {
+  symbols n: int
+  %one = const float32 [1.0] : float32
+  %e = exp %x : float32[n]
+  %y, %z, %u = fused (%a: float32[n], %b: float32[n], %c: float32[n]) in %x, %w, %e {
+    %two = const float32 [2.0] : float32
+    %three = const float32 [3.0] : float32
+    %0 = mul %two, %three : float32
+    %one.1 = const float32 [1.0] : float32
+    %1 = mul %a, %one.1 : float32[n]
+    %2 = exp %1 : float32[n]
+    %3 = exp %1 : float32[n]
+    %4 = add %2, %3 : float32[n]
+    %5 = mul %4, %0 : float32[n]
+    %6 = neg %c : float32[n]
+    %7 = sin %b : float32[n]
+    yield %5, %7, %6
+  } : float32[n], float32[n], float32[n]
+  return %y, %one
+}
+",
+        expect![[r#"
+            func @f(%x: float32[n], %w: float32[n]) -> (float32[n], float32) {
+              symbols n: int
+              %one = const float32 [1.0] : float32
+              %y = fused (%a: float32[n]) in %x {
+                %0 = const float32 [6.0] : float32
+                %1 = exp %a : float32[n]
+                %2 = add %1, %1 : float32[n]
+                %3 = mul %2, %0 : float32[n]
+                yield %3
+              } : float32[n]
+              return %y, %one
             }
         "#]],
     );

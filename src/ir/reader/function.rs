@@ -263,7 +263,14 @@ impl Reader {
             }
             "for" => self.for_loop(body)?,
             "while" => self.while_loop(body)?,
-            "gradient" => self.gradient(body)?,
+            "gradient" => {
+                let (body, operands) = self.with_params(body)?;
+                (InstKind::Gradient { body }, operands)
+            }
+            "fused" => {
+                let (body, operands) = self.with_params(body)?;
+                (InstKind::Fused { body }, operands)
+            }
             "set_state" => {
                 let name = self.string()?;
                 (InstKind::SetState { name }, self.operands(body)?)
@@ -356,13 +363,13 @@ impl Reader {
         Ok((InstKind::While { turns, cond, body }, operands))
     }
 
-    fn gradient(&mut self, body: &mut Body) -> Read<(InstKind, Vec<ValueId>)> {
+    /// `(%a: type, ...) in %x, ... { instructions }`
+    fn with_params(&mut self, body: &mut Body) -> Read<(Region, Vec<ValueId>)> {
         let params = self.params(body)?;
         self.expect_word("in")?;
         let operands = self.operands(body)?;
         self.expect("{")?;
-        let body = self.region(body, params)?;
-        Ok((InstKind::Gradient { body }, operands))
+        Ok((self.region(body, params)?, operands))
     }
 
     fn print(&mut self, body: &Body) -> Read<(InstKind, Vec<ValueId>)> {

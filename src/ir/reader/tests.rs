@@ -192,3 +192,25 @@ fn no_text_makes_it_panic_or_hang() {
     let huge = format!("func @f() {{\n %0 = host {wide} * {wide} * {wide} * {wide} : int64\n}}");
     assert!(read(&huge).is_err());
 }
+
+#[test]
+fn fused_instructions_read_as_printed() {
+    stays(
+        "func @f(%x: float32[2]) -> (float32[2], float32) {
+  %y, %z = fused (%a: float32[2], %b: float32[2]) in %x, %x {
+    %0 = mul %a, %b : float32[2]
+    %1 = sum %0 {axis = none, keepdim = false} : float32
+    yield %0, %1
+  } : float32[2], float32
+  %2 = fused () in {
+    %3 = const float32 [1.0] : float32
+    yield %3
+  } : float32
+  return %y, %z
+}
+",
+    );
+    let refused = |text: &str| read(text).unwrap_err().to_string();
+    assert!(refused("func @f(%x: float32) {\n  %y = fused (%x: float32) in %x {").contains("`%x` is defined twice"));
+    assert!(refused("func @f(%x: float32) {\n  %y = fused %x {").contains("expected"));
+}

@@ -365,6 +365,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::For { index, body } => self.write_for(inst, index, body),
             InstKind::While { turns, cond, body } => self.write_while(inst, turns.as_ref(), cond, body),
             InstKind::Gradient { .. } => Err(program::unsupported("a gradient that is not written out", data.loc)),
+            InstKind::Fused { .. } => Err(program::unsupported("a fused instruction", data.loc)),
             InstKind::SetState { name } => {
                 self.set_state(inst, name);
                 Ok(())
