@@ -156,4 +156,47 @@ mod tests {
             "#]],
         );
     }
+
+    /// Passes see into fused regions, and nothing of the outside comes in.
+    #[test]
+    fn fused_regions_stay_closed_and_shrink() {
+        check(
+            &["fold", "simplify", "cse", "dce"],
+            "func @f(%x: float32[n], %w: float32[n]) -> (float32[n], float32) {
+  symbols n: int
+  %one = const float32 [1.0] : float32
+  %e = exp %x : float32[n]
+  %y, %z, %u = fused (%a: float32[n], %b: float32[n], %c: float32[n]) in %x, %w, %e {
+    %two = const float32 [2.0] : float32
+    %three = const float32 [3.0] : float32
+    %0 = mul %two, %three : float32
+    %one.1 = const float32 [1.0] : float32
+    %1 = mul %a, %one.1 : float32[n]
+    %2 = exp %1 : float32[n]
+    %3 = exp %1 : float32[n]
+    %4 = add %2, %3 : float32[n]
+    %5 = mul %4, %0 : float32[n]
+    %6 = neg %c : float32[n]
+    %7 = sin %b : float32[n]
+    yield %5, %7, %6
+  } : float32[n], float32[n], float32[n]
+  return %y, %one
+}
+",
+            expect![[r#"
+                func @f(%x: float32[n], %w: float32[n]) -> (float32[n], float32) {
+                  symbols n: int
+                  %one = const float32 [1.0] : float32
+                  %y = fused (%a: float32[n]) in %x {
+                    %0 = const float32 [6.0] : float32
+                    %1 = exp %a : float32[n]
+                    %2 = add %1, %1 : float32[n]
+                    %3 = mul %2, %0 : float32[n]
+                    yield %3
+                  } : float32[n]
+                  return %y, %one
+                }
+            "#]],
+        );
+    }
 }
