@@ -12,12 +12,14 @@ pub mod cse;
 pub mod dce;
 pub mod decompose;
 pub mod effects;
+pub mod environments;
 pub mod fold;
 mod manager;
 mod pass;
 mod pipeline;
 pub mod products;
 pub mod quantise;
+pub mod quantise_fusion;
 pub mod simplify;
 pub mod unfuse;
 
@@ -33,6 +35,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn {
+        name: "quantise-fusion",
+        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        run: quantise_fusion::quantise_fusion,
+    },
     BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
