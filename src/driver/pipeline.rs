@@ -2,7 +2,7 @@
 
 use crate::base::code::{E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
-use crate::driver::bind::Bound;
+use crate::driver::bind::{Bound, is_calibrated, uncalibrated_error};
 use crate::driver::choice;
 use crate::driver::inputs::BoundInputs;
 use crate::driver::optimise;
@@ -65,7 +65,21 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
     };
     let module = lower::entry(&mut session.project, file, &request);
     let module = verified(session, module)?;
-    choice::apply(session, module, &entry.quantize, request.training)
+    quantised(session, module, &entry.quantize, request.training)
+}
+
+/// With what is quantised, and then with calls in the place of `value_and_grad`: gradients are of the quantised program.
+fn quantised(
+    session: &mut Session,
+    module: ir::Verified,
+    rules: &[String],
+    training: bool,
+) -> Result<ir::Verified, Failed> {
+    let module = choice::apply(session, module, rules, training)?;
+    autodiff::expand(module).map_err(|error| {
+        session.report(gradients::refused(&error));
+        Failed
+    })
 }
 
 /// The only way on from lowering.
@@ -85,13 +99,8 @@ fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verifie
     Ok(module)
 }
 
-/// Verified, and with calls in the place of `value_and_grad`.
 fn checked(session: &mut Session, module: ir::Module) -> Result<ir::Verified, Failed> {
-    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
-    autodiff::expand(module).map_err(|error| {
-        session.report(gradients::refused(&error));
-        Failed
-    })
+    ir::verify(module).map_err(|errors| internal(session, &errors))
 }
 
 /// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
@@ -197,7 +206,7 @@ pub fn run_script(
 ) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
-    let module = choice::apply(session, module, &[], false)?;
+    let module = quantised(session, module, &[], false)?;
     let Some(entry) = &module.entry else { return Ok(()) };
     let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
@@ -257,6 +266,10 @@ pub fn interpret(
         for (path, bound) in weights.into_iter().flatten() {
             load(&mut instance, &path, bound)?;
         }
+        let uncalibrated = uncalibrated(&mut instance)?;
+        if !uncalibrated.is_empty() {
+            return Ok(Err(uncalibrated));
+        }
         // The weights as they were before the run changed any state.
         let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
         let mut outputs = machine.run_with(Some(&mut instance), method, &inputs.numbers, &tensors)?;
@@ -264,13 +277,30 @@ pub fn interpret(
             Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
             None => BTreeMap::new(),
         };
-        Ok((outputs, gradients, kept))
+        Ok(Ok((outputs, gradients, kept)))
     };
     let outcome = run(&mut machine);
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
-    let (outputs, gradients, weights) = outcome.map_err(|error| run_failed(session, &error))?;
+    let outcome = outcome.map_err(|error| run_failed(session, &error))?;
+    let (outputs, gradients, weights) = outcome.map_err(|names| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        session.fail(vec![uncalibrated_error(&names)])
+    })?;
     Ok(RunResult { outputs, gradients, intermediates, weights })
+}
+
+/// Scales of activations that no weights file has given.
+fn uncalibrated(instance: &mut Instance) -> Result<Vec<String>, RunError> {
+    let parameters = instance.parameters().into_iter();
+    let names: Vec<String> = parameters.map(|parameter| parameter.path).filter(|path| is_calibrated(path)).collect();
+    let mut found = vec![];
+    for name in names {
+        if instance.get(&name, Part::Value)?.to_f64().iter().any(|scale| scale.is_nan()) {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 /// Puts one parameter of a weights file into an instance.
@@ -323,7 +353,7 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
     // Methods keep their places, whatever is made of them.
     let root = |module: &ir::Module| module.entry.as_ref().map(|entry| entry.layer);
     let methods = root(&module).map_or(vec![], |root| module[root].methods.clone());
-    let module = choice::apply(session, module, &[], false)?;
+    let module = quantised(session, module, &[], false)?;
     let run = |method: ir::FuncId| -> Result<(), RunError> {
         let place = methods.iter().position(|known| *known == method);
         let now = place.and_then(|place| module[root(&module)?].methods.get(place).copied());
