@@ -10,6 +10,7 @@
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
 //! #@ passes: cse, dce            passes that must not change what is computed
+//! #@ opt-level: 3               what level 3 writes for the targets is executed, too
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
 //! ```
@@ -32,6 +33,8 @@ pub struct Directives {
     pub modes: Vec<RunMode>,
     pub rules: Vec<String>,
     pub passes: Vec<String>,
+    /// The emitted code is also executed as level 3 writes it.
+    pub highest_level: bool,
     pub runs: Vec<Run>,
     pub announced: Vec<Announced>,
 }
@@ -151,6 +154,10 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
         }
         "quantize" => {
             found.rules.push(rest.to_string());
+            Ok(())
+        }
+        "opt-level" if rest == "3" => {
+            found.highest_level = true;
             Ok(())
         }
         "passes" => {
