@@ -320,7 +320,11 @@ fn entries_and_targets() {
     place.error(&rule("weight=int5()"), "E0101", &["unknown name `int5`"]);
     place.error(&rule("weight=int4(group=3)"), "E0501", &["`weight` cannot be int4(group=3)", "does not divide"]);
     place.error(&build("--passes fold,cze"), "E0606", &["unknown pass `cze`", "did you mean `cse`?"]);
-    place.error(&build("--disable-pass dead"), "E0606", &["unknown pass `dead`", "passes are fold, simplify, cse"]);
+    place.error(
+        &build("--disable-pass dead"),
+        "E0606",
+        &["unknown pass `dead`", "passes are inline, fold, simplify, cse"],
+    );
     place.error(&build("--target pytroch"), "E0601", &["unknown target `pytroch`", "did you mean `pytorch`?"]);
     place.error(&build("--entry Nett()"), "E0101", &["unknown name `Nett`", "<entry>:1:1", "1 │ Nett()"]);
     place.error(&build("--entry Net(m=4)"), "E0204", &["`Net` has no parameter `m`", "<entry>:1:5"]);

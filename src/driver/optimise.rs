@@ -5,7 +5,7 @@ use crate::base::code::{E0409, E0606};
 use crate::driver::options::PassRequest;
 use crate::driver::{Failed, Session, artifact};
 use crate::ir::{self, printer};
-use crate::passes::{self, Form, PassReport, Pipeline, Stage, UnknownPass};
+use crate::passes::{self, Form, Keep, PassReport, Pipeline, Stage, UnknownPass};
 use crate::weights::FileError;
 use std::path::Path;
 
@@ -22,15 +22,16 @@ pub fn check(session: &mut Session, request: &PassRequest) -> Result<(), Failed>
     pipeline(session, request, Form::default()).map(|_| ())
 }
 
-/// The module after the passes of its form; their reports stay in the session, under `name`.
+/// The module after the passes of its form, in which calls that `keep` names stay; their reports stay in the session,
+/// under a name.
 pub fn run(
     session: &mut Session,
     module: ir::Verified,
     request: &PassRequest,
-    form: Form,
-    name: &'static str,
+    (form, name): (Form, &'static str),
+    keep: Keep,
 ) -> Result<ir::Verified, Failed> {
-    let pipeline = pipeline(session, request, form)?;
+    let pipeline = pipeline(session, request, form)?.keeping(keep);
     let folder = request.dump.as_ref().map(|folder| folder.join(name));
     let mut dumped = Ok(());
     let mut watch = |stage: &Stage<'_>| {

@@ -13,7 +13,7 @@ use crate::driver::{
 };
 use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
 use crate::ir::{self, Part};
-use crate::passes::{Form, Style, autodiff};
+use crate::passes::{Form, Keep, Style, autodiff};
 use crate::quant::pack::{Format, pack};
 use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
@@ -163,8 +163,9 @@ pub fn optimised(
     style: Style,
 ) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
+    let keep = keep(session, request, style)?;
     let form = Form { style, mode: request.entry.mode };
-    optimise::run(session, module, &request.passes, form, form_name(style))
+    optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
@@ -180,7 +181,21 @@ pub fn evaluation(
         Style::Modules => "evaluation",
         Style::Kernels => "kernels-evaluation",
     };
-    optimise::run(session, module, &request.passes, Form { style, mode: Mode::Infer }, name)
+    let keep = keep(session, request, style)?;
+    optimise::run(session, module, &request.passes, (Form { style, mode: Mode::Infer }, name), keep)
+}
+
+/// The functions whose calls stay: those that one of the targets writes in a form of its own. Kernels have no use for
+/// calls.
+fn keep(session: &mut Session, request: &BuildRequest, style: Style) -> Result<Keep, Failed> {
+    let mut writers = vec![];
+    if style == Style::Modules {
+        for target in &request.targets {
+            writers.push(writer(session, target, request.templates.as_deref())?);
+        }
+    }
+    let keep = move |function: &ir::Function| writers.iter().any(|writer| writer.has_form(function));
+    Ok(Arc::new(keep))
 }
 
 /// What reports and dumps call the form that is asked for: nothing in the common case.

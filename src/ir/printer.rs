@@ -27,6 +27,7 @@
 //!   exported
 //!   optional mask = given, bias = absent
 //!   require d0 >= 2 : E0310 "too few rows"
+//!   %seed = rng 4 "blocks.0.drop" : int64
 //!   %0 = param "weight" codes : trit[out_features, in_features]   # nn.tri:6
 //!   %1 = call @scale(%0) at self.blocks[i].norm {S = d0} : float32[d0]
 //!   %2 = const float32[2] [1.0, 2.0] : float32[2]
@@ -421,7 +422,8 @@ impl<'m> Printer<'m> {
             InstKind::Param { name, part } => with(format!("param {name:?}{}", part_suffix(*part))),
             InstKind::Const(tensor) => format!("const {}", tensor_text(tensor)),
             InstKind::Host(expr) => format!("host {expr}"),
-            InstKind::Rng { site } => format!("rng {site}"),
+            InstKind::Rng { site, part } if part.is_empty() => format!("rng {site}"),
+            InstKind::Rng { site, part } => format!("rng {site} {part:?}"),
             InstKind::Call { func, bindings, path, fresh } => {
                 let mut text = format!("call {}({operands})", self.function_name(*func));
                 if let Some(path) = path {

@@ -143,8 +143,6 @@ impl Cse<'_> {
                 Some(values) => What::Ints(tensor.dtype(), values.to_vec()),
                 None => What::Const(tensor.dtype(), tensor.to_f64().into_iter().map(F64).collect()),
             },
-            // A call may have changed the state of another instance.
-            InstKind::Param { name, .. } if name.contains('.') => return None,
             InstKind::Param { name, part } => What::Param(name.clone(), *part),
             InstKind::Call { func, bindings, path: None, fresh }
                 if fresh.is_empty() && !self.effects.acts(function, &inst.kind) =>
@@ -175,7 +173,7 @@ impl Cse<'_> {
         if sets.is_empty() {
             return;
         }
-        let stays = |key: &Key| !matches!(&key.what, What::Param(name, _) if sets.contains(name));
+        let stays = |key: &Key| !matches!(&key.what, What::Param(name, _) if Effects::is_set(sets, name));
         self.scopes.iter_mut().for_each(|scope| scope.retain(|key, _| stays(key)));
     }
 }

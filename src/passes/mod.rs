@@ -15,6 +15,8 @@ pub mod decompose;
 pub mod effects;
 pub mod environments;
 pub mod fold;
+pub mod inline;
+mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
@@ -26,12 +28,17 @@ pub mod unfuse;
 
 pub use decompose::decompose;
 pub use manager::{PassReport, Stage, instruction_count, run};
-pub use pass::{BuiltIn, Pass, PassCx, PassError};
+pub use pass::{BuiltIn, Keep, Pass, PassCx, PassError};
 pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
 pub use unfuse::unfused;
 
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        name: "inline",
+        summary: "Put the bodies of methods and functions in the place of their calls.",
+        run: inline::inline,
+    },
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
@@ -44,7 +51,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
-        run: |module, cx| cx.count("inlined", decompose::inline_calls(module, &|_| false)),
+        run: decompose::run,
     },
     BuiltIn {
         name: "unfuse",
@@ -52,6 +59,9 @@ pub static BUILT_IN: &[BuiltIn] = &[
         run: |module, cx| cx.count("expanded", unfuse::expand_fused(module)),
     },
 ];
+
+/// Passes that may change how a result is rounded; all others keep every bit.
+pub const ROUNDING: &[&str] = &[];
 
 #[cfg(test)]
 mod testkit;

@@ -4,7 +4,7 @@
 //! a list of their own, and add passes of their own, which come last unless the list names them.
 
 use super::BUILT_IN;
-use super::pass::Pass;
+use super::pass::{Keep, Pass};
 use crate::base::closest;
 use std::fmt;
 use std::sync::Arc;
@@ -100,9 +100,19 @@ const fn from(pass: &'static str, level: OptLevel) -> Row {
     Row { pass, modules: level, kernels: level, mode: None }
 }
 
+/// A pass for kernels, from a level on; for modules, whose structure it takes apart, at the highest level only.
+const fn kernels(pass: &'static str, level: OptLevel) -> Row {
+    Row { pass, modules: OptLevel::O3, kernels: level, mode: None }
+}
+
 /// The standard passes in order. A pass may stand there more than once.
-const STANDARD: &[Row] =
-    &[from("fold", OptLevel::O1), from("simplify", OptLevel::O2), from("cse", OptLevel::O1), from("dce", OptLevel::O1)];
+const STANDARD: &[Row] = &[
+    kernels("inline", OptLevel::O2),
+    from("fold", OptLevel::O1),
+    from("simplify", OptLevel::O2),
+    from("cse", OptLevel::O1),
+    from("dce", OptLevel::O1),
+];
 
 /// Names of the passes of a level, in order.
 pub fn standard(form: Form, level: OptLevel) -> impl Iterator<Item = &'static str> {
@@ -130,6 +140,7 @@ pub struct Selection {
 #[derive(Clone, Default)]
 pub struct Pipeline {
     pub(super) passes: Vec<Arc<dyn Pass>>,
+    pub(super) keep: Option<Keep>,
 }
 
 /// A name that no pass has.
@@ -162,7 +173,12 @@ impl Pipeline {
                 .collect(),
         };
         let enabled = names.iter().filter(|name| !selection.disabled.contains(name));
-        Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()? })
+        Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()?, keep: None })
+    }
+
+    /// The same for a target that writes some functions in forms of its own: their calls stay.
+    pub fn keeping(self, keep: Keep) -> Pipeline {
+        Pipeline { keep: Some(keep), ..self }
     }
 
     /// The passes with these names.

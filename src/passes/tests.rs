@@ -350,10 +350,10 @@ func @draw() -> int64 {
 
             func @Net.forward(%x: float32[B, dim]) -> (float32[B, dim], float32[B, dim], int64) {
               symbols B: int
-              require B >= 1 : "rows"
               %zero = const int64 [0] : int64
               %n = host dim : int64
               %y = for i (%i: int64, %acc: float32[B, dim]) in %zero, %n, %x {
+                ensure B >= 1 : "rows"
                 %zero.1 = const int64 [0] : int64  # a.tri:7
                 %two = const int64 [2] : int64  # a.tri:7
                 %f = host (0.5) * (i) : float32  # a.tri:7

@@ -13,7 +13,7 @@ pub mod templates;
 pub use templates::Templates;
 
 use crate::base::{Code, Loc};
-use crate::ir::Verified;
+use crate::ir::{Function, Verified};
 pub use crate::passes::{Mode, Style};
 use crate::types::DType;
 
@@ -148,6 +148,11 @@ pub trait Target: Sync {
 pub trait Writer: Send + Sync {
     /// Writes the module's files. An error is the program's or a template's, never a broken module's.
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>>;
+
+    /// Whether the target has a form of its own for calls of a function, so that passes leave them.
+    fn has_form(&self, _function: &Function) -> bool {
+        false
+    }
 }
 
 static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch];

@@ -247,10 +247,11 @@ impl Reader {
             }
             "const" => (InstKind::Const(self.tensor()?), vec![]),
             "host" => (InstKind::Host(self.expr()?), vec![]),
-            "rng" => match self.next() {
-                Kind::Int(site) => (InstKind::Rng { site: u32::try_from(site).unwrap_or(u32::MAX) }, vec![]),
-                _ => return self.error("expected a number"),
-            },
+            "rng" => {
+                let Kind::Int(site) = self.next() else { return self.error("expected a number") };
+                let part = if matches!(self.peek(), Kind::Str(_)) { self.string()? } else { String::new() };
+                (InstKind::Rng { site: u32::try_from(site).unwrap_or(u32::MAX), part }, vec![])
+            }
             "call" => self.call(body)?,
             "if" => {
                 let operands = self.operands(body)?;

@@ -79,6 +79,7 @@ func @Block.forward(%x: float32[B, n]) -> (float32[B, n], int64) {  # a.tri:3
   %zero = const int64 [0] : int64  # a.tri:4
   %0 = host B * n : int64
   %1 = rng 7 : int64
+  %part = rng 7 "blocks.0.drop" : int64
   %w = param "weight" codes : trit[n, 3]
   %x.1 = if %c {
     yield %x

@@ -4,7 +4,7 @@ use super::layer::Scope;
 use super::{Errors, same_type};
 use crate::ir::{
     Function, HostKind, Inst, InstId, InstKind, MemberKind, Module, Part, PathSegment, PrintPiece, Region, Role,
-    Storage, ValueId, Window, member_path,
+    Storage, ValueId, Window, member_path, part_path,
 };
 use crate::types::{DType, Dim, Facts, Shape, Symbol, TensorType};
 
@@ -376,8 +376,12 @@ impl Checker<'_> {
                 }
                 self.values_have_types(&inst.results, &scalar(dtype))
             }
-            InstKind::Rng { .. } => {
+            InstKind::Rng { part, .. } => {
                 self.no_operands(inst)?;
+                if !part.is_empty() {
+                    let layer = self.function.layer.ok_or("only methods have parts")?;
+                    self.module.instance_at(layer, &part_path(part))?;
+                }
                 self.values_have_types(&inst.results, &scalar(DType::Int64))
             }
             InstKind::SetState { name } => {
@@ -463,9 +467,10 @@ impl Checker<'_> {
     }
 
     fn state_type(&self, name: &str) -> Result<TensorType, String> {
-        match self.member(name)? {
-            MemberKind::Storage(storage) if matches!(storage.role, Role::State | Role::Transient) => {
-                Ok(storage.ty.clone())
+        let layer = self.function.layer.ok_or("only methods have members")?;
+        match self.module.stored(layer, name) {
+            Some(storage) if matches!(storage.role, Role::State | Role::Transient) => {
+                self.member_type(name, Part::Value)
             }
             _ => Err(format!("`{name}` is no state")),
         }

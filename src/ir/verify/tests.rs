@@ -472,6 +472,27 @@ fn methods_are_found_by_their_optional_inputs() {
     assert!(module.method(crate::ir::LayerId(0), "decode", &|_| true).is_none());
 }
 
+#[test]
+fn parts_have_state_and_draw_numbers() {
+    let good = GOOD
+        .replace("  param weight : float32[width] = ones()\n", "  state sum : float32[width] = ones()\n")
+        .replace(
+            "%r = rng 1 : int64",
+            "%r = rng 1 \"blocks.1.0\" : int64\n  %ps = param \"part.sum\" : float32[2 * dim]",
+        )
+        .replace("set_state \"mean\" %m", "set_state \"mean\" %m\n  set_state \"part.sum\" %ps");
+    assert_eq!(errors_of(&good), "");
+    let breaks = |from: &str, to: &str, wanted: &str| {
+        assert!(good.contains(from), "no {from:?}");
+        let errors = errors_of(&good.replacen(from, to, 1));
+        assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+    };
+    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.1.1\"", "`rng`: `blocks` is a function, not an instance");
+    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.7.0\"", "`rng`: `7` is no position in a list of 3");
+    breaks("set_state \"part.sum\"", "set_state \"part.mean\"", "`part.mean` is no state");
+    breaks("set_state \"part.sum\" %ps", "set_state \"part.sum\" %m", "%m is float32[2], not float32[2 * dim]");
+}
+
 const FUSED: &str = r#"
 func @f(%x: float32[n], %c: float32[2]) -> (float32[n], float32[n]) {
   symbols n: int

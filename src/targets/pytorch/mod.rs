@@ -34,7 +34,7 @@ mod sizes;
 mod special;
 mod views;
 
-use crate::ir::Verified;
+use crate::ir::{Function, Verified};
 use crate::passes::{self, Style};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
@@ -110,6 +110,11 @@ impl Writer for PyTorchWriter {
         };
         let helpers = self.helpers.of(&self.skeletons, module, options)?;
         module::write(module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
+    }
+
+    fn has_form(&self, function: &Function) -> bool {
+        let in_table = function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some());
+        in_table || function.maps.contains_key("pytorch")
     }
 }
 
