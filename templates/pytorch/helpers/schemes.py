@@ -181,9 +181,12 @@ class AffineInt(Scheme):
         low = slices.amin(shared, keepdim=True).clamp(max=0.0)
         high = slices.amax(shared, keepdim=True).clamp(min=0.0)
         greatest = self.least + 2**self.bits - 1
-        scale = self.stored((high - low) / (2**self.bits - 1))
+        step = (high - low) / (2**self.bits - 1)
+        scale = self.stored(step)
         zero_point = (self.least - low / scale.float()).round()
         zero_point = zero_point.clamp(self.least, greatest)
+        # A slice of zeros has codes of 0.
+        zero_point = torch.where(step{{ ".to(self.scale_dtype)" if uses.scale_dtype else "" }} == 0, 0.0, zero_point)
 {% if uses.given %}
         codes = self.codes(slices, scale.float(), zero_point)
         return codes, scale, zero_point.to(self.code_dtype)
