@@ -11,7 +11,7 @@ use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
     gradients,
 };
-use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
+use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions, Trace};
 use crate::ir::{self, Part};
 use crate::passes::autodiff;
 use crate::quant::pack::{Format, pack};
@@ -212,6 +212,7 @@ pub fn interpret(
     let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
     let mut machine = Machine::new(module, options).with_output(output);
+    machine.trace = request.trace.then(Trace::default);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
         let mut instance = Instance::entry(module, request.seed)?;
         for (path, bound) in weights.into_iter().flatten() {
@@ -224,13 +225,23 @@ pub fn interpret(
             Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
             None => BTreeMap::new(),
         };
-        Ok((outputs, gradients, kept))
+        let state = if request.keep_state { state(&mut instance)? } else { BTreeMap::new() };
+        Ok((outputs, gradients, kept, state))
     };
     let outcome = run(&mut machine);
+    let (trace, seeds) = (machine.trace.take().unwrap_or_default(), std::mem::take(&mut machine.seeds));
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
-    let (outputs, gradients, weights) = outcome.map_err(|error| run_failed(session, &error))?;
-    Ok(RunResult { outputs, gradients, intermediates, weights })
+    let (outputs, gradients, weights, state) = outcome.map_err(|error| run_failed(session, &error))?;
+    Ok(RunResult { outputs, gradients, intermediates, weights, state, seeds, trace })
+}
+
+/// Everything that methods may assign, by its name in weights files.
+fn state(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let listed = instance.parameters().into_iter();
+    let listed = listed.filter(|p| matches!(p.storage.role, ir::Role::State | ir::Role::Transient));
+    let paths: Vec<String> = listed.map(|p| p.path).collect();
+    paths.into_iter().map(|path| instance.get(&path, Part::Value).map(|tensor| (path, tensor))).collect()
 }
 
 /// Puts one parameter of a weights file into an instance.
