@@ -5,6 +5,7 @@ use super::executor::Executed;
 use super::stage::{Stage, sentences};
 use super::tolerance::{Scope, of_gradient, tolerance};
 use super::{Row, Status};
+use crate::base::code::E0607;
 use crate::base::philox;
 use crate::driver::inputs::{self, InputRequest};
 use crate::driver::model::{self, Signature};
@@ -56,32 +57,42 @@ pub(super) fn scenes(session: &mut Session, stage: &Stage<'_>) -> Result<Scenes,
     let widest = methods.iter().map(|method| model::signature(&stage.module, Some(method), &|_| true));
     let widest: Vec<Signature> = widest.collect::<Result<_, _>>().map_err(|error| session.fail(vec![error]))?;
     let mut found = Scenes { scenes: vec![], skipped: vec![] };
-    for (method, own) in methods.iter().zip(&widest) {
+    for (method_name, own) in methods.iter().zip(&widest) {
         let mut missing = own.numbers.iter().map(|(symbol, _)| symbol.as_str());
         let missing = missing.find(|name| stage.run.numbers.iter().all(|(given, _)| given != name));
         if let (Some(name), true) = (missing, methods.len() > 1) {
             let reason = format!("the number `{name}` is missing: give it with `--input {name}=NUMBER`");
-            found.skipped.push(Row { reason, ..Row::new("all", method, Status::Skipped) });
+            found.skipped.push(Row { reason, ..Row::new("all", method_name, Status::Skipped) });
             continue;
         }
         // What is given is for the methods that know it; what none knows is a mistake, of which each of them tells.
         let meant = |name: &str| knows(own, name) || !widest.iter().any(|other| knows(other, name));
         for given in choices(&stage.run, &stage.module, own) {
-            let method = Method { name: method, widest: own, given };
-            let more = !method.given.is_empty() && found.scenes.iter().any(|scene| scene.method == *method.name);
-            let name = scene_name(method.name, &method.given);
-            if !more {
-                found.scenes.push(Scene::new(session, stage, method, &meant)?);
-                continue;
-            }
-            // Values that are drawn for optional inputs may be none that the program can work with.
-            match session.aside(|session| Scene::new(session, stage, method, &meant)) {
-                Ok(scene) => found.scenes.push(scene),
-                Err(said) => {
+            let (name, more) = (scene_name(method_name, &given), !given.is_empty());
+            let method = Method { name: method_name, widest: own, given };
+            let made = session.aside(|session| Scene::new(session, stage, method, &meant));
+            let mut scene = match made {
+                Ok(scene) => scene,
+                // Values that are drawn for optional inputs may be none that the program can work with.
+                Err(said) if more && found.scenes.iter().any(|scene| scene.method == *method_name) => {
                     let reason = format!("{}; give the optional inputs with `--input`", sentences(&said));
                     found.skipped.push(Row { reason, ..Row::new("all", &name, Status::Skipped) });
+                    continue;
                 }
+                Err(said) => return Err(session.fail(said)),
+            };
+            if stage.run.grad
+                && let Err(said) = session.aside(|session| scene.want_gradients(session, stage))
+            {
+                if methods.len() == 1 || said.iter().any(|diagnostic| diagnostic.code != E0607) {
+                    return Err(session.fail(said));
+                }
+                // Its results can still be compared.
+                scene.output_gradients = None;
+                let reason = format!("no gradients: {}", sentences(&said));
+                found.skipped.push(Row { reason, ..Row::new("all", &name, Status::Skipped) });
             }
+            found.scenes.push(scene);
         }
     }
     Ok(found)
@@ -167,9 +178,6 @@ impl Scene {
             output_gradients: None,
         };
         scene.wanted = scene.run(session, stage, &stage.module, &RunRequest { grad: false, ..run.clone() })?;
-        if run.grad {
-            scene.want_gradients(session, stage)?;
-        }
         Ok(scene)
     }
 

@@ -136,3 +136,43 @@ fn listen(stream: impl Read + Send + 'static, said: Arc<Mutex<Vec<String>>>) -> 
         }
     })
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A shell takes the place of Python; it reads `-u` as well.
+    fn start(script: &str) -> Result<Worker, String> {
+        Worker::start(Path::new("/bin/sh"), script)
+    }
+
+    #[test]
+    fn requests_are_answered_in_turn() {
+        let mut worker = start("echo '{\"ok\": true}'\nwhile read line; do echo \"$line\"; done\n").unwrap();
+        for number in 0..3 {
+            assert_eq!(worker.ask(&json!({ "number": number }), START_LIMIT), Ok(json!({ "number": number })));
+        }
+    }
+
+    #[test]
+    fn a_process_that_does_not_start_says_why() {
+        let error = |result: Result<Worker, String>| result.err().unwrap_or_default();
+        let told = error(start("echo first >&2\necho 'no such module' >&2\nexit 1\n"));
+        assert_eq!(told, "`/bin/sh` lacks what is needed: no such module; TRITONC_PYTHON names the Python to use");
+        let told = error(Worker::start(Path::new("/no/such"), ""));
+        assert!(told.starts_with("`/no/such` does not run: no such file or directory"), "{told}");
+    }
+
+    #[test]
+    fn a_process_that_ends_or_hangs_is_an_error() {
+        let mut worker = start("echo '{}'\nread line\necho 'out of order' >&2\nsleep 0.2\nexit 7\n").unwrap();
+        let told = worker.ask(&json!({}), START_LIMIT).unwrap_err();
+        assert_eq!(told, "the Python process ended (exit status: 7)\nout of order");
+        let mut worker = start("echo '{}'\nread line\nexec sleep 60\n").unwrap();
+        let told = worker.ask(&json!({}), Duration::from_millis(50)).unwrap_err();
+        assert_eq!(told, "no answer within 0 s");
+        let mut worker = start("echo '{}'\nread line\necho nonsense\n").unwrap();
+        assert!(worker.ask(&json!({}), START_LIMIT).unwrap_err().contains("answered \"nonsense\""));
+    }
+}
