@@ -11,7 +11,7 @@ use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
     gradients,
 };
-use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
+use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions, Trace};
 use crate::ir::{self, Part};
 use crate::passes::{Form, Keep, Style, autodiff};
 use crate::quant::pack::{Format, pack};
@@ -163,6 +163,16 @@ pub fn optimised(
     style: Style,
 ) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
+    after_passes(session, module, request, style)
+}
+
+/// A lowered entry after the passes for targets of a style.
+pub fn after_passes(
+    session: &mut Session,
+    module: ir::Verified,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let keep = keep(session, request, style)?;
     let form = Form { style, mode: request.entry.mode };
     optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
@@ -276,6 +286,7 @@ pub fn interpret(
     let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
     let mut machine = Machine::new(module, options).with_output(output);
+    machine.trace = request.trace.then(Trace::default);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
         let mut instance = Instance::entry(module, request.seed)?;
         for (path, bound) in weights.into_iter().flatten() {
@@ -292,17 +303,27 @@ pub fn interpret(
             Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
             None => BTreeMap::new(),
         };
-        Ok(Ok((outputs, gradients, kept)))
+        let state = if request.keep_state { state(&mut instance)? } else { BTreeMap::new() };
+        Ok(Ok((outputs, gradients, kept, state)))
     };
     let outcome = run(&mut machine);
+    let (trace, seeds) = (machine.trace.take().unwrap_or_default(), std::mem::take(&mut machine.seeds));
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
     let outcome = outcome.map_err(|error| run_failed(session, &error))?;
-    let (outputs, gradients, weights) = outcome.map_err(|names| {
+    let (outputs, gradients, weights, state) = outcome.map_err(|names| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         session.fail(vec![uncalibrated_error(&names)])
     })?;
-    Ok(RunResult { outputs, gradients, intermediates, weights })
+    Ok(RunResult { outputs, gradients, intermediates, weights, state, seeds, trace })
+}
+
+/// Everything that methods may assign, by its name in weights files.
+fn state(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let listed = instance.parameters().into_iter();
+    let listed = listed.filter(|p| matches!(p.storage.role, ir::Role::State | ir::Role::Transient));
+    let paths: Vec<String> = listed.map(|p| p.path).collect();
+    paths.into_iter().map(|path| instance.get(&path, Part::Value).map(|tensor| (path, tensor))).collect()
 }
 
 /// Scales of activations that no weights file has given.

@@ -25,7 +25,7 @@ use crate::ir::{
 };
 use crate::ops::{Attr, Attrs, OpId, RuleCx, Stop, builtin};
 use crate::passes::copy::compact;
-use crate::passes::decompose::inline_calls;
+use crate::passes::inliner::inline_calls;
 use crate::passes::products::{Use, member_of, takers, uses};
 use crate::passes::quantise::AssignError;
 use crate::quant::Scheme;
@@ -91,7 +91,7 @@ fn inline_takers(module: &mut Module) {
     for _ in 0..module.functions.len() {
         let found = takers(module, &|function, name| weight_of(module, function, name).is_some());
         let names: BTreeSet<String> = found.iter().map(|id| module[*id].name.clone()).collect();
-        if inline_calls(module, &|function| !names.contains(&function.name)) == 0 {
+        if inline_calls(module, &|site| site.path.is_none() && names.contains(&site.callee.name)) == 0 {
             return;
         }
     }
