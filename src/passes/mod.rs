@@ -13,6 +13,7 @@ pub mod dce;
 pub mod decompose;
 pub mod effects;
 pub mod fold;
+pub mod fuse;
 pub mod inline;
 mod inliner;
 mod manager;
@@ -40,6 +41,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
