@@ -15,6 +15,7 @@ pub mod decompose;
 pub mod effects;
 pub mod environments;
 pub mod fold;
+pub mod fuse;
 pub mod inline;
 mod inliner;
 mod manager;
@@ -43,6 +44,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "quantise-fusion",
         summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",

@@ -112,6 +112,7 @@ const STANDARD: &[Row] = &[
     from("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
     from("dce", OptLevel::O1),
+    kernels("fuse", OptLevel::O2),
 ];
 
 /// Names of the passes of a level, in order.
