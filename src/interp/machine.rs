@@ -3,8 +3,10 @@
 use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::value::{check_size, scalar, stacked};
+use crate::interp::watch::{Product, Watch};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
+use crate::ops::kinds::Kind;
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};
@@ -35,6 +37,7 @@ pub struct Machine<'m> {
     /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
     pub recorded: Vec<(String, Tensor)>,
     record_counts: HashMap<String, u64>,
+    watch: Option<&'m mut dyn Watch>,
 }
 
 /// One call.
@@ -87,12 +90,19 @@ impl<'m> Machine<'m> {
             depth: 0,
             recorded: vec![],
             record_counts: HashMap::new(),
+            watch: None,
         }
     }
 
     /// Where `print` writes.
     pub fn with_output(mut self, output: &'m mut (dyn Write + Send)) -> Machine<'m> {
         self.output = Some(output);
+        self
+    }
+
+    /// Who is shown every product.
+    pub fn with_watch(mut self, watch: &'m mut dyn Watch) -> Machine<'m> {
+        self.watch = Some(watch);
         self
     }
 
@@ -173,6 +183,9 @@ impl<'m> Machine<'m> {
             if matches!(inst.kind, InstKind::Yield | InstKind::Return) {
                 return frame.all(&inst.operands);
             }
+            if self.watch.is_some() {
+                self.show(frame, *id, inst)?;
+            }
             let results = self.inst(frame, instance.as_deref_mut(), inst).map_err(|error| error.or_at(inst.loc))?;
             frame.set_all(&inst.results, results);
             if self.options.record {
@@ -251,6 +264,25 @@ impl<'m> Machine<'m> {
         let op = op.get();
         let cx = EvalCx { op, operands: &operands, attrs: &attrs };
         (op.eval)(&cx).map_err(|error| RunError::new(E0409, error.0))
+    }
+
+    /// Shows a product to who watches.
+    fn show(&mut self, frame: &Frame<'m>, id: InstId, inst: &Inst) -> Result<(), RunError> {
+        let (Some(watch), InstKind::Op { op, attrs }) = (&mut self.watch, &inst.kind) else { return Ok(()) };
+        if op.kind() != Kind::Product {
+            return Ok(());
+        }
+        let attrs = attrs.map(|attr| attr.resolve(&|symbol| frame.env.get(symbol).cloned()));
+        let operands = frame.all(&inst.operands)?;
+        watch.product(&Product {
+            function: frame.function,
+            inst: id,
+            path: &frame.path,
+            op: *op,
+            attrs: &attrs,
+            operands: &operands,
+            env: &frame.env,
+        })
     }
 
     fn host(&self, frame: &Frame<'m>, inst: &Inst, expr: &HostExpr) -> Result<Vec<Tensor>, RunError> {

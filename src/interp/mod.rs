@@ -20,6 +20,7 @@ mod instance;
 mod machine;
 mod seed;
 mod value;
+pub mod watch;
 
 pub use gradients::{Stacked, sum};
 pub use instance::{Instance, ParameterRef, Slot};
