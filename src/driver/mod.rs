@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod bind;
+pub mod calibrate;
 pub mod choice;
 pub mod diff;
 pub mod draw;

@@ -54,8 +54,19 @@ pub fn lower(session: &mut Session, file: FileId, entry: &EntryRequest) -> Resul
     lower_checked(session, file, entry)
 }
 
+/// The same, with schemes where they were declared and nothing made of them.
+pub fn unquantised(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+    check(session, file)?;
+    lower_entry(session, file, entry)
+}
+
 /// Finds the entry and lowers it. The entry's own text stays in the project: later checks would see it.
 fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
+    let module = lower_entry(session, file, entry)?;
+    quantised(session, module, &entry.quantize, entry.mode == Mode::Train)
+}
+
+fn lower_entry(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     let request = lower::EntryRequest {
         expr: entry.expr.clone(),
         sets: entry.sets.clone(),
@@ -64,8 +75,7 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
         given: entry.given.clone(),
     };
     let module = lower::entry(&mut session.project, file, &request);
-    let module = verified(session, module)?;
-    quantised(session, module, &entry.quantize, request.training)
+    verified(session, module)
 }
 
 /// With what is quantised, and then with calls in the place of `value_and_grad`: gradients are of the quantised program.

@@ -193,7 +193,19 @@ static ROLES: &[(Role, &[&str])] = &[
     (Role::Scan, &["cumsum", "cumprod"]),
     (
         Role::Alone,
-        &["sort", "topk", "categorical", "quantize", "pack", "unbind", "split", "chunk", "dynamic_update", "scatter"],
+        &[
+            "sort",
+            "topk",
+            "categorical",
+            "quantize",
+            "quantize_with",
+            "pack",
+            "unbind",
+            "split",
+            "chunk",
+            "dynamic_update",
+            "scatter",
+        ],
     ),
 ];
 

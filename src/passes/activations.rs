@@ -44,7 +44,7 @@ pub fn insert(module: Verified) -> Result<Verified, AssignError> {
         return Ok(module);
     }
     let mut module = module.into_inner();
-    inline_takers(&mut module);
+    inline_takers(&mut module, &|module, function, name| weight_of(module, function, name).is_some());
     let mut found = BTreeSet::new();
     for index in 0..module.functions.len() {
         let mut function = module.functions[index].clone();
@@ -85,11 +85,11 @@ fn activations(member: &Member) -> Option<&Scheme> {
     }
 }
 
-/// Puts the bodies of functions that multiply with such weights in the place of their calls.
-fn inline_takers(module: &mut Module) {
+/// Puts the bodies of functions that multiply with such members in the place of their calls.
+pub fn inline_takers(module: &mut Module, wanted: &dyn Fn(&Module, &Function, &str) -> bool) {
     // Each round takes off one level of calls, and calls do not recur.
     for _ in 0..module.functions.len() {
-        let found = takers(module, &|function, name| weight_of(module, function, name).is_some());
+        let found = takers(module, &|function, name| wanted(module, function, name));
         let names: BTreeSet<String> = found.iter().map(|id| module[*id].name.clone()).collect();
         if inline_calls(module, &|site| site.path.is_none() && names.contains(&site.callee.name)) == 0 {
             return;
