@@ -72,6 +72,10 @@ impl Target for PyTorch {
         "NAME.py"
     }
 
+    fn packages(&self) -> &'static [&'static str] {
+        &["torch"]
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
     }
