@@ -41,7 +41,7 @@ fn it_has_the_documented_keys() {
     let keys: Vec<&str> = told.as_object().unwrap().keys().map(String::as_str).collect();
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/metadata.md")).unwrap();
     let first_cells = page.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
-    let mut documented: Vec<&str> =
+    let documented: Vec<&str> =
         first_cells.flat_map(|cell| cell.split("`, `")).map(|key| key.trim_end_matches('`')).collect();
     assert_eq!(keys, documented);
     // What other programs rely on.
