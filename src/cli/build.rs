@@ -38,6 +38,9 @@ pub struct Args {
     /// A folder of templates and operator tables, laid over the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
+    /// Write what there is to tell of the build as JSON into this file; docs/metadata.md describes it
+    #[arg(long, value_name = "FILE", conflicts_with = "emit")]
+    metadata: Option<PathBuf>,
     #[command(flatten)]
     passes: PassArgs,
 }
@@ -48,6 +51,7 @@ Examples:
   tritonc build mlp.tri --entry 'MLP(dim=256)' -o out          write out/mlp.py
   tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
   tritonc build mlp.tri --emit ir                              print the intermediate representation
+  tritonc build mlp.tri --shape x=1,784 --metadata mlp.json -o out    also shapes, parameters, flops
   tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -67,6 +71,11 @@ impl Args {
         let built = session.build(&self.file, &request);
         self.passes.report(session);
         let artifacts = built?;
+        if let (Some(path), Some(text)) = (&self.metadata, session.metadata()) {
+            let written = artifact::write_atomic(path, text.as_bytes());
+            written.map_err(|error| session.report_file(&error))?;
+            say(session, &format!("wrote {}", path.display()));
+        }
         let Some(folder) = &self.output else { return self.print(session, &artifacts) };
         let paths = artifact::write_all(folder, &artifacts).map_err(|error| session.report_file(&error))?;
         let listing: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
@@ -111,6 +120,7 @@ impl Args {
             }),
             passes: self.passes.request(),
             templates: self.templates.clone(),
+            metadata: self.metadata.is_some(),
         })
     }
 }

@@ -15,6 +15,7 @@ pub mod format;
 pub mod gradients;
 pub mod inputs;
 pub mod inspect;
+pub mod metadata;
 pub mod model;
 pub mod modules;
 pub mod optimise;
@@ -86,6 +87,8 @@ pub struct Session {
     added_passes: Vec<Arc<dyn Pass>>,
     /// What the passes of the last build did.
     pass_reports: Vec<PassReports>,
+    /// What the last build told, where it was asked to.
+    metadata: Option<String>,
 }
 
 /// What `run` computed.
@@ -134,6 +137,11 @@ impl Session {
     /// What the passes of the last build did.
     pub fn pass_reports(&self) -> &[PassReports] {
         &self.pass_reports
+    }
+
+    /// The JSON that the last build tells, if it was asked to.
+    pub fn metadata(&self) -> Option<&str> {
+        self.metadata.as_deref()
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
@@ -264,6 +272,7 @@ impl Session {
 
     fn build_opened(&mut self, file: FileId, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
         self.pass_reports.clear();
+        self.metadata = None;
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
@@ -281,7 +290,7 @@ impl Session {
         let signature = model::signature(&module, None, &|_| true);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
-        inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
+        let dims = inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
             Mode::Train => Some(pipeline::evaluation(self, file, request, style)?),
             Mode::Infer => None,
@@ -296,6 +305,10 @@ impl Session {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }
             artifacts.extend(written);
+        }
+        if request.metadata {
+            let told = metadata::of(&module, request, &dims, &artifacts, &self.pass_reports);
+            self.metadata = Some(told.map_err(|diagnostic| self.fail(vec![diagnostic]))?);
         }
         Ok(artifacts)
     }

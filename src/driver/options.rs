@@ -51,6 +51,8 @@ pub struct BuildRequest {
     pub passes: PassRequest,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
+    /// What there is to tell of the build is wanted.
+    pub metadata: bool,
     /// The source file, as headers of emitted files name it.
     pub source_name: String,
 }

@@ -477,7 +477,7 @@ fn writer(session: &mut Session, target: &str, folder: Option<&Path>) -> Result<
 }
 
 /// The entry as it would be written: `MLP(dim=256, hidden=1024)`.
-fn entry_expr(module: &ir::Verified, entry: &ir::Entry) -> String {
+pub(super) fn entry_expr(module: &ir::Module, entry: &ir::Entry) -> String {
     let args: Vec<String> = entry.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("{}({})", module[entry.layer].source_name, args.join(", "))
 }

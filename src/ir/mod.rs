@@ -20,6 +20,7 @@
 //! ```
 
 pub mod builder;
+pub mod cost;
 pub mod printer;
 pub mod reader;
 pub mod substitute;

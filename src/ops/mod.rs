@@ -11,6 +11,7 @@
 pub mod attr;
 pub mod cast;
 pub mod contraction;
+pub mod cost;
 pub mod create;
 mod elem;
 pub mod elementwise;
