@@ -406,6 +406,32 @@ layer Tower(depth: int = 4) {
 ";
 
 #[test]
+fn build_shows_the_functions_that_compute_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tower.tri"), TOWER).unwrap();
+    let build = |options: &[&str]| {
+        let run = tritonc_in(folder.path(), &[&["build", "tower.tri", "--mode", "train"], options].concat(), b"");
+        (run.status, run.out, run.err)
+    };
+    let (status, text, err) = build(&["--emit", "ir", "--grad"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let module = tritonc::ir::verify(tritonc::ir::reader::read(&text).unwrap()).unwrap();
+    let backward = &module[module.function_named("Tower.forward_backward").unwrap()];
+    let names = |values: &[tritonc::ir::ValueId]| {
+        values.iter().map(|value| backward[*value].name.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&backward.params), ["x", "grad_0"]);
+    let returned = backward.body.insts.last().map(|end| names(&backward[*end].operands)).unwrap();
+    assert_eq!(returned[1..], ["grad_x", "grad_blocks_turn_0_offset", "grad_blocks_turn_0_weight"]);
+    assert!(backward.exported);
+    // PyTorch has gradients of its own.
+    assert_eq!(build(&["--grad"]), build(&[]));
+    let (status, _, err) = build(&["--emit", "ast", "--grad"]);
+    assert_eq!(status, 1);
+    assert!(err.starts_with("error[E0407]: `--grad` adds functions"), "{err}");
+}
+
+#[test]
 fn segments_leave_gradients_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tower.tri"), TOWER).unwrap();

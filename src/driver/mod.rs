@@ -269,11 +269,18 @@ impl Session {
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
+        // Where a framework has gradients of its own, they need no code.
+        let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
+        let derived = match request.targets.iter().any(|target| derives(target)) {
+            true => Some(pipeline::differentiated(self, file, request)?),
+            false => None,
+        };
         let mut artifacts = vec![];
         for target in &request.targets {
+            let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }
@@ -394,8 +401,15 @@ impl Session {
 
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
-        if request.emit.is_none() {
-            self.check_targets(&request.targets)?;
+        match request.emit {
+            None => self.check_targets(&request.targets)?,
+            Some(Emit::Ir) => {}
+            Some(Emit::Tokens | Emit::Ast) if request.grad => {
+                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+                return Err(Failed);
+            }
+            Some(Emit::Tokens | Emit::Ast) => {}
         }
         optimise::check(self, &request.passes)
     }

@@ -42,6 +42,11 @@ pub fn targets() -> Vec<TargetInfo> {
     targets::all().map(info).collect()
 }
 
+/// Whether gradients come with a target's own framework.
+pub fn has_gradients(target: &str) -> bool {
+    targets::find(target).is_some_and(|target| target.capabilities().gradients)
+}
+
 /// Parses and checks a file and the modules it uses, recording what there is to say.
 pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();
@@ -122,7 +127,10 @@ pub fn emit_stage(
             ("ast", trees.join("\n"))
         }
         Emit::Ir => {
-            let module = optimised(session, file, request)?;
+            let module = match request.grad {
+                true => differentiated(session, file, request)?,
+                false => optimised(session, file, request)?,
+            };
             ("ir", ir::printer::print(&module))
         }
     };
@@ -132,6 +140,16 @@ pub fn emit_stage(
 /// The entry after the passes.
 pub fn optimised(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
+    optimise::run(session, module, &request.passes, "")
+}
+
+/// The same with a method beside `forward` that also gives all gradients.
+pub fn differentiated(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+    let module = lower(session, file, &request.entry)?;
+    let (module, _) = gradients::beside(module).map_err(|error| {
+        session.report(error);
+        Failed
+    })?;
     optimise::run(session, module, &request.passes, "")
 }
 

@@ -61,6 +61,7 @@ pub use storage::{StorageGradient, turn};
 use crate::base::Loc;
 use crate::ir::{FuncId, Function, Module, Verified, verify};
 use crate::ops::GradientError;
+use crate::types::{DType, TensorType};
 use activity::Activity;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -122,7 +123,21 @@ pub fn differentiate(
         Some(count) => differentiator.segmented(method, count)?,
         None => method,
     };
-    differentiator.joint(method, computed, given)
+    let (function, gradients) = differentiator.joint(method, computed, given)?;
+    Ok(Differentiated { module: differentiator.finish()?, function, gradients })
+}
+
+/// The same for several methods, which share what they call: each call gives the gradients of all float results.
+pub fn differentiate_each(module: Verified, methods: &[FuncId]) -> Result<(Verified, Vec<(FuncId, Vec<Source>)>)> {
+    let mut differentiator = Differentiator::new(module.into_inner(), true);
+    let mut found = vec![];
+    for method in methods {
+        let results = differentiator.module[*method].results.iter().enumerate();
+        let is_float = |ty: &TensorType| ty.dtype().is_some_and(DType::is_float);
+        let given: Vec<usize> = results.filter(|(_, ty)| is_float(ty)).map(|(index, _)| index).collect();
+        found.push(differentiator.joint(*method, *method, &given)?);
+    }
+    Ok((differentiator.finish()?, found))
 }
 
 /// The companions of a function, for one choice of parameters that want gradients.

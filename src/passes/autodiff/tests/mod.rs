@@ -144,6 +144,11 @@ fn agree_in(text: &str, segments: Option<u32>) {
     let (found, instance) = setting.run(&derived.module, derived.function, &setting.values, &weights);
     let (outputs, grads) = found.split_at(results.len());
     assert_eq!(outputs, results);
+    if segments.is_none() {
+        let (beside, methods) = differentiate_each(module(text), &[FuncId(0)]).unwrap();
+        assert_eq!(methods[0].1, derived.gradients);
+        assert_eq!(setting.run(&beside, methods[0].0, &setting.values, &weights).0, found);
+    }
     let mut named: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (source, grad) in derived.gradients.iter().zip(grads) {
         let parts = match (source, &instance) {
