@@ -127,8 +127,11 @@ pub fn differentiate(
     Ok(Differentiated { module: differentiator.finish()?, function, gradients })
 }
 
+/// A method that gives results and gradients, and what the latter are of.
+pub type Joint = (FuncId, Vec<Source>);
+
 /// The same for several methods, which share what they call: each call gives the gradients of all float results.
-pub fn differentiate_each(module: Verified, methods: &[FuncId]) -> Result<(Verified, Vec<(FuncId, Vec<Source>)>)> {
+pub fn differentiate_each(module: Verified, methods: &[FuncId]) -> Result<(Verified, Vec<Joint>)> {
     let mut differentiator = Differentiator::new(module.into_inner(), true);
     let mut found = vec![];
     for method in methods {
