@@ -1,12 +1,12 @@
 //! One method of the entry that computes results and gradients.
 
-use super::{AutodiffError, Derived, Differentiator, Result, StorageGradient};
+use super::{AutodiffError, Derived, Differentiator, Joint, Result, StorageGradient};
 use crate::base::Loc;
 use crate::ir::substitute::symbol_expr;
 use crate::ir::{Builder, FuncId, Function, InstKind, Region, ValueId, Verified};
 use crate::ops::{Attr, builtin, gradient};
 use crate::passes::copy::empty_like;
-use crate::types::TensorType;
+use crate::types::{Symbol, TensorType};
 
 /// A module with a method for results and gradients.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Source {
 
 impl Differentiator {
     /// Adds the joint method of `method` to its layer; `computed` is what is differentiated, which does the same.
-    pub(super) fn joint(&mut self, method: FuncId, computed: FuncId, given: &[usize]) -> Result<(FuncId, Vec<Source>)> {
+    pub(super) fn joint(&mut self, method: FuncId, computed: FuncId, given: &[usize]) -> Result<Joint> {
         let source = self.module[method].clone();
         let wanted: Vec<bool> = source.params.iter().map(|param| source.dtype(*param).is_float()).collect();
         let Some(derived) = self.derive(computed, &wanted)? else {
@@ -80,18 +80,23 @@ impl Differentiator {
                 None => ones(&mut builder, &source.results[*index], source.loc),
             })
             .collect();
-        let call = |func: FuncId| InstKind::Call {
+        // Sizes that only the run of the primal tells have the same names here.
+        let call = |func: FuncId, fresh: &[Symbol]| InstKind::Call {
             func,
-            bindings: source.symbols.iter().map(|(name, kind)| (name.clone(), symbol_expr(name, *kind))).collect(),
+            bindings: self.module[func]
+                .symbols
+                .iter()
+                .map(|(name, kind)| (name.clone(), symbol_expr(name, *kind)))
+                .collect(),
             path: source.layer.map(|_| vec![]),
-            fresh: vec![],
+            fresh: fresh.to_vec(),
         };
         let types: Vec<TensorType> = primal.results.clone();
-        let computed = builder.inst(call(derived.primal), inputs.clone(), &types, source.loc);
+        let computed = builder.inst(call(derived.primal, &primal.fresh), inputs.clone(), &types, source.loc);
         let taken = derived.inputs.iter().map(|index| inputs[*index]);
         let kept = derived.kept.iter().map(|index| computed[*index]);
         let operands = taken.chain(kept).chain(grads).collect();
-        let found = builder.inst(call(derived.adjoint), operands, &adjoint.results, source.loc);
+        let found = builder.inst(call(derived.adjoint, &[]), operands, &adjoint.results, source.loc);
         let named: Vec<(ValueId, String)> =
             found.iter().copied().zip(sources(derived).iter().map(|of| of.name_in(source))).collect();
         let outputs = &computed[..source.results.len()];

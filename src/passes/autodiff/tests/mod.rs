@@ -1,7 +1,8 @@
-//! IR text in, IR text out, and gradients against differences: of functions in `flow.rs`, of layers in `layers.rs`.
+//! IR text in, IR text out, and gradients against differences: of functions in `flow.rs` and `turns.rs`, of layers in `layers.rs`.
 
 mod flow;
 mod layers;
+mod turns;
 
 use super::*;
 use crate::base::philox;
