@@ -372,7 +372,7 @@ const HALVES: &str = "layer Halves(n: int = 2) {
     param rate: float32[n] = ones()
     fn forward(x: float32[B, n]) -> (float32[B, n], float32) {
         let y = x
-        while sum(abs(stop_gradient(y))) > 100.0 { y = y * 0.5 }
+        for _ in 0..2 { while sum(abs(stop_gradient(y))) > 100.0 { y = y * 0.5 } }
         return rate * x, y.sum()
     }
 }
@@ -385,7 +385,7 @@ fn run_gives_gradients_by_name() {
     write("halves.tri", HALVES);
     let run = tritonc_in(folder.path(), &["run", "halves.tri", "--shape", "x=1,2", "--grad"], b"");
     assert_eq!(run.status, 1);
-    assert!(run.err.starts_with("error[E0607]: no gradient through `while`"), "{}", run.err);
+    assert!(run.err.starts_with("error[E0607]: no gradient through a `while` inside"), "{}", run.err);
     assert!(run.err.contains("while sum(abs(stop_gradient(y))) > 100.0"), "{}", run.err);
     write("halves.tri", &HALVES.replace(", y.sum()", ", stop_gradient(y).sum()"));
     let arguments = ["run", "halves.tri", "--shape", "x=3,2", "--grad", "-o", "out.npz"];
@@ -414,6 +414,32 @@ layer Tower(depth: int = 4) {
     }
 }
 ";
+
+#[test]
+fn build_shows_the_functions_that_compute_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tower.tri"), TOWER).unwrap();
+    let build = |options: &[&str]| {
+        let run = tritonc_in(folder.path(), &[&["build", "tower.tri", "--mode", "train"], options].concat(), b"");
+        (run.status, run.out, run.err)
+    };
+    let (status, text, err) = build(&["--emit", "ir", "--grad"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let module = tritonc::ir::verify(tritonc::ir::reader::read(&text).unwrap()).unwrap();
+    let backward = &module[module.function_named("Tower.forward_backward").unwrap()];
+    let names = |values: &[tritonc::ir::ValueId]| {
+        values.iter().map(|value| backward[*value].name.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&backward.params), ["x", "grad_0"]);
+    let returned = backward.body.insts.last().map(|end| names(&backward[*end].operands)).unwrap();
+    assert_eq!(returned[1..], ["grad_x", "grad_blocks_turn_0_offset", "grad_blocks_turn_0_weight"]);
+    assert!(backward.exported);
+    // PyTorch has gradients of its own.
+    assert_eq!(build(&["--grad"]), build(&[]));
+    let (status, _, err) = build(&["--emit", "ast", "--grad"]);
+    assert_eq!(status, 1);
+    assert!(err.starts_with("error[E0407]: `--grad` adds functions"), "{err}");
+}
 
 #[test]
 fn segments_leave_gradients_as_they_are() {

@@ -35,6 +35,10 @@ pub struct Args {
     /// Print a stage of the compiler instead of a target's code; `ir` is what the target would get
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
+    /// With gradients of float inputs and parameters: IR gets a method `forward_backward`; PyTorch has gradients of its own,
+    /// so its code is the same
+    #[arg(long)]
+    grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
@@ -52,7 +56,8 @@ Examples:
   tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
   tritonc build mlp.tri --emit ir                              print the intermediate representation
   tritonc build mlp.tri --shape x=1,784 --metadata mlp.json -o out    also shapes, parameters, flops
-  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only";
+  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only
+  tritonc build mlp.tri --emit ir --grad                       with the functions that compute gradients";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EmitArg {
@@ -118,6 +123,7 @@ impl Args {
                 EmitArg::Ast => Emit::Ast,
                 EmitArg::Ir => Emit::Ir,
             }),
+            grad: self.grad,
             passes: self.passes.request(),
             templates: self.templates.clone(),
             metadata: self.metadata.is_some(),

@@ -296,11 +296,19 @@ impl Session {
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
+        // Where a framework has gradients of its own, they need no code.
+        let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
+        let own = |target: &&String| pipeline::style_of(target) == style;
+        let derived = match request.targets.iter().filter(own).any(|target| derives(target)) {
+            true => Some(pipeline::differentiated(self, file, request, style)?),
+            false => None,
+        };
         let mut artifacts = vec![];
-        for target in request.targets.iter().filter(|target| pipeline::style_of(target) == style) {
+        for target in request.targets.iter().filter(own) {
+            let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }
@@ -426,6 +434,14 @@ impl Session {
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
         self.check_targets(&request.targets)?;
+        match request.emit {
+            Some(Emit::Tokens | Emit::Ast) if request.grad => {
+                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+                return Err(Failed);
+            }
+            None | Some(Emit::Ir | Emit::Tokens | Emit::Ast) => {}
+        }
         optimise::check(self, &request.passes)
     }
 

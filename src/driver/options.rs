@@ -48,6 +48,8 @@ pub struct BuildRequest {
     pub weights: Option<PathBuf>,
     pub reading: Reading,
     pub emit: Option<Emit>,
+    /// Gradients of all float inputs and parameters are wanted beside the results.
+    pub grad: bool,
     pub passes: PassRequest,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,

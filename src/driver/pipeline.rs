@@ -42,6 +42,11 @@ pub fn targets() -> Vec<TargetInfo> {
     targets::all().map(info).collect()
 }
 
+/// Whether gradients come with a target's own framework.
+pub fn has_gradients(target: &str) -> bool {
+    targets::find(target).is_some_and(|target| target.capabilities().gradients)
+}
+
 /// Parses and checks a file and the modules it uses, recording what there is to say.
 pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();
@@ -142,7 +147,10 @@ pub fn emit_stage(
         }
         Emit::Ir => {
             let first = request.targets.first().map_or(Style::default(), |target| style_of(target));
-            let module = optimised(session, file, request, first)?;
+            let module = match request.grad {
+                true => differentiated(session, file, request, first)?,
+                false => optimised(session, file, request, first)?,
+            };
             ("ir", ir::printer::print(&module))
         }
     };
@@ -186,6 +194,21 @@ pub fn after_passes(
     let keep = keep(session, request, style)?;
     let form = Form { style, mode: request.entry.mode };
     optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
+}
+
+/// The same with a method beside `forward` that also gives all gradients.
+pub fn differentiated(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
+    let module = lower(session, file, &request.entry)?;
+    let (module, _) = gradients::beside(module).map_err(|error| {
+        session.report(error);
+        Failed
+    })?;
+    after_passes(session, module, request, style)
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
