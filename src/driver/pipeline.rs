@@ -65,7 +65,8 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
     };
     let module = lower::entry(&mut session.project, file, &request);
     let module = verified(session, module)?;
-    choice::apply(session, module, &entry.quantize, request.training)
+    let module = choice::apply(session, module, &entry.quantize, request.training)?;
+    optimise::with_precision(session, module, entry.precision)
 }
 
 /// The only way on from lowering.

@@ -20,6 +20,7 @@ pub mod kernel;
 pub mod kinds;
 pub mod logic;
 pub mod math;
+pub mod precision;
 pub mod quantize;
 pub mod random;
 pub mod reduce;

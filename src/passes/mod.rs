@@ -16,6 +16,7 @@ pub mod fold;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod precision;
 pub mod products;
 pub mod quantise;
 pub mod simplify;

@@ -90,6 +90,11 @@ impl Pipeline {
         Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()? })
     }
 
+    /// These passes.
+    pub fn of(passes: Vec<Arc<dyn Pass>>) -> Pipeline {
+        Pipeline { passes }
+    }
+
     /// The passes with these names.
     pub fn named(names: &[&str]) -> Result<Pipeline, UnknownPass> {
         let only = Some(names.iter().map(|name| name.to_string()).collect());

@@ -22,23 +22,51 @@ pub fn tolerance(dtype: DType) -> Tolerance {
     Tolerance { rtol, atol }
 }
 
-/// Says how the results of a target differ from the interpreter's.
-pub fn compare(name: &str, have: &Tensor, want: &Tensor) -> Result<(), String> {
-    compare_within(name, have, want, tolerance(want.dtype()))
+/// Says how the results of a target differ from the interpreter's. `low`: the type of mixed precision.
+pub fn compare(name: &str, have: &Tensor, want: &Tensor, low: Option<DType>) -> Result<(), String> {
+    match low.filter(|_| want.dtype().is_float()) {
+        Some(low) => compare_in(name, have, want, low),
+        None => compare_within(name, have, want, tolerance(want.dtype())),
+    }
 }
 
 /// The same for gradients. Those of a whole model are sums that may cancel, so that an error is measured by the
 /// largest element, not by each.
-pub fn compare_gradients(name: &str, have: &Tensor, want: &Tensor) -> Result<(), String> {
+pub fn compare_gradients(name: &str, have: &Tensor, want: &Tensor, low: Option<DType>) -> Result<(), String> {
+    if let Some(low) = low {
+        return compare_in(name, have, want, low);
+    }
     let Tolerance { rtol, atol } = tolerance(want.dtype());
     let largest = (0..want.len()).map(|index| want.get_f64(index).abs()).fold(0.0, f64::max);
     compare_within(name, have, want, Tolerance { rtol, atol: atol + rtol * largest })
 }
 
+/// The same for results of mixed precision, in which the errors of many operations have added up: measured by the root
+/// of the mean square, with the row of the low type.
+pub fn compare_in(name: &str, have: &Tensor, want: &Tensor, low: DType) -> Result<(), String> {
+    if have.dtype() != want.dtype() || have.shape() != want.shape() {
+        return Err(differing_types(name, have, want));
+    }
+    let Tolerance { rtol, atol } = tolerance(low);
+    let root = |value: &dyn Fn(usize) -> f64| {
+        ((0..want.len()).map(|index| value(index).powi(2)).sum::<f64>() / want.len().max(1) as f64).sqrt()
+    };
+    let error = root(&|index| have.get_f64(index) - want.get_f64(index));
+    let size = root(&|index| want.get_f64(index));
+    if error <= atol + rtol * size {
+        return Ok(());
+    }
+    Err(format!("{name}: in {low} the error is {error:.2e}, where values are {size:.2e} large"))
+}
+
+fn differing_types(name: &str, have: &Tensor, want: &Tensor) -> String {
+    let describe = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
+    format!("{name} is {}, the interpreter gives {}", describe(have), describe(want))
+}
+
 fn compare_within(name: &str, have: &Tensor, want: &Tensor, within: Tolerance) -> Result<(), String> {
     if have.dtype() != want.dtype() || have.shape() != want.shape() {
-        let describe = |tensor: &Tensor| format!("{}{:?}", tensor.dtype(), tensor.shape());
-        return Err(format!("{name} is {}, the interpreter gives {}", describe(have), describe(want)));
+        return Err(differing_types(name, have, want));
     }
     let Tolerance { rtol, atol } = within;
     let mut wrong = 0;

@@ -45,7 +45,9 @@ pub fn check(case: &Case, index: usize) -> Result<(), Trouble> {
     }
     for (name, want) in &wanted {
         if let Some(have) = have.get(name) {
-            compare::compare_gradients(&format!("the gradient of `{name}`"), have, want).map_err(Trouble::Failed)?;
+            let low = case.directives.precision;
+            compare::compare_gradients(&format!("the gradient of `{name}`"), have, want, low)
+                .map_err(Trouble::Failed)?;
         }
     }
     Ok(())

@@ -2,7 +2,8 @@
 //!
 //! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
-//! formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text`
+//! formatted text, `::passes` runs the named passes and compares results, `::precision` compares results in mixed
+//! precision with those in float32. For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
@@ -128,6 +129,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
     }
     if !case.directives.passes.is_empty() {
         add("passes".into(), 0, |case, _| check_passes(case));
+    }
+    if case.directives.precision.is_some() {
+        add("precision".into(), 0, |case, _| check_precision(case));
     }
     for target in &case.directives.targets {
         for run in 0..case.directives.runs.len() {
@@ -268,6 +272,7 @@ fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
         quantize: case.directives.rules.clone(),
+        precision: case.directives.precision,
         given: run.map(names).unwrap_or_default(),
         ..EntryRequest::default()
     }
@@ -313,6 +318,26 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
         }
     }
     golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+/// Runs every run in mixed precision and in float32.
+fn check_precision(case: &Case) -> Result<(), Trouble> {
+    let Some(low) = case.directives.precision else { return Ok(()) };
+    for run in &case.directives.runs {
+        let mut session = session();
+        let mixed = entry(case, Some(run), Mode::Infer);
+        let plain = session.lower(&case.source(), &EntryRequest { precision: None, ..mixed.clone() });
+        let plain = rendered(&session, plain)?;
+        let lowered = session.lower(&case.source(), &mixed);
+        let lowered = rendered(&session, lowered)?;
+        let inputs: Vec<Tensor> = draw_inputs(run, &plain)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
+        let (have, want) = (interpret(&lowered, run, &inputs)?, interpret(&plain, run, &inputs)?);
+        for (index, (have, want)) in have.iter().zip(&want).enumerate() {
+            let name = format!("result {index} of {}", run.entry);
+            compare::compare_in(&name, have, want, low).map_err(Trouble::Failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
@@ -364,7 +389,8 @@ fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
         return Err(Trouble::Failed(message));
     }
     for (index, (have, want)) in outputs.iter().zip(&scene.wanted.outputs).enumerate() {
-        compare::compare(&format!("result {index}"), have, want).map_err(Trouble::Failed)?;
+        let low = case.directives.precision;
+        compare::compare(&format!("result {index}"), have, want, low).map_err(Trouble::Failed)?;
     }
     Ok(())
 }

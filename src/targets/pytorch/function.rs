@@ -535,8 +535,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        // Copying broadcasts by itself.
-        let value = self.before_broadcast(data.operands[0]);
+        // Copying broadcasts and converts by itself.
+        let value = self.before_copy(data.operands[0]);
         let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
         let member = Py::name("self").attr(&attribute);
         let call = match self.numbers.contains(&value) {
