@@ -21,7 +21,7 @@ pub enum Precision {
     Compares,
     /// Makes floats of codes: its result is of the low type, its scales stay.
     Unpacks,
-    /// In float32: the reason stands in the table.
+    /// In float32: the reason stands beside it in the table.
     Wide,
     /// Takes one float operand of either type; a float32 result is one because the source says so.
     Any,
@@ -29,15 +29,14 @@ pub enum Precision {
 
 struct Row {
     precision: Precision,
-    reason: &'static str,
     names: &'static [&'static str],
 }
 
 /// Every operation stands in one row.
 static ROWS: &[Row] = &[
+    // Sums are float32 whatever the operands are.
     Row {
         precision: Precision::Low,
-        reason: "sums are float32 whatever the operands are",
         names: &[
             "matmul",
             "routed_matmul",
@@ -49,9 +48,9 @@ static ROWS: &[Row] = &[
             "conv_transpose3d",
         ],
     },
+    // One rounding of one element, or of a few.
     Row {
         precision: Precision::Follows,
-        reason: "one rounding of one element, or of a few",
         names: &[
             "add",
             "sub",
@@ -79,9 +78,9 @@ static ROWS: &[Row] = &[
             "upsample",
         ],
     },
+    // No rounding.
     Row {
         precision: Precision::Moves,
-        reason: "no rounding",
         names: &[
             "stop_gradient",
             "max",
@@ -116,32 +115,23 @@ static ROWS: &[Row] = &[
             "triu",
         ],
     },
-    Row { precision: Precision::Compares, reason: "widening is exact", names: &["eq", "ne", "lt", "le", "gt", "ge"] },
-    Row { precision: Precision::Unpacks, reason: "codes times a scale, rounded once", names: &["dequantize"] },
-    Row {
-        precision: Precision::Wide,
-        reason: "exponential: leaves the range of float16",
-        names: &["exp", "pow", "sinh", "cosh"],
-    },
-    Row {
-        precision: Precision::Wide,
-        reason: "logarithms and inverses: steep where operands are small",
-        names: &["log", "rsqrt", "asin", "acos", "asinh", "acosh", "atanh"],
-    },
-    Row {
-        precision: Precision::Wide,
-        reason: "an angle of many turns, such as a position, has lost its phase",
-        names: &["sin", "cos", "tan"],
-    },
-    Row {
-        precision: Precision::Wide,
-        reason: "adds up or multiplies many elements",
-        names: &["sum", "mean", "prod", "cumsum", "cumprod", "scatter"],
-    },
-    Row { precision: Precision::Wide, reason: "draws by probabilities", names: &["categorical"] },
+    // Widening is exact.
+    Row { precision: Precision::Compares, names: &["eq", "ne", "lt", "le", "gt", "ge"] },
+    // Codes times a scale, rounded once.
+    Row { precision: Precision::Unpacks, names: &["dequantize"] },
+    // Exponential: leaves the range of float16.
+    Row { precision: Precision::Wide, names: &["exp", "pow", "sinh", "cosh"] },
+    // Logarithms and inverses: steep where operands are small.
+    Row { precision: Precision::Wide, names: &["log", "rsqrt", "asin", "acos", "asinh", "acosh", "atanh"] },
+    // An angle of many turns, such as a position, has lost its phase.
+    Row { precision: Precision::Wide, names: &["sin", "cos", "tan"] },
+    // Adds up or multiplies many elements.
+    Row { precision: Precision::Wide, names: &["sum", "mean", "prod", "cumsum", "cumprod", "scatter"] },
+    // Draws by probabilities.
+    Row { precision: Precision::Wide, names: &["categorical"] },
+    // No float result, or one of a type that the source names.
     Row {
         precision: Precision::Any,
-        reason: "no float result, or one of a type that the source names",
         names: &[
             "cast",
             "quantize",
@@ -196,7 +186,6 @@ mod tests {
             assert_eq!(rows, 1, "`{}`", op.name());
         }
         for row in ROWS {
-            assert!(!row.reason.is_empty());
             row.names.iter().for_each(|name| assert!(find(name).is_some(), "{name}"));
         }
     }
