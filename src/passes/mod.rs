@@ -13,6 +13,7 @@ pub mod dce;
 pub mod decompose;
 pub mod effects;
 pub mod fold;
+pub mod fold_batch_norm;
 mod manager;
 mod pass;
 mod pipeline;
@@ -29,6 +30,11 @@ pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standa
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
+    BuiltIn {
+        name: "fold-batch-norm",
+        summary: "Fold scales and shifts of channels into weights.",
+        run: fold_batch_norm::fold_batch_norm,
+    },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
