@@ -11,6 +11,8 @@
 //! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
 //! #@ precision: bfloat16         mixed precision; results are also compared with those of float32
 //! #@ passes: cse, dce            passes that must not change what is computed
+//! #@ passes-near: quantise-fusion  the same for passes that round otherwise: results agree within the tolerances
+//! #@ opt-level: 3               what level 3 writes for the targets is executed, too
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
 //! ```
@@ -35,6 +37,10 @@ pub struct Directives {
     /// The low type of mixed precision.
     pub precision: Option<DType>,
     pub passes: Vec<String>,
+    /// Whether results after the passes may be rounded otherwise.
+    pub passes_round: bool,
+    /// The emitted code is also executed as level 3 writes it.
+    pub highest_level: bool,
     pub runs: Vec<Run>,
     pub announced: Vec<Announced>,
 }
@@ -164,8 +170,13 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             found.precision = Some(low.ok_or("the low type is float16 or bfloat16")?);
             Ok(())
         }
-        "passes" => {
+        "opt-level" if rest == "3" => {
+            found.highest_level = true;
+            Ok(())
+        }
+        "passes" | "passes-near" => {
             found.passes.extend(words());
+            found.passes_round |= name.trim() == "passes-near";
             Ok(())
         }
         "run" => {

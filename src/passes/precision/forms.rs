@@ -329,8 +329,8 @@ impl Walk<'_, '_> {
             }
             InstKind::For { body, .. } => self.carry(&inst.results, &[], body, operands.get(2..).unwrap_or_default()),
             InstKind::While { cond, body, .. } => self.carry(&inst.results, &[cond], body, &operands),
-            InstKind::Gradient { body } => {
-                // Its types are those of its operands: the float32 ones.
+            InstKind::Gradient { body } | InstKind::Fused { body } => {
+                // Operands and results stay float32.
                 drop(self.region(body));
             }
             InstKind::Param { name, .. } => {

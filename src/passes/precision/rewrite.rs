@@ -104,9 +104,10 @@ impl Rewrite<'_, '_> {
                 [None, None].into_iter().chain(carried).collect()
             }
             InstKind::While { body, .. } => body.params.iter().map(|param| Some(function.dtype(*param))).collect(),
-            InstKind::SetState { .. } | InstKind::SetSlice { .. } | InstKind::Gradient { .. } => {
-                operands.iter().map(wide).collect()
-            }
+            InstKind::SetState { .. }
+            | InstKind::SetSlice { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => operands.iter().map(wide).collect(),
             InstKind::Print { .. }
             | InstKind::If { .. }
             | InstKind::Assert { .. }
