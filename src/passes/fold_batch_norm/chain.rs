@@ -289,18 +289,18 @@ impl Writer<'_> {
         if self.function[value].ty.shape.known() == Some(&dims[..]) {
             return value;
         }
-        self.to_shape("reshape", value, dims)
+        self.in_shape("reshape", value, dims)
     }
 
     /// A scalar as a vector.
     fn spread(&mut self, value: ValueId, count: &Dim) -> ValueId {
         match self.function[value].ty.shape.rank() {
-            Some(0) => self.to_shape("broadcast_to", value, vec![count.clone()]),
+            Some(0) => self.in_shape("broadcast_to", value, vec![count.clone()]),
             _ => value,
         }
     }
 
-    fn to_shape(&mut self, name: &str, value: ValueId, dims: Vec<Dim>) -> ValueId {
+    fn in_shape(&mut self, name: &str, value: ValueId, dims: Vec<Dim>) -> ValueId {
         let shape = Shape::new(dims);
         let ty = self.function[value].ty.with_shape(shape.clone());
         self.op(name, Attrs::new().with("shape", Attr::Shape(shape)), vec![value], ty)
