@@ -69,6 +69,8 @@ fn wrong_usage_exits_with_2() {
         &["check"],
         &["build"],
         &["build", "a.tri", "--mode", "fast"],
+        &["build", "a.tri", "--precision", "float8"],
+        &["run", "a.tri", "--precision", "float32"],
         &["build", "a.tri", "--no-such-option"],
         &["run", "a.tri", "--seed", "-1"],
         &["check", "a.tri", "--error-format", "xml"],
@@ -78,6 +80,26 @@ fn wrong_usage_exits_with_2() {
         assert_eq!((run.status, run.out.as_str()), (2, ""), "{arguments:?}");
         assert!(run.err.contains("Usage") || run.err.contains("--help"), "{arguments:?}: {}", run.err);
     }
+}
+
+#[test]
+fn precision_is_one_of_two_types() {
+    let run = tritonc(&["build", "a.tri", "--precision", "float8"]);
+    assert!(run.err.contains("invalid value 'float8' for '--precision <TYPE>'"), "{}", run.err);
+    assert!(run.err.contains("[possible values: float16, bfloat16]"), "{}", run.err);
+    let square = b"layer Net() {\n    fn forward(x: float32[2, 2]) -> float32[2, 2] = x @ x\n}\n";
+    let run = tritonc_in(&std::env::temp_dir(), &["build", "-", "--precision", "float16", "-v"], square);
+    assert!(run.out.contains("y.to(torch.float32)") || run.out.contains(".to(torch.float16)"), "{}", run.out);
+    assert!(run.err.starts_with("precision: casts 2, functions 1; 2 -> 4 instructions\n"), "{}", run.err);
+    // A script has no entry to change.
+    let folder = std::env::temp_dir();
+    let run = tritonc_in(&folder, &["run", "-", "--precision", "float16"], b"print(1.0)\n");
+    assert_eq!(
+        (run.status, run.err.contains("`--precision`") || run.err.contains("--precision")),
+        (1, true),
+        "{}",
+        run.err
+    );
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! `tritonc build`: compiles an entry to the files of one or more targets.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
-use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
+use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Weights that are checked against the model and written beside the code: a .safetensors or .npz file, an index
     /// of shards, or a folder with one of them
     #[arg(long, value_name = "FILE")]
@@ -114,7 +116,7 @@ impl Args {
         }
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: self.entry.request(&self.shapes)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes)? },
             targets,
             weights: self.weights.clone(),
             reading: self.reading.reading(),

@@ -377,6 +377,7 @@ impl Session {
         let given = [
             ("--set", !request.entry.sets.is_empty()),
             ("--mode", request.entry.mode != Mode::default()),
+            ("--precision", request.entry.precision.is_some()),
             ("--input", !request.inputs.is_empty() || !request.numbers.is_empty()),
             ("--shape", !request.entry.shapes.is_empty()),
             ("--method", request.method.is_some()),

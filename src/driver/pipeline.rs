@@ -68,7 +68,7 @@ pub fn unquantised(session: &mut Session, file: FileId, entry: &EntryRequest) ->
 /// Finds the entry and lowers it. The entry's own text stays in the project: later checks would see it.
 fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     let module = lower_entry(session, file, entry)?;
-    quantised(session, module, &entry.quantize, entry.mode == Mode::Train)
+    chosen(session, module, &entry.quantize, entry.mode == Mode::Train, entry.precision)
 }
 
 fn lower_entry(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
@@ -83,14 +83,17 @@ fn lower_entry(session: &mut Session, file: FileId, entry: &EntryRequest) -> Res
     verified(session, module)
 }
 
-/// With what is quantised, and then with calls in the place of `value_and_grad`: gradients are of the quantised program.
-fn quantised(
+/// With what is quantised, in the precision asked for, and then with calls in the place of `value_and_grad`: gradients are
+/// of the program that runs.
+fn chosen(
     session: &mut Session,
     module: ir::Verified,
     rules: &[String],
     training: bool,
+    precision: Option<DType>,
 ) -> Result<ir::Verified, Failed> {
     let module = choice::apply(session, module, rules, training)?;
+    let module = optimise::with_precision(session, module, precision)?;
     autodiff::expand(module).map_err(|error| {
         session.report(gradients::refused(&error));
         Failed
@@ -264,7 +267,7 @@ pub fn run_script(
 ) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
-    let module = quantised(session, module, &[], false)?;
+    let module = chosen(session, module, &[], false, None)?;
     let Some(entry) = &module.entry else { return Ok(()) };
     let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
@@ -422,7 +425,7 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
     // Methods keep their places, whatever is made of them.
     let root = |module: &ir::Module| module.entry.as_ref().map(|entry| entry.layer);
     let methods = root(&module).map_or(vec![], |root| module[root].methods.clone());
-    let module = quantised(session, module, &[], false)?;
+    let module = chosen(session, module, &[], false, None)?;
     let run = |method: ir::FuncId| -> Result<(), RunError> {
         let place = methods.iter().position(|known| *known == method);
         let now = place.and_then(|place| module[root(&module)?].methods.get(place).copied());

@@ -30,7 +30,7 @@ pub use crate::types::saved::SavedName;
 pub use builder::Builder;
 pub use verify::{Verified, verify};
 
-use crate::base::Loc;
+use crate::base::{LIBRARY_FOLDER, Loc};
 use crate::ops::{Attr, Attrs, Obligation, OpId};
 use crate::quant::{Quantization, Scheme};
 use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
@@ -67,6 +67,14 @@ impl Module {
 
     pub fn layer_named(&self, name: &str) -> Option<LayerId> {
         self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
+    }
+
+    /// Module path and name of a layer of the standard library (`nn.BatchNorm`).
+    pub fn library_path(&self, layer: LayerId) -> Option<String> {
+        let layer = &self[layer];
+        let file = self.files.get(layer.loc.file.0 as usize)?;
+        let module = file.strip_prefix(LIBRARY_FOLDER)?.strip_suffix(".tri")?.replace('/', ".");
+        Some(format!("{module}.{}", layer.source_name))
     }
 
     /// A method by its name in the source, `forward`: the one that takes most of the optional inputs that are given, and

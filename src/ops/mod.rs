@@ -10,6 +10,7 @@
 
 pub mod attr;
 pub mod cast;
+pub mod channels;
 pub mod contraction;
 pub mod cost;
 pub mod create;
@@ -22,6 +23,7 @@ pub mod kernel;
 pub mod kinds;
 pub mod logic;
 pub mod math;
+pub mod precision;
 pub mod quantize;
 pub mod random;
 pub mod reduce;

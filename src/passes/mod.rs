@@ -15,12 +15,14 @@ pub mod decompose;
 pub mod effects;
 pub mod environments;
 pub mod fold;
+pub mod fold_batch_norm;
 pub mod fuse;
 pub mod inline;
 mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod precision;
 pub mod products;
 pub mod quantise;
 pub mod quantise_fusion;
@@ -41,6 +43,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
         run: inline::inline,
     },
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
+    BuiltIn {
+        name: "fold-batch-norm",
+        summary: "Fold batch norms, and other scales and shifts of channels, into weights. Changes rounding.",
+        run: fold_batch_norm::fold_batch_norm,
+    },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
@@ -63,7 +70,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
 ];
 
 /// Passes that may change how a result is rounded; all others keep every bit.
-pub const ROUNDING: &[&str] = &[];
+pub const ROUNDING: &[&str] = &["fold-batch-norm"];
 
 #[cfg(test)]
 mod testkit;

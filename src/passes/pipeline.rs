@@ -105,11 +105,19 @@ const fn kernels(pass: &'static str, level: OptLevel) -> Row {
     Row { pass, modules: OptLevel::O3, kernels: level, mode: None }
 }
 
+/// The same for inference only.
+const fn inference(pass: &'static str, level: OptLevel) -> Row {
+    Row { mode: Some(Mode::Infer), ..kernels(pass, level) }
+}
+
 /// The standard passes in order. A pass may stand there more than once.
 const STANDARD: &[Row] = &[
     kernels("inline", OptLevel::O2),
     from("fold", OptLevel::O1),
     from("simplify", OptLevel::O2),
+    inference("fold-batch-norm", OptLevel::O2),
+    // Of what shapes are left where a norm was.
+    inference("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
     from("dce", OptLevel::O1),
     kernels("fuse", OptLevel::O2),
@@ -182,6 +190,11 @@ impl Pipeline {
         Pipeline { keep: Some(keep), ..self }
     }
 
+    /// These passes.
+    pub fn of(passes: Vec<Arc<dyn Pass>>) -> Pipeline {
+        Pipeline { passes, ..Pipeline::default() }
+    }
+
     /// The passes with these names.
     pub fn named(names: &[&str]) -> Result<Pipeline, UnknownPass> {
         let only = Some(names.iter().map(|name| name.to_string()).collect());
@@ -247,6 +260,8 @@ Which passes a level has depends on the style of the target, and for some passes
 text for people, which keeps layers and composite calls: `pytorch` is of this style. *Kernels* are code for machines:
 the program inlined, its operations put together. Level 3 is the same list for both; a target that takes no fused
 instructions has them expanded in place, so its text then shows less of the source's structure.
+
+`--precision` has one more pass, `precision`, which runs before all of these ([numerics.md](numerics.md)).
 ";
 
 /// `docs/passes.md`: the passes, and the pipeline of each style, mode and level.

@@ -9,6 +9,7 @@
 //! #@ grad: none                 no comparison of gradients; the comment says why
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
+//! #@ precision: bfloat16         mixed precision; results are also compared with those of float32
 //! #@ passes: cse, dce            passes that must not change what is computed
 //! #@ passes-near: quantise-fusion  the same for passes that round otherwise: results agree within the tolerances
 //! #@ opt-level: 3               what level 3 writes for the targets is executed, too
@@ -19,7 +20,7 @@
 
 use super::generate::{self, Generator};
 use tritonc::base::F64;
-use tritonc::types::HostValue;
+use tritonc::types::{DType, HostValue};
 
 /// What one case asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,8 @@ pub struct Directives {
     /// Empty for both.
     pub modes: Vec<RunMode>,
     pub rules: Vec<String>,
+    /// The low type of mixed precision.
+    pub precision: Option<DType>,
     pub passes: Vec<String>,
     /// Whether results after the passes may be rounded otherwise.
     pub passes_round: bool,
@@ -108,6 +111,9 @@ pub fn parse(text: &str) -> Result<Directives, String> {
     if !found.targets.is_empty() && found.runs.is_empty() {
         return Err("a case with a target needs a line `#@ run: ...`".to_string());
     }
+    if found.precision.is_some() && found.runs.is_empty() {
+        return Err("a case with `precision` needs a line `#@ run: ...`".to_string());
+    }
     if found.targets.is_empty() && !(found.rules.is_empty() && found.modes.is_empty() && !found.without_text) {
         return Err("`quantize`, `mode` and `golden` mean something only beside `target`".to_string());
     }
@@ -157,6 +163,11 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
         }
         "quantize" => {
             found.rules.push(rest.to_string());
+            Ok(())
+        }
+        "precision" => {
+            let low = DType::parse(rest).filter(|low| matches!(low, DType::Float16 | DType::BFloat16));
+            found.precision = Some(low.ok_or("the low type is float16 or bfloat16")?);
             Ok(())
         }
         "opt-level" if rest == "3" => {

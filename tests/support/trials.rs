@@ -2,8 +2,9 @@
 //!
 //! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
-//! formatted text, `::passes` runs the named passes and compares results, `::optimised::infer` and `::train` do so
-//! with all passes of kernels. For a target there are `::pytorch::text`
+//! formatted text, `::passes` runs the named passes and compares results, `::precision` compares results in mixed
+//! precision with those in float32, `::optimised::infer` and `::train` compare before and after all passes of kernels.
+//! For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
@@ -133,6 +134,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
     }
     if !case.directives.passes.is_empty() {
         add("passes".into(), 0, |case, _| check_passes(case));
+    }
+    if case.directives.precision.is_some() {
+        add("precision".into(), 0, |case, _| check_precision(case));
     }
     for run in 0..case.directives.runs.len() {
         let suffix = suffix(run);
@@ -295,6 +299,7 @@ pub fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
         quantize: case.directives.rules.clone(),
+        precision: case.directives.precision,
         given: run.map(names).unwrap_or_default(),
         ..EntryRequest::default()
     }
@@ -350,6 +355,39 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
         }
     }
     golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn root_mean_square(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+/// Runs every run in mixed precision and in float32. The errors of many operations add up, so results are compared as a
+/// whole, with the row of the low type.
+fn check_precision(case: &Case) -> Result<(), Trouble> {
+    let Some(low) = case.directives.precision else { return Ok(()) };
+    for run in &case.directives.runs {
+        let mut session = session();
+        let mixed = entry(case, Some(run), Mode::Infer);
+        let plain = session.lower(&case.source(), &EntryRequest { precision: None, ..mixed.clone() });
+        let plain = rendered(&session, plain)?;
+        let lowered = session.lower(&case.source(), &mixed);
+        let lowered = rendered(&session, lowered)?;
+        let inputs: Vec<Tensor> = draw_inputs(run, &plain)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
+        let (have, want) = (interpret(&lowered, run, &inputs)?, interpret(&plain, run, &inputs)?);
+        for (index, (have, want)) in have.iter().zip(&want).enumerate() {
+            let size = root_mean_square(&want.to_f64());
+            let errors: Vec<f64> = have.to_f64().iter().zip(want.to_f64()).map(|(have, want)| have - want).collect();
+            let (error, row) = (root_mean_square(&errors), tolerance(low, Scope::Model));
+            if have.shape() != want.shape()
+                || have.dtype() != want.dtype()
+                || error > row.absolute + row.relative * size
+            {
+                let what = format!("result {index} of {}", run.entry);
+                return Err(Trouble::Failed(format!("{what}: in {low} the error is {error:.2e}, of {size:.2e}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {

@@ -3,7 +3,7 @@
 use super::compare::{Difference, Unlike, compare};
 use super::executor::Executed;
 use super::stage::{Stage, sentences};
-use super::tolerance::{Scope, of_gradient, tolerance};
+use super::tolerance::{Scope, of_gradient, of_result};
 use super::{Row, Status};
 use crate::base::code::E0607;
 use crate::base::philox;
@@ -264,13 +264,13 @@ impl Scene {
         }
         for (index, (have, want)) in executed.outputs.iter().zip(&wanted.outputs).enumerate() {
             let name = if wanted.outputs.len() == 1 { "`output`".to_string() } else { format!("`output.{index}`") };
-            difference.add(compare(&name, &declared(have, want), want, tolerance(want.dtype(), scope))?);
+            difference.add(compare(&name, &declared(have, want), want, of_result(want, scope))?);
         }
         let in_results = difference.fails;
         for (name, want) in &wanted.state {
             if let Some(have) = executed.state.get(name) {
                 let name = format!("the state `{name}`");
-                difference.add(compare(&name, &declared(have, want), want, tolerance(want.dtype(), scope))?);
+                difference.add(compare(&name, &declared(have, want), want, of_result(want, scope))?);
             }
         }
         if self.output_gradients.is_some() {

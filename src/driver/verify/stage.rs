@@ -62,7 +62,7 @@ impl<'a> Stage<'a> {
         let folder = folder.map_err(|error| {
             session.fail(vec![Diagnostic::new(E0802, format!("no temporary folder can be made: {error}"))])
         })?;
-        let scope = Scope::of(&module);
+        let scope = run.entry.precision.map_or_else(|| Scope::of(&module), Scope::Mixed);
         Ok(Stage { request, run, source, module, weights, scope, folder })
     }
 

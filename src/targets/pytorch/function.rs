@@ -537,8 +537,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        // Copying broadcasts by itself.
-        let value = self.before_broadcast(data.operands[0]);
+        // Copying broadcasts and converts by itself.
+        let value = self.before_copy(data.operands[0]);
         let member = self.member(name);
         let call = match self.numbers.contains(&value) {
             true => member.method("fill_", vec![self.number_or_tensor(value)]),
