@@ -49,6 +49,10 @@ pub struct Choice {
 }
 
 impl Choice {
+    pub fn weights(&self) -> Option<&Scheme> {
+        self.quantization.as_ref().map(|own| &own.weights)
+    }
+
     /// The scheme of activations that need a scale from calibration.
     pub fn static_activations(&self) -> Option<&Scheme> {
         self.quantization.as_ref()?.activations.as_ref().filter(|scheme| !scheme.dynamic)

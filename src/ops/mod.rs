@@ -10,6 +10,7 @@
 
 pub mod attr;
 pub mod cast;
+pub mod contraction;
 pub mod create;
 mod elem;
 pub mod elementwise;
