@@ -196,6 +196,16 @@ fn bad_data_are_errors_and_leave_no_file() {
         "E0804",
         &["`down.weight` is multiplied with inf"],
     );
+    place.put(
+        "grad.tri",
+        "layer Net {\n    param weight: float32[4, 3]\n\n    fn forward(x: float32[B, 3]) -> float32[B, 3] {\n        let (_, g) \
+         = value_and_grad(loss)(x)\n        return g\n    }\n\n    fn loss(x: float32[B, 3]) -> float32 = (x @ \
+         weight.T).sum()\n}\n",
+    );
+    place.save("g.npz", &[("weight", float(1, &[4, 3]))]);
+    place.save("data.npz", &[("x", float(2, &[6, 3]))]);
+    let own = ["quantize", "g.npz", "--model", "grad.tri", "--calibrate", "data.npz", "-o", "q.safetensors"];
+    place.error(&[&own[..], &["--scheme", "*=int8, activations=int8()"]].concat(), "E0502", &["takes gradients"]);
     let without =
         ["quantize", "w.safetensors", "--scheme", "*.weight=int8", "--calibrate", "data.npz", "-o", "q.safetensors"];
     let run = place.run(&without);

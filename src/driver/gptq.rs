@@ -5,7 +5,7 @@ use crate::driver::calibrate::{Sites, finite};
 use crate::interp::RunError;
 use crate::interp::watch::{Product, Watch};
 use crate::ir::InstKind;
-use crate::ops::{EvalCx, contraction};
+use crate::ops::{EvalCx, factors};
 use crate::passes::products::Use;
 use crate::quant::gptq::{Hessian, Layout};
 use crate::types::{DType, Tensor};
@@ -42,7 +42,7 @@ fn matrices(product: &Product<'_>, found: &Use, shape: &[usize]) -> Result<Layou
     let count: usize = shape.iter().product();
     let places = Tensor::from_i64(DType::Int64, shape.to_vec(), (0..count as i64).collect());
     let moved = moved(product, found, places).ok_or("it is not by itself a factor of its product")?;
-    let mut layout = contraction::layout(product.op, product.attrs, found.position, moved.shape())?;
+    let mut layout = factors::layout(product.op, product.attrs, found.position, moved.shape())?;
     let moved = moved.as_i64().unwrap_or_default();
     let own = layout.places.iter().map(|place| moved.get(*place).and_then(|place| usize::try_from(*place).ok()));
     layout.places = own.collect::<Option<_>>().ok_or("its elements cannot be followed")?;
@@ -82,7 +82,7 @@ impl Watch for Inputs<'_> {
             finite(&product.operands[found.other()], &path)?;
             let hessians = &mut self.hessians;
             let mut each = |batch: usize, vector: &[f32]| hessians[batch].add(vector);
-            let seen = contraction::inputs(product.op, product.attrs, found.position, product.operands, &mut each);
+            let seen = factors::inputs(product.op, product.attrs, found.position, product.operands, &mut each);
             seen.map_err(|why| RunError::new(E0804, format!("`{path}`: {why}")))?;
         }
         Ok(())

@@ -11,9 +11,9 @@ use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
     gradients,
 };
-use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
+use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions, Trace};
 use crate::ir::{self, Part};
-use crate::passes::autodiff;
+use crate::passes::{Form, Keep, Style, autodiff};
 use crate::quant::pack::{Format, pack};
 use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
@@ -141,24 +141,89 @@ pub fn emit_stage(
             ("ast", trees.join("\n"))
         }
         Emit::Ir => {
-            let module = optimised(session, file, request)?;
+            let first = request.targets.first().map_or(Style::default(), |target| style_of(target));
+            let module = optimised(session, file, request, first)?;
             ("ir", ir::printer::print(&module))
         }
     };
     Ok(Artifact { path: format!("{stem}.{extension}"), bytes: text.into_bytes() })
 }
 
-/// The entry after the passes.
-pub fn optimised(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+/// The style of a target.
+pub fn style_of(target: &str) -> Style {
+    targets::find(target).map(|target| target.capabilities().style).unwrap_or_default()
+}
+
+/// The styles of these targets, each once, in the order of the targets; without any, a program is still compiled.
+pub fn styles_of(targets: &[String]) -> Vec<Style> {
+    let mut styles = if targets.is_empty() { vec![Style::default()] } else { vec![] };
+    for style in targets.iter().map(|target| style_of(target)) {
+        if !styles.contains(&style) {
+            styles.push(style);
+        }
+    }
+    styles
+}
+
+/// The entry after the passes for targets of a style.
+pub fn optimised(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
-    optimise::run(session, module, &request.passes, "")
+    after_passes(session, module, request, style)
+}
+
+/// A lowered entry after the passes for targets of a style.
+pub fn after_passes(
+    session: &mut Session,
+    module: ir::Verified,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
+    let keep = keep(session, request, style)?;
+    let form = Form { style, mode: request.entry.mode };
+    optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
-pub fn evaluation(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+pub fn evaluation(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let entry = EntryRequest { mode: Mode::Infer, ..request.entry.clone() };
     let module = lower_checked(session, file, &entry)?;
-    optimise::run(session, module, &request.passes, "evaluation")
+    let name = match style {
+        Style::Modules => "evaluation",
+        Style::Kernels => "kernels-evaluation",
+    };
+    let keep = keep(session, request, style)?;
+    optimise::run(session, module, &request.passes, (Form { style, mode: Mode::Infer }, name), keep)
+}
+
+/// The functions whose calls stay: those that one of the targets writes in a form of its own. Kernels have no use for
+/// calls.
+fn keep(session: &mut Session, request: &BuildRequest, style: Style) -> Result<Keep, Failed> {
+    let mut writers = vec![];
+    if style == Style::Modules {
+        for target in &request.targets {
+            writers.push(writer(session, target, request.templates.as_deref())?);
+        }
+    }
+    let keep = move |function: &ir::Function| writers.iter().any(|writer| writer.has_form(function));
+    Ok(Arc::new(keep))
+}
+
+/// What reports and dumps call the form that is asked for: nothing in the common case.
+fn form_name(style: Style) -> &'static str {
+    match style {
+        Style::Modules => "",
+        Style::Kernels => "kernels",
+    }
 }
 
 /// Whether the file has top-level statements and no entry was asked for, so that `run` executes those.
@@ -231,6 +296,7 @@ pub fn interpret(
     let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
     let mut machine = Machine::new(module, options).with_output(output);
+    machine.trace = request.trace.then(Trace::default);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
         let mut instance = Instance::entry(module, request.seed)?;
         for (path, bound) in weights.into_iter().flatten() {
@@ -247,17 +313,27 @@ pub fn interpret(
             Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
             None => BTreeMap::new(),
         };
-        Ok(Ok((outputs, gradients, kept)))
+        let state = if request.keep_state { state(&mut instance)? } else { BTreeMap::new() };
+        Ok(Ok((outputs, gradients, kept, state)))
     };
     let outcome = run(&mut machine);
+    let (trace, seeds) = (machine.trace.take().unwrap_or_default(), std::mem::take(&mut machine.seeds));
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
     let outcome = outcome.map_err(|error| run_failed(session, &error))?;
-    let (outputs, gradients, weights) = outcome.map_err(|names| {
+    let (outputs, gradients, weights, state) = outcome.map_err(|names| {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         session.fail(vec![uncalibrated_error(&names)])
     })?;
-    Ok(RunResult { outputs, gradients, intermediates, weights })
+    Ok(RunResult { outputs, gradients, intermediates, weights, state, seeds, trace })
+}
+
+/// Everything that methods may assign, by its name in weights files.
+fn state(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let listed = instance.parameters().into_iter();
+    let listed = listed.filter(|p| matches!(p.storage.role, ir::Role::State | ir::Role::Transient));
+    let paths: Vec<String> = listed.map(|p| p.path).collect();
+    paths.into_iter().map(|path| instance.get(&path, Part::Value).map(|tensor| (path, tensor))).collect()
 }
 
 /// Scales of activations that no weights file has given.
@@ -359,10 +435,7 @@ pub fn emit(
     weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
     let options = targets::EmitOptions {
-        mode: match request.entry.mode {
-            Mode::Train => targets::Mode::Train,
-            Mode::Infer => targets::Mode::Infer,
-        },
+        mode: request.entry.mode,
         source_name: request.source_name.clone(),
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
         evaluation,
