@@ -3,7 +3,7 @@
 use super::common::{Status, reported, say};
 use super::output;
 use super::table::table;
-use crate::driver::calibrate::{Method, ModelRequest};
+use crate::driver::calibrate::{GptqOptions, Method, ModelRequest};
 use crate::driver::quantize::{QuantizeRequest, quantize};
 use crate::driver::{EntryRequest, Failed, Session, options};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,6 +40,15 @@ pub struct Args {
     /// What finds the range of activations in the data: minmax, moving-average, percentile(P) or mse
     #[arg(long, value_name = "NAME", default_value = "minmax", requires = "calibrate", value_parser = observer)]
     observer: Method,
+    /// How codes of int4 and int8 weights are chosen: the nearest ones, or those with which products come out closest
+    #[arg(long, value_enum, default_value = "round", requires_if("gptq", "calibrate"))]
+    method: MethodArg,
+    /// For gptq: the share of the mean square of inputs that is added to all
+    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
+    damping: f64,
+    /// For gptq: begin with the weights of the largest inputs
+    #[arg(long)]
+    act_order: bool,
     /// Samples that run at a time
     #[arg(long, value_name = "N", default_value_t = 32, requires = "calibrate",
           value_parser = clap::value_parser!(u32).range(1..))]
@@ -70,6 +79,8 @@ impl Args {
             entry: EntryRequest { expr: self.entry.clone(), sets, ..EntryRequest::default() },
             data: self.calibrate.clone(),
             observer: self.observer,
+            gptq: (self.method == MethodArg::Gptq)
+                .then_some(GptqOptions { damping: self.damping, descending: self.act_order }),
             batch: self.batch as usize,
         }))
     }
@@ -95,6 +106,19 @@ impl Args {
         inspection.rows.retain(|row| row.scheme.is_some());
         output::write(session, table(&inspection, &[(kept, before, after)]).as_bytes())
     }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
+enum MethodArg {
+    /// The nearest codes
+    Round,
+    /// GPTQ (Frantar et al. 2022), with `--calibrate`
+    Gptq,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| share.is_finite() && *share >= 0.0);
+    share.ok_or_else(|| "a number of at least 0 is needed".to_string())
 }
 
 fn observer(text: &str) -> Result<Method, String> {

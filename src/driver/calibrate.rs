@@ -7,6 +7,7 @@ use crate::base::Diagnostic;
 use crate::base::code::{E0505, E0804};
 use crate::driver::bind::{Bound, bind, find};
 use crate::driver::choice::{self, Choice};
+use crate::driver::gptq::{Inputs, Survey};
 use crate::driver::inputs::InputSpec;
 use crate::driver::inspect::refused;
 use crate::driver::{EntryRequest, Failed, Mode, Session, model, pipeline};
@@ -15,6 +16,8 @@ use crate::interp::{Instance, Machine, RunError, RunOptions};
 use crate::ir::{FuncId, Part, Verified};
 use crate::passes::activations::{SCALE, ZERO_POINT};
 use crate::passes::products::{Use, uses};
+pub use crate::quant::gptq::Options as GptqOptions;
+use crate::quant::gptq::{self, Hessian, Layout};
 pub use crate::quant::observe::Method;
 use crate::quant::observe::Observer;
 use crate::quant::{Quantized, Scheme, dequantize, quantize};
@@ -32,6 +35,8 @@ pub struct ModelRequest {
     /// An archive with an array for each input, samples along the first axis.
     pub data: Option<PathBuf>,
     pub observer: Method,
+    /// Codes are chosen by what becomes of products, not the nearest ones.
+    pub gptq: Option<GptqOptions>,
     /// Samples of one run.
     pub batch: usize,
 }
@@ -45,6 +50,8 @@ pub struct Plan {
     pub codes: BTreeMap<String, Quantized>,
     /// Tensors that go into the file beside those that are there: scales of activations.
     pub added: BTreeMap<String, Tensor>,
+    /// Weights whose codes are the nearest ones although others were asked for, and why.
+    pub rounded: Vec<(String, String)>,
 }
 
 /// Finds how the tensors of a checkpoint are quantised for a model.
@@ -71,8 +78,8 @@ pub fn plan(session: &mut Session, view: &View, rules: &[String], request: &Mode
     };
     let data = Data::of(&module, arrays, request.batch).map_err(|errors| session.fail(errors))?;
     let mut model = Model::load(view, &module, data).map_err(|errors| session.fail(errors))?;
-    let found = model.quantise(&choices).and_then(|()| model.scales(&observed, request.observer));
-    plan.added = found.map_err(|errors| session.fail(errors))?;
+    let found = model.find(&choices, &observed, request, &mut plan);
+    found.map_err(|errors| session.fail(errors))?;
     Ok(plan)
 }
 
@@ -205,6 +212,97 @@ impl<'m> Model<'m> {
         Ok(Model { module, instance, data, sites: Sites::of(module) })
     }
 
+    /// Codes of weights, then scales of activations.
+    fn find(
+        &mut self,
+        choices: &[Choice],
+        observed: &[&Choice],
+        request: &ModelRequest,
+        plan: &mut Plan,
+    ) -> Result<(), Errors> {
+        let errors: Errors = choices.iter().filter_map(|choice| self.refusal(choice)).collect();
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let layouts = match request.gptq {
+            Some(_) => self.layouts(choices, plan)?,
+            None => vec![],
+        };
+        // What is only rounded is so before anything is looked at.
+        for choice in choices.iter().filter(|choice| layouts.iter().all(|(path, _)| *path != choice.path)) {
+            let Some(scheme) = choice.weights() else { continue };
+            let value = self.value(choice)?;
+            let parts = quantize(&value, scheme, None);
+            let parts = parts.map_err(|error| vec![refused(&choice.name, value.shape(), scheme, &error)])?;
+            self.set(choice, scheme, &parts, value.dtype())?;
+        }
+        for (path, layout) in &layouts {
+            let (Some(options), Some(choice)) = (request.gptq, choices.iter().find(|choice| choice.path == *path))
+            else {
+                continue;
+            };
+            self.gptq(choice, layout, options, plan)?;
+        }
+        plan.added = self.scales(observed, request.observer)?;
+        Ok(())
+    }
+
+    /// Why a weight cannot be quantised at all.
+    fn refusal(&mut self, choice: &Choice) -> Option<Diagnostic> {
+        let scheme = choice.weights()?;
+        let value = self.value(choice).ok()?;
+        let error = quantize(&value, scheme, None).err()?;
+        Some(refused(&choice.name, value.shape(), scheme, &error))
+    }
+
+    /// The matrices of weights that GPTQ knows, in the order in which they are used; the others go into the plan.
+    fn layouts(&mut self, choices: &[Choice], plan: &mut Plan) -> Result<Vec<(String, Layout)>, Errors> {
+        let mut shapes = BTreeMap::new();
+        for choice in choices {
+            match choice.weights() {
+                Some(scheme) if gptq::applies(scheme) => {
+                    shapes.insert(choice.path.clone(), self.value(choice)?.shape().to_vec());
+                }
+                Some(scheme) => plan.rounded.push((choice.name.clone(), format!("GPTQ has no codes for {scheme}"))),
+                None => {}
+            }
+        }
+        let mut survey = Survey { sites: &self.sites, shapes: &shapes, found: vec![] };
+        self.run(&mut survey, 1).map_err(|error| vec![failed(&error)])?;
+        let mut found: BTreeMap<String, Result<Layout, String>> = survey.found.iter().cloned().collect();
+        for choice in choices.iter().filter(|choice| shapes.contains_key(&choice.path)) {
+            let why = match found.remove(&choice.path) {
+                Some(Ok(_)) => continue,
+                Some(Err(why)) => why,
+                None => "it is multiplied with nothing when the data run".to_string(),
+            };
+            plan.rounded.push((choice.name.clone(), why));
+        }
+        Ok(survey.found.into_iter().filter_map(|(path, layout)| Some((path, layout.ok()?))).collect())
+    }
+
+    /// Chooses the codes of one weight by the inputs that it has once those before it are quantised.
+    fn gptq(&mut self, choice: &Choice, layout: &Layout, options: GptqOptions, plan: &mut Plan) -> Result<(), Errors> {
+        let Some(scheme) = choice.weights() else { return Ok(()) };
+        let hessians = vec![Hessian::new(layout.rows); layout.batches];
+        let mut watch = Inputs { sites: &self.sites, path: &choice.path, hessians };
+        self.run(&mut watch, usize::MAX).map_err(|error| vec![failed(&error)])?;
+        let hessians = watch.hessians;
+        let value = self.value(choice)?;
+        let codes = gptq::gptq(&value, layout, &hessians, scheme, options);
+        match codes.map_err(|error| vec![refused(&choice.name, value.shape(), scheme, &error)])? {
+            Some(parts) => {
+                self.set(choice, scheme, &parts, value.dtype())?;
+                plan.codes.insert(choice.name.clone(), parts);
+            }
+            None => {
+                let message = format!("`{}`: what it is multiplied with has squares beyond any number", choice.name);
+                return Err(vec![Diagnostic::new(E0804, message)]);
+            }
+        }
+        Ok(())
+    }
+
     fn value(&mut self, choice: &Choice) -> Result<Tensor, Errors> {
         self.instance.get(&choice.name, Part::Value).map_err(|error| vec![failed(&error)])
     }
@@ -216,23 +314,9 @@ impl<'m> Model<'m> {
         self.instance.set(&choice.name, Part::Value, restored).map_err(|error| vec![failed(&error)])
     }
 
-    /// Rounds every weight that is to be quantised.
-    fn quantise(&mut self, choices: &[Choice]) -> Result<(), Errors> {
-        let mut errors = vec![];
-        for choice in choices {
-            let Some(scheme) = choice.quantization.as_ref().map(|own| own.weights.clone()) else { continue };
-            let value = self.value(choice)?;
-            match quantize(&value, &scheme, None) {
-                Ok(parts) => self.set(choice, &scheme, &parts, value.dtype())?,
-                Err(error) => errors.push(refused(&choice.name, value.shape(), &scheme, &error)),
-            }
-        }
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
-    }
-
-    /// Runs all samples; each call begins with the state that was loaded.
-    fn run(&self, watch: &mut dyn Watch) -> Result<(), RunError> {
-        for inputs in self.data.calls() {
+    /// Runs the data, or some calls of them; each begins with the state that was loaded.
+    fn run(&self, watch: &mut dyn Watch, calls: usize) -> Result<(), RunError> {
+        for inputs in self.data.calls().take(calls) {
             let mut instance = self.instance.clone();
             let mut machine = Machine::new(self.module, RunOptions::default()).with_watch(&mut *watch);
             machine.run(&mut instance, self.data.method, &inputs)?;
@@ -247,7 +331,7 @@ impl<'m> Model<'m> {
         }
         let observers = observed.iter().map(|choice| (choice.path.clone(), Observer::new(method))).collect();
         let mut watch = Activations { sites: &self.sites, observers };
-        self.run(&mut watch).map_err(|error| vec![failed(&error)])?;
+        self.run(&mut watch, usize::MAX).map_err(|error| vec![failed(&error)])?;
         let (mut found, mut errors) = (BTreeMap::new(), vec![]);
         for choice in observed {
             let (Some(scheme), Some(observer)) = (choice.static_activations(), watch.observers.get(&choice.path))
@@ -279,7 +363,7 @@ fn failed(error: &RunError) -> Diagnostic {
 }
 
 /// Products that stored members are factors of, by function and instruction.
-struct Sites(HashMap<String, Vec<Use>>);
+pub(super) struct Sites(HashMap<String, Vec<Use>>);
 
 impl Sites {
     fn of(module: &Verified) -> Sites {
@@ -287,7 +371,7 @@ impl Sites {
     }
 
     /// The members that a product multiplies with, each with its path.
-    fn at<'a>(&'a self, product: &'a Product<'_>) -> impl Iterator<Item = (String, &'a Use)> {
+    pub fn at<'a>(&'a self, product: &'a Product<'_>) -> impl Iterator<Item = (String, &'a Use)> {
         let found = self.0.get(&product.function.name).into_iter().flatten();
         found.filter(|found| found.product == product.inst).map(|found| {
             let path = match product.path {
@@ -317,7 +401,7 @@ impl Watch for Activations<'_> {
 }
 
 /// What a weight is multiplied with, which must be finite.
-fn finite(tensor: &Tensor, path: &str) -> Result<Vec<f32>, RunError> {
+pub(super) fn finite(tensor: &Tensor, path: &str) -> Result<Vec<f32>, RunError> {
     let values: Vec<f32> = (0..tensor.len()).map(|index| tensor.get_f64(index) as f32).collect();
     match values.iter().find(|value| !value.is_finite()) {
         Some(value) => Err(RunError::new(E0804, format!("`{path}` is multiplied with {value}"))),

@@ -12,7 +12,7 @@ use crate::driver::model::{self, Stored};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, pipeline};
 use crate::ir::verify::VerifyError;
-use crate::ir::{MemberKind, Module, Role, Verified, verify};
+use crate::ir::{Function, InstKind, MemberKind, Module, Role, Verified, verify};
 use crate::passes::activations::{inline_takers, insert};
 use crate::passes::products::{Factors, factors};
 use crate::passes::quantise::{AssignError, Assignments, assign};
@@ -52,6 +52,10 @@ pub struct Choice {
 }
 
 impl Choice {
+    pub fn weights(&self) -> Option<&Scheme> {
+        self.quantization.as_ref().map(|own| &own.weights)
+    }
+
     /// The scheme of activations that need a scale from calibration.
     pub fn static_activations(&self) -> Option<&Scheme> {
         self.quantization.as_ref()?.activations.as_ref().filter(|scheme| !scheme.dynamic)
@@ -73,6 +77,13 @@ pub fn choices(session: &mut Session, module: &Verified, rules: &[String]) -> Re
 /// The module with float weights. Functions that are called with weights are put in the place of their calls, so that
 /// each product is where its weight is read.
 pub fn without_quantisation(session: &mut Session, module: Verified, choices: &[Choice]) -> Result<Verified, Failed> {
+    let gradients =
+        |function: &Function| function.insts.iter().any(|inst| matches!(inst.kind, InstKind::Gradient { .. }));
+    if module.functions.iter().any(gradients) {
+        // Their products are not those of the weights that they are gradients for.
+        let message = "a model that takes gradients cannot run for calibration";
+        return Err(session.fail(vec![Diagnostic::new(E0502, message)]));
+    }
     let none: Assignments = choices.iter().map(|choice| (choice.path.clone(), None)).collect();
     let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
     let module = assign(module, &none, false).map_err(|error| session.fail(vec![unassigned(error)]))?;

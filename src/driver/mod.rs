@@ -12,6 +12,7 @@ pub mod diff;
 pub mod draw;
 pub mod fix;
 pub mod format;
+mod gptq;
 pub mod gradients;
 pub mod inputs;
 pub mod inspect;

@@ -5,7 +5,7 @@
 //! result is written beside its place, read back, compared, and only then put there.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0502, E0802};
+use crate::base::code::{E0502, E0802, W0502};
 use crate::driver::artifact::Pending;
 use crate::driver::calibrate::{self, ModelRequest, Plan};
 use crate::driver::inspect::{BLOCK, Inspection, Row, Stored, refused, unfit};
@@ -74,7 +74,17 @@ pub fn quantize(
     let inspection = rewrite(&view, &earlier, &plan, &request.output, progress);
     let inspection = inspection.map_err(|errors| session.fail(errors))?;
     session.diagnostics.extend(inspection.warning());
+    session.diagnostics.extend(rounded(&plan));
     Ok(inspection)
+}
+
+/// Says which weights have the nearest codes although others were asked for.
+fn rounded(plan: &Plan) -> Option<Diagnostic> {
+    let count = plan.rounded.len();
+    let weights = if count == 1 { "a weight has".to_string() } else { format!("{count} weights have") };
+    let lines: Vec<String> = plan.rounded.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+    let warning = Diagnostic::new(W0502, format!("{weights} the nearest codes, without regard to data"));
+    (count > 0).then(|| warning.note(lines.join("\n")))
 }
 
 fn check_output(path: &Path) -> Result<(), FileError> {

@@ -18,6 +18,7 @@ mod elem;
 pub mod elementwise;
 pub mod error;
 pub mod eval;
+pub mod factors;
 pub mod gradient;
 pub mod kernel;
 pub mod kinds;

@@ -23,6 +23,7 @@ use crate::ir::{
     Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, Region, Role, Storage, Value,
     ValueId, Verified, verify,
 };
+use crate::ops::factors::meets_rows;
 use crate::ops::{Attr, Attrs, OpId, RuleCx, Stop, builtin};
 use crate::passes::copy::compact;
 use crate::passes::inliner::inline_calls;
@@ -164,13 +165,15 @@ fn add_parts(module: &mut Module, weight: &Weight) -> Result<(), AssignError> {
 }
 
 /// Which of the activations share a scale.
-fn shared(op: OpId, operand: usize, ty: &TensorType, scheme: &Scheme) -> Scheme {
+fn shared(op: OpId, attrs: &Attrs, operand: usize, ty: &TensorType, scheme: &Scheme) -> Scheme {
     let rank = ty.shape.rank();
     match scheme.dynamic {
         // One for each sample.
         true if op.is_convolution() => Scheme { dynamic: false, axis: Some(0), ..scheme.clone() },
         // Columns are the tokens of a right factor.
-        true if operand == 1 && rank != Some(1) => Scheme { dynamic: false, axis: Some(-1), ..scheme.clone() },
+        true if rank != Some(1) && !meets_rows(op, attrs, 1 - operand) => {
+            Scheme { dynamic: false, axis: Some(-1), ..scheme.clone() }
+        }
         true | false => scheme.clone(),
     }
 }
@@ -192,9 +195,9 @@ impl Insert {
                 *nested = self.region(function, std::mem::take(nested), &mut known.clone())?;
             }
             function[id].kind = kind;
-            if let (Some(weight), InstKind::Op { op, .. }) = (self.wanted.get(&id).cloned(), &function[id].kind) {
-                let (op, value) = (*op, function[id].operands[weight.operand]);
-                let scheme = shared(op, weight.operand, &function[value].ty, &weight.scheme);
+            if let (Some(weight), InstKind::Op { op, attrs }) = (self.wanted.get(&id).cloned(), &function[id].kind) {
+                let value = function[id].operands[weight.operand];
+                let scheme = shared(*op, attrs, weight.operand, &function[value].ty, &weight.scheme);
                 let scale = (!weight.scheme.dynamic).then(|| weight.read.clone());
                 let key = (value, scheme.clone(), scale);
                 let quantised = match known.get(&key) {
