@@ -2,24 +2,27 @@
 //!
 //! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
-//! formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text`
+//! formatted text, `::passes` runs the named passes and compares results, `::optimised::infer` and `::train` do so
+//! with all passes of kernels. For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, RunMode, Stage};
 use super::python::{self, Trouble};
-use super::{announced, golden, with_deep_stack};
+use super::{announced, golden, optimised, with_deep_stack};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tritonc::base::Diagnostic;
 use tritonc::driver::options::PassRequest;
+use tritonc::driver::verify::compare::compare;
 use tritonc::driver::verify::executor::{Broken, Executor, Job};
+use tritonc::driver::verify::tolerance::{Scope, tolerance};
 use tritonc::driver::verify::{Row, Status, VerifyRequest};
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
-use tritonc::passes::Pipeline;
+use tritonc::passes::{OptLevel, Pipeline, Selection};
 use tritonc::syntax::format::format;
 use tritonc::types::{DType, Symbol, Tensor};
 use tritonc::weights;
@@ -36,7 +39,7 @@ const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
-const SEED: u64 = 1;
+pub const SEED: u64 = 1;
 
 /// A case file, relative to the package.
 pub struct Case {
@@ -131,6 +134,19 @@ pub fn expand(case: Case) -> Vec<Trial> {
     if !case.directives.passes.is_empty() {
         add("passes".into(), 0, |case, _| check_passes(case));
     }
+    for run in 0..case.directives.runs.len() {
+        let suffix = suffix(run);
+        for mode in executed_modes(&case.directives) {
+            match mode {
+                RunMode::Infer => {
+                    add(format!("optimised::infer{suffix}"), run, |c, r| optimised::check(c, r, Mode::Infer))
+                }
+                RunMode::Train => {
+                    add(format!("optimised::train{suffix}"), run, |c, r| optimised::check(c, r, Mode::Train))
+                }
+            }
+        }
+    }
     for target in &case.directives.targets {
         for run in 0..case.directives.runs.len() {
             let suffix = suffix(run);
@@ -156,6 +172,11 @@ pub fn expand(case: Case) -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// The levels whose code is looked at.
+fn levels(case: &Case) -> &'static [OptLevel] {
+    if case.directives.highest_level { &[OptLevel::O2, OptLevel::O3] } else { &[OptLevel::O2] }
 }
 
 fn executed_modes(directives: &Directives) -> Vec<RunMode> {
@@ -268,7 +289,7 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
     if failures.is_empty() { Ok(()) } else { Err(Trouble::Failed(failures.join("\n"))) }
 }
 
-fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
+pub fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
     let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
@@ -300,7 +321,7 @@ fn read_ir(text: &str) -> Result<ir::Verified, Trouble> {
 }
 
 /// Runs the passes on the entry of the first run: the IR after them is the golden one, and the results
-/// before and after are equal to the last bit.
+/// before and after are equal to the last bit, or within the tolerances where the passes round otherwise.
 fn check_passes(case: &Case) -> Result<(), Trouble> {
     let run = case.directives.runs.first();
     let mut session = session();
@@ -314,7 +335,17 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
     read_ir(&text)?;
     if let Some(run) = run {
         let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
-        if interpret(&before, run, &inputs)? != interpret(&after, run, &inputs)? {
+        let (wanted, found) = (interpret(&before, run, &inputs)?, interpret(&after, run, &inputs)?);
+        if case.directives.passes_round && wanted.len() == found.len() {
+            for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let within = tolerance(wanted.dtype(), Scope::of(&before));
+                let difference = compare(&format!("result {index}"), found, wanted, within);
+                let difference = difference.map_err(|error| Trouble::Failed(error.to_string()))?;
+                if difference.fails {
+                    return Err(Trouble::Failed(difference.worst.unwrap_or_default()));
+                }
+            }
+        } else if wanted != found {
             return Err(Trouble::Failed("the passes change the results".to_string()));
         }
     }
@@ -340,23 +371,30 @@ fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
     }
 }
 
-fn build_target(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
+fn build_target(case: &Case, run: usize, mode: Mode, level: OptLevel) -> Result<String, Trouble> {
     let entry = entry(case, case.directives.runs.get(run), mode);
-    build(case, &BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() })
+    let mut request = BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() };
+    request.passes.selection.level = level;
+    build(case, &request)
 }
 
 fn check_text(case: &Case, run: usize) -> Result<(), Trouble> {
-    let text = build_target(case, run, Mode::Infer)?;
+    let text = build_target(case, run, Mode::Infer, OptLevel::default())?;
     golden::check(&case.path, &target_golden("pytorch", run), &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
 fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let path = folder.path().join(MODULE_FILE);
-    for mode in [Mode::Infer, Mode::Train] {
-        io(&path, std::fs::write(&path, build_target(case, run, mode)?))?;
-        python::compile(&path)?;
-        python::ruff(&path)?;
+    for level in levels(case) {
+        for mode in [Mode::Infer, Mode::Train] {
+            io(&path, std::fs::write(&path, build_target(case, run, mode, *level)?))?;
+            python::compile(&path)?;
+            // The highest level writes code to run, not to read.
+            if *level == OptLevel::default() {
+                python::ruff(&path)?;
+            }
+        }
     }
     Ok(())
 }
@@ -364,6 +402,10 @@ fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
 /// Has the emitted module compared with the interpreter on the same inputs and weights, and its gradients.
 fn execute(case: &Case, index: usize, mode: Mode, grad: bool) -> Result<(), Trouble> {
     python::torch()?;
+    levels(case).iter().try_for_each(|level| execute_at(case, index, mode, grad, *level))
+}
+
+fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel) -> Result<(), Trouble> {
     let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let inputs = write_inputs(case, run, mode, folder.path())?;
@@ -378,7 +420,7 @@ fn execute(case: &Case, index: usize, mode: Mode, grad: bool) -> Result<(), Trou
             ..RunRequest::default()
         },
         targets: Some(case.directives.targets.clone()),
-        passes: PassRequest::default(),
+        passes: PassRequest { selection: Selection { level, ..Selection::default() }, ..PassRequest::default() },
         templates: None,
         limit: python::ANSWER_LIMIT,
     };
@@ -417,13 +459,13 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
 }
 
 /// The `forward` that takes the inputs of a run; of the optional ones all, if `widest` says so.
-fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
+pub fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
     let is_given = |name: &str| widest || run.inputs.iter().any(|(given, _)| given == name);
     model::signature(module, None, &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
 }
 
 /// The inputs of a run, in the order of the entry's parameters and in their element types.
-fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Option<Tensor>)>, Trouble> {
+pub fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Option<Tensor>)>, Trouble> {
     let left_out = signature(module, run, false)?.left_out;
     let mut inputs: Vec<(String, Option<Tensor>)> = vec![];
     for spec in signature(module, run, true)?.tensors {

@@ -9,8 +9,10 @@ use crate::base::Diagnostic;
 use crate::base::code::{E0602, E0603, E0802};
 use crate::driver::bind::Bound;
 use crate::driver::options::{PassRequest, Selection};
-use crate::driver::{BuildRequest, Failed, Mode, RunRequest, Session, artifact, optimise};
+use crate::driver::{BuildRequest, Failed, Mode, RunRequest, Session, artifact, pipeline};
 use crate::ir::Verified;
+use crate::passes::Style;
+use crate::targets;
 use crate::weights::{WeightSet, encode};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -90,7 +92,10 @@ impl<'a> Stage<'a> {
         match subject {
             Subject::Level(level) => {
                 let passes = PassRequest { selection: Selection { level, ..Selection::default() }, dump: None };
-                match session.aside(|session| optimise::run(session, self.module.clone(), &passes, "")) {
+                let request = BuildRequest { entry: self.run.entry.clone(), passes, ..BuildRequest::default() };
+                let module = self.module.clone();
+                // The longer list of passes.
+                match session.aside(|session| pipeline::after_passes(session, module, &request, Style::Kernels)) {
                     Ok(module) => Prepared::Module(module),
                     Err(said) => Prepared::Not(Status::Failed, sentences(&said)),
                 }
@@ -120,7 +125,8 @@ impl<'a> Stage<'a> {
         let built = session.aside(|session| {
             let artifacts = session.build(self.source, &request)?;
             let files = artifact::write_all(&folder, &artifacts).map_err(|error| session.report_file(&error))?;
-            Ok((files, optimise::run(session, self.module.clone(), &self.request.passes, "")?))
+            let style = targets::find(target).map_or(Style::default(), |target| target.capabilities().style);
+            Ok((files, pipeline::after_passes(session, self.module.clone(), &request, style)?))
         });
         match built {
             Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module) },
