@@ -4,6 +4,7 @@ use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
+use crate::driver::project_file::Settings;
 use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -15,8 +16,8 @@ pub struct Args {
     /// The source file, or `-`
     #[arg(value_name = "FILE")]
     file: String,
-    /// Targets, separated by commas; `tritonc targets` lists them
-    #[arg(long, value_name = "T[,T]", value_delimiter = ',', default_value = "pytorch")]
+    /// Targets, separated by commas; `tritonc targets` lists them [default: pytorch]
+    #[arg(long, value_name = "T[,T]", value_delimiter = ',')]
     target: Vec<String>,
     /// Write files into this folder; without it, a single file is printed
     #[arg(short, long, value_name = "DIR")]
@@ -74,7 +75,8 @@ impl Args {
     }
 
     fn try_execute(&self, session: &mut Session) -> Result<Status, Failed> {
-        let request = reported(session, self.request())?;
+        let settings = self.entry.settings(session, &self.file)?;
+        let request = reported(session, self.request(&settings))?;
         let built = session.build(&self.file, &request);
         self.passes.report(session);
         let artifacts = built?;
@@ -83,8 +85,10 @@ impl Args {
             written.map_err(|error| session.report_file(&error))?;
             say(session, &format!("wrote {}", path.display()));
         }
-        let Some(folder) = &self.output else { return self.print(session, &artifacts) };
-        let paths = artifact::write_all(folder, &artifacts).map_err(|error| session.report_file(&error))?;
+        // A stage is for looking at.
+        let of_project = settings.output.filter(|_| self.emit.is_none());
+        let Some(folder) = self.output.clone().or(of_project) else { return self.print(session, &artifacts) };
+        let paths = artifact::write_all(&folder, &artifacts).map_err(|error| session.report_file(&error))?;
         let listing: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
         output::write(session, listing.as_bytes())?;
         let files = if paths.len() == 1 { "file" } else { "files" };
@@ -107,27 +111,29 @@ impl Args {
         }
     }
 
-    fn request(&self) -> Result<BuildRequest, crate::base::Diagnostic> {
+    fn request(&self, settings: &Settings) -> Result<BuildRequest, crate::base::Diagnostic> {
         let mut targets: Vec<String> = vec![];
-        for target in &self.target {
+        let of_project = settings.target.clone().unwrap_or(vec!["pytorch".to_string()]);
+        for target in if self.target.is_empty() { &of_project } else { &self.target } {
             if !targets.contains(target) {
                 targets.push(target.clone());
             }
         }
+        let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes)? },
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             targets,
-            weights: self.weights.clone(),
-            reading: self.reading.reading(),
+            weights,
+            reading,
             emit: self.emit.map(|stage| match stage {
                 EmitArg::Tokens => Emit::Tokens,
                 EmitArg::Ast => Emit::Ast,
                 EmitArg::Ir => Emit::Ir,
             }),
             grad: self.grad,
-            passes: self.passes.request(),
-            templates: self.templates.clone(),
+            passes: self.passes.request(settings),
+            templates: self.templates.clone().or(settings.templates.clone()),
             metadata: self.metadata.is_some(),
         })
     }

@@ -23,6 +23,7 @@ pub mod optimise;
 pub mod options;
 pub mod packed;
 pub mod pipeline;
+pub mod project_file;
 pub mod quantize;
 pub mod read;
 pub mod reading;
@@ -354,6 +355,12 @@ impl Session {
         let output_grads = self.output_gradients(request)?;
         let call = pipeline::Call { method: signature.method, inputs, output_grads };
         pipeline::interpret(self, &module, request, &call, weights, output)
+    }
+
+    /// Whether `run` would execute the file's statements: it has some, and no entry is asked for.
+    pub fn is_script(&mut self, path: &str, entry: &EntryRequest) -> Result<bool, Failed> {
+        let file = self.open(path)?;
+        pipeline::is_script(self, file, entry)
     }
 
     /// Gradients of results that were given, by position.

@@ -6,6 +6,7 @@
 //! those on floats, so that quantised programs can be compared with others.
 
 use crate::ops::kinds::Kind;
+use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs, OpId, families};
 use crate::types::{Dim, TensorType};
 
@@ -85,7 +86,7 @@ pub fn flops(op: OpId, operands: &[&TensorType], attrs: &Attrs, results: &[&Tens
         Count::Operands => elements(operands, 0),
         Count::Product => {
             let left = operands.first()?.shape.known()?;
-            let is_last = attrs.bool("transpose_a") != Some(true) || left.len() < 2;
+            let is_last = !attrs.flag(TRANSPOSE[0]) || left.len() < 2;
             let inner = left.get(left.len().checked_sub(if is_last { 1 } else { 2 })?)?;
             Some(elements(results, 0)?.mul(inner).scale(2))
         }

@@ -6,7 +6,7 @@ use super::scene::{Compared, Scene};
 use super::tolerance::Scope;
 use super::{Row, Status, Subject, VerifyRequest};
 use crate::base::Diagnostic;
-use crate::base::code::{E0602, E0603, E0802};
+use crate::base::code::{E0602, E0603, E0608, E0802};
 use crate::driver::bind::Bound;
 use crate::driver::options::{PassRequest, Selection};
 use crate::driver::{BuildRequest, Failed, Mode, RunRequest, Session, artifact, pipeline};
@@ -131,7 +131,7 @@ impl<'a> Stage<'a> {
         match built {
             Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module) },
             // The target has no form for the program, which is no mistake in either.
-            Err(said) if said.iter().all(|diagnostic| [E0602, E0603].contains(&diagnostic.code)) => {
+            Err(said) if said.iter().all(|diagnostic| [E0602, E0603, E0608].contains(&diagnostic.code)) => {
                 Prepared::Not(self.unavailable(), sentences(&said))
             }
             Err(said) => Prepared::Not(Status::Failed, sentences(&said)),
