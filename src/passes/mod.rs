@@ -14,6 +14,7 @@ pub mod decompose;
 pub mod effects;
 pub mod environments;
 pub mod fold;
+pub mod fold_fake_quant;
 mod manager;
 mod pass;
 mod pipeline;
@@ -27,6 +28,9 @@ pub use manager::{PassReport, Stage, instruction_count, run};
 pub use pass::{BuiltIn, Pass, PassCx, PassError};
 pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standard};
 
+/// The pass that a float model is asked for with.
+const FOLD_FAKE_QUANT: &str = "fold-fake-quant";
+
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
@@ -37,6 +41,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
         name: "quantise-fusion",
         summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
         run: quantise_fusion::quantise_fusion,
+    },
+    BuiltIn {
+        name: FOLD_FAKE_QUANT,
+        summary: "Leave out quantising and restoring: a float model. `--fold-fake-quant` runs it first.",
+        run: fold_fake_quant::fold_fake_quant,
     },
     BuiltIn {
         name: "decompose",
