@@ -1,6 +1,6 @@
 //! Kinds of operations, for who must know what an operation does with its operands but not which one it is.
 
-use crate::ops::OpId;
+use crate::ops::{OpId, ParamKind};
 
 /// What an operation does with the elements of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,26 @@ static KINDS: &[(Kind, &[&str])] = &[
     ),
 ];
 
+/// Operations that leave the elements where they are: they group them otherwise, repeat them, or show some of them.
+static VIEWS: &[&str] = &["reshape", "squeeze", "unsqueeze", "broadcast_to", "slice"];
+
+/// Whether a use of an operation gives other numbers each time: it takes a `seed`; where that is optional, it is random
+/// if it is given.
+pub fn is_random(op: OpId, operands: usize) -> bool {
+    let mut position = 0;
+    op.get().params.iter().any(|param| {
+        let index = position;
+        position += usize::from(param.is_operand());
+        param.name == "seed" && param.kind != ParamKind::Int && index < operands
+    })
+}
+
 impl OpId {
+    /// Whether it costs nothing: no element is computed or moved.
+    pub fn is_view(self) -> bool {
+        VIEWS.contains(&self.name())
+    }
+
     pub fn kind(self) -> Kind {
         let found = KINDS.iter().find(|(_, names)| names.contains(&self.name()));
         found.map_or(Kind::Other, |(kind, _)| *kind)
@@ -65,7 +84,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_operations() {
-        for name in KINDS.iter().flat_map(|(_, names)| *names) {
+        for name in KINDS.iter().flat_map(|(_, names)| *names).chain(VIEWS) {
             assert!(find(name).is_some(), "{name}");
         }
         assert_eq!(find("conv2d").map(OpId::kind), Some(Kind::Product));

@@ -14,7 +14,8 @@
 //! ```
 
 use crate::ir::{Function, Inst, InstId, InstKind, Module, Region, ValueId};
-use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
+use crate::ops::kinds::is_random;
+use crate::ops::{Attr, Attrs, EvalCx, OpId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::types::{HostValue, Tensor, tensor};
@@ -129,7 +130,6 @@ impl Fold {
     }
 
     fn evaluate_op(&self, function: &Function, inst: &Inst, op: OpId, attrs: &Attrs) -> Option<Vec<Tensor>> {
-        let op = op.get();
         if is_random(op, inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
             return None;
         }
@@ -143,19 +143,10 @@ impl Fold {
         let operands: Vec<Tensor> =
             inst.operands.iter().map(|operand| self.known.get(operand).cloned()).collect::<Option<_>>()?;
         let attrs = attrs.map(|attr| attr.resolve(&|_| None));
+        let op = op.get();
         let results = (op.eval)(&EvalCx { op, operands: &operands, attrs: &attrs }).ok()?;
         (results.len() == inst.results.len()).then_some(results)
     }
-}
-
-/// Random operations take a `seed`; where it is optional, they are random if it is given.
-fn is_random(op: &Op, operands: usize) -> bool {
-    let mut position = 0;
-    op.params.iter().any(|param| {
-        let index = position;
-        position += usize::from(param.is_operand());
-        param.name == "seed" && param.kind != ParamKind::Int && index < operands
-    })
 }
 
 fn is_concrete(attr: &Attr) -> bool {

@@ -14,7 +14,7 @@
 //! %y = exp %v : float32[n]
 //! ```
 
-use crate::ir::{Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Part, Region, ValueId, member_path};
+use crate::ir::{Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Part, Region, ValueId};
 use crate::ops::{Attr, Attrs, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::{compact, push};
@@ -53,10 +53,7 @@ pub(super) fn fold_fake_quant(module: &mut Module, cx: &mut PassCx) {
 type Member = (LayerId, String);
 
 fn member_of(module: &Module, layer: Option<LayerId>, name: &str) -> Option<Member> {
-    match member_path(name) {
-        None => Some((layer?, name.to_string())),
-        Some((path, own)) => Some((module.instance_at(layer?, &path).ok()?.0, own.to_string())),
-    }
+    module.member_of(layer?, name)
 }
 
 /// Members whose codes and scales are read, but for nothing else than to restore their values.
@@ -315,7 +312,8 @@ func @Net.forward(%x: float32[B, k]) -> (float32[B, n], int8[n, k], float32[n, k
               %v = dequantize %0, %1 {scheme = int8(), dtype = float32} : float32[n, k]
               return %y, %0, %v
             }
-        "#]].assert_eq(&print(&after));
+        "#]]
+        .assert_eq(&print(&after));
         let schemes: Vec<bool> = Instance::entry(&after, 1)
             .unwrap()
             .parameters()
@@ -359,6 +357,7 @@ func @Net.forward(%x: float32[B, k]) -> float32[B, k] {
               %y = matmul %x, %w {transpose_b = true} : float32[B, k]
               return %y
             }
-        "#]].assert_eq(&print(&optimised(&before, &["fold-fake-quant"])));
+        "#]]
+        .assert_eq(&print(&optimised(&before, &["fold-fake-quant"])));
     }
 }

@@ -15,6 +15,7 @@ pub mod effects;
 pub mod environments;
 pub mod fold;
 pub mod fold_fake_quant;
+pub mod hoist;
 mod manager;
 mod pass;
 mod pipeline;
@@ -46,6 +47,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
         name: FOLD_FAKE_QUANT,
         summary: "Leave out quantising and restoring: a float model. `--fold-fake-quant` runs it first.",
         run: fold_fake_quant::fold_fake_quant,
+    },
+    BuiltIn {
+        name: "hoist",
+        summary: "Compute once what depends on weights only, in the layout that products read.",
+        run: hoist::hoist,
     },
     BuiltIn {
         name: "decompose",
