@@ -175,12 +175,19 @@ impl Settled {
 
     /// The values that are worth a member.
     fn roots(&self, function: &Function, environments: &Environments, layer: LayerId) -> Vec<ValueId> {
-        let mut roots = vec![];
-        for value in &self.used {
-            let root = self.before_views(function, *value);
-            let single = function[self.makers[&root]].results.len() == 1;
-            if single && !roots.contains(&root) && self.is_worth(function, environments, layer, root) {
+        let (mut roots, mut seen) = (vec![], BTreeSet::new());
+        // Of a value that is not worth it, what it is made of may be.
+        let mut open: Vec<ValueId> = self.used.iter().rev().copied().collect();
+        while let Some(value) = open.pop() {
+            let root = self.before_views(function, value);
+            if !seen.insert(root) {
+                continue;
+            }
+            let maker = &function[self.makers[&root]];
+            if maker.results.len() == 1 && self.is_worth(function, environments, layer, root) {
                 roots.push(root);
+            } else {
+                open.extend(maker.operands.iter().rev());
             }
         }
         roots

@@ -211,7 +211,8 @@ func @Net.forward(%x: float32[B, n], %s: float32) -> (float32[B, n], float32[n],
             layer Net(n: int, wide: int) {
               param bias : float32[n] = zeros()
               derived angles : float32[n] = @Net.angles
-              derived prepared : float32[n] = @Net.prepared
+              derived prepared : float32[wide] = @Net.prepared
+              derived prepared_2 : float32[n] = @Net.prepared_2
               method @Net.forward
             }
 
@@ -220,14 +221,13 @@ func @Net.forward(%x: float32[B, n], %s: float32) -> (float32[B, n], float32[n],
               exported
               %angles = param "angles" : float32[n]
               %0 = mul %x, %angles : float32[B, n]
-              %1 = full {shape = [wide], value = 1.0, dtype = float32} : float32[wide]
-              %2 = neg %1 : float32[wide]
-              %3 = unsqueeze %2 {axis = -1} : float32[wide, 1]
-              %4 = unsqueeze %2 {axis = 0} : float32[1, wide]
-              %5 = mul %3, %4 : float32[wide, wide]
-              %6 = param "prepared" : float32[n]
-              %7 = mul %5, %s : float32[wide, wide]
-              return %0, %6, %7
+              %1 = param "prepared" : float32[wide]
+              %2 = unsqueeze %1 {axis = -1} : float32[wide, 1]
+              %3 = unsqueeze %1 {axis = 0} : float32[1, wide]
+              %4 = mul %2, %3 : float32[wide, wide]
+              %5 = param "prepared_2" : float32[n]
+              %6 = mul %4, %s : float32[wide, wide]
+              return %0, %5, %6
             }
 
             func @Net.angles() -> float32[n] {
@@ -236,7 +236,13 @@ func @Net.forward(%x: float32[B, n], %s: float32) -> (float32[B, n], float32[n],
               return %angles
             }
 
-            func @Net.prepared() -> float32[n] {
+            func @Net.prepared() -> float32[wide] {
+              %0 = full {shape = [wide], value = 1.0, dtype = float32} : float32[wide]
+              %1 = neg %0 : float32[wide]
+              return %1
+            }
+
+            func @Net.prepared_2() -> float32[n] {
               %0 = arange {start = 0, stop = n, step = 1, dtype = float32} : float32[n]
               %angles = cos %0 : float32[n]
               %1 = full {shape = [wide], value = 1.0, dtype = float32} : float32[wide]
