@@ -70,7 +70,6 @@ fn wrong_usage_exits_with_2() {
         &["build"],
         &["build", "a.tri", "--mode", "fast"],
         &["build", "a.tri", "--no-such-option"],
-        &["build", "a.tri", "--emit", "ir", "--target", "pytorch"],
         &["run", "a.tri", "--seed", "-1"],
         &["check", "a.tri", "--error-format", "xml"],
         &[],

@@ -34,7 +34,7 @@ use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
 use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
-use crate::passes::Pass;
+use crate::passes::{Pass, Style};
 use crate::types::Tensor;
 use crate::weights::{self, FileError, WeightSet};
 use crate::{ir, targets};
@@ -258,19 +258,28 @@ impl Session {
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
-        let module = pipeline::optimised(self, file, request)?;
+        let mut artifacts = vec![];
+        for style in pipeline::styles_of(&request.targets) {
+            artifacts.extend(self.build_style(file, request, style)?);
+        }
+        Ok(artifacts)
+    }
+
+    /// The files of those targets that are of one style: they share what the passes make.
+    fn build_style(&mut self, file: FileId, request: &BuildRequest, style: Style) -> Result<Vec<Artifact>, Failed> {
+        let module = pipeline::optimised(self, file, request, style)?;
         // The one with every optional input knows all names.
         let signature = model::signature(&module, None, &|_| true);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
         inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
-            Mode::Train => Some(pipeline::evaluation(self, file, request)?),
+            Mode::Train => Some(pipeline::evaluation(self, file, request, style)?),
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         let mut artifacts = vec![];
-        for target in &request.targets {
+        for target in request.targets.iter().filter(|target| pipeline::style_of(target) == style) {
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
             let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
@@ -394,9 +403,7 @@ impl Session {
 
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
-        if request.emit.is_none() {
-            self.check_targets(&request.targets)?;
-        }
+        self.check_targets(&request.targets)?;
         optimise::check(self, &request.passes)
     }
 

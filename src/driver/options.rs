@@ -3,17 +3,9 @@
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
-pub use crate::passes::{OptLevel, Selection};
+pub use crate::passes::{Mode, OptLevel, Selection};
 use crate::types::HostValue;
 use std::path::PathBuf;
-
-/// What code is generated for. `training` is true in Tri when compiling for `Train`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    Train,
-    #[default]
-    Infer,
-}
 
 /// A stage whose result can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use crate::driver::{
 };
 use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
 use crate::ir::{self, Part};
-use crate::passes::autodiff;
+use crate::passes::{Form, Keep, Style, autodiff};
 use crate::quant::pack::{Format, pack};
 use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
@@ -122,24 +122,79 @@ pub fn emit_stage(
             ("ast", trees.join("\n"))
         }
         Emit::Ir => {
-            let module = optimised(session, file, request)?;
+            let first = request.targets.first().map_or(Style::default(), |target| style_of(target));
+            let module = optimised(session, file, request, first)?;
             ("ir", ir::printer::print(&module))
         }
     };
     Ok(Artifact { path: format!("{stem}.{extension}"), bytes: text.into_bytes() })
 }
 
-/// The entry after the passes.
-pub fn optimised(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+/// The style of a target.
+pub fn style_of(target: &str) -> Style {
+    targets::find(target).map(|target| target.capabilities().style).unwrap_or_default()
+}
+
+/// The styles of these targets, each once, in the order of the targets; without any, a program is still compiled.
+pub fn styles_of(targets: &[String]) -> Vec<Style> {
+    let mut styles = if targets.is_empty() { vec![Style::default()] } else { vec![] };
+    for style in targets.iter().map(|target| style_of(target)) {
+        if !styles.contains(&style) {
+            styles.push(style);
+        }
+    }
+    styles
+}
+
+/// The entry after the passes for targets of a style.
+pub fn optimised(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
-    optimise::run(session, module, &request.passes, "")
+    let keep = keep(session, request, style)?;
+    let form = Form { style, mode: request.entry.mode };
+    optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
-pub fn evaluation(session: &mut Session, file: FileId, request: &BuildRequest) -> Result<ir::Verified, Failed> {
+pub fn evaluation(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let entry = EntryRequest { mode: Mode::Infer, ..request.entry.clone() };
     let module = lower_checked(session, file, &entry)?;
-    optimise::run(session, module, &request.passes, "evaluation")
+    let name = match style {
+        Style::Modules => "evaluation",
+        Style::Kernels => "kernels-evaluation",
+    };
+    let keep = keep(session, request, style)?;
+    optimise::run(session, module, &request.passes, (Form { style, mode: Mode::Infer }, name), keep)
+}
+
+/// The functions whose calls stay: those that one of the targets writes in a form of its own. Kernels have no use for
+/// calls.
+fn keep(session: &mut Session, request: &BuildRequest, style: Style) -> Result<Keep, Failed> {
+    let mut writers = vec![];
+    if style == Style::Modules {
+        for target in &request.targets {
+            writers.push(writer(session, target, request.templates.as_deref())?);
+        }
+    }
+    let keep = move |function: &ir::Function| writers.iter().any(|writer| writer.has_form(function));
+    Ok(Arc::new(keep))
+}
+
+/// What reports and dumps call the form that is asked for: nothing in the common case.
+fn form_name(style: Style) -> &'static str {
+    match style {
+        Style::Modules => "",
+        Style::Kernels => "kernels",
+    }
 }
 
 /// Whether the file has top-level statements and no entry was asked for, so that `run` executes those.
@@ -319,10 +374,7 @@ pub fn emit(
     weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
     let options = targets::EmitOptions {
-        mode: match request.entry.mode {
-            Mode::Train => targets::Mode::Train,
-            Mode::Infer => targets::Mode::Infer,
-        },
+        mode: request.entry.mode,
         source_name: request.source_name.clone(),
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
         evaluation,

@@ -2,6 +2,7 @@
 
 use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
+use crate::interp::instance::join;
 use crate::interp::value::{check_size, scalar, stacked};
 use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
 use crate::ir::{
@@ -200,9 +201,10 @@ impl<'m> Machine<'m> {
             InstKind::Param { name, part } => self.param(own(instance)?, name, *part),
             InstKind::Const(tensor) => Ok(vec![tensor.clone()]),
             InstKind::Host(expr) => self.host(frame, inst, expr),
-            InstKind::Rng { site } => {
-                let turn = self.turns.entry((*site, frame.path.clone())).or_insert(0);
-                let seed = seed::of_site(self.options.seed, *site, &frame.path, *turn);
+            InstKind::Rng { site, part } => {
+                let path = if part.is_empty() { frame.path.clone() } else { join(&frame.path, part) };
+                let turn = self.turns.entry((*site, path.clone())).or_insert(0);
+                let seed = seed::of_site(self.options.seed, *site, &path, *turn);
                 *turn += 1;
                 Ok(vec![Tensor::scalar_i64(seed as i64)])
             }
@@ -218,13 +220,18 @@ impl<'m> Machine<'m> {
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
             InstKind::While { .. } => self.while_loop(frame, instance, inst),
+            InstKind::Fused { body } => {
+                let operands = frame.all(&inst.operands)?;
+                frame.set_all(&body.params, operands);
+                self.region(frame, instance, body)
+            }
             InstKind::Gradient { .. } => {
                 Err(RunError::new(E0409, "internal error: autodiff has not run; please report it"))
             }
             InstKind::SetState { name } => {
                 let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
                 let tensor = frame.get(*value)?;
-                own(instance)?.write_member(name, tensor);
+                own(instance)?.write_member(name, tensor)?;
                 Ok(vec![])
             }
             InstKind::SetSlice { name, windows } => self.set_slice(frame, instance, inst, name, windows),

@@ -348,8 +348,9 @@ pub enum InstKind {
     Const(Tensor),
     /// A host number as a scalar tensor of the result's element type.
     Host(HostExpr),
-    /// The seed of this call site: differs per site, instance and turn, derives from the entry's seed.
-    Rng { site: u32 },
+    /// The seed of this call site: differs per site, instance and turn, derives from the entry's seed. `part` is the
+    /// dotted name of the part of the own instance that draws, `blocks.0.drop`; empty for the instance itself.
+    Rng { site: u32, part: String },
     /// Calls a function, or a method of the own instance or of a sublayer.
     Call {
         func: FuncId,
@@ -377,9 +378,13 @@ pub enum InstKind {
     /// the results are that, and its gradients. Only lowering makes this, and autodiff puts calls in its place
     /// before anything runs.
     Gradient { body: Region },
-    /// Assigns to a state member of the own instance.
+    /// `fused`: one kernel. Operands are the region's parameters, results what it yields, and it means what its
+    /// instructions mean one after another: operations, constants and host numbers only, which see nothing from
+    /// outside but symbols. A target without kernels of its own has it expanded in place (`passes::unfuse`).
+    Fused { body: Region },
+    /// Assigns to a state member of the own instance or, by a dotted name, of a part of it.
     SetState { name: String },
-    /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
+    /// Assigns to a part of such a member, in place. Operands are the new values, then the start of each
     /// window (int64 scalars); whole axes have no window. Ends are counted from the start, never clamped.
     SetSlice { name: String, windows: Vec<Window> },
     /// Fails with the message unless the operand (a bool scalar) holds.
@@ -431,12 +436,26 @@ pub enum PathSegment {
 
 /// The sublayer in `blocks.0.weight` and the member of it; `None` if the name is one of the own members.
 pub fn member_path(name: &str) -> Option<(Vec<PathSegment>, &str)> {
-    let (path, own) = name.rsplit_once('.')?;
-    let segment = |part: &str| match part.parse::<i64>() {
+    name.rsplit_once('.').map(|(path, own)| (part_path(path), own))
+}
+
+/// The way to the part `blocks.0` of an instance.
+pub fn part_path(part: &str) -> Vec<PathSegment> {
+    let segment = |segment: &str| match segment.parse::<i64>() {
         Ok(index) => PathSegment::Index(Dim::constant(index)),
-        Err(_) => PathSegment::Field(part.to_string()),
+        Err(_) => PathSegment::Field(segment.to_string()),
     };
-    Some((path.split('.').map(segment).collect(), own))
+    part.split('.').map(segment).collect()
+}
+
+/// The dotted name of the part at a path; `None` where only a run tells which one it is, or no name says it.
+pub fn part_name(path: &[PathSegment]) -> Option<String> {
+    let segment = |segment: &PathSegment| match segment {
+        PathSegment::Field(name) if !name.contains('.') && name.parse::<i64>().is_err() => Some(name.clone()),
+        PathSegment::Field(_) => None,
+        PathSegment::Index(index) => index.as_const().map(|index| index.to_string()),
+    };
+    path.iter().map(segment).collect::<Option<Vec<String>>>().map(|segments| segments.join("."))
 }
 
 impl InstKind {
@@ -487,7 +506,7 @@ impl Function {
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
@@ -509,7 +528,7 @@ impl Function {
     pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             _ => vec![],
         }

@@ -27,6 +27,7 @@
 //!   exported
 //!   optional mask = given, bias = absent
 //!   require d0 >= 2 : E0310 "too few rows"
+//!   %seed = rng 4 "blocks.0.drop" : int64
 //!   %0 = param "weight" codes : trit[out_features, in_features]   # nn.tri:6
 //!   %1 = call @scale(%0) at self.blocks[i].norm {S = d0} : float32[d0]
 //!   %2 = const float32[2] [1.0, 2.0] : float32[2]
@@ -39,6 +40,10 @@
 //!     yield %z2, %z2
 //!   } : float32, float32[turns]
 //!   %3 = call @pick(%zs) {N = turns} binds n : float32[n]
+//!   %4 = fused (%a: float32[n]) in %3 {
+//!     %5 = exp %a : float32[n]
+//!     yield %5
+//!   } : float32[n]
 //!   ensure turns >= n + 1 : "too few turns"
 //!   set_slice "cache" [1 : T, 2] %new, %at, %row
 //!   return %y
@@ -395,6 +400,13 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
+            InstKind::Fused { body } => {
+                let params = params_text(function, names, &body.params);
+                let from = if operands.is_empty() { operands } else { format!("{operands} ") };
+                self.line(&format!("{text}fused {params} in {from}{{"), inst.loc);
+                self.write_nested(function, names, body);
+                self.plain(&format!("}}{types}"));
+            }
             kind => {
                 text += &self.simple_text(kind, names, inst, &operands);
                 self.line(&(text + &types), inst.loc);
@@ -416,7 +428,8 @@ impl<'m> Printer<'m> {
             InstKind::Param { name, part } => with(format!("param {name:?}{}", part_suffix(*part))),
             InstKind::Const(tensor) => format!("const {}", tensor_text(tensor)),
             InstKind::Host(expr) => format!("host {expr}"),
-            InstKind::Rng { site } => format!("rng {site}"),
+            InstKind::Rng { site, part } if part.is_empty() => format!("rng {site}"),
+            InstKind::Rng { site, part } => format!("rng {site} {part:?}"),
             InstKind::Call { func, bindings, path, fresh } => {
                 let mut text = format!("call {}({operands})", self.function_name(*func));
                 if let Some(path) = path {
@@ -447,9 +460,11 @@ impl<'m> Printer<'m> {
             }
             InstKind::Yield => with("yield".into()),
             InstKind::Return => with("return".into()),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
-                String::new()
-            }
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => String::new(),
         }
     }
 }

@@ -16,6 +16,8 @@ pub mod environments;
 pub mod fold;
 pub mod fold_fake_quant;
 pub mod hoist;
+pub mod inline;
+mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
@@ -23,17 +25,24 @@ pub mod products;
 pub mod quantise;
 pub mod quantise_fusion;
 pub mod simplify;
+pub mod unfuse;
 
 pub use decompose::decompose;
 pub use manager::{PassReport, Stage, instruction_count, run};
-pub use pass::{BuiltIn, Pass, PassCx, PassError};
-pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standard};
+pub use pass::{BuiltIn, Keep, Pass, PassCx, PassError};
+pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
+pub use unfuse::unfused;
 
 /// The pass that a float model is asked for with.
 const FOLD_FAKE_QUANT: &str = "fold-fake-quant";
 
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        name: "inline",
+        summary: "Put the bodies of methods and functions in the place of their calls.",
+        run: inline::inline,
+    },
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
@@ -56,9 +65,17 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
-        run: |module, cx| cx.count("inlined", decompose::inline_calls(module, &|_| false)),
+        run: decompose::run,
+    },
+    BuiltIn {
+        name: "unfuse",
+        summary: "Put the parts of fused instructions in their place.",
+        run: |module, cx| cx.count("expanded", unfuse::expand_fused(module)),
     },
 ];
+
+/// Passes that may change how a result is rounded; all others keep every bit.
+pub const ROUNDING: &[&str] = &[];
 
 #[cfg(test)]
 mod testkit;

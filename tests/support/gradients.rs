@@ -6,12 +6,13 @@ use super::trials::{Case, Scene, io, rendered, session};
 use std::collections::BTreeMap;
 use tritonc::base::philox;
 use tritonc::driver::{Mode, RunRequest};
+use tritonc::passes::OptLevel;
 use tritonc::types::Tensor;
 use tritonc::weights;
 
 /// Compares all gradients of a run in training, from random ones of its float results.
 pub fn check(case: &Case, index: usize) -> Result<(), Trouble> {
-    let scene = Scene::new(case, index, Mode::Train)?;
+    let scene = Scene::new(case, index, Mode::Train, OptLevel::default())?;
     let mut request = RunRequest { grad: true, ..scene.request.clone() };
     let mut given = vec![];
     for (position, output) in scene.wanted.outputs.iter().enumerate() {

@@ -12,6 +12,7 @@ pub mod directives;
 pub mod generate;
 pub mod golden;
 pub mod gradients;
+pub mod optimised;
 pub mod python;
 pub mod trials;
 

@@ -2,14 +2,15 @@
 //!
 //! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
-//! formatted text, `::passes` runs the named passes and compares results. For a target there are `::pytorch::text`
+//! formatted text, `::passes` runs the named passes and compares results, `::optimised::infer` and `::train` do so
+//! with all passes of kernels. For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, RunMode, Stage};
 use super::python::{self, Execution, Trouble};
-use super::{announced, compare, golden, gradients, with_deep_stack};
+use super::{announced, compare, golden, gradients, optimised, with_deep_stack};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use tritonc::base::Diagnostic;
 use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, RunResult, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
-use tritonc::passes::Pipeline;
+use tritonc::passes::{OptLevel, Pipeline};
 use tritonc::syntax::format::format;
 use tritonc::types::{DType, Symbol, Tensor};
 use tritonc::weights::{self, WeightSet};
@@ -34,7 +35,7 @@ const FIXED: &str = "fixed";
 /// The golden IR after the passes that a case names.
 const PASSES_GOLDEN: &str = "passes.ir";
 /// Weights and random inputs of every execution are drawn from this.
-const SEED: u64 = 1;
+pub const SEED: u64 = 1;
 
 /// A case file, relative to the package.
 pub struct Case {
@@ -129,6 +130,19 @@ pub fn expand(case: Case) -> Vec<Trial> {
     if !case.directives.passes.is_empty() {
         add("passes".into(), 0, |case, _| check_passes(case));
     }
+    for run in 0..case.directives.runs.len() {
+        let suffix = suffix(run);
+        for mode in executed_modes(&case.directives) {
+            match mode {
+                RunMode::Infer => {
+                    add(format!("optimised::infer{suffix}"), run, |c, r| optimised::check(c, r, Mode::Infer))
+                }
+                RunMode::Train => {
+                    add(format!("optimised::train{suffix}"), run, |c, r| optimised::check(c, r, Mode::Train))
+                }
+            }
+        }
+    }
     for target in &case.directives.targets {
         for run in 0..case.directives.runs.len() {
             let suffix = suffix(run);
@@ -150,6 +164,11 @@ pub fn expand(case: Case) -> Vec<Trial> {
         }
     }
     trials
+}
+
+/// The levels whose code is looked at.
+fn levels(case: &Case) -> &'static [OptLevel] {
+    if case.directives.highest_level { &[OptLevel::O2, OptLevel::O3] } else { &[OptLevel::O2] }
 }
 
 fn executed_modes(directives: &Directives) -> Vec<RunMode> {
@@ -262,7 +281,7 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
     if failures.is_empty() { Ok(()) } else { Err(Trouble::Failed(failures.join("\n"))) }
 }
 
-fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
+pub fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
     let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
@@ -339,30 +358,41 @@ fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
     }
 }
 
-fn build_target(case: &Case, run: usize, mode: Mode) -> Result<String, Trouble> {
+fn build_target(case: &Case, run: usize, mode: Mode, level: OptLevel) -> Result<String, Trouble> {
     let entry = entry(case, case.directives.runs.get(run), mode);
-    build(case, &BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() })
+    let mut request = BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() };
+    request.passes.selection.level = level;
+    build(case, &request)
 }
 
 fn check_text(case: &Case, run: usize) -> Result<(), Trouble> {
-    let text = build_target(case, run, Mode::Infer)?;
+    let text = build_target(case, run, Mode::Infer, OptLevel::default())?;
     golden::check(&case.path, &target_golden("pytorch", run), &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
 fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let path = folder.path().join(MODULE_FILE);
-    for mode in [Mode::Infer, Mode::Train] {
-        io(&path, std::fs::write(&path, build_target(case, run, mode)?))?;
-        python::compile(&path)?;
-        python::ruff(&path)?;
+    for level in levels(case) {
+        for mode in [Mode::Infer, Mode::Train] {
+            io(&path, std::fs::write(&path, build_target(case, run, mode, *level)?))?;
+            python::compile(&path)?;
+            // The highest level writes code to run, not to read.
+            if *level == OptLevel::default() {
+                python::ruff(&path)?;
+            }
+        }
     }
     Ok(())
 }
 
 /// Runs the interpreter and the emitted module on the same inputs and weights.
 fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
-    let scene = Scene::new(case, index, mode)?;
+    levels(case).iter().try_for_each(|level| execute_at(case, index, mode, *level))
+}
+
+fn execute_at(case: &Case, index: usize, mode: Mode, level: OptLevel) -> Result<(), Trouble> {
+    let scene = Scene::new(case, index, mode, level)?;
     let outputs = python::run(&scene.execution())?;
     if outputs.len() != scene.wanted.outputs.len() {
         let message = format!("{} results, the interpreter gives {}", outputs.len(), scene.wanted.outputs.len());
@@ -388,7 +418,7 @@ pub struct Scene<'c> {
 }
 
 impl<'c> Scene<'c> {
-    pub fn new(case: &'c Case, index: usize, mode: Mode) -> Result<Scene<'c>, Trouble> {
+    pub fn new(case: &'c Case, index: usize, mode: Mode, level: OptLevel) -> Result<Scene<'c>, Trouble> {
         let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
         let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
         let inputs = write_inputs(case, run, mode, folder.path())?;
@@ -408,7 +438,7 @@ impl<'c> Scene<'c> {
         let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
         io(&weights, std::fs::write(&weights, bytes))?;
         let module = folder.path().join(MODULE_FILE);
-        io(&module, std::fs::write(&module, build_target(case, index, mode)?))?;
+        io(&module, std::fs::write(&module, build_target(case, index, mode, level)?))?;
         let (names, mut inputs): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
         // What is left out at the end shows the defaults.
         while inputs.pop_if(|last| last.is_none()).is_some() {}
@@ -450,13 +480,13 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
 }
 
 /// The `forward` that takes the inputs of a run; of the optional ones all, if `widest` says so.
-fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
+pub fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
     let is_given = |name: &str| widest || run.inputs.iter().any(|(given, _)| given == name);
     model::signature(module, None, &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
 }
 
 /// The inputs of a run, in the order of the entry's parameters and in their element types.
-fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Option<Tensor>)>, Trouble> {
+pub fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Option<Tensor>)>, Trouble> {
     let left_out = signature(module, run, false)?.left_out;
     let mut inputs: Vec<(String, Option<Tensor>)> = vec![];
     for spec in signature(module, run, true)?.tensors {

@@ -61,6 +61,7 @@ pub use storage::{StorageGradient, turn};
 use crate::base::Loc;
 use crate::ir::{FuncId, Function, Module, Verified, verify};
 use crate::ops::GradientError;
+use crate::passes::unfuse::expand_fused;
 use activity::Activity;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -159,7 +160,8 @@ struct Differentiator {
 }
 
 impl Differentiator {
-    fn new(module: Module, members: bool) -> Differentiator {
+    fn new(mut module: Module, members: bool) -> Differentiator {
+        expand_fused(&mut module);
         Differentiator {
             module,
             members,
