@@ -22,6 +22,11 @@ pub struct PassArgs {
     /// Leave a pass out; may be repeated
     #[arg(long = "disable-pass", value_name = "NAME", value_delimiter = ',')]
     disabled: Vec<String>,
+    /// Build the float model: values are not quantised and restored, and quantised weights are floats
+    ///
+    /// For a model that was trained with quantisation and goes to something that quantises by itself. Results change.
+    #[arg(long)]
+    fold_fake_quant: bool,
     /// Write the IR before the first pass and after each into this folder
     #[arg(long, value_name = "DIR")]
     dump_ir: Option<PathBuf>,
@@ -52,7 +57,7 @@ impl PassArgs {
         };
         // `--passes ''` is no passes at all.
         let only = self.passes.as_ref().map(|names| names.iter().filter(|name| !name.is_empty()).cloned().collect());
-        let selection = Selection { level, only, disabled: self.disabled.clone() };
+        let selection = Selection { level, only, disabled: self.disabled.clone(), float_model: self.fold_fake_quant };
         PassRequest { selection, dump: self.dump_ir.clone() }
     }
 

@@ -216,6 +216,7 @@ fn forget_schemes(module: &mut Module) -> usize {
                 && !quantised.contains(&(LayerId(index as u32), member.name.clone()))
             {
                 storage.scheme = None;
+                member.quantize = None;
                 forgotten += 1;
             }
         }

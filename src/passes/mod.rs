@@ -49,7 +49,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
     BuiltIn {
         name: "quantise-fusion",
-        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        summary: "Multiply codes instead of what they stand for (rounds otherwise); keep codes that would be found again.",
         run: quantise_fusion::quantise_fusion,
     },
     BuiltIn {
@@ -75,7 +75,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
 ];
 
 /// Passes that may change how a result is rounded; all others keep every bit.
-pub const ROUNDING: &[&str] = &[];
+pub const ROUNDING: &[&str] = &["quantise-fusion"];
 
 #[cfg(test)]
 mod testkit;

@@ -3,8 +3,8 @@
 //! The standard pipeline of a level is a fixed list ([`standard`]); a user may leave passes out of it, give
 //! a list of their own, and add passes of their own, which come last unless the list names them.
 
-use super::BUILT_IN;
 use super::pass::{Keep, Pass};
+use super::{BUILT_IN, FOLD_FAKE_QUANT};
 use crate::base::closest;
 use std::fmt;
 use std::sync::Arc;
@@ -105,12 +105,19 @@ const fn kernels(pass: &'static str, level: OptLevel) -> Row {
     Row { pass, modules: OptLevel::O3, kernels: level, mode: None }
 }
 
+/// The same for a pass that gradients do not go through: when compiling for inference only.
+const fn inference(pass: &'static str, level: OptLevel) -> Row {
+    Row { mode: Some(Mode::Infer), ..kernels(pass, level) }
+}
+
 /// The standard passes in order. A pass may stand there more than once.
 const STANDARD: &[Row] = &[
     kernels("inline", OptLevel::O2),
     from("fold", OptLevel::O1),
     from("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
+    inference("quantise-fusion", OptLevel::O2),
+    inference("hoist", OptLevel::O2),
     from("dce", OptLevel::O1),
 ];
 
@@ -134,6 +141,8 @@ pub struct Selection {
     pub only: Option<Vec<String>>,
     /// None of these.
     pub disabled: Vec<String>,
+    /// Before all others, the pass that leaves a float model.
+    pub float_model: bool,
 }
 
 /// Passes in the order in which they run.
@@ -172,6 +181,8 @@ impl Pipeline {
                 .chain(added.iter().map(|pass| pass.name().to_string()))
                 .collect(),
         };
+        let first = selection.float_model.then(|| FOLD_FAKE_QUANT.to_string());
+        let names: Vec<String> = first.into_iter().chain(names).collect();
         let enabled = names.iter().filter(|name| !selection.disabled.contains(name));
         Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()?, keep: None })
     }

@@ -36,6 +36,7 @@ mod tests;
 use crate::ir::{
     FuncId, Function, InstId, InstKind, LayerId, Member, MemberKind, Module, Origin, Part, Region, ValueId,
 };
+use crate::ops::builtin;
 use crate::ops::kinds::is_random;
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
@@ -149,7 +150,7 @@ impl Settled {
         for id in &region.insts {
             let inst = &function[*id];
             let computes = match &inst.kind {
-                InstKind::Op { op, .. } => !is_random(*op, inst.operands.len()),
+                InstKind::Op { op, .. } => *op != builtin("dequantize") && !is_random(*op, inst.operands.len()),
                 InstKind::Param { name, part } => *part != Part::Codes && module.is_settled(layer, name),
                 InstKind::Const(_) | InstKind::Host(_) => true,
                 _ => false,
