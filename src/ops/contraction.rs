@@ -101,7 +101,7 @@ mod tests {
         );
         assert_eq!(
             of("conv2d", &["int8[B, C, H, W]", "int8[O, C, 3, 3]"], none),
-            (vec![Some(0), None, None, None], vec![Some(1), None, None, None], 4, "9*C".into())
+            (vec![Some(0), None, None, None], vec![Some(1), None, None, None], 4, "9 * C".into())
         );
         let operands = [ty("int8[N, K]"), ty("int8[E, M, K]"), ty("int64[N]")];
         assert_eq!(Contraction::of(builtin("routed_matmul"), &Attrs::new(), &operands), None);
