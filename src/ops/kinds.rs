@@ -51,6 +51,10 @@ static KINDS: &[(Kind, &[&str])] = &[
     ),
 ];
 
+/// Products over windows, whose operands have samples along their first axis.
+static CONVOLUTIONS: &[&str] =
+    &["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
+
 /// Operations that leave the elements where they are: they group them otherwise, repeat them, or show some of them.
 static VIEWS: &[&str] = &["reshape", "squeeze", "unsqueeze", "broadcast_to", "slice"];
 
@@ -69,6 +73,10 @@ impl OpId {
     /// Whether it costs nothing: no element is computed or moved.
     pub fn is_view(self) -> bool {
         VIEWS.contains(&self.name())
+    }
+
+    pub fn is_convolution(self) -> bool {
+        CONVOLUTIONS.contains(&self.name())
     }
 
     pub fn kind(self) -> Kind {

@@ -6,6 +6,7 @@
 //! implement [`Pass`] (`examples/custom_pass` is a program with one). To add one to the compiler, write its
 //! file, a line in [`BUILT_IN`], and, if it belongs to a level, one in `pipeline.rs`.
 
+pub mod activations;
 pub mod autodiff;
 pub mod copy;
 pub mod cse;

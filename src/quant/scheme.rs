@@ -125,8 +125,44 @@ impl Scheme {
         }
     }
 
+    /// Why activations cannot have this scheme, if they cannot. Which of them share a scale is for the product to say: a
+    /// token, a sample, or, with a scale from calibration, all.
+    pub fn problem_for_activations(&self) -> Option<String> {
+        let fault = match self.kind {
+            SchemeKind::Ternary { .. } => "activations are quantised as int8 or int4",
+            SchemeKind::Int { .. } if self.axis.is_some() || self.group.is_some() => {
+                "a scheme of activations has no `axis` and no `group`: with `dynamic=true` there is one scale for each token \
+                 or sample, else one for all"
+            }
+            SchemeKind::Int { .. } => return self.problem(),
+        };
+        Some(fault.to_string())
+    }
+
     pub fn has_zero_point(&self) -> bool {
         matches!(self.kind, SchemeKind::Int { symmetric: false, .. })
+    }
+}
+
+/// What `@quantize` says of a weight: how it is quantised and, where that is wanted, how the other factor of the products
+/// that it goes into.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Quantization {
+    pub weights: Scheme,
+    pub activations: Option<Scheme>,
+}
+
+impl From<Scheme> for Quantization {
+    fn from(weights: Scheme) -> Quantization {
+        Quantization { weights, activations: None }
+    }
+}
+
+/// As the arguments of `@quantize`.
+impl fmt::Display for Quantization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.weights)?;
+        self.activations.iter().try_for_each(|scheme| write!(f, ", activations={scheme}"))
     }
 }
 

@@ -374,7 +374,9 @@ fn every_operation_says_what_its_gradient_is() {
     for op in ops::all() {
         match op.get().gradient {
             Gradient::Rule(_) => assert!(tried.contains(&op.name()), "{}: the rule is not tried out", op.name()),
-            Gradient::StraightThrough(_) => assert!(matches!(op.name(), "quantize" | "dequantize"), "{}", op.name()),
+            Gradient::StraightThrough(_) => {
+                assert!(matches!(op.name(), "quantize" | "quantize_with" | "dequantize"), "{}", op.name())
+            }
             Gradient::None(reason) => assert!(reason.split(' ').count() > 3, "{}: {reason}", op.name()),
         }
     }

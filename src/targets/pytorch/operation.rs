@@ -31,9 +31,11 @@ impl<'m> Writer<'_, 'm> {
             return Ok(stack);
         }
         if let Some(quantize) = self.flow.fused(inst) {
-            let x = self.operand(self.function[quantize].operands[0]);
+            let operands = self.function[quantize].operands.clone();
+            let x = self.operand(operands[0]);
+            let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
-            return special::fake_quantize(&x, scheme).map_err(failed);
+            return special::fake_quantize(&x, scheme, given).map_err(failed);
         }
         if let Some(weight) = self.packed_weight(inst, op) {
             return Ok(weight);

@@ -64,6 +64,7 @@ static SPECIAL: &[(&str, Special)] = &[
     ("permute", permute),
     ("prod", prod),
     ("quantize", quantize),
+    ("quantize_with", quantize_with),
     ("scatter", scatter),
     ("slice", slice),
     ("squeeze", squeeze),
@@ -303,10 +304,16 @@ fn dequantize(u: &mut Use) -> Result<Option<Py>, String> {
     Ok(Some(scheme(own)?.method("dequantize", arguments)))
 }
 
-/// The value that `x` has once quantised.
-pub fn fake_quantize(x: &Operand, own: &Scheme) -> Result<Py, String> {
+fn quantize_with(u: &mut Use) -> Result<Option<Py>, String> {
+    let own = u.attrs.scheme("scheme").ok_or("its scheme is not known")?;
+    let arguments = u.operands.iter().map(|o| o.value.clone()).collect();
+    Ok(Some(scheme(own)?.method("quantize_with", arguments)))
+}
+
+/// The value that `x` has once quantised; with a scale (and zero point) that are given, if there are any.
+pub fn fake_quantize(x: &Operand, own: &Scheme, given: Vec<Py>) -> Result<Py, String> {
     let function = if x.is_weight { "quantized" } else { "fake_quantize" };
-    Ok(Py::name(function).call(vec![x.value.clone(), scheme(own)?]))
+    Ok(Py::name(function).call([x.value.clone(), scheme(own)?].into_iter().chain(given).collect()))
 }
 
 /// A scheme as an object of the emitted helpers.
