@@ -270,6 +270,17 @@ const DOUBLES: &str = "layer Net(n: int = 4) {
 }
 ";
 
+const QUANTISED: &str = "layer Net(n: int = 4) {
+    @quantize(int8(axis=0))
+    param weight: float32[n, n]
+
+    fn forward(x: float32[B, n]) -> float32[B, n] {
+        let (q, s) = quantize(x, int8(dynamic=true))
+        return dequantize(q, s, scheme=int8(dynamic=true)) @ weight.T
+    }
+}
+";
+
 #[test]
 fn passes_are_chosen_dumped_and_timed() {
     let folder = tempfile::tempdir().unwrap();
@@ -285,6 +296,13 @@ fn passes_are_chosen_dumped_and_timed() {
     assert_eq!(exps(&net(&["--disable-pass", "cse"])), 2);
     assert_eq!(exps(&net(&["--passes", "fold,dce"])), 2);
     assert_eq!(exps(&net(&["--passes", ""])), 2);
+    // The pass of a float model comes first, whatever else runs.
+    for options in [&["--opt-level", "0"][..], &["--passes", "cse"], &[]] {
+        let build = [&["build", "-", "--emit", "ir", "--fold-fake-quant", "-v"], options].concat();
+        let run = tritonc_in(folder.path(), &build, QUANTISED.as_bytes());
+        assert!(run.err.starts_with("fold-fake-quant: values 2, parameters 1; "), "{}", run.err);
+        assert!(!run.out.contains("quantize"), "{}", run.out);
+    }
     let run = net(&["--passes", "cse,dce", "--dump-ir", "stages/ir", "-v"]);
     assert_eq!(run.err, "cse: merged 1; 4 -> 3 instructions\ndce: nothing; 3 -> 3 instructions\n");
     let read = |name: &str| std::fs::read_to_string(folder.path().join("stages/ir").join(name)).unwrap();

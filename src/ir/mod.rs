@@ -179,11 +179,22 @@ pub struct Member {
 pub enum MemberKind {
     Storage(Storage),
     Sub(Sub),
-    /// A tensor computed once, at construction: the result of a function without parameters.
+    /// A tensor computed once: the result of a function without parameters.
     Constant {
         ty: TensorType,
         func: FuncId,
+        of: Origin,
     },
+}
+
+/// What a constant member is computed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Of the members before it, as they are at construction.
+    Construction,
+    /// Of parameters and buffers of the layer and of its parts, as they are once weights were loaded. It has no
+    /// effects; passes make such members.
+    Weights,
 }
 
 /// `param`, `buffer` or `state`.

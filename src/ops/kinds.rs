@@ -1,6 +1,6 @@
 //! Kinds of operations, for who must know what an operation does with its operands but not which one it is.
 
-use crate::ops::{self, OpId};
+use crate::ops::{self, OpId, ParamKind};
 use std::sync::LazyLock;
 
 /// What an operation does with the elements of an operand.
@@ -215,7 +215,26 @@ static ROLE_OF: LazyLock<Vec<Role>> = LazyLock::new(|| {
     ops::all().map(|op| role(op).unwrap_or(Role::Alone)).collect()
 });
 
+/// Operations that leave the elements where they are: they group them otherwise, repeat them, or show some of them.
+static VIEWS: &[&str] = &["reshape", "squeeze", "unsqueeze", "broadcast_to", "slice"];
+
+/// Whether a use of an operation gives other numbers each time: it takes a `seed`; where that is optional, it is random
+/// if it is given.
+pub fn is_random(op: OpId, operands: usize) -> bool {
+    let mut position = 0;
+    op.get().params.iter().any(|param| {
+        let index = position;
+        position += usize::from(param.is_operand());
+        param.name == "seed" && param.kind != ParamKind::Int && index < operands
+    })
+}
+
 impl OpId {
+    /// Whether it costs nothing: no element is computed or moved.
+    pub fn is_view(self) -> bool {
+        VIEWS.contains(&self.name())
+    }
+
     pub fn is_convolution(self) -> bool {
         CONVOLUTIONS.contains(&self.name())
     }
@@ -237,7 +256,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_operations() {
-        for name in KINDS.iter().flat_map(|(_, names)| *names) {
+        for name in KINDS.iter().flat_map(|(_, names)| *names).chain(VIEWS) {
             assert!(find(name).is_some(), "{name}");
         }
         for name in ROLES.iter().flat_map(|(_, names)| *names) {

@@ -16,7 +16,9 @@ pub mod effects;
 pub mod environments;
 pub mod fold;
 pub mod fold_batch_norm;
+pub mod fold_fake_quant;
 pub mod fuse;
+pub mod hoist;
 pub mod inline;
 mod inliner;
 mod manager;
@@ -34,6 +36,9 @@ pub use manager::{PassReport, Stage, instruction_count, run};
 pub use pass::{BuiltIn, Keep, Pass, PassCx, PassError};
 pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
 pub use unfuse::unfused;
+
+/// The pass that a float model is asked for with.
+const FOLD_FAKE_QUANT: &str = "fold-fake-quant";
 
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
@@ -54,8 +59,18 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "quantise-fusion",
-        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        summary: "Multiply codes instead of what they stand for (rounds otherwise); keep codes that would be found again.",
         run: quantise_fusion::quantise_fusion,
+    },
+    BuiltIn {
+        name: FOLD_FAKE_QUANT,
+        summary: "Leave out quantising and restoring: a float model. `--fold-fake-quant` runs it first.",
+        run: fold_fake_quant::fold_fake_quant,
+    },
+    BuiltIn {
+        name: "hoist",
+        summary: "Compute once what depends on weights only, in the layout that products read.",
+        run: hoist::hoist,
     },
     BuiltIn {
         name: "decompose",
@@ -70,7 +85,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
 ];
 
 /// Passes that may change how a result is rounded; all others keep every bit.
-pub const ROUNDING: &[&str] = &["fold-batch-norm"];
+pub const ROUNDING: &[&str] = &["fold-batch-norm", "quantise-fusion"];
 
 #[cfg(test)]
 mod testkit;

@@ -3,8 +3,8 @@
 //! The standard pipeline of a level is a fixed list ([`standard`]); a user may leave passes out of it, give
 //! a list of their own, and add passes of their own, which come last unless the list names them.
 
-use super::BUILT_IN;
 use super::pass::{Keep, Pass};
+use super::{BUILT_IN, FOLD_FAKE_QUANT};
 use crate::base::closest;
 use std::fmt;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ const fn kernels(pass: &'static str, level: OptLevel) -> Row {
     Row { pass, modules: OptLevel::O3, kernels: level, mode: None }
 }
 
-/// The same for inference only.
+/// The same for a pass that gradients do not go through: when compiling for inference only.
 const fn inference(pass: &'static str, level: OptLevel) -> Row {
     Row { mode: Some(Mode::Infer), ..kernels(pass, level) }
 }
@@ -119,6 +119,8 @@ const STANDARD: &[Row] = &[
     // Of what shapes are left where a norm was.
     inference("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
+    inference("quantise-fusion", OptLevel::O2),
+    inference("hoist", OptLevel::O2),
     from("dce", OptLevel::O1),
     kernels("fuse", OptLevel::O2),
 ];
@@ -143,6 +145,8 @@ pub struct Selection {
     pub only: Option<Vec<String>>,
     /// None of these.
     pub disabled: Vec<String>,
+    /// Before all others, the pass that leaves a float model.
+    pub float_model: bool,
 }
 
 /// Passes in the order in which they run.
@@ -181,6 +185,8 @@ impl Pipeline {
                 .chain(added.iter().map(|pass| pass.name().to_string()))
                 .collect(),
         };
+        let first = selection.float_model.then(|| FOLD_FAKE_QUANT.to_string());
+        let names: Vec<String> = first.into_iter().chain(names).collect();
         let enabled = names.iter().filter(|name| !selection.disabled.contains(name));
         Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()?, keep: None })
     }

@@ -32,6 +32,8 @@ pub struct Parameter {
 /// A written function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
+    /// Read like an attribute, not called.
+    pub is_property: bool,
     pub parameters: Vec<Parameter>,
     pub docstring: Option<Vec<String>>,
     pub body: Lines,

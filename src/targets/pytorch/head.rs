@@ -106,7 +106,7 @@ impl Writer<'_, '_> {
         }
         let name = self.program.function_name(id);
         self.program.callees.insert(id, Callee { name, extra });
-        Ok(Written { parameters, docstring, body: lines })
+        Ok(Written { is_property: self.program.is_property(id), parameters, docstring, body: lines })
     }
 
     /// The names that the parameters came in by, whatever the body made of them since.
