@@ -565,10 +565,17 @@ impl Function {
         };
         self.host_args.iter().for_each(|(_, attr)| drop(attr.substitute(&note)));
         let mut used = used.into_inner();
-        self.values.iter().for_each(|value| used.extend(value.ty.shape.dims.iter().flat_map(Dim::symbols)));
+        let mut note = |symbol: &Symbol| {
+            if !used.contains(symbol) {
+                used.insert(symbol.clone());
+            }
+        };
+        let dims = self.values.iter().flat_map(|value| &value.ty.shape.dims);
+        dims.for_each(|dim| dim.visit_symbols(&mut note));
         for (obligation, _) in &self.obligations {
             let (a, b) = obligation.sides();
-            used.extend(a.symbols().into_iter().chain(b.symbols()));
+            a.visit_symbols(&mut note);
+            b.visit_symbols(&mut note);
         }
         self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));

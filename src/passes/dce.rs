@@ -15,7 +15,7 @@ use crate::ir::{FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, M
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
-use crate::types::{Dim, Symbol};
+use crate::types::Symbol;
 use rustc_hash::FxHashSet;
 
 pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
@@ -65,7 +65,10 @@ impl Sweep<'_> {
             self.live.extend(function[id].operands.iter().copied());
             self.symbols.extend(function[id].kind.symbols());
             let types = function[id].results.iter().map(|result| &function[*result].ty.shape);
-            self.symbols.extend(types.flat_map(|shape| &shape.dims).flat_map(Dim::symbols));
+            let mut note = |symbol: &Symbol| {
+                self.symbols.insert(symbol.clone());
+            };
+            types.flat_map(|shape| &shape.dims).for_each(|dim| dim.visit_symbols(&mut note));
             let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
             for nested in Function::regions_mut(&mut kind) {
                 *nested = self.region(function, std::mem::take(nested));
