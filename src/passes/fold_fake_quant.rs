@@ -140,6 +140,10 @@ impl Fold<'_> {
             kind if is(kind, "quantize") && maker.results == inst.operands => {
                 maker.operands.first().map_or(Source::None, |x| Source::Value(*x))
             }
+            // The same scales, and zero points, that the codes were made with.
+            kind if is(kind, "quantize_with") && maker.operands.get(1..) == inst.operands.get(1..) => {
+                maker.operands.first().map_or(Source::None, |x| Source::Value(*x))
+            }
             _ => Source::None,
         }
     }
@@ -269,6 +273,29 @@ mod tests {
         "#]].assert_eq(&print(&after));
         let (results, _, _) = execute(&after);
         assert_eq!(results[3].to_f64(), (0..12).map(|index| f64::from(index) - 2.0).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn calibrated_activations_are_left_out() {
+        let before = module(
+            "func @f(%x: float32[4], %s: float32, %z: int8, %other: float32) -> (float32[4], float32[4]) {
+  %q = quantize_with %x, %s, %z {scheme = int8(symmetric=false)} : int8[4]
+  %v = dequantize %q, %s, %z {scheme = int8(symmetric=false), dtype = float32} : float32[4]
+  %e = exp %v : float32[4]
+  %w = dequantize %q, %other, %z {scheme = int8(symmetric=false), dtype = float32} : float32[4]
+  return %e, %w
+}
+",
+        );
+        expect![[r#"
+            func @f(%x: float32[4], %s: float32, %z: int8, %other: float32) -> (float32[4], float32[4]) {
+              %q = quantize_with %x, %s, %z {scheme = int8(symmetric=false)} : int8[4]
+              %e = exp %x : float32[4]
+              %w = dequantize %q, %other, %z {scheme = int8(symmetric=false), dtype = float32} : float32[4]
+              return %e, %w
+            }
+        "#]]
+        .assert_eq(&print(&optimised(&before, &["fold-fake-quant"])));
     }
 
     const NET: &str = r#"entry net = Net(k = 3, n = 4)
