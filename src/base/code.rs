@@ -188,6 +188,7 @@ codes! {
     E0605 "unknown mapping target"
     E0606 "unknown pass"
     E0607 "no gradient"
+    E0608 "parameters cannot be values"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
     E0703 "shards do not agree with their index"

@@ -6,13 +6,13 @@
 //! full, and taken at its word.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0409, E0502};
+use crate::base::code::{E0409, E0502, E0608};
 use crate::driver::inspect::refused;
 use crate::driver::model::{self, Stored};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, pipeline};
 use crate::ir::verify::VerifyError;
-use crate::ir::{MemberKind, Role, Verified, verify};
+use crate::ir::{MemberKind, Module, Role, Verified, verify};
 use crate::passes::activations::insert;
 use crate::passes::products::{Factors, factors};
 use crate::passes::quantise::{AssignError, Assignments, assign};
@@ -33,6 +33,9 @@ pub fn apply(session: &mut Session, module: Verified, rules: &[String], training
     let rules = SchemeRules::parse(&mut session.project, OPTION, rules).map_err(|errors| session.fail(errors))?;
     let stored = model::stored(&module).map_err(|error| session.fail(vec![error]))?;
     let chosen = choose(&stored, &rules, &factors(&module)).map_err(|errors| session.fail(errors))?;
+    if let Some(error) = stored.iter().find_map(|stored| given_elsewhere(&module, stored, &chosen)) {
+        return Err(session.fail(vec![error]));
+    }
     let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
     let module = assign(module, &chosen, training).and_then(insert);
     module.map_err(|error| session.fail(vec![unassigned(error)]))
@@ -83,6 +86,21 @@ fn unfit(stored: &Stored, scheme: &Scheme) -> Option<Diagnostic> {
         Slices::of(&expected.shape, scheme).err()?
     };
     Some(refused(&expected.name, &expected.shape, scheme, &error))
+}
+
+/// Where methods take the parameters of their instance as values, only the layer itself says how these are quantised.
+fn given_elsewhere(module: &Module, stored: &Stored, chosen: &Assignments) -> Option<Diagnostic> {
+    let layer = &module[stored.layer];
+    let MemberKind::Storage(storage) = &layer.member(&stored.member)?.kind else { return None };
+    let scheme = chosen.get(&stored.path).filter(|scheme| **scheme != storage.quantization())?;
+    layer.methods.iter().find(|method| module[**method].takes_parameters())?;
+    let scheme = scheme.as_ref().map_or("none".to_string(), ToString::to_string);
+    let message =
+        format!("`{}` cannot be {scheme} from outside its layer: the program computes with it as a value", stored.path);
+    Some(Diagnostic::new(E0608, message).note(format!(
+        "help: write `@quantize({scheme})` before `param {}` of the layer `{}`",
+        stored.member, layer.source_name
+    )))
 }
 
 fn unassigned(error: AssignError) -> Diagnostic {

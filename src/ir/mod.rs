@@ -508,6 +508,9 @@ impl InstKind {
     }
 }
 
+/// How the name of a method ends that takes the parameters of its instance instead of reading them.
+pub const WITH_PARAMETERS: &str = "_with_parameters";
+
 impl Function {
     /// The regions that an instruction owns.
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
@@ -557,6 +560,11 @@ impl Function {
         }
         self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));
+    }
+
+    /// Whether it is a method that takes the parameters of its instance, before its own.
+    pub fn takes_parameters(&self) -> bool {
+        self.layer.is_some() && self.source_name.ends_with(WITH_PARAMETERS)
     }
 
     /// The optional inputs that this one takes: by name, in source order.

@@ -242,6 +242,13 @@ pub fn all() -> impl Iterator<Item = OpId> {
     (0..REGISTRY.ops.len()).map(|i| OpId(i as u16))
 }
 
+impl OpId {
+    /// Whether each element of the result comes from the elements at its place in the operands, of one type.
+    pub fn is_elementwise(self) -> bool {
+        elementwise::OPS.iter().chain(math::OPS).any(|op| op.name == self.name())
+    }
+}
+
 /// The families and their operations.
 pub fn families() -> &'static [(&'static str, &'static [Op])] {
     FAMILIES

@@ -48,6 +48,7 @@ pub struct ReadMembers<'db> {
     instance: Instance<'db>,
     facts: Facts,
     members: BTreeMap<String, Binding<'db>>,
+    infos: Vec<MemberInfo<'db>>,
 }
 
 /// The declared name of a member.
@@ -176,7 +177,8 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let assignable = storage.kind == StorageKind::State;
         let scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
-        let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme, assignable };
+        let value = self.value_of(&name);
+        let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme, assignable, value };
         self.bind_as(&name, Binding::Storage(Box::new(full)));
         let transient = member.attributes.iter().any(|a| a.name.name == "transient");
         let init = storage.init;
@@ -263,8 +265,8 @@ impl<'db> Elaborator<'_, 'db> {
         if let Value::Tensor(tensor) = value {
             // A ternary tensor is a weight, as in existing programs; other tensors are constants.
             let is_weight = tensor.ty.elem.known().is_some_and(DType::is_storage);
-            let full =
-                StorageMember { path: dotted(path, &name), ty: tensor.ty.clone(), scheme: None, assignable: false };
+            let (path, ty) = (dotted(path, &name), tensor.ty.clone());
+            let full = StorageMember { path, ty, scheme: None, assignable: false, value: None };
             self.bind_as(&name, Binding::Storage(Box::new(full)));
             let kind = match is_weight {
                 true => MemberInfoKind::Storage {
@@ -281,7 +283,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let mut below = path.to_vec();
         below.push(Step::Field(name.clone()));
-        let value = with_path(value, &below);
+        let value = self.with_own_values(with_path(value, &below))?;
         self.bind(&name, value.clone());
         let kind = MemberInfoKind::Value(value);
         let saved = self.saved_name(member, &kind)?;
@@ -328,6 +330,15 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// A member of another instance, over this scope's symbols.
     pub fn member_of(&mut self, instance: &Instance<'db>, name: &str, span: Span) -> Walk<Option<Binding<'db>>> {
+        Ok(self.read_members(instance, span)?.members.get(name).cloned())
+    }
+
+    /// What lowering would know of the members of another instance; none where a definition leaves them open.
+    pub(super) fn member_infos(&mut self, instance: &Instance<'db>, span: Span) -> Walk<Vec<MemberInfo<'db>>> {
+        Ok(self.read_members(instance, span)?.infos.clone())
+    }
+
+    fn read_members(&mut self, instance: &Instance<'db>, span: Span) -> Walk<&ReadMembers<'db>> {
         let layer = self.seen_layer(instance.layer);
         let path = instance.path.clone().unwrap_or_default();
         for step in &path {
@@ -336,8 +347,9 @@ impl<'db> Elaborator<'_, 'db> {
                 self.known_int(dim)?;
             }
         }
-        if let Some(read) = self.read.iter().find(|read| read.instance == *instance && read.facts == self.facts) {
-            return Ok(read.members.get(name).cloned());
+        let known = self.read.iter().position(|read| read.instance == *instance && read.facts == self.facts);
+        if let Some(known) = known {
+            return Ok(&self.read[known]);
         }
         let reports = self.reports.len();
         let db = self.db;
@@ -355,19 +367,17 @@ impl<'db> Elaborator<'_, 'db> {
         self.decisions = std::mem::take(&mut inner.decisions);
         self.fuel = inner.fuel;
         let inner_reports = std::mem::take(&mut inner.reports);
-        match result {
-            Err(demand @ Abort::Demand(_)) => Err(demand),
+        let infos = match result {
+            Err(demand @ Abort::Demand(_)) => return Err(demand),
             Err(Abort::Reported) if self.world.specialises() => {
                 self.reports.extend(inner_reports);
                 self.blame_call(reports, span);
-                Err(Abort::Reported)
+                return Err(Abort::Reported);
             }
-            _ => {
-                let found = members.get(name).cloned();
-                self.read.push(ReadMembers { instance: instance.clone(), facts: self.facts.clone(), members });
-                Ok(found)
-            }
-        }
+            result => result.unwrap_or_default(),
+        };
+        self.read.push(ReadMembers { instance: instance.clone(), facts: self.facts.clone(), members, infos });
+        Ok(&self.read[self.read.len() - 1])
     }
 
     /// Puts an instance's hyperparameters and type arguments in scope.

@@ -113,6 +113,9 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn call_op(&mut self, op: OpId, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
         let entry = op.get();
         let mut bound = self.bind_op_args(op, args)?;
+        if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Instance(_))) {
+            return self.combine(op, bound, span);
+        }
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return self.judge_known(op, bound, span);
         }

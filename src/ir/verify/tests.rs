@@ -487,7 +487,7 @@ fn parts_have_state_and_draw_numbers() {
         let errors = errors_of(&good.replacen(from, to, 1));
         assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
     };
-    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.1.1\"", "`rng`: `blocks` is a function, not an instance");
+    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.1.1\"", "`rng`: `relu` is a function, not an instance");
     breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.7.0\"", "`rng`: `7` is no position in a list of 3");
     breaks("set_state \"part.sum\"", "set_state \"part.mean\"", "`part.mean` is no state");
     breaks("set_state \"part.sum\" %ps", "set_state \"part.sum\" %m", "%m is float32[2], not float32[2 * dim]");
