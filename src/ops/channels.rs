@@ -133,9 +133,9 @@ mod tests {
             moved(op(name), &attrs, &ty(from), &ty(to), axis, &facts)
         };
         let none = Attrs::new;
-        assert_eq!(at("reshape", none(), "float32[B, C, H, W]", "float32[B, C, H * W]", 1), Some(1));
-        assert_eq!(at("reshape", none(), "float32[B, T, C]", "float32[B * T, C]", 2), Some(1));
-        assert_eq!(at("reshape", none(), "float32[B, C, H]", "float32[B * C, H]", 1), None);
+        assert_eq!(at("reshape", none(), "float32[B, C, H, W]", "float32[B, C, H*W]", 1), Some(1));
+        assert_eq!(at("reshape", none(), "float32[B, T, C]", "float32[B*T, C]", 2), Some(1));
+        assert_eq!(at("reshape", none(), "float32[B, C, H]", "float32[B*C, H]", 1), None);
         // The other axis of the same size is not the same axis.
         assert_eq!(at("reshape", none(), "float32[n, n]", "float32[n, 1, n]", 0), Some(0));
         assert_eq!(at("reshape", none(), "float32[n, n]", "float32[n, 1, n]", 1), Some(2));

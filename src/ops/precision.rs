@@ -127,6 +127,8 @@ static ROWS: &[Row] = &[
     Row { precision: Precision::Wide, names: &["sin", "cos", "tan"] },
     // Adds up or multiplies many elements.
     Row { precision: Precision::Wide, names: &["sum", "mean", "prod", "cumsum", "cumprod", "scatter"] },
+    // Rounds by scales of float32.
+    Row { precision: Precision::Wide, names: &["quantize_with"] },
     // Draws by probabilities.
     Row { precision: Precision::Wide, names: &["categorical"] },
     // No float result, or one of a type that the source names.

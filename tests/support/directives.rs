@@ -14,6 +14,7 @@
 //! #@ passes-near: quantise-fusion  the same for passes that round otherwise: results agree within the tolerances
 //! #@ opt-level: 3               what level 3 writes for the targets is executed, too
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
+//! #@ run: Net(dim=8).decode(x=normal(seed=7, [8]), position=2) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
 //! ```
 //! A directive that is not in this list is an error, so that a misspelt one cannot pass for a test.
@@ -70,10 +71,12 @@ pub enum RunMode {
     Infer,
 }
 
-/// A `#@ run:` line: an instance and the inputs of its `forward`.
+/// A `#@ run:` line: an instance, a method, and its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub entry: String,
+    /// An exported one; `forward` if `None`.
+    pub method: Option<String>,
     pub inputs: Vec<(String, Generator)>,
     /// Values of `int` and `float` parameters.
     pub numbers: Vec<(String, HostValue)>,
@@ -187,9 +190,9 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
     }
 }
 
-/// `ENTRY(NAME=GENERATOR, ...) ~= interp`
+/// `ENTRY(NAME=GENERATOR, ...) ~= interp`, or `ENTRY.METHOD(...) ~= interp`
 fn read_run(text: &str) -> Result<Run, String> {
-    let form = "a run has the form `ENTRY(INPUT=GENERATOR, ...) ~= interp`";
+    let form = "a run has the form `ENTRY(INPUT=GENERATOR, ...) ~= interp` or `ENTRY.METHOD(...) ~= interp`";
     let call = text.strip_suffix("~= interp").ok_or(form)?.trim_end();
     let inner = call.strip_suffix(')').ok_or(form)?;
     let open = last_open(inner).ok_or(form)?;
@@ -207,7 +210,12 @@ fn read_run(text: &str) -> Result<Run, String> {
             _ => inputs.push((name, generate::parse(generator)?)),
         }
     }
-    Ok(Run { entry: entry.to_string(), inputs, numbers })
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let (entry, method) = match entry.rsplit_once('.') {
+        Some((entry, method)) if is_name(method) => (entry, Some(method.to_string())),
+        _ => (entry, None),
+    };
+    Ok(Run { entry: entry.to_string(), method, inputs, numbers })
 }
 
 /// The bracket that is still open at the end of a text.

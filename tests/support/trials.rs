@@ -89,17 +89,23 @@ impl Case {
         names.iter().map(|name| folder.join(name)).collect()
     }
 
-    /// Whether a run is the first that builds what it builds: others differ in their inputs only.
+    /// Whether a run is the first that builds what it builds: others differ in their inputs or their method only.
     fn builds(&self, run: usize) -> bool {
-        let built =
-            |run: &Run| (run.entry.clone(), run.numbers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         let runs = &self.directives.runs;
-        runs.get(run).is_some_and(|run| runs.iter().find(|first| built(first) == built(run)).is_some_and(|f| f == run))
+        let same =
+            |run: &Run, first: &Run| first.entry == run.entry && (run.method.is_some() || given(first) == given(run));
+        runs.get(run).is_some_and(|own| !runs[..run].iter().any(|first| same(own, first)))
     }
 
     pub fn source(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }
+}
+
+/// The numbers that come with each call of `forward`, whether they have defaults or not.
+fn given(run: &Run) -> Vec<String> {
+    let numbers = run.numbers.iter().filter(|_| run.method.is_none());
+    numbers.map(|(name, _)| name.clone()).collect()
 }
 
 fn target_golden(target: &str, run: usize) -> String {
@@ -170,7 +176,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
                     }
                 }
             }
-            if executed_modes(&case.directives).contains(&RunMode::Train) && !case.directives.without_gradients {
+            // Other methods than `forward` are for use, not for training.
+            let trains = executed_modes(&case.directives).contains(&RunMode::Train);
+            if trains && case.directives.runs[run].method.is_none() && !case.directives.without_gradients {
                 add(format!("{target}::grad{suffix}"), run, |c, r| execute(c, r, Mode::Train, true));
             }
         }
@@ -294,13 +302,12 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
 }
 
 pub fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
-    let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
         quantize: case.directives.rules.clone(),
         precision: case.directives.precision,
-        given: run.map(names).unwrap_or_default(),
+        given: run.map(given).unwrap_or_default(),
         ..EntryRequest::default()
     }
 }
@@ -450,7 +457,7 @@ fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel
     let request = VerifyRequest {
         run: RunRequest {
             entry: entry(case, Some(run), mode),
-            method: Some("forward".to_string()),
+            method: Some(run.method.clone().unwrap_or_else(|| "forward".to_string())),
             inputs: inputs.into_iter().filter_map(|(name, path)| Some((name, path?))).collect(),
             numbers: run.numbers.clone(),
             seed: SEED,
@@ -496,10 +503,10 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
     Ok(inputs)
 }
 
-/// The `forward` that takes the inputs of a run; of the optional ones all, if `widest` says so.
+/// The method that takes the inputs of a run; of the optional ones all, if `widest` says so.
 pub fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
     let is_given = |name: &str| widest || run.inputs.iter().any(|(given, _)| given == name);
-    model::signature(module, None, &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
+    model::signature(module, run.method.as_deref(), &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
 }
 
 /// The inputs of a run, in the order of the entry's parameters and in their element types.

@@ -312,12 +312,12 @@ fn scene_name(method: &str, given: &BTreeSet<String>) -> String {
 }
 
 /// The options that are meant for a method.
-fn of_method<T: Clone>(options: &[(String, T)], meant: &dyn Fn(&str) -> bool) -> Vec<(String, T)> {
+pub(super) fn of_method<T: Clone>(options: &[(String, T)], meant: &dyn Fn(&str) -> bool) -> Vec<(String, T)> {
     options.iter().filter(|(name, _)| meant(name)).cloned().collect()
 }
 
 /// Whether a name is one of a method's: an input, a dim or a number.
-fn knows(widest: &Signature, name: &str) -> bool {
+pub(super) fn knows(widest: &Signature, name: &str) -> bool {
     let in_dims = |spec: &inputs::InputSpec| {
         spec.ty.shape.dims.iter().any(|dim| dim.symbols().iter().any(|symbol| symbol.as_str() == name))
     };

@@ -1,6 +1,7 @@
 //! Which values of a function are the same in every run.
 
-use crate::ir::{Function, InstKind, LayerId, Module, Region, ValueId, member_path};
+use crate::ir::{Function, InstKind, LayerId, Module, Region, ValueId};
+use crate::passes::products::member_of;
 use crate::types::Symbol;
 use std::collections::{BTreeSet, HashSet};
 
@@ -10,20 +11,11 @@ pub(super) type Assigned = BTreeSet<(LayerId, String)>;
 pub(super) fn assigned(module: &Module) -> Assigned {
     let members = module.functions.iter().flat_map(|function| {
         function.insts.iter().filter_map(|inst| match &inst.kind {
-            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => member(module, function, name),
+            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => member_of(module, function, name),
             _ => None,
         })
     });
     members.collect()
-}
-
-/// The layer that a member belongs to, and its name there.
-fn member(module: &Module, function: &Function, name: &str) -> Option<(LayerId, String)> {
-    let layer = function.layer?;
-    match member_path(name) {
-        None => Some((layer, name.to_string())),
-        Some((path, own)) => Some((module.instance_at(layer, &path).ok()?.0, own.to_string())),
-    }
 }
 
 /// Values that come of weights, hyperparameters and literals only.
@@ -53,7 +45,7 @@ impl Constants {
                 InstKind::Const(_) => true,
                 InstKind::Host(expr) => expr.symbols().is_subset(&self.hypers),
                 InstKind::Param { name, .. } => {
-                    member(module, function, name).is_some_and(|member| !assigned.contains(&member))
+                    member_of(module, function, name).is_some_and(|member| !assigned.contains(&member))
                 }
                 InstKind::Op { .. } => {
                     let sizes = inst.kind.symbols();
