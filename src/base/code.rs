@@ -180,6 +180,7 @@ codes! {
     E0502 "value cannot be quantised"
     E0503 "invalid packed weights"
     E0504 "pattern matches nothing"
+    E0505 "activations are not calibrated"
     E0601 "unknown target"
     E0602 "operation not supported by target"
     E0603 "element type not supported by target"

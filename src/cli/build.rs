@@ -32,8 +32,8 @@ pub struct Args {
     /// The shape of an input, which says what a `...` in its type stands for; may be repeated
     #[arg(long = "shape", value_name = "NAME=SIZES")]
     shapes: Vec<String>,
-    /// Print a stage of the compiler instead of a target's code
-    #[arg(long, value_enum, value_name = "STAGE", conflicts_with = "target")]
+    /// Print a stage of the compiler instead of a target's code; `ir` is what the target would get
+    #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
     /// With gradients of float inputs and parameters: IR gets a method `forward_backward`; PyTorch has gradients of its own,
     /// so its code is the same

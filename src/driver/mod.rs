@@ -25,6 +25,7 @@ pub mod read;
 pub mod reading;
 mod report;
 pub mod schemes;
+pub mod verify;
 
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
@@ -34,7 +35,8 @@ use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
 use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
-use crate::passes::Pass;
+use crate::interp::Trace;
+use crate::passes::{Pass, Style};
 use crate::types::Tensor;
 use crate::weights::{self, FileError, WeightSet};
 use crate::{ir, targets};
@@ -96,6 +98,12 @@ pub struct RunResult {
     pub intermediates: weights::Tensors,
     /// The parameters that were used, for `--save-weights`.
     pub weights: weights::Tensors,
+    /// State after the run, by its name in weights files.
+    pub state: weights::Tensors,
+    /// The seeds that `rng` gave, in order.
+    pub seeds: Vec<i64>,
+    /// The calls of sublayers.
+    pub trace: Trace,
 }
 
 /// What `test` found in one file.
@@ -258,25 +266,35 @@ impl Session {
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
-        let module = pipeline::optimised(self, file, request)?;
+        let mut artifacts = vec![];
+        for style in pipeline::styles_of(&request.targets) {
+            artifacts.extend(self.build_style(file, request, style)?);
+        }
+        Ok(artifacts)
+    }
+
+    /// The files of those targets that are of one style: they share what the passes make.
+    fn build_style(&mut self, file: FileId, request: &BuildRequest, style: Style) -> Result<Vec<Artifact>, Failed> {
+        let module = pipeline::optimised(self, file, request, style)?;
         // The one with every optional input knows all names.
         let signature = model::signature(&module, None, &|_| true);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
         inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
-            Mode::Train => Some(pipeline::evaluation(self, file, request)?),
+            Mode::Train => Some(pipeline::evaluation(self, file, request, style)?),
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         // Where a framework has gradients of its own, they need no code.
         let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
-        let derived = match request.targets.iter().any(|target| derives(target)) {
-            true => Some(pipeline::differentiated(self, file, request)?),
+        let own = |target: &&String| pipeline::style_of(target) == style;
+        let derived = match request.targets.iter().filter(own).any(|target| derives(target)) {
+            true => Some(pipeline::differentiated(self, file, request, style)?),
             false => None,
         };
         let mut artifacts = vec![];
-        for target in &request.targets {
+        for target in request.targets.iter().filter(own) {
             let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
@@ -401,16 +419,12 @@ impl Session {
 
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
-        match request.emit {
-            None => self.check_targets(&request.targets)?,
-            Some(Emit::Ir) => {}
-            Some(Emit::Tokens | Emit::Ast) if request.grad => {
-                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
-                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
-                return Err(Failed);
-            }
-            Some(Emit::Tokens | Emit::Ast) => {}
+        if request.grad && matches!(request.emit, Some(Emit::Tokens | Emit::Ast)) {
+            let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+            self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+            return Err(Failed);
         }
+        self.check_targets(&request.targets)?;
         optimise::check(self, &request.passes)
     }
 

@@ -5,32 +5,34 @@ use crate::base::code::{E0409, E0606};
 use crate::driver::options::PassRequest;
 use crate::driver::{Failed, Session, artifact};
 use crate::ir::{self, printer};
-use crate::passes::{self, PassReport, Pipeline, Stage, UnknownPass};
+use crate::passes::{self, Form, Keep, PassReport, Pipeline, Stage, UnknownPass};
 use crate::weights::FileError;
 use std::path::Path;
 
 /// What the passes did to one form of the entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PassReports {
-    /// Which form, where there are several: `evaluation` beside the one for training.
+    /// Which form: `evaluation` beside the one for training, `kernels` for targets of that style, else nothing.
     pub form: &'static str,
     pub passes: Vec<PassReport>,
 }
 
 /// Checks the names of passes before anything is read: E0606.
 pub fn check(session: &mut Session, request: &PassRequest) -> Result<(), Failed> {
-    pipeline(session, request).map(|_| ())
+    pipeline(session, request, Form::default()).map(|_| ())
 }
 
-/// The module after the passes; their reports stay in the session.
+/// The module after the passes of its form, in which calls that `keep` names stay; their reports stay in the session,
+/// under a name.
 pub fn run(
     session: &mut Session,
     module: ir::Verified,
     request: &PassRequest,
-    form: &'static str,
+    (form, name): (Form, &'static str),
+    keep: Keep,
 ) -> Result<ir::Verified, Failed> {
-    let pipeline = pipeline(session, request)?;
-    let folder = request.dump.as_ref().map(|folder| folder.join(form));
+    let pipeline = pipeline(session, request, form)?.keeping(keep);
+    let folder = request.dump.as_ref().map(|folder| folder.join(name));
     let mut dumped = Ok(());
     let mut watch = |stage: &Stage<'_>| {
         if let (Some(folder), Ok(())) = (&folder, &dumped) {
@@ -45,12 +47,12 @@ pub fn run(
         session.report(Diagnostic::new(E0409, message));
         Failed
     })?;
-    session.pass_reports.push(PassReports { form, passes });
+    session.pass_reports.push(PassReports { form: name, passes });
     Ok(module)
 }
 
-fn pipeline(session: &mut Session, request: &PassRequest) -> Result<Pipeline, Failed> {
-    let selected = Pipeline::select(&request.selection, &session.added_passes);
+fn pipeline(session: &mut Session, request: &PassRequest, form: Form) -> Result<Pipeline, Failed> {
+    let selected = Pipeline::select(&request.selection, form, &session.added_passes);
     selected.map_err(|unknown| {
         session.report(unknown_pass(&unknown));
         Failed

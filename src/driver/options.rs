@@ -3,17 +3,9 @@
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
-pub use crate::passes::{OptLevel, Selection};
+pub use crate::passes::{Mode, OptLevel, Selection};
 use crate::types::HostValue;
 use std::path::PathBuf;
-
-/// What code is generated for. `training` is true in Tri when compiling for `Train`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    Train,
-    #[default]
-    Infer,
-}
 
 /// A stage whose result can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +81,10 @@ pub struct RunRequest {
     pub keep_weights: bool,
     /// Results are to be kept, not shown.
     pub keep_outputs: bool,
+    /// State is to be kept as it is after the run.
+    pub keep_state: bool,
+    /// Calls of sublayers are to be kept.
+    pub trace: bool,
 }
 
 /// `--set name=value`: E0407.

@@ -243,10 +243,14 @@ impl Instance {
     }
 
     /// What `set_state` does; the verifier has seen to types.
-    pub(super) fn write_member(&mut self, name: &str, tensor: Tensor) {
+    pub(super) fn write_member(&mut self, name: &str, tensor: Tensor) -> Result<(), RunError> {
+        if let Some((path, own)) = member_path(name) {
+            return self.at(&path, &Env::default())?.write_member(own, tensor);
+        }
         if let Some(Held::Storage(slot)) = self.held_mut(name) {
             slot.value = Some(tensor);
         }
+        Ok(())
     }
 
     /// What `set_slice` does: replaces the part of a state that begins at `starts`.
@@ -257,6 +261,9 @@ impl Instance {
         windows: &[Window],
         starts: &[i64],
     ) -> Result<(), RunError> {
+        if let Some((path, own)) = member_path(name) {
+            return self.at(&path, &Env::default())?.write_slice(own, value, windows, starts);
+        }
         let path = join(&self.path, name);
         let Some(Held::Storage(slot)) = self.held_mut(name) else { return Ok(()) };
         let Some(state) = &mut slot.value else { return Ok(()) };

@@ -2,8 +2,9 @@
 
 use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
+use crate::interp::instance::join;
 use crate::interp::value::{check_size, scalar, stacked};
-use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
+use crate::interp::{Env, Instance, RunError, Trace, broken, eval_expr, seed};
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
@@ -35,6 +36,10 @@ pub struct Machine<'m> {
     /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
     pub recorded: Vec<(String, Tensor)>,
     record_counts: HashMap<String, u64>,
+    /// The seeds that `rng` gave, in order.
+    pub seeds: Vec<i64>,
+    /// Calls of sublayers, where somebody asks for them.
+    pub trace: Option<Trace>,
 }
 
 /// One call.
@@ -87,6 +92,8 @@ impl<'m> Machine<'m> {
             depth: 0,
             recorded: vec![],
             record_counts: HashMap::new(),
+            seeds: vec![],
+            trace: None,
         }
     }
 
@@ -198,10 +205,12 @@ impl<'m> Machine<'m> {
             InstKind::Param { name, part } => Ok(vec![own(instance)?.read_member(name, *part)?]),
             InstKind::Const(tensor) => Ok(vec![tensor.clone()]),
             InstKind::Host(expr) => self.host(frame, inst, expr),
-            InstKind::Rng { site } => {
-                let turn = self.turns.entry((*site, frame.path.clone())).or_insert(0);
-                let seed = seed::of_site(self.options.seed, *site, &frame.path, *turn);
+            InstKind::Rng { site, part } => {
+                let path = if part.is_empty() { frame.path.clone() } else { join(&frame.path, part) };
+                let turn = self.turns.entry((*site, path.clone())).or_insert(0);
+                let seed = seed::of_site(self.options.seed, *site, &path, *turn);
                 *turn += 1;
+                self.seeds.push(seed as i64);
                 Ok(vec![Tensor::scalar_i64(seed as i64)])
             }
             InstKind::Call { func, bindings, path, fresh } => {
@@ -216,13 +225,18 @@ impl<'m> Machine<'m> {
             }
             InstKind::For { index, body } => self.for_loop(frame, instance, inst, index, body),
             InstKind::While { .. } => self.while_loop(frame, instance, inst),
+            InstKind::Fused { body } => {
+                let operands = frame.all(&inst.operands)?;
+                frame.set_all(&body.params, operands);
+                self.region(frame, instance, body)
+            }
             InstKind::Gradient { .. } => {
                 Err(RunError::new(E0409, "internal error: autodiff has not run; please report it"))
             }
             InstKind::SetState { name } => {
                 let [value] = inst.operands.as_slice() else { return Ok(vec![]) };
                 let tensor = frame.get(*value)?;
-                own(instance)?.write_member(name, tensor);
+                own(instance)?.write_member(name, tensor)?;
                 Ok(vec![])
             }
             InstKind::SetSlice { name, windows } => self.set_slice(frame, instance, inst, name, windows),
@@ -283,8 +297,19 @@ impl<'m> Machine<'m> {
         };
         let callee = own(instance)?.at(path, &frame.env)?;
         bound.extend(callee.hypers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let path = callee.path.clone();
-        self.call(function, Some(callee), bound, path, inputs)
+        let (path, layer) = (callee.path.clone(), callee.layer);
+        // A method of one's own is a part of the call that is under way.
+        if self.trace.is_none() || path == frame.path {
+            return self.call(function, Some(callee), bound, path, inputs);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.enter(&path, layer, &function.source_name, &inputs);
+        }
+        let returned = self.call(function, Some(callee), bound, path, inputs)?;
+        if let Some(trace) = &mut self.trace {
+            trace.leave(&returned.0);
+        }
+        Ok(returned)
     }
 
     fn for_loop(

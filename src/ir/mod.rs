@@ -31,7 +31,7 @@ pub use verify::{Verified, verify};
 
 use crate::base::Loc;
 use crate::ops::{Attr, Attrs, Obligation, OpId};
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
@@ -117,7 +117,7 @@ pub struct Layer {
     pub doc: Option<String>,
     pub loc: Loc,
     /// `@quantize` before the layer: what its parameters are, unless something inside says else.
-    pub quantize: Option<Option<Scheme>>,
+    pub quantize: Option<Option<Quantization>>,
     /// Hyperparameters that are still symbols, in source order: constructor arguments.
     pub hypers: Vec<Hyper>,
     /// The ones that were resolved, with the choice in Tri syntax (`bias = true`, `act = relu`).
@@ -162,7 +162,7 @@ pub struct Member {
     /// What its sublayers compute is computed again for gradients, not kept.
     pub checkpoint: bool,
     /// `@quantize` of what a member holds; of storage, where it turns off what would reach it. `Some(None)` is `none`.
-    pub quantize: Option<Option<Scheme>>,
+    pub quantize: Option<Option<Quantization>>,
     pub kind: MemberKind,
 }
 
@@ -185,7 +185,17 @@ pub struct Storage {
     pub ty: TensorType,
     /// How the values are quantised, where they are.
     pub scheme: Option<Scheme>,
+    /// How the other factor of the products of a quantised weight is quantised. `passes::activations` has made
+    /// instructions of it before anybody else looks.
+    pub activations: Option<Scheme>,
     pub init: Init,
+}
+
+impl Storage {
+    pub fn quantization(&self) -> Option<Quantization> {
+        let weights = self.scheme.clone()?;
+        Some(Quantization { weights, activations: self.activations.clone() })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -337,8 +347,9 @@ pub enum InstKind {
     Const(Tensor),
     /// A host number as a scalar tensor of the result's element type.
     Host(HostExpr),
-    /// The seed of this call site: differs per site, instance and turn, derives from the entry's seed.
-    Rng { site: u32 },
+    /// The seed of this call site: differs per site, instance and turn, derives from the entry's seed. `part` is the
+    /// dotted name of the part of the own instance that draws, `blocks.0.drop`; empty for the instance itself.
+    Rng { site: u32, part: String },
     /// Calls a function, or a method of the own instance or of a sublayer.
     Call {
         func: FuncId,
@@ -366,9 +377,13 @@ pub enum InstKind {
     /// the results are that, and its gradients. Only lowering makes this, and autodiff puts calls in its place
     /// before anything runs.
     Gradient { body: Region },
-    /// Assigns to a state member of the own instance.
+    /// `fused`: one kernel. Operands are the region's parameters, results what it yields, and it means what its
+    /// instructions mean one after another: operations, constants and host numbers only, which see nothing from
+    /// outside but symbols. A target without kernels of its own has it expanded in place (`passes::unfuse`).
+    Fused { body: Region },
+    /// Assigns to a state member of the own instance or, by a dotted name, of a part of it.
     SetState { name: String },
-    /// Assigns to a part of a state member, in place. Operands are the new values, then the start of each
+    /// Assigns to a part of such a member, in place. Operands are the new values, then the start of each
     /// window (int64 scalars); whole axes have no window. Ends are counted from the start, never clamped.
     SetSlice { name: String, windows: Vec<Window> },
     /// Fails with the message unless the operand (a bool scalar) holds.
@@ -420,12 +435,26 @@ pub enum PathSegment {
 
 /// The sublayer in `blocks.0.weight` and the member of it; `None` if the name is one of the own members.
 pub fn member_path(name: &str) -> Option<(Vec<PathSegment>, &str)> {
-    let (path, own) = name.rsplit_once('.')?;
-    let segment = |part: &str| match part.parse::<i64>() {
+    name.rsplit_once('.').map(|(path, own)| (part_path(path), own))
+}
+
+/// The way to the part `blocks.0` of an instance.
+pub fn part_path(part: &str) -> Vec<PathSegment> {
+    let segment = |segment: &str| match segment.parse::<i64>() {
         Ok(index) => PathSegment::Index(Dim::constant(index)),
-        Err(_) => PathSegment::Field(part.to_string()),
+        Err(_) => PathSegment::Field(segment.to_string()),
     };
-    Some((path.split('.').map(segment).collect(), own))
+    part.split('.').map(segment).collect()
+}
+
+/// The dotted name of the part at a path; `None` where only a run tells which one it is, or no name says it.
+pub fn part_name(path: &[PathSegment]) -> Option<String> {
+    let segment = |segment: &PathSegment| match segment {
+        PathSegment::Field(name) if !name.contains('.') && name.parse::<i64>().is_err() => Some(name.clone()),
+        PathSegment::Field(_) => None,
+        PathSegment::Index(index) => index.as_const().map(|index| index.to_string()),
+    };
+    path.iter().map(segment).collect::<Option<Vec<String>>>().map(|segments| segments.join("."))
 }
 
 impl InstKind {
@@ -479,7 +508,7 @@ impl Function {
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             InstKind::Op { .. }
             | InstKind::Param { .. }
@@ -501,7 +530,7 @@ impl Function {
     pub fn regions_mut(kind: &mut InstKind) -> Vec<&mut Region> {
         match kind {
             InstKind::If { then, otherwise } => vec![then, otherwise],
-            InstKind::For { body, .. } | InstKind::Gradient { body } => vec![body],
+            InstKind::For { body, .. } | InstKind::Gradient { body } | InstKind::Fused { body } => vec![body],
             InstKind::While { cond, body, .. } => vec![cond, body],
             _ => vec![],
         }

@@ -27,6 +27,7 @@
 //!   exported
 //!   optional mask = given, bias = absent
 //!   require d0 >= 2 : E0310 "too few rows"
+//!   %seed = rng 4 "blocks.0.drop" : int64
 //!   %0 = param "weight" codes : trit[out_features, in_features]   # nn.tri:6
 //!   %1 = call @scale(%0) at self.blocks[i].norm {S = d0} : float32[d0]
 //!   %2 = const float32[2] [1.0, 2.0] : float32[2]
@@ -39,6 +40,10 @@
 //!     yield %z2, %z2
 //!   } : float32, float32[turns]
 //!   %3 = call @pick(%zs) {N = turns} binds n : float32[n]
+//!   %4 = fused (%a: float32[n]) in %3 {
+//!     %5 = exp %a : float32[n]
+//!     yield %5
+//!   } : float32[n]
 //!   ensure turns >= n + 1 : "too few turns"
 //!   set_slice "cache" [1 : T, 2] %new, %at, %row
 //!   return %y
@@ -58,7 +63,7 @@ use crate::ir::{
     PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
-use crate::quant::Scheme;
+use crate::quant::Quantization;
 use crate::types::saved::SavedPiece;
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
@@ -242,10 +247,10 @@ impl<'m> Printer<'m> {
         self.line(&text, member.loc);
     }
 
-    fn storage_text(&self, name: &str, storage: &Storage, quantize: &Option<Option<Scheme>>) -> String {
+    fn storage_text(&self, name: &str, storage: &Storage, quantize: &Option<Option<Quantization>>) -> String {
         let mut text = format!("{} {name} : {}", role_name(storage.role), storage.ty);
-        let scheme = storage.scheme.clone().map(Some);
-        text += &quantize_suffix(&scheme.or_else(|| quantize.clone()));
+        let own = storage.quantization().map(Some);
+        text += &quantize_suffix(&own.or_else(|| quantize.clone()));
         let init = match &storage.init {
             Init::Default => return text,
             Init::Zeros => "zeros()".to_string(),
@@ -389,6 +394,13 @@ impl<'m> Printer<'m> {
                 self.write_nested(function, names, body);
                 self.plain(&format!("}}{types}"));
             }
+            InstKind::Fused { body } => {
+                let params = params_text(function, names, &body.params);
+                let from = if operands.is_empty() { operands } else { format!("{operands} ") };
+                self.line(&format!("{text}fused {params} in {from}{{"), inst.loc);
+                self.write_nested(function, names, body);
+                self.plain(&format!("}}{types}"));
+            }
             kind => {
                 text += &self.simple_text(kind, names, inst, &operands);
                 self.line(&(text + &types), inst.loc);
@@ -410,7 +422,8 @@ impl<'m> Printer<'m> {
             InstKind::Param { name, part } => with(format!("param {name:?}{}", part_suffix(*part))),
             InstKind::Const(tensor) => format!("const {}", tensor_text(tensor)),
             InstKind::Host(expr) => format!("host {expr}"),
-            InstKind::Rng { site } => format!("rng {site}"),
+            InstKind::Rng { site, part } if part.is_empty() => format!("rng {site}"),
+            InstKind::Rng { site, part } => format!("rng {site} {part:?}"),
             InstKind::Call { func, bindings, path, fresh } => {
                 let mut text = format!("call {}({operands})", self.function_name(*func));
                 if let Some(path) = path {
@@ -441,9 +454,11 @@ impl<'m> Printer<'m> {
             }
             InstKind::Yield => with("yield".into()),
             InstKind::Return => with("return".into()),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
-                String::new()
-            }
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => String::new(),
         }
     }
 }
@@ -531,12 +546,15 @@ fn condition_text(obligation: &Obligation) -> String {
     format!("{condition} : {code}{:?}", obligation.message)
 }
 
-/// ` quantize int8()`, ` quantize none`
-fn quantize_suffix(quantize: &Option<Option<Scheme>>) -> String {
+/// ` quantize int8()`, ` quantize int8() activations int8(dynamic=true)`, ` quantize none`
+fn quantize_suffix(quantize: &Option<Option<Quantization>>) -> String {
     match quantize {
         None => String::new(),
         Some(None) => " quantize none".to_string(),
-        Some(Some(scheme)) => format!(" quantize {scheme}"),
+        Some(Some(Quantization { weights, activations: None })) => format!(" quantize {weights}"),
+        Some(Some(Quantization { weights, activations: Some(activations) })) => {
+            format!(" quantize {weights} activations {activations}")
+        }
     }
 }
 

@@ -38,6 +38,8 @@
 //! - a condition on sizes (`ensure`) is a fact to the end of its region;
 //! - `gradient` takes float tensors, its region parameters of their types, and yields a float scalar, whose type
 //!   and those of the operands are those of the results;
+//! - `fused` has region parameters of its operands' types; inside are operations, constants and host numbers, which
+//!   use these parameters and one another only, and the yield has the types of the results;
 //! - `assert` takes a bool scalar; `print` has an operand for each place of one; neither has results.
 
 mod body;

@@ -80,7 +80,7 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
             Leaf::Host(expr) => InstKind::Host(expr),
             Leaf::Rng => {
                 self.sites += 1;
-                InstKind::Rng { site: self.sites - 1 }
+                InstKind::Rng { site: self.sites - 1, part: String::new() }
             }
             Leaf::SetState { name } => InstKind::SetState { name },
             Leaf::SetSlice { name, windows } => InstKind::SetSlice {

@@ -51,7 +51,15 @@ static KINDS: &[(Kind, &[&str])] = &[
     ),
 ];
 
+/// Products over windows, whose operands have samples along their first axis.
+static CONVOLUTIONS: &[&str] =
+    &["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"];
+
 impl OpId {
+    pub fn is_convolution(self) -> bool {
+        CONVOLUTIONS.contains(&self.name())
+    }
+
     pub fn kind(self) -> Kind {
         let found = KINDS.iter().find(|(_, names)| names.contains(&self.name()));
         found.map_or(Kind::Other, |(kind, _)| *kind)

@@ -34,7 +34,7 @@ pub struct Copier<'s> {
     pub values: FxHashMap<ValueId, ValueId>,
     pub substitution: Substitution,
     /// The place that all copies get, instead of their own.
-    loc: Option<Loc>,
+    pub loc: Option<Loc>,
 }
 
 impl<'s> Copier<'s> {
@@ -109,6 +109,7 @@ impl<'s> Copier<'s> {
             | InstKind::If { .. }
             | InstKind::For { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::Assert { .. }
             | InstKind::Print { .. }

@@ -98,8 +98,13 @@ impl Cse<'_> {
             // A loop's body also runs after itself.
             self.forget(&sets);
             let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            // A fused region sees nothing from outside.
+            let outside = matches!(kind, InstKind::Fused { .. }).then(|| std::mem::take(&mut self.scopes));
             for nested in Function::regions_mut(&mut kind) {
                 *nested = self.region(function, std::mem::take(nested));
+            }
+            if let Some(outside) = outside {
+                self.scopes = outside;
             }
             function[id].kind = kind;
             self.forget(&sets);
@@ -138,8 +143,6 @@ impl Cse<'_> {
                 Some(values) => What::Ints(tensor.dtype(), values.to_vec()),
                 None => What::Const(tensor.dtype(), tensor.to_f64().into_iter().map(F64).collect()),
             },
-            // A call may have changed the state of another instance.
-            InstKind::Param { name, .. } if name.contains('.') => return None,
             InstKind::Param { name, part } => What::Param(name.clone(), *part),
             InstKind::Call { func, bindings, path: None, fresh }
                 if fresh.is_empty() && !self.effects.acts(function, &inst.kind) =>
@@ -153,6 +156,7 @@ impl Cse<'_> {
             | InstKind::For { .. }
             | InstKind::While { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }
@@ -169,7 +173,7 @@ impl Cse<'_> {
         if sets.is_empty() {
             return;
         }
-        let stays = |key: &Key| !matches!(&key.what, What::Param(name, _) if sets.contains(name));
+        let stays = |key: &Key| !matches!(&key.what, What::Param(name, _) if Effects::is_set(sets, name));
         self.scopes.iter_mut().for_each(|scope| scope.retain(|key, _| stays(key)));
     }
 }

@@ -3,14 +3,15 @@
 //! Needs: nothing. Keeps: every effect in its order (state, prints, asserts, the count of random sites
 //! that occur more than once), signatures, hyperparameters and members, all methods of the entry's layer,
 //! and all exported methods. A module without entry keeps all functions and layers. What may fail but has
-//! no effect, such as an index out of range, may go.
+//! no effect, such as an index out of range, may go. Of a fused instruction, results that nothing uses go, and what
+//! only they needed.
 //!
 //! ```text
 //! %0 = exp %x : float32[n]                =>      return %x
 //! return %x
 //! ```
 
-use crate::ir::{FuncId, Function, Init, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
+use crate::ir::{FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
@@ -53,6 +54,9 @@ impl Sweep<'_> {
                 continue;
             }
             kept.push(id);
+            if matches!(inst.kind, InstKind::Fused { .. }) {
+                self.fused(function, id);
+            }
             self.live.extend(function[id].operands.iter().copied());
             self.symbols.extend(function[id].kind.symbols());
             let types = function[id].results.iter().map(|result| &function[*result].ty.shape);
@@ -66,6 +70,28 @@ impl Sweep<'_> {
         kept.reverse();
         Region { params: region.params, insts: kept }
     }
+}
+
+impl Sweep<'_> {
+    /// Leaves out results of a fused instruction that nothing uses, and then what only they needed.
+    fn fused(&mut self, function: &mut Function, id: InstId) {
+        let InstKind::Fused { mut body } = std::mem::replace(&mut function[id].kind, InstKind::Yield) else { return };
+        let Some(last) = body.insts.last().copied() else { return };
+        let used: Vec<bool> = function[id].results.iter().map(|result| self.live.contains(result)).collect();
+        keep(&mut function[last].operands, &used);
+        keep(&mut function[id].results, &used);
+        body = self.region(function, body);
+        let used: Vec<bool> = body.params.iter().map(|param| self.live.contains(param)).collect();
+        keep(&mut body.params, &used);
+        keep(&mut function[id].operands, &used);
+        function[id].kind = InstKind::Fused { body };
+    }
+}
+
+/// Keeps the values at the places that are true.
+fn keep(values: &mut Vec<ValueId>, places: &[bool]) {
+    let mut places = places.iter().copied();
+    values.retain(|_| places.next().unwrap_or(true));
 }
 
 /// Removes functions and layers that cannot run; returns how many.

@@ -1,6 +1,6 @@
 //! What running a function may do besides computing its results.
 
-use crate::ir::{Function, InstKind, Module, Region};
+use crate::ir::{Function, InstKind, Module, PathSegment, Region};
 use std::collections::{BTreeSet, HashMap};
 
 /// Effects of each function of a module, and how often each random site occurs.
@@ -13,7 +13,7 @@ pub struct Effects {
 struct FunctionEffects {
     /// Assigns state, prints, asserts or draws a seed, itself or through a call.
     acts: bool,
-    /// State members of the own instance that it may assign.
+    /// State members that it may assign, by name; `part.` stands for all that belong to a sublayer.
     sets: BTreeSet<String>,
 }
 
@@ -22,7 +22,7 @@ impl Effects {
         let mut effects = Effects { functions: vec![], sites: HashMap::new() };
         for function in &module.functions {
             for inst in &function.insts {
-                if let InstKind::Rng { site } = inst.kind {
+                if let InstKind::Rng { site, .. } = inst.kind {
                     *effects.sites.entry(site).or_insert(0) += 1;
                 }
             }
@@ -57,7 +57,7 @@ impl Effects {
         match kind {
             InstKind::Op { .. } | InstKind::Param { .. } | InstKind::Const(_) | InstKind::Host(_) => false,
             // The turns of a site are counted, so only a site that occurs nowhere else may go.
-            InstKind::Rng { site } => !single_sites_are_free || self.sites.get(site).is_none_or(|count| *count > 1),
+            InstKind::Rng { site, .. } => !single_sites_are_free || self.sites.get(site).is_none_or(|count| *count > 1),
             InstKind::Call { func, .. } => self.functions.get(func.0 as usize).is_none_or(|callee| callee.acts),
             InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
@@ -66,11 +66,13 @@ impl Effects {
             | InstKind::Print { .. }
             | InstKind::Yield
             | InstKind::Return => true,
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => {
-                Function::regions(kind)
-                    .into_iter()
-                    .any(|region| self.region_acts(function, region, single_sites_are_free))
-            }
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => Function::regions(kind)
+                .into_iter()
+                .any(|region| self.region_acts(function, region, single_sites_are_free)),
         }
     }
 
@@ -81,15 +83,24 @@ impl Effects {
         })
     }
 
-    /// State members of the own instance that an instruction may assign.
+    /// State members that an instruction may assign, by name; `part.` stands for all that belong to a sublayer.
     pub fn sets(&self, function: &Function, kind: &InstKind) -> BTreeSet<String> {
         match kind {
             InstKind::SetState { name } | InstKind::SetSlice { name, .. } => BTreeSet::from([name.clone()]),
-            InstKind::Call { func, path: Some(path), .. } if path.is_empty() => {
-                self.functions.get(func.0 as usize).map_or_else(BTreeSet::new, |callee| callee.sets.clone())
+            InstKind::Call { func, path: Some(path), .. } => {
+                let sets = self.functions.get(func.0 as usize).map_or_else(BTreeSet::new, |callee| callee.sets.clone());
+                match path.first() {
+                    Some(PathSegment::Field(part)) if !sets.is_empty() => BTreeSet::from([format!("{part}.")]),
+                    _ => sets,
+                }
             }
             _ => Function::regions(kind).into_iter().flat_map(|region| self.region_sets(function, region)).collect(),
         }
+    }
+
+    /// Whether a member is among those that [`Effects::sets`] gives.
+    pub fn is_set(sets: &BTreeSet<String>, name: &str) -> bool {
+        sets.iter().any(|set| set == name || set.ends_with('.') && name.starts_with(set.as_str()))
     }
 
     fn region_sets(&self, function: &Function, region: &Region) -> BTreeSet<String> {

@@ -59,7 +59,7 @@ pub fn run(
     let count = pipeline.passes.len();
     let mut open = module.into_inner();
     for (position, pass) in pipeline.passes.iter().enumerate() {
-        let (mut cx, before, start) = (PassCx::default(), instruction_count(&open), Instant::now());
+        let (mut cx, before, start) = (PassCx::new(pipeline.keep.clone()), instruction_count(&open), Instant::now());
         pass.run(&mut open, &mut cx)?;
         let time = start.elapsed();
         let (counters, after) = (cx.into_counters(), instruction_count(&open));

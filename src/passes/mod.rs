@@ -6,37 +6,62 @@
 //! implement [`Pass`] (`examples/custom_pass` is a program with one). To add one to the compiler, write its
 //! file, a line in [`BUILT_IN`], and, if it belongs to a level, one in `pipeline.rs`.
 
+pub mod activations;
 pub mod autodiff;
 pub mod copy;
 pub mod cse;
 pub mod dce;
 pub mod decompose;
 pub mod effects;
+pub mod environments;
 pub mod fold;
+pub mod inline;
+mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
 pub mod products;
 pub mod quantise;
+pub mod quantise_fusion;
 pub mod simplify;
+pub mod unfuse;
 
 pub use decompose::decompose;
 pub use manager::{PassReport, Stage, instruction_count, run};
-pub use pass::{BuiltIn, Pass, PassCx, PassError};
-pub use pipeline::{OptLevel, Pipeline, Selection, UnknownPass, reference, standard};
+pub use pass::{BuiltIn, Keep, Pass, PassCx, PassError};
+pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
+pub use unfuse::unfused;
 
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        name: "inline",
+        summary: "Put the bodies of methods and functions in the place of their calls.",
+        run: inline::inline,
+    },
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
     BuiltIn {
+        name: "quantise-fusion",
+        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        run: quantise_fusion::quantise_fusion,
+    },
+    BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",
-        run: |module, cx| cx.count("inlined", decompose::inline_calls(module, &|_| false)),
+        run: decompose::run,
+    },
+    BuiltIn {
+        name: "unfuse",
+        summary: "Put the parts of fused instructions in their place.",
+        run: |module, cx| cx.count("expanded", unfuse::expand_fused(module)),
     },
 ];
+
+/// Passes that may change how a result is rounded; all others keep every bit.
+pub const ROUNDING: &[&str] = &[];
 
 #[cfg(test)]
 mod testkit;

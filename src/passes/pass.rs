@@ -1,7 +1,8 @@
 //! What a pass is.
 
-use crate::ir::Module;
+use crate::ir::{Function, Module};
 use std::fmt;
+use std::sync::Arc;
 
 /// A rewrite of a module that keeps what the program computes.
 ///
@@ -19,12 +20,25 @@ pub trait Pass: Send + Sync {
 }
 
 /// What a pass is given beside the module.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct PassCx {
     counters: Vec<(&'static str, usize)>,
+    keep: Option<Keep>,
 }
 
+/// Whether a target writes a function in a form of its own.
+pub type Keep = Arc<dyn Fn(&Function) -> bool + Send + Sync>;
+
 impl PassCx {
+    pub fn new(keep: Option<Keep>) -> PassCx {
+        PassCx { counters: vec![], keep }
+    }
+
+    /// Whether calls of a function are to stay, since the target has a form of its own for it.
+    pub fn keeps(&self, function: &Function) -> bool {
+        self.keep.as_ref().is_some_and(|keep| keep(function))
+    }
+
     /// Adds to one of the pass's counters: `folded 12`. A count of zero leaves no trace.
     pub fn count(&mut self, what: &'static str, number: usize) {
         if number == 0 {

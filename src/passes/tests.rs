@@ -350,10 +350,10 @@ func @draw() -> int64 {
 
             func @Net.forward(%x: float32[B, dim]) -> (float32[B, dim], float32[B, dim], int64) {
               symbols B: int
-              require B >= 1 : "rows"
               %zero = const int64 [0] : int64
               %n = host dim : int64
               %y = for i (%i: int64, %acc: float32[B, dim]) in %zero, %n, %x {
+                ensure B >= 1 : "rows"
                 %zero.1 = const int64 [0] : int64  # a.tri:7
                 %two = const int64 [2] : int64  # a.tri:7
                 %f = host (0.5) * (i) : float32  # a.tri:7
@@ -405,13 +405,13 @@ fn unknown_passes_are_refused() {
     assert_eq!((error.to_string().as_str(), error.near.as_deref()), ("unknown pass `dcee`", Some("dce")));
     assert_eq!(error.known, BUILT_IN.iter().map(|pass| pass.name).collect::<Vec<_>>());
     let selection = Selection { disabled: vec!["tidy".into()], ..Selection::default() };
-    assert_eq!(Pipeline::select(&selection, &[]).err().unwrap().name, "tidy");
+    assert_eq!(Pipeline::select(&selection, Form::default(), &[]).err().unwrap().name, "tidy");
 }
 
 #[test]
 fn levels_and_selections() {
     let names = |selection: &Selection| -> Vec<String> {
-        Pipeline::select(selection, &[]).unwrap().names().map(str::to_string).collect()
+        Pipeline::select(selection, Form::default(), &[]).unwrap().names().map(str::to_string).collect()
     };
     assert!(names(&Selection { level: OptLevel::O0, ..Selection::default() }).is_empty());
     assert_eq!(names(&Selection { level: OptLevel::O1, ..Selection::default() }), ["fold", "cse", "dce"]);
@@ -419,9 +419,16 @@ fn levels_and_selections() {
     assert_eq!(names(&without), ["fold", "dce"]);
     let only = Selection { only: Some(vec!["dce".into(), "decompose".into()]), ..without };
     assert_eq!(names(&only), ["dce", "decompose"]);
-    for pair in OptLevel::ALL.windows(2) {
-        let (lower, higher): (Vec<_>, Vec<_>) = (standard(pair[0]).collect(), standard(pair[1]).collect());
-        assert!(lower.iter().all(|name| higher.contains(name)), "a level does all that the one below does");
+    let list = |style, mode, level| standard(Form { style, mode }, level).collect::<Vec<_>>();
+    for mode in Mode::ALL {
+        for style in Style::ALL {
+            for pair in OptLevel::ALL.windows(2) {
+                let [lower, higher] = [pair[0], pair[1]].map(|level| list(style, mode, level));
+                assert!(lower.iter().all(|name| higher.contains(name)), "a level does all that the one below does");
+            }
+        }
+        let [modules, kernels] = Style::ALL.map(|style| list(style, mode, OptLevel::O3));
+        assert_eq!(modules, kernels, "what kernels are made from can be run through any target");
     }
 }
 
@@ -464,7 +471,7 @@ impl Pass for Broken {
 #[test]
 fn a_pass_that_breaks_a_rule_is_named() {
     let added: [Arc<dyn Pass>; 1] = [Arc::new(Broken)];
-    let pipeline = Pipeline::select(&Selection::default(), &added).unwrap();
+    let pipeline = Pipeline::select(&Selection::default(), Form::default(), &added).unwrap();
     assert_eq!(pipeline.names().last(), Some("broken"), "added passes come last");
     let error = run(module(TWICE), &pipeline, &mut |_| {}).err().unwrap();
     assert_eq!(error.pass, "broken");

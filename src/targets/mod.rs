@@ -13,7 +13,8 @@ pub mod templates;
 pub use templates::Templates;
 
 use crate::base::{Code, Loc};
-use crate::ir::Verified;
+use crate::ir::{Function, Verified};
+pub use crate::passes::{Mode, Style};
 use crate::types::DType;
 
 /// A file that a target wrote, to be put under the output directory.
@@ -46,14 +47,6 @@ impl Contents {
     }
 }
 
-/// Whether quantised weights are floats under training or packed codes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    #[default]
-    Train,
-    Infer,
-}
-
 #[derive(Clone, Debug)]
 pub struct EmitOptions {
     pub mode: Mode,
@@ -82,6 +75,8 @@ impl Default for EmitOptions {
 /// What a target can express. Passes rewrite a program toward it.
 #[derive(Clone, Debug)]
 pub struct Capabilities {
+    /// Which passes a program goes through on its way here.
+    pub style: Style,
     /// Element types that values may have.
     pub dtypes: &'static [DType],
     /// `if`, `for` and `while` on run-time values.
@@ -92,6 +87,8 @@ pub struct Capabilities {
     pub gradients: bool,
     /// State that methods assign.
     pub state: bool,
+    /// Fused instructions, each a kernel; others have them expanded (`passes::unfused`).
+    pub fused: bool,
 }
 
 /// Why a target cannot write a program, or how a template is broken.
@@ -151,6 +148,11 @@ pub trait Target: Sync {
 pub trait Writer: Send + Sync {
     /// Writes the module's files. An error is the program's or a template's, never a broken module's.
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>>;
+
+    /// Whether the target has a form of its own for calls of a function, so that passes leave them.
+    fn has_form(&self, _function: &Function) -> bool {
+        false
+    }
 }
 
 static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch];

@@ -6,7 +6,7 @@ use crate::analysis::elaborate::{AbsentMember, Binding, Elaborator, StorageMembe
 use crate::analysis::value::{Function, Instance, LayerRef, Step, Value};
 use crate::analysis::world::{Abort, Discard, Walk};
 use crate::base::{Span, code};
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::syntax::ast::{self, Attribute, ExprId, MemberKind, Pattern, StorageKind};
 use crate::types::saved::SavedName;
 use crate::types::{DType, Dim, Facts, HostExpr, TensorType};
@@ -28,7 +28,7 @@ pub enum MemberInfoKind<'db> {
         kind: StorageKind,
         transient: bool,
         ty: TensorType,
-        scheme: Option<Scheme>,
+        quantization: Option<Quantization>,
         init: Option<ExprId>,
     },
     /// Sublayers, functions, host values.
@@ -171,18 +171,18 @@ impl<'db> Elaborator<'_, 'db> {
                 return Err(self.error(code::E0201, message, self.ast[storage.ty].span, "not a tensor type"));
             }
         };
-        let scheme = self.quantize_attribute(&member.attributes)?.flatten();
-        if let Some(scheme) = &scheme {
+        let quantization = self.quantize_attribute(&member.attributes)?.flatten();
+        if let Some(Quantization { weights: scheme, .. }) = &quantization {
             self.check_scheme(scheme, &ty, storage.name.span, &member.attributes)?;
         }
         let assignable = storage.kind == StorageKind::State;
+        let scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
         let value = self.value_of(&name);
-        let full =
-            StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme: scheme.clone(), assignable, value };
+        let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme, assignable, value };
         self.bind_as(&name, Binding::Storage(Box::new(full)));
         let transient = member.attributes.iter().any(|a| a.name.name == "transient");
         let init = storage.init;
-        let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, scheme, init };
+        let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, quantization, init };
         let saved = self.saved_name(member, &kind)?;
         Ok(MemberInfo { name, member, kind, saved })
     }
@@ -273,7 +273,7 @@ impl<'db> Elaborator<'_, 'db> {
                     kind: StorageKind::Param,
                     transient: false,
                     ty: tensor.ty,
-                    scheme: None,
+                    quantization: None,
                     init: Some(init),
                 },
                 false => MemberInfoKind::Constant { ty: tensor.ty, init },
@@ -290,22 +290,31 @@ impl<'db> Elaborator<'_, 'db> {
         Ok(Some(MemberInfo { name, member, kind, saved }))
     }
 
-    /// `@quantize(scheme)`, `@quantize(weights=scheme)`: `None` without one, `Some(None)` for the scheme `none`.
-    pub fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Option<Scheme>>> {
+    /// `@quantize(scheme)`, `@quantize(weights=scheme, activations=scheme)`: `None` without one, `Some(None)` for the
+    /// scheme `none`.
+    pub fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Option<Quantization>>> {
         let Some(attribute) = attributes.iter().find(|a| a.name.name == "quantize") else { return Ok(None) };
         let is_for = |wanted: &str, arg: &ast::Arg| arg.name.as_ref().is_some_and(|name| name.name == wanted);
-        if let Some(arg) = attribute.args.iter().find(|arg| is_for("activations", arg)) {
-            let message = "`@quantize` of activations is not supported yet";
-            let advice = "quantise them in the body, as in `fake_quantize(x, int8(dynamic=true))`, or use `BitLinear`";
-            return Err(self.error(code::E0501, message, arg.span, advice));
-        }
         let Some(arg) = attribute.args.iter().find(|arg| arg.name.is_none() || is_for("weights", arg)) else {
             let message = "`@quantize` needs a scheme";
             return Err(self.error(code::E0501, message, attribute.span, "for example `@quantize(ternary(axis=0))`"));
         };
-        let span = arg.span;
         let value = self.expr(arg.value)?;
-        self.scheme_of(value, span).map(Some)
+        let weights = self.scheme_of(value, arg.span)?;
+        let activations = match attribute.args.iter().find(|arg| is_for("activations", arg)) {
+            Some(arg) => self.activation_scheme(arg)?,
+            None => None,
+        };
+        Ok(Some(weights.map(|weights| Quantization { weights, activations })))
+    }
+
+    fn activation_scheme(&mut self, arg: &'db ast::Arg) -> Walk<Option<Scheme>> {
+        let value = self.expr(arg.value)?;
+        let scheme = self.scheme_of(value, arg.span)?;
+        match scheme.as_ref().and_then(Scheme::problem_for_activations) {
+            Some(problem) => Err(self.error(code::E0501, problem, arg.span, "not for activations")),
+            None => Ok(scheme),
+        }
     }
 
     /// Checks what is before the layer and its sublayers: lowering hands it to the parameters within.

@@ -99,7 +99,8 @@ impl<'db> Elaborator<'_, 'db> {
         let own = bare.path.clone().unwrap_or_default();
         for info in self.member_infos(&bare, span)? {
             match info.kind {
-                MemberInfoKind::Storage { kind: StorageKind::Param, ty, scheme, .. } => {
+                MemberInfoKind::Storage { kind: StorageKind::Param, ty, quantization, .. } => {
+                    let scheme = quantization.map(|quantization| quantization.weights);
                     let path = dotted(&own, &info.name);
                     let member = StorageMember { path, ty, scheme, assignable: false, value: None };
                     found.push((format!("{prefix}{}", info.name), member));

@@ -247,10 +247,11 @@ impl Reader {
             }
             "const" => (InstKind::Const(self.tensor()?), vec![]),
             "host" => (InstKind::Host(self.expr()?), vec![]),
-            "rng" => match self.next() {
-                Kind::Int(site) => (InstKind::Rng { site: u32::try_from(site).unwrap_or(u32::MAX) }, vec![]),
-                _ => return self.error("expected a number"),
-            },
+            "rng" => {
+                let Kind::Int(site) = self.next() else { return self.error("expected a number") };
+                let part = if matches!(self.peek(), Kind::Str(_)) { self.string()? } else { String::new() };
+                (InstKind::Rng { site: u32::try_from(site).unwrap_or(u32::MAX), part }, vec![])
+            }
             "call" => self.call(body)?,
             "if" => {
                 let operands = self.operands(body)?;
@@ -263,7 +264,14 @@ impl Reader {
             }
             "for" => self.for_loop(body)?,
             "while" => self.while_loop(body)?,
-            "gradient" => self.gradient(body)?,
+            "gradient" => {
+                let (body, operands) = self.with_params(body)?;
+                (InstKind::Gradient { body }, operands)
+            }
+            "fused" => {
+                let (body, operands) = self.with_params(body)?;
+                (InstKind::Fused { body }, operands)
+            }
             "set_state" => {
                 let name = self.string()?;
                 (InstKind::SetState { name }, self.operands(body)?)
@@ -356,13 +364,13 @@ impl Reader {
         Ok((InstKind::While { turns, cond, body }, operands))
     }
 
-    fn gradient(&mut self, body: &mut Body) -> Read<(InstKind, Vec<ValueId>)> {
+    /// `(%a: type, ...) in %x, ... { instructions }`
+    fn with_params(&mut self, body: &mut Body) -> Read<(Region, Vec<ValueId>)> {
         let params = self.params(body)?;
         self.expect_word("in")?;
         let operands = self.operands(body)?;
         self.expect("{")?;
-        let body = self.region(body, params)?;
-        Ok((InstKind::Gradient { body }, operands))
+        Ok((self.region(body, params)?, operands))
     }
 
     fn print(&mut self, body: &Body) -> Read<(InstKind, Vec<ValueId>)> {

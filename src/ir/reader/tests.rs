@@ -79,6 +79,7 @@ func @Block.forward(%x: float32[B, n]) -> (float32[B, n], int64) {  # a.tri:3
   %zero = const int64 [0] : int64  # a.tri:4
   %0 = host B * n : int64
   %1 = rng 7 : int64
+  %part = rng 7 "blocks.0.drop" : int64
   %w = param "weight" codes : trit[n, 3]
   %x.1 = if %c {
     yield %x
@@ -191,4 +192,26 @@ fn no_text_makes_it_panic_or_hang() {
     let wide = "(a + b + c + d + e + f) ** 8";
     let huge = format!("func @f() {{\n %0 = host {wide} * {wide} * {wide} * {wide} : int64\n}}");
     assert!(read(&huge).is_err());
+}
+
+#[test]
+fn fused_instructions_read_as_printed() {
+    stays(
+        "func @f(%x: float32[2]) -> (float32[2], float32) {
+  %y, %z = fused (%a: float32[2], %b: float32[2]) in %x, %x {
+    %0 = mul %a, %b : float32[2]
+    %1 = sum %0 {axis = none, keepdim = false} : float32
+    yield %0, %1
+  } : float32[2], float32
+  %2 = fused () in {
+    %3 = const float32 [1.0] : float32
+    yield %3
+  } : float32
+  return %y, %z
+}
+",
+    );
+    let refused = |text: &str| read(text).unwrap_err().to_string();
+    assert!(refused("func @f(%x: float32) {\n  %y = fused (%x: float32) in %x {").contains("`%x` is defined twice"));
+    assert!(refused("func @f(%x: float32) {\n  %y = fused %x {").contains("expected"));
 }

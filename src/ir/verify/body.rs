@@ -4,7 +4,7 @@ use super::layer::Scope;
 use super::{Errors, same_type};
 use crate::ir::{
     Function, HostKind, Inst, InstId, InstKind, MemberKind, Module, Part, PathSegment, PrintPiece, Region, Role,
-    Storage, ValueId, Window, member_path,
+    Storage, ValueId, Window, member_path, part_path,
 };
 use crate::types::{DType, Dim, Facts, Shape, Symbol, TensorType};
 
@@ -183,6 +183,7 @@ impl Checker<'_> {
             InstKind::For { .. } => "for".into(),
             InstKind::While { .. } => "while".into(),
             InstKind::Gradient { .. } => "gradient".into(),
+            InstKind::Fused { .. } => "fused".into(),
             InstKind::SetState { name } => format!("set_state {name:?}"),
             InstKind::SetSlice { name, .. } => format!("set_slice {name:?}"),
             InstKind::Assert { .. } => "assert".into(),
@@ -270,8 +271,24 @@ impl Checker<'_> {
                 self.region(body, false, std::slice::from_ref(value), errors);
                 Ok(())
             }
+            InstKind::Fused { body } => self.fused(inst, body, errors),
             _ => Ok(()),
         }
+    }
+
+    /// A region that sees its parameters only, and does nothing but compute.
+    fn fused(&mut self, inst: &Inst, body: &Region, errors: &mut Errors) -> Check {
+        let outside = body.insts.iter().map(|id| &self.function[*id]).find(|inner| {
+            !matches!(inner.kind, InstKind::Op { .. } | InstKind::Const(_) | InstKind::Host(_) | InstKind::Yield)
+        });
+        if let Some(inner) = outside {
+            return Err(format!("{} cannot be a part of it", self.describe(inner)));
+        }
+        self.values_have_types(&body.params, &self.types(&inst.operands))?;
+        let around = std::mem::replace(&mut self.visible, vec![false; self.function.values.len()]);
+        self.region(body, false, &self.types(&inst.results), errors);
+        self.visible = around;
+        Ok(())
     }
 
     /// The types of what a loop collects, from those of the stacks it gives.
@@ -359,8 +376,12 @@ impl Checker<'_> {
                 }
                 self.values_have_types(&inst.results, &scalar(dtype))
             }
-            InstKind::Rng { .. } => {
+            InstKind::Rng { part, .. } => {
                 self.no_operands(inst)?;
+                if !part.is_empty() {
+                    let layer = self.function.layer.ok_or("only methods have parts")?;
+                    self.module.instance_at(layer, &part_path(part))?;
+                }
                 self.values_have_types(&inst.results, &scalar(DType::Int64))
             }
             InstKind::SetState { name } => {
@@ -393,7 +414,11 @@ impl Checker<'_> {
                 if places == inst.operands.len() { Ok(()) } else { Err("operands and places differ in number".into()) }
             }
             InstKind::Yield | InstKind::Return => self.no_results(inst),
-            InstKind::If { .. } | InstKind::For { .. } | InstKind::While { .. } | InstKind::Gradient { .. } => Ok(()),
+            InstKind::If { .. }
+            | InstKind::For { .. }
+            | InstKind::While { .. }
+            | InstKind::Gradient { .. }
+            | InstKind::Fused { .. } => Ok(()),
         }
     }
 
@@ -442,9 +467,10 @@ impl Checker<'_> {
     }
 
     fn state_type(&self, name: &str) -> Result<TensorType, String> {
-        match self.member(name)? {
-            MemberKind::Storage(storage) if matches!(storage.role, Role::State | Role::Transient) => {
-                Ok(storage.ty.clone())
+        let layer = self.function.layer.ok_or("only methods have members")?;
+        match self.module.stored(layer, name) {
+            Some(storage) if matches!(storage.role, Role::State | Role::Transient) => {
+                self.member_type(name, Part::Value)
             }
             _ => Err(format!("`{name}` is no state")),
         }

@@ -471,3 +471,58 @@ fn methods_are_found_by_their_optional_inputs() {
     assert_eq!(found(&["bias"]), "Net.forward");
     assert!(module.method(crate::ir::LayerId(0), "decode", &|_| true).is_none());
 }
+
+#[test]
+fn parts_have_state_and_draw_numbers() {
+    let good = GOOD
+        .replace("  param weight : float32[width] = ones()\n", "  state sum : float32[width] = ones()\n")
+        .replace(
+            "%r = rng 1 : int64",
+            "%r = rng 1 \"blocks.1.0\" : int64\n  %ps = param \"part.sum\" : float32[2 * dim]",
+        )
+        .replace("set_state \"mean\" %m", "set_state \"mean\" %m\n  set_state \"part.sum\" %ps");
+    assert_eq!(errors_of(&good), "");
+    let breaks = |from: &str, to: &str, wanted: &str| {
+        assert!(good.contains(from), "no {from:?}");
+        let errors = errors_of(&good.replacen(from, to, 1));
+        assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+    };
+    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.1.1\"", "`rng`: `relu` is a function, not an instance");
+    breaks("rng 1 \"blocks.1.0\"", "rng 1 \"blocks.7.0\"", "`rng`: `7` is no position in a list of 3");
+    breaks("set_state \"part.sum\"", "set_state \"part.mean\"", "`part.mean` is no state");
+    breaks("set_state \"part.sum\" %ps", "set_state \"part.sum\" %m", "%m is float32[2], not float32[2 * dim]");
+}
+
+const FUSED: &str = r#"
+func @f(%x: float32[n], %c: float32[2]) -> (float32[n], float32[n]) {
+  symbols n: int
+  %w = exp %x : float32[n]
+  %r = rng 1 : int64
+  %y, %z = fused (%a: float32[n], %b: float32[n]) in %x, %w {
+    %k = host n : float32
+    %0 = mul %a, %b : float32[n]
+    %1 = mul %0, %k : float32[n]
+    yield %1, %0
+  } : float32[n], float32[n]
+  return %y, %z
+}
+"#;
+
+#[test]
+fn fused_regions_are_closed() {
+    assert_eq!(errors_of(FUSED), "");
+    let breaks = |from: &str, to: &str, wanted: &str| {
+        assert!(FUSED.contains(from), "no {from:?}");
+        let errors = errors_of(&FUSED.replacen(from, to, 1));
+        assert!(errors.contains(wanted), "{from:?} -> {to:?} gave:\n{errors}");
+    };
+    breaks("mul %a, %b", "mul %a, %w", "`mul` uses %w, which is not defined there");
+    breaks("host n", "host m", "`m`");
+    breaks("%k = host n : float32", "%k = rng 2 : int64", "`fused`: `rng` cannot be a part of it");
+    breaks("in %x, %w", "in %x, %c", "`fused`: %b is float32[n], not float32[2]");
+    breaks("in %x, %w", "in %x", "`fused`: there are 2 values where 1 are wanted");
+    breaks("yield %1, %0", "yield %1", "the end of a region: there are 1 values where 2 are wanted");
+    breaks("yield %1, %0", "yield %1, %k", "the end of a region: %k is float32, not float32[n]");
+    breaks("return %y, %z", "return %y, %1", "`return` uses value 8, which is not defined there");
+    breaks("    %k = host", "    assert \"no\" %a\n    %k = host", "`assert` cannot be a part of it");
+}

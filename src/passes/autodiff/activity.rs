@@ -93,6 +93,7 @@ impl Walk<'_, '_> {
             | InstKind::Host(_)
             | InstKind::Rng { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

@@ -43,6 +43,7 @@ impl Differentiator {
             | InstKind::For { .. }
             | InstKind::While { .. }
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::Yield
             | InstKind::Return => true,
         });

@@ -63,6 +63,7 @@ pub use storage::{StorageGradient, turn};
 use crate::base::Loc;
 use crate::ir::{FuncId, Function, InstKind, Module, Verified, verify};
 use crate::ops::GradientError;
+use crate::passes::unfuse::expand_fused;
 use crate::types::{DType, Symbol, TensorType};
 use activity::Activity;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -179,7 +180,8 @@ struct Differentiator {
 }
 
 impl Differentiator {
-    fn new(module: Module, members: bool) -> Differentiator {
+    fn new(mut module: Module, members: bool) -> Differentiator {
+        expand_fused(&mut module);
         Differentiator {
             module,
             members,

@@ -362,8 +362,9 @@ impl<'d> Reverse<'d> {
             InstKind::Const(_)
             | InstKind::Host(_)
             | InstKind::Rng { .. }
-            // Calls stand in its place by then.
+            // Calls stand in the place of the one by then, and the parts of the other.
             | InstKind::Gradient { .. }
+            | InstKind::Fused { .. }
             | InstKind::SetState { .. }
             | InstKind::SetSlice { .. }
             | InstKind::Assert { .. }

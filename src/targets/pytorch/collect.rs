@@ -167,8 +167,7 @@ impl<'m> Writer<'_, 'm> {
                 Some((Window { size: Some(size), .. }, start)) => self.window(*start, size),
             });
         }
-        let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
-        let target = Py::name("self").attr(&attribute).index(items);
+        let target = self.member(name).index(items);
         // Assignment broadcasts by itself.
         let value = self.before_broadcast(*value);
         let number = self.numbers.contains(&value);

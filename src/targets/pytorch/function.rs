@@ -191,7 +191,8 @@ impl<'p, 'm> Writer<'p, 'm> {
             return name.clone();
         }
         match self.definitions.get(&value).map(|inst| &self.function[*inst].kind) {
-            Some(InstKind::Param { name, .. }) => name.clone(),
+            // Of a part's member, what it is there: `weight` says enough beside `self.conv.weight`.
+            Some(InstKind::Param { name, .. }) => member_path(name).map_or(name.clone(), |(_, own)| own.to_string()),
             Some(InstKind::Rng { .. }) => "seed".into(),
             Some(InstKind::Op { .. }) => self.quantised_member(value).unwrap_or_else(|| "y".into()),
             _ => "y".into(),
@@ -365,6 +366,7 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::For { index, body } => self.write_for(inst, index, body),
             InstKind::While { turns, cond, body } => self.write_while(inst, turns.as_ref(), cond, body),
             InstKind::Gradient { .. } => Err(program::unsupported("a gradient that is not written out", data.loc)),
+            InstKind::Fused { .. } => Err(program::unsupported("a fused instruction", data.loc)),
             InstKind::SetState { name } => {
                 self.set_state(inst, name);
                 Ok(())
@@ -537,8 +539,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         let data = &self.function[inst];
         // Copying broadcasts by itself.
         let value = self.before_broadcast(data.operands[0]);
-        let attribute = self.class_names().map_or_else(String::new, |c| c.member(name));
-        let member = Py::name("self").attr(&attribute);
+        let member = self.member(name);
         let call = match self.numbers.contains(&value) {
             true => member.method("fill_", vec![self.number_or_tensor(value)]),
             // State carries values from call to call, never gradients.

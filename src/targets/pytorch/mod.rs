@@ -34,12 +34,14 @@ mod sizes;
 mod special;
 mod views;
 
-use crate::ir::Verified;
+use crate::ir::{Function, Verified};
+use crate::passes::{self, Style};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates, Writer};
 use crate::types::DType;
 use helpers::Library;
+use std::borrow::Cow;
 
 pub struct PyTorch;
 
@@ -73,7 +75,15 @@ impl Target for PyTorch {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { dtypes: DTYPES, control_flow: true, dynamic_dims: true, gradients: true, state: true }
+        Capabilities {
+            style: Style::Modules,
+            dtypes: DTYPES,
+            control_flow: true,
+            dynamic_dims: true,
+            gradients: true,
+            state: true,
+            fused: false,
+        }
     }
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
@@ -91,8 +101,20 @@ struct PyTorchWriter {
 
 impl Writer for PyTorchWriter {
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        // This target has no kernels of its own.
+        let module = &*passes::unfused(module);
+        let expanded = options.evaluation.as_ref().map(passes::unfused);
+        let options = &match expanded {
+            Some(Cow::Owned(evaluation)) => Cow::Owned(EmitOptions { evaluation: Some(evaluation), ..options.clone() }),
+            Some(Cow::Borrowed(_)) | None => Cow::Borrowed(options),
+        };
         let helpers = self.helpers.of(&self.skeletons, module, options)?;
         module::write(module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
+    }
+
+    fn has_form(&self, function: &Function) -> bool {
+        let in_table = function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some());
+        in_table || function.maps.contains_key("pytorch")
     }
 }
 
