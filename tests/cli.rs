@@ -481,6 +481,34 @@ fn build_shows_the_functions_that_compute_gradients() {
     assert!(err.starts_with("error[E0407]: `--grad` adds functions"), "{err}");
 }
 
+/// A scheme from outside would be lost on the way: the program takes the weight as a value.
+#[test]
+fn parameters_that_are_values_are_quantised_in_their_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "use nn.{Linear}
+fn loss(net: Linear, x: float32[B, net.in_features]) -> float32 = sum(net(x))
+layer Step {
+    let net = Linear(2, 2)
+    let other = Linear(2, 2)
+    fn forward(x: float32[B, 2]) -> float32 {
+        let (_, gradient) = value_and_grad(loss)(net, other(x))
+        return loss(net - 0.1 * gradient, x)
+    }
+}
+";
+    std::fs::write(folder.path().join("step.tri"), text).unwrap();
+    let run = |more: &[&str]| {
+        let arguments = ["run", "step.tri", "--shape", "x=3,2", "--mode", "train"];
+        let run = tritonc_in(folder.path(), &[&arguments[..], more].concat(), b"");
+        (run.status, run.err)
+    };
+    assert_eq!(run(&[]), (0, String::new()));
+    let (status, err) = run(&["--quantize", "net.*=int8()"]);
+    assert_eq!(status, 1);
+    assert!(err.starts_with("error[E0608]: `net.weight` cannot be int8() from outside its layer"), "{err}");
+    assert!(err.contains("write `@quantize(int8())` before `param weight` of the layer `Linear`"), "{err}");
+}
+
 #[test]
 fn segments_leave_gradients_as_they_are() {
     let folder = tempfile::tempdir().unwrap();

@@ -109,6 +109,8 @@ pub struct Outcome<'db> {
 pub trait World<'db> {
     /// Whether hyperparameters can be fixed on demand; otherwise both ways of an open condition are walked.
     fn specialises(&self) -> bool;
+    /// Whether callees become functions of their own; otherwise they are walked where they are called.
+    fn has_functions(&self) -> bool;
     /// The value of `training`.
     fn training(&self) -> Option<bool>;
     fn op(
@@ -180,6 +182,10 @@ impl Discard {
 impl<'db> World<'db> for Discard {
     fn specialises(&self) -> bool {
         self.specialises
+    }
+
+    fn has_functions(&self) -> bool {
+        false
     }
 
     fn training(&self) -> Option<bool> {

@@ -146,8 +146,10 @@ fn given_elsewhere(module: &Module, stored: &Stored, chosen: &Assignments) -> Op
     let scheme = chosen.get(&stored.path).filter(|scheme| **scheme != storage.quantization())?;
     layer.methods.iter().find(|method| module[**method].takes_parameters())?;
     let scheme = scheme.as_ref().map_or("none".to_string(), ToString::to_string);
-    let message =
-        format!("`{}` cannot be {scheme} from outside its layer: the program computes with it as a value", stored.path);
+    let message = format!(
+        "`{}` cannot be {scheme} from outside its layer: methods of `{}` take parameters as values here",
+        stored.path, layer.source_name
+    );
     Some(Diagnostic::new(E0608, message).note(format!(
         "help: write `@quantize({scheme})` before `param {}` of the layer `{}`",
         stored.member, layer.source_name

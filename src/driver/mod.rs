@@ -442,15 +442,12 @@ impl Session {
 
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
-        self.check_targets(&request.targets)?;
-        match request.emit {
-            Some(Emit::Tokens | Emit::Ast) if request.grad => {
-                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
-                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
-                return Err(Failed);
-            }
-            None | Some(Emit::Ir | Emit::Tokens | Emit::Ast) => {}
+        if request.grad && matches!(request.emit, Some(Emit::Tokens | Emit::Ast)) {
+            let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+            self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+            return Err(Failed);
         }
+        self.check_targets(&request.targets)?;
         optimise::check(self, &request.passes)
     }
 

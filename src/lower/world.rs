@@ -46,6 +46,10 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
         true
     }
 
+    fn has_functions(&self) -> bool {
+        true
+    }
+
     fn training(&self) -> Option<bool> {
         Some(self.training)
     }

@@ -277,7 +277,7 @@ impl<'db> Elaborator<'_, 'db> {
             })
             .collect();
         let is_runtime = instance.is_some() || values.iter().any(|(value, _)| value.has_tensor());
-        if self.world.specialises() && is_runtime && values.iter().all(|(value, _)| is_plain(value)) {
+        if self.world.has_functions() && is_runtime && values.iter().all(|(value, _)| is_plain(value)) {
             return self.call_separate(function, instance, &applied, given, values, span);
         }
         if !self.world.specialises()

@@ -35,6 +35,10 @@ impl<'db> Elaborator<'_, 'db> {
                 let items: Walk<Vec<_>> = items.into_iter().map(|item| self.with_parameters(item, span)).collect();
                 Value::Tuple(items?)
             }
+            Value::List(List::Items(items)) => {
+                let items: Walk<Vec<_>> = items.into_iter().map(|item| self.with_parameters(item, span)).collect();
+                Value::list(items?)
+            }
             other => other,
         })
     }
