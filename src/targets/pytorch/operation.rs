@@ -35,7 +35,7 @@ impl<'m> Writer<'_, 'm> {
             let x = self.operand(operands[0]);
             let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
-            return special::fake_quantize(&x, scheme, given).map_err(failed);
+            return Ok(special::fake_quantize(&x, scheme, given));
         }
         if let Some(weight) = self.packed_weight(inst, op) {
             return Ok(weight);
@@ -144,7 +144,7 @@ impl<'m> Writer<'_, 'm> {
     /// The scheme of a member that is a float master although the program reads its codes.
     pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
         let storage = self.program.module.stored(self.function.layer?, member)?;
-        special::scheme(storage.scheme.as_ref()?).ok().filter(|_| self.program.evaluates)
+        storage.scheme.as_ref().filter(|_| self.program.evaluates).map(special::scheme)
     }
 
     // ---- calls
