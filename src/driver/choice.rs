@@ -32,7 +32,10 @@ pub fn apply(session: &mut Session, module: Verified, rules: &[String], training
     }
     let rules = SchemeRules::parse(&mut session.project, OPTION, rules).map_err(|errors| session.fail(errors))?;
     let stored = model::stored(&module).map_err(|error| session.fail(vec![error]))?;
-    let chosen = choose(&stored, &rules, &factors(&module)).map_err(|errors| session.fail(errors))?;
+    let mut chosen = choose(&stored, &rules, &factors(&module)).map_err(|errors| session.fail(errors))?;
+    if !training {
+        chosen.values_mut().flatten().for_each(|own| own.weights = own.weights.clone().without_chance());
+    }
     if let Some(error) = stored.iter().find_map(|stored| given_elsewhere(&module, stored, &chosen)) {
         return Err(session.fail(vec![error]));
     }
@@ -69,6 +72,7 @@ pub fn choices(session: &mut Session, module: &Verified, rules: &[String]) -> Re
     let chosen = choose(&stored, &rules, &factors(module)).map_err(|errors| session.fail(errors))?;
     let choice = |stored: Stored| {
         let quantization = chosen.get(&stored.path).cloned().unwrap_or(stored.own);
+        let quantization = quantization.map(|own| Quantization { weights: own.weights.without_chance(), ..own });
         Choice { name: stored.expected.name, path: stored.path, quantization }
     };
     Ok(stored.into_iter().map(choice).collect())

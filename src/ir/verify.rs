@@ -50,7 +50,7 @@ mod op;
 
 use crate::ir::{Function, Module, Part, Storage};
 use crate::ops::{self, Attr, Attrs, RuleCx};
-use crate::types::{Dim, Facts, TensorType, Verdict};
+use crate::types::{DType, Dim, Facts, TensorType, Verdict};
 use std::fmt;
 use std::ops::Deref;
 
@@ -145,7 +145,9 @@ impl Storage {
             return Err("is not quantised".into());
         };
         let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme.clone()));
-        let operands = [self.ty.clone()];
+        // Stochastic rounding draws when it runs.
+        let seed = scheme.is_stochastic().then(|| TensorType::scalar(DType::Int64));
+        let operands: Vec<TensorType> = std::iter::once(self.ty.clone()).chain(seed).collect();
         let mut unknowns = 0;
         let mut fresh = || {
             unknowns += 1;

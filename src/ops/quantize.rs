@@ -119,15 +119,11 @@ fn checked_scheme<'a>(cx: &RuleCx<'a>) -> Result<&'a Scheme, Stop> {
     }
 }
 
-fn is_stochastic(scheme: &Scheme) -> bool {
-    matches!(scheme.kind, SchemeKind::Ternary { stochastic: true, .. })
-}
-
 fn quantize_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     cx.require_float(0)?;
     let scheme = checked_scheme(cx)?;
     match cx.optional() {
-        None if is_stochastic(scheme) => {
+        None if scheme.is_stochastic() => {
             let error = OpError::new(code::E0205, "`quantize` with stochastic rounding needs a `seed`");
             return Err(error.note("give an int64 scalar, as in `seed=rng`").into());
         }

@@ -27,7 +27,7 @@ use crate::ops::{Attr, Attrs, Obligation, ObligationKind, builtin};
 use crate::passes::copy::compact;
 use crate::passes::dce::remove_unreached;
 use crate::quant::{Quantization, Scheme};
-use crate::types::{Dim, Facts, HostExpr, HostValue, Symbol, TensorType};
+use crate::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap};
 
 /// Schemes by the path of a parameter in Tri (`blocks.0.up.weight`); `None` for none.
@@ -60,7 +60,9 @@ impl AssignError {
 pub fn assign(module: Verified, schemes: &Assignments, training: bool) -> Result<Verified, AssignError> {
     let Some(entry) = module.entry.clone() else { return Ok(module) };
     let values: Values = entry.args.iter().cloned().collect();
-    let mut pass = Assign { module: module.into_inner(), schemes, training, copies: vec![] };
+    let next_site = module.functions.iter().flat_map(|function| &function.insts).filter_map(site_of).max();
+    let next_site = next_site.map_or(0, |site| site + 1);
+    let mut pass = Assign { module: module.into_inner(), schemes, training, copies: vec![], next_site };
     let layer = pass.layer(entry.layer, "", &values)?;
     if let Some(entry) = &mut pass.module.entry {
         entry.layer = layer;
@@ -86,6 +88,8 @@ struct Assign<'a> {
     schemes: &'a Assignments,
     training: bool,
     copies: Vec<Copy>,
+    /// Of random instructions that are added.
+    next_site: u32,
 }
 
 impl Assign<'_> {
@@ -219,7 +223,7 @@ impl Assign<'_> {
     }
 
     /// Makes a function of layer `from` one of its copy `to`: other callees, other reads of parameters.
-    fn rewrite(&self, function: &mut Function, from: LayerId, to: LayerId) -> Result<(), String> {
+    fn rewrite(&mut self, function: &mut Function, from: LayerId, to: LayerId) -> Result<(), String> {
         for inst in &mut function.insts {
             if let InstKind::Call { func, path: Some(path), .. } = &mut inst.kind {
                 *func = self.callee(*func, to, path)?;
@@ -239,9 +243,11 @@ impl Assign<'_> {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut reads = Reads { changes, training: self.training, facts, reads: HashMap::new() };
+        let next_site = self.next_site;
+        let mut reads = Reads { changes, training: self.training, facts, reads: HashMap::new(), next_site };
         let body = std::mem::take(&mut function.body);
         function.body = reads.region(function, body)?;
+        self.next_site = reads.next_site;
         Ok(())
     }
 
@@ -261,6 +267,13 @@ impl Assign<'_> {
         let (layer, _) = found;
         let copy = self.copies.iter().find(|copy| copy.to == layer);
         Ok(copy.and_then(|copy| copy.functions.get(&func)).copied().unwrap_or(func))
+    }
+}
+
+fn site_of(inst: &Inst) -> Option<u32> {
+    match inst.kind {
+        InstKind::Rng { site, .. } => Some(site),
+        _ => None,
     }
 }
 
@@ -332,6 +345,7 @@ struct Reads {
     facts: Facts,
     /// Results of reads and of `quantize` that go, with the parameter that they are of.
     reads: HashMap<ValueId, String>,
+    next_site: u32,
 }
 
 impl Reads {
@@ -377,7 +391,7 @@ impl Reads {
 
     /// Reads a parameter as it is quantised from now on, into `result`.
     fn read(
-        &self,
+        &mut self,
         function: &mut Function,
         name: &str,
         result: ValueId,
@@ -413,12 +427,20 @@ impl Reads {
             }
         }
         let codes: Vec<ValueId> = parts.iter().map(|(_, value)| *value).collect();
+        let stochastic = scheme.is_stochastic();
         let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme));
         if self.training {
             let master = fresh(function, ty.clone());
             push(function, value(Part::Value), vec![], vec![master]);
+            let mut operands = vec![master];
+            if stochastic {
+                let seed = fresh(function, TensorType::scalar(DType::Int64));
+                push(function, InstKind::Rng { site: self.next_site, part: String::new() }, vec![], vec![seed]);
+                self.next_site += 1;
+                operands.push(seed);
+            }
             let kind = InstKind::Op { op: builtin("quantize"), attrs: attrs.clone() };
-            push(function, kind, vec![master], codes.clone());
+            push(function, kind, operands, codes.clone());
         } else {
             for (part, code) in parts {
                 push(function, value(part), vec![], vec![code]);

@@ -65,6 +65,10 @@ impl Scheme {
         Scheme { kind, axis: None, group: None, scale_dtype: DType::Float32, dynamic: false, ste: Ste::Identity }
     }
 
+    pub fn is_stochastic(&self) -> bool {
+        matches!(self.kind, SchemeKind::Ternary { stochastic: true, .. })
+    }
+
     /// The scheme as it is where nothing is trained: rounding is to nearest.
     pub fn without_chance(self) -> Scheme {
         match self.kind {

@@ -113,7 +113,7 @@ pub fn attribute(attr: &Attr, kind: Option<ParamKind>, dtype: DType, symbols: &m
         Attr::Str(text) => Py::string(text),
         Attr::DType(Elem::Known(dtype)) => numbers::dtype(*dtype),
         Attr::DType(_) => Py::none(),
-        Attr::Scheme(scheme) => special::scheme(scheme).unwrap_or_else(|_| Py::string(&scheme.to_string())),
+        Attr::Scheme(scheme) => special::scheme(scheme),
     }
 }
 

@@ -4,7 +4,7 @@ use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKin
 use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::Written;
 use crate::targets::pytorch::head::obligation_broken;
-use crate::targets::pytorch::program::{Program, unsupported};
+use crate::targets::pytorch::program::Program;
 use crate::targets::pytorch::{expression, numbers, special};
 use crate::targets::{Mode, TargetError, names};
 use crate::types::{DType, HostExpr, HostValue, Symbol, TensorType};
@@ -127,7 +127,7 @@ impl Constructor<'_, '_> {
         let mut entries = vec![];
         for member in &self.layer.members {
             if let MemberKind::Storage(Storage { scheme: Some(scheme), .. }) = &member.kind {
-                let value = special::scheme(scheme).map_err(|message| unsupported(message, member.loc))?;
+                let value = special::scheme(scheme);
                 self.program.note(&value);
                 entries.push((names::python_string(&self.attribute(&member.name)), value));
             }
@@ -242,7 +242,7 @@ impl Constructor<'_, '_> {
             MemberKind::Storage(storage) => {
                 let value = match (&storage.scheme, storage.role) {
                     (Some(scheme), _) if self.program.options.mode == Mode::Infer => {
-                        let scheme = special::scheme(scheme).map_err(|m| unsupported(m, member.loc))?;
+                        let scheme = special::scheme(scheme);
                         Py::name("PackedWeight").call(vec![self.filled("zeros", &storage.ty), scheme])
                     }
                     (_, Role::Param) if is_float(&storage.ty) => {

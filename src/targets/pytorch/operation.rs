@@ -36,8 +36,7 @@ impl<'m> Writer<'_, 'm> {
             let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
             let own = self.function.dtype(operands[0]);
-            let value = special::fake_quantize(&x, scheme, given).map_err(failed)?;
-            return Ok(in_type(value, own, attrs));
+            return Ok(in_type(special::fake_quantize(&x, scheme, given), own, attrs));
         }
         if let Some((weight, own)) = self.packed_weight(inst, op) {
             return Ok(in_type(weight, own, attrs));
@@ -151,7 +150,7 @@ impl<'m> Writer<'_, 'm> {
     /// The scheme of a member that is a float master although the program reads its codes.
     pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
         let storage = self.program.module.stored(self.function.layer?, member)?;
-        special::scheme(storage.scheme.as_ref()?).ok().filter(|_| self.program.evaluates)
+        storage.scheme.as_ref().filter(|_| self.program.evaluates).map(special::scheme)
     }
 
     // ---- calls

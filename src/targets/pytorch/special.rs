@@ -287,7 +287,7 @@ fn pad(u: &mut Use) -> Result<Option<Py>, String> {
 fn quantize(u: &mut Use) -> Result<Option<Py>, String> {
     let own = u.attrs.scheme("scheme").ok_or("its scheme is not known")?;
     let x = &u.operands[0];
-    let scheme = scheme(own)?;
+    let scheme = drawn(own, u.operands.get(1).map(|seed| seed.value.clone()));
     Ok(Some(match x.is_weight {
         true => Py::name("quantized_codes").call(vec![x.value.clone(), scheme]),
         false => scheme.method("quantize", vec![x.value.clone()]),
@@ -301,26 +301,36 @@ fn dequantize(u: &mut Use) -> Result<Option<Py>, String> {
     if dtype != DType::Float32 {
         arguments.push(Py::keyword("dtype", numbers::dtype(dtype)));
     }
-    Ok(Some(scheme(own)?.method("dequantize", arguments)))
+    Ok(Some(scheme(own).method("dequantize", arguments)))
 }
 
 fn quantize_with(u: &mut Use) -> Result<Option<Py>, String> {
     let own = u.attrs.scheme("scheme").ok_or("its scheme is not known")?;
     let arguments = u.operands.iter().map(|o| o.value.clone()).collect();
-    Ok(Some(scheme(own)?.method("quantize_with", arguments)))
+    Ok(Some(scheme(own).method("quantize_with", arguments)))
 }
 
 /// The value that `x` has once quantised; with a scale (and zero point) that are given, if there are any.
-pub fn fake_quantize(x: &Operand, own: &Scheme, given: Vec<Py>) -> Result<Py, String> {
+pub fn fake_quantize(x: &Operand, own: &Scheme, mut given: Vec<Py>) -> Py {
     let function = if x.is_weight { "quantized" } else { "fake_quantize" };
-    Ok(Py::name(function).call([x.value.clone(), scheme(own)?].into_iter().chain(given).collect()))
+    let seed = if own.is_stochastic() { given.pop() } else { None };
+    Py::name(function).call([x.value.clone(), drawn(own, seed)].into_iter().chain(given).collect())
 }
 
-/// A scheme as an object of the emitted helpers.
-pub fn scheme(own: &Scheme) -> Result<Py, String> {
+/// A scheme that makes codes; with a seed, at random.
+fn drawn(own: &Scheme, seed: Option<Py>) -> Py {
+    match seed {
+        Some(seed) if own.is_stochastic() => {
+            Py::name("StochasticTernary").call(std::iter::once(seed).chain(options(own)).collect())
+        }
+        Some(_) | None => scheme(own),
+    }
+}
+
+/// A scheme as an object of the emitted helpers. Rounding at random is for training alone, so it rounds to nearest.
+pub fn scheme(own: &Scheme) -> Py {
     let mut arguments = vec![];
     let class = match own.kind {
-        SchemeKind::Ternary { stochastic: true, .. } => return Err("stochastic rounding is not supported".into()),
         SchemeKind::Ternary { rule: TernaryRule::AbsMean, .. } => "Ternary",
         SchemeKind::Ternary { rule, kept_scale, .. } => {
             match rule {
@@ -340,6 +350,13 @@ pub fn scheme(own: &Scheme) -> Result<Py, String> {
             if symmetric { "Int" } else { "AffineInt" }
         }
     };
+    arguments.extend(options(own));
+    Py::name(class).call(arguments)
+}
+
+/// What schemes of every class have.
+fn options(own: &Scheme) -> Vec<Py> {
+    let mut arguments = vec![];
     arguments.extend(own.axis.map(|axis| Py::keyword("axis", Py::int(axis))));
     arguments.extend(own.group.map(|group| Py::keyword("group", Py::int(group))));
     if own.dynamic {
@@ -351,5 +368,5 @@ pub fn scheme(own: &Scheme) -> Result<Py, String> {
     if own.scale_dtype != DType::Float32 {
         arguments.push(Py::keyword("scale_dtype", numbers::dtype(own.scale_dtype)));
     }
-    Ok(Py::name(class).call(arguments))
+    arguments
 }

@@ -119,6 +119,21 @@ class Ternary(Scheme):
         return (slices / scale.float()).round().clamp(-1, 1), scale
 
 
+class StochasticTernary(Ternary):
+    """The same, rounded up or down at random, for training."""
+
+    def __init__(self, seed, **options):
+        super().__init__(**options)
+        self.seed = seed
+
+    def encode(self, slices, shared):
+        _, scale = super().encode(slices, shared)
+        words = philox(self.seed, slices.numel(), slices.device) >> 8
+        draws = (words.double() * 2.0**-24).float().reshape(slices.shape)
+        codes = ((slices / scale.float()).clamp(-1, 1) + draws).floor()
+        return codes.clamp(-1, 1), scale
+
+
 class TernaryThreshold(Scheme):
     """Codes -1, 0 and 1: the sign where the absolute value is over a threshold."""
 
