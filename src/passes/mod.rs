@@ -14,6 +14,7 @@ pub mod decompose;
 pub mod effects;
 pub mod fold;
 pub mod fuse;
+pub mod fuse_loops;
 pub mod inline;
 mod inliner;
 mod manager;
@@ -41,6 +42,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn {
+        name: "fuse-loops",
+        summary: "Make one loop of two that turn equally often.",
+        run: fuse_loops::fuse_loops,
+    },
     BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "decompose",

@@ -108,6 +108,7 @@ const fn kernels(pass: &'static str, level: OptLevel) -> Row {
 /// The standard passes in order. A pass may stand there more than once.
 const STANDARD: &[Row] = &[
     kernels("inline", OptLevel::O2),
+    kernels("fuse-loops", OptLevel::O2),
     from("fold", OptLevel::O1),
     from("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
