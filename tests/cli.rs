@@ -84,9 +84,20 @@ fn wrong_usage_exits_with_2() {
 fn help_and_version_go_to_standard_output() {
     let run = tritonc(&["--version"]);
     assert_eq!((run.status, run.out), (0, format!("tritonc {}\n", env!("CARGO_PKG_VERSION"))));
-    for command in
-        ["build", "check", "fix", "run", "test", "fmt", "quantize", "inspect", "explain", "targets", "completions"]
-    {
+    for command in [
+        "build",
+        "check",
+        "fix",
+        "run",
+        "test",
+        "verify",
+        "fmt",
+        "quantize",
+        "inspect",
+        "explain",
+        "targets",
+        "completions",
+    ] {
         let run = tritonc(&[command, "--help"]);
         assert_eq!((run.status, run.err.as_str()), (0, ""));
         assert!(run.out.contains("Examples:\n  tritonc "), "{command}");

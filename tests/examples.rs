@@ -1,7 +1,7 @@
 //! Every program in `examples/` is checked, its tests are run, and it is run itself.
 
 use std::path::{Path, PathBuf};
-use tritonc::driver::{EntryRequest, Outcome, RunRequest, Session, SessionOptions};
+use tritonc::driver::{EntryRequest, Mode, Outcome, RunRequest, Session, SessionOptions};
 use tritonc::types::Tensor;
 
 fn root() -> &'static Path {
@@ -25,6 +25,11 @@ fn programs() -> Vec<String> {
 
 fn session() -> Session {
     Session::new(SessionOptions::default())
+}
+
+/// The modes that a program is for: quantised weights are trained in one of them.
+fn modes(name: &str) -> &'static [Mode] {
+    if name == "digits_train.tri" { &[Mode::Train] } else { &[Mode::Infer, Mode::Train] }
 }
 
 #[test]
@@ -55,7 +60,8 @@ fn examples_run() {
         let shapes = shapes.iter().filter(|(example, _)| *example == name);
         let shapes = shapes.map(|(_, (input, shape))| (input.to_string(), shape.clone())).collect();
         let mut printed: Vec<u8> = vec![];
-        let entry = EntryRequest { shapes, ..EntryRequest::default() };
+        let mode = modes(&name)[0];
+        let entry = EntryRequest { shapes, mode, ..EntryRequest::default() };
         let request = RunRequest { entry, ..RunRequest::default() };
         let Ok(result) = session.run(&example(&name), &request, &mut printed) else {
             panic!("{name}:\n{}", session.render())
@@ -70,7 +76,7 @@ fn examples_run() {
 #[test]
 fn examples_have_at_least_one_entry_that_lowers_in_both_modes() {
     for name in programs() {
-        for mode in [tritonc::driver::Mode::Train, tritonc::driver::Mode::Infer] {
+        for mode in modes(&name).iter().copied() {
             let mut session = session();
             let shapes = vec![("x".to_string(), vec![2, 128])];
             let entry = EntryRequest { mode, shapes, ..EntryRequest::default() };
@@ -105,6 +111,33 @@ fn descent_learns_digits() {
     assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
     assert!((2.0..3.0).contains(&losses[0]) && losses[losses.len() - 1] < 0.2, "{losses:?}");
     assert_eq!(result.outputs[1].to_f64(), [1.0]);
+}
+
+/// Adam over the instance itself, whose ternary weights are rounded where they are used.
+#[test]
+fn digits_are_trained_by_a_function() {
+    let mut session = session();
+    let request = RunRequest {
+        inputs: vec![
+            ("x".into(), PathBuf::from(example("digits.npy"))),
+            ("classes".into(), PathBuf::from(example("digits_labels.npy"))),
+        ],
+        entry: EntryRequest { mode: Mode::Train, ..EntryRequest::default() },
+        ..RunRequest::default()
+    };
+    let Ok(result) = session.run(&example("digits_train.tri"), &request, &mut std::io::sink()) else {
+        panic!("{}", session.render());
+    };
+    let losses = result.outputs[0].to_f64();
+    let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+    assert_eq!(losses.len(), 60);
+    assert!((2.0..3.0).contains(&losses[0]), "{losses:?}");
+    assert!(mean(&losses[50..]) < 0.2 * mean(&losses[..10]), "{losses:?}");
+    assert!(result.outputs[1].to_f64()[0] >= 0.95, "{:?}", result.outputs[1]);
+    // Packed weights have no float values to step from.
+    let request = RunRequest { entry: EntryRequest::default(), ..request };
+    assert!(session.run(&example("digits_train.tri"), &request, &mut std::io::sink()).is_err());
+    assert!(session.render().contains("`fc1.weight` is packed"), "{}", session.render());
 }
 
 /// The newcomer's first command: real digits through trained ternary weights.

@@ -4,12 +4,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use support::compare::compare;
 use support::directives::{Announced, RunMode, Stage, parse};
 use support::{announced, generate, golden};
 use tritonc::base::code::{E0301, W0101};
 use tritonc::base::{Diagnostic, Source, Sources, Span};
-use tritonc::types::{DType, Tensor};
+use tritonc::types::DType;
 
 #[test]
 fn directives_are_read() {
@@ -111,26 +110,4 @@ fn golden_files_are_compared_and_kept_in_order() {
     assert!(!orphan.exists() && golden::folder(&case).join("ir").exists());
     golden::orphans(folder.path(), &BTreeSet::new(), true).unwrap();
     assert!(!Path::new(&golden::folder(&case)).exists());
-}
-
-#[test]
-fn tensors_agree_within_their_tolerance() {
-    let float = |values: &[f32]| Tensor::from_f32(vec![values.len()], values.to_vec());
-    assert_eq!(compare("y", &float(&[1.0, f32::NAN]), &float(&[1.00005, f32::NAN])), Ok(()));
-    assert_eq!(compare("y", &float(&[f32::INFINITY]), &float(&[f32::INFINITY])), Ok(()));
-    for (have, want) in [(1.0, 1.001), (f32::NAN, 1.0), (1.0, f32::NAN), (f32::INFINITY, f32::NEG_INFINITY)] {
-        assert!(compare("y", &float(&[have]), &float(&[want])).is_err(), "{have} {want}");
-    }
-    assert!(compare("y", &float(&[1e30]), &float(&[f32::INFINITY])).is_err());
-    let error = compare("y", &float(&[1.0, 2.0, 4.0]), &float(&[1.0, 3.0, 9.0])).unwrap_err();
-    assert!(error.starts_with("y: 2 of 3 values differ") && error.contains("worst at 2: 4, "), "{error}");
-    let int = |value: i64| Tensor::scalar_i64(value);
-    assert!(compare("y", &int(1_000_001), &int(1_000_000)).is_err());
-    assert_eq!(
-        compare("y", &int(1), &float(&[1.0])),
-        Err("y is int64[], the interpreter gives float32[1]".to_string())
-    );
-    let half = |value: f64| Tensor::from_f64(DType::Float16, vec![], [value]);
-    assert_eq!(compare("y", &half(1.001), &half(1.0)), Ok(()));
-    assert!(compare("y", &half(1.01), &half(1.0)).is_err());
 }

@@ -238,7 +238,7 @@ fn open_layer<'db>(
         walk.bind(&param.name.name, value.clone());
         hypers.push((param.name.name.clone(), value));
     }
-    walk.enter_layer(layer, Instance { layer, elems, hypers, path: Some(vec![]) });
+    walk.enter_layer(layer, Instance { layer, elems, hypers, path: Some(vec![]), values: None });
     walk.assume_wheres(&layer.decl.wheres)?;
     walk.members(layer, &[])
 }

@@ -6,7 +6,7 @@ use crate::analysis::elaborate::Elaborator;
 use crate::analysis::project::NoFiles;
 use crate::analysis::world::{Abort, Discard};
 use crate::base::{Diagnostic, Source, Span, code};
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::syntax::ast::ItemKind;
 
 /// What messages call the text.
@@ -48,9 +48,72 @@ pub fn parse(project: &mut Project, text: &str) -> Result<Option<Scheme>, Vec<Di
     }
 }
 
+/// The arguments of `@quantize` as a text: `int8(axis=0), activations=int8(dynamic=true)`, `none`.
+pub fn parse_quantization(project: &mut Project, text: &str) -> Result<Option<Quantization>, Vec<Diagnostic>> {
+    let (mut weights, mut activations) = (None, None);
+    for argument in arguments(text) {
+        let (place, scheme) = match argument.split_once('=').map(|(name, scheme)| (name.trim(), scheme.trim())) {
+            Some(("weights", scheme)) => (&mut weights, scheme),
+            Some(("activations", scheme)) => (&mut activations, scheme),
+            Some(_) | None => (&mut weights, argument.trim()),
+        };
+        if place.is_some() {
+            let message = format!("two schemes for the same: `{}`", text.trim());
+            return Err(vec![Diagnostic::new(code::E0501, message)]);
+        }
+        *place = Some(parse(project, scheme)?);
+    }
+    let refuse = |message: String| Err(vec![Diagnostic::new(code::E0501, message)]);
+    let activations = activations.flatten();
+    if let Some(problem) = activations.as_ref().and_then(Scheme::problem_for_activations) {
+        return refuse(problem);
+    }
+    match weights {
+        Some(weights) => Ok(weights.map(|weights| Quantization { weights, activations })),
+        None => refuse("activations go with quantised weights: `int8(axis=0), activations=int8(dynamic=true)`".into()),
+    }
+}
+
+/// The parts between commas that stand in no bracket.
+fn arguments(text: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0usize, 0, vec![]);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth = depth.saturating_sub(1),
+            b',' if depth == 0 => {
+                found.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    found.push(&text[start..]);
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantizations_are_the_arguments_of_the_attribute() {
+        let mut project = Project::new();
+        let mut read = |text: &str| match parse_quantization(&mut project, text) {
+            Ok(found) => found.map_or("none".to_string(), |found| found.to_string()),
+            Err(errors) => format!("{}: {}", errors[0].code, errors[0].message),
+        };
+        let both = "int4(axis=0), activations=int8(dynamic=true)";
+        assert_eq!(read("int4(axis=0),activations = int8(dynamic=true)"), both);
+        assert_eq!(read("activations=int8(dynamic=true), weights=int4(axis=0)"), both);
+        assert_eq!(read("ternary(rule=\"max\", ratio=0.5)"), "ternary(rule=\"max\", ratio=0.5)");
+        assert_eq!(read("int8, activations=none"), "int8()");
+        assert_eq!(read("none"), "none");
+        assert!(read("int8, int4").starts_with("E0501: two schemes"));
+        assert!(read("activations=int8()").starts_with("E0501: activations go with"));
+        assert!(read("int8, activations=ternary()").starts_with("E0501: activations are quantised as"));
+        assert!(read("int8, activations=int8(group=4)").starts_with("E0501: a scheme of activations has no"));
+    }
 
     fn read(text: &str) -> Result<String, String> {
         let found = parse(&mut Project::new(), text);

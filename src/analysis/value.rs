@@ -264,6 +264,9 @@ pub struct Instance<'db> {
     pub hypers: Vec<(String, Value<'db>)>,
     /// From the instance whose method is being walked; `None` until a `let` owns it.
     pub path: Option<Vec<Step>>,
+    /// Values in the place of its parameters, by their paths from it; `None` for those that it holds. What a definition
+    /// leaves open has none, as nothing looks at them there.
+    pub values: Option<Vec<(String, TensorValue)>>,
 }
 
 impl<'db> Value<'db> {
@@ -360,6 +363,7 @@ impl<'db> Value<'db> {
             }
             Value::List(List::Repeat { element, .. }) => element.has_tensor(),
             Value::List(List::Stacked(_)) => true,
+            Value::Instance(instance) => instance.values.is_some(),
             _ => false,
         }
     }
@@ -492,7 +496,35 @@ impl<'db> Instance<'db> {
                 };
                 path.iter().map(step).collect()
             }),
+            values: self.values.as_ref().map(|values| {
+                let dim = |d: &Dim| d.substitute_symbols(&|s| replace(s)?.as_dim().cloned());
+                let moved =
+                    |t: &TensorValue| TensorValue { ty: t.ty.with_shape(t.ty.shape.map_dims(dim)), ..t.clone() };
+                values.iter().map(|(name, value)| (name.clone(), moved(value))).collect()
+            }),
         }
+    }
+
+    /// The same instance with other values in the place of its parameters.
+    pub fn with_values(&self, values: Vec<(String, TensorValue)>) -> Instance<'db> {
+        Instance { values: Some(values), ..self.clone() }
+    }
+
+    /// Whether two have the same parameters, of the same types.
+    pub fn has_same_parameters(&self, other: &Instance<'db>) -> bool {
+        let types = |instance: &Instance<'db>| {
+            let values = instance.values.clone().unwrap_or_default();
+            values.into_iter().map(|(name, value)| (name, value.ty)).collect::<Vec<_>>()
+        };
+        self.layer == other.layer && types(self) == types(other)
+    }
+
+    /// Whether one can take the place of the other when a program runs.
+    pub fn is_like(&self, other: &Instance<'db>) -> bool {
+        self.path == other.path
+            && self.elems == other.elems
+            && self.hypers == other.hypers
+            && self.has_same_parameters(other)
     }
 
     /// Whether its hyperparameters are not known: it comes from outside of the definition that is checked.

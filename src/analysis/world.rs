@@ -246,6 +246,7 @@ pub fn visit_tensors<'db>(value: &Value<'db>, visit: &mut dyn FnMut(&crate::anal
     match value {
         Value::Tensor(tensor) => visit(tensor),
         Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().for_each(|v| visit_tensors(v, visit)),
+        Value::Instance(instance) => instance.values.iter().flatten().for_each(|(_, tensor)| visit(tensor)),
         _ => {}
     }
 }
@@ -260,6 +261,14 @@ pub fn renumber<'db>(value: Value<'db>, values: &mut dyn Iterator<Item = ValueRe
         },
         Value::Tuple(items) => Value::Tuple(items.into_iter().map(|v| renumber(v, values)).collect()),
         Value::List(List::Items(items)) => Value::list(items.into_iter().map(|v| renumber(v, values)).collect()),
+        Value::Instance(mut instance) => {
+            for (_, tensor) in instance.values.iter_mut().flatten() {
+                if let Some(value) = values.next() {
+                    tensor.value = value;
+                }
+            }
+            Value::Instance(instance)
+        }
         other => other,
     }
 }

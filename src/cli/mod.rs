@@ -1,6 +1,6 @@
 //! The command line. Results go to standard output, diagnostics to standard error.
 //!
-//! Exit status: 0 done and clean, 1 errors in the input, 2 wrong usage, 3 tests failed, 101 internal error.
+//! Exit status: 0 done and clean, 1 errors in the input, 2 wrong usage, 3 verification or tests failed, 101 internal error.
 
 mod build;
 mod check;
@@ -17,6 +17,7 @@ mod run;
 mod table;
 mod targets;
 mod test;
+mod verify;
 mod weights;
 
 use clap::{ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -47,12 +48,13 @@ Examples:
   tritonc fix mlp.tri
   tritonc build mlp.tri --target pytorch --entry 'MLP(dim=256)' -o out
   tritonc run mlp.tri --input x=x.npy --weights mlp.safetensors -o y.npz
+  tritonc verify mlp.tri --targets pytorch
   tritonc fmt mlp.tri
   tritonc quantize mlp.safetensors --scheme '*.weight=int4(group=64)' -o small.safetensors
   tritonc explain E0301
 
 FILE may be `-` for standard input. Exit status: 0 done, 1 errors in the input, 2 wrong usage,
-3 tests failed, 101 internal error.";
+3 verification or tests failed, 101 internal error.";
 
 const COMMON: &str = "Common options";
 
@@ -97,6 +99,7 @@ enum Command {
     Fix(fix::Args),
     Run(run::Args),
     Test(test::Args),
+    Verify(verify::Args),
     Fmt(fmt::Args),
     Quantize(quantize::Args),
     Inspect(inspect::Args),
@@ -176,6 +179,7 @@ fn execute(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Fix(args) => args.execute(&mut session),
         Command::Run(args) => args.execute(&mut session),
         Command::Test(args) => args.execute(&mut session),
+        Command::Verify(args) => args.execute(&mut session),
         Command::Fmt(args) => args.execute(&mut session),
         Command::Quantize(args) => args.execute(&mut session),
         Command::Inspect(args) => args.execute(&mut session),

@@ -109,6 +109,7 @@ impl Args {
             keep_intermediates: self.save_intermediates.is_some(),
             keep_weights: self.save_weights.is_some(),
             keep_outputs: self.output.is_some(),
+            ..RunRequest::default()
         })
     }
 }

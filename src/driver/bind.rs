@@ -5,9 +5,10 @@
 //! A quantised parameter `NAME` may come as its float master (`NAME`) or packed: `NAME.codes`,
 //! `NAME.scale` and, for asymmetric schemes, `NAME.zero_point`.
 
-use crate::base::code::E0701;
+use crate::base::code::{E0505, E0701};
 use crate::base::{Diagnostic, closest};
 use crate::driver::{Mode, packed};
+use crate::passes::activations;
 use crate::quant::{Scheme, SchemeKind};
 use crate::types::tensor::{round_f32, wrap};
 use crate::types::{DType, Tensor};
@@ -127,9 +128,36 @@ pub fn find(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Resul
         return Ok(all);
     }
     let prefix = common_prefix(&missing, &extra);
-    let diagnostic = report(view, &mismatch, prefix);
+    let (uncalibrated, others): (Vec<_>, Vec<_>) = missing.iter().partition(|(name, _)| is_calibrated(name));
+    if others.is_empty() && mismatch.extra.is_empty() && mismatch.wrong.is_empty() {
+        let names: Vec<&str> = uncalibrated.iter().map(|(name, _)| name.as_str()).collect();
+        return Err(uncalibrated_error(&names));
+    }
+    let mut diagnostic = report(view, &mismatch, prefix);
+    if !uncalibrated.is_empty() {
+        diagnostic = diagnostic.note(CALIBRATE);
+    }
     let differing = differing_schemes(view, expected);
     Err(if differing.is_empty() { diagnostic } else { diagnostic.note(differing.join("\n")) })
+}
+
+const CALIBRATE: &str = "help: `tritonc quantize WEIGHTS --model FILE.tri --calibrate data.npz -o OUT` finds the scales of \
+                         activations";
+
+/// Whether a tensor of this name comes from calibration.
+pub fn is_calibrated(name: &str) -> bool {
+    name.ends_with(activations::SCALE) || name.ends_with(activations::ZERO_POINT)
+}
+
+/// The error for scales of activations that are not there.
+pub fn uncalibrated_error(names: &[&str]) -> Diagnostic {
+    let listed: Vec<String> = names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect();
+    let rest = match names.len().saturating_sub(MAX_LISTED) {
+        0 => String::new(),
+        rest => format!(" and {rest} more"),
+    };
+    let message = format!("activations are not calibrated: there is no {}{rest}", listed.join(", "));
+    Diagnostic::new(E0505, message).note(CALIBRATE).note("help: `activations=int8(dynamic=true)` needs no calibration")
 }
 
 /// Parameters that the file says were packed by another scheme than the model's.

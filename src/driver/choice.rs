@@ -6,13 +6,14 @@
 //! full, and taken at its word.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0409, E0502};
+use crate::base::code::{E0409, E0502, E0608};
 use crate::driver::inspect::refused;
 use crate::driver::model::{self, Stored};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, pipeline};
 use crate::ir::verify::VerifyError;
-use crate::ir::{MemberKind, Role, Verified, verify};
+use crate::ir::{MemberKind, Module, Role, Verified, verify};
+use crate::passes::activations::insert;
 use crate::passes::products::{Factors, factors};
 use crate::passes::quantise::{AssignError, Assignments, assign};
 use crate::quant::codes::Slices;
@@ -27,13 +28,17 @@ pub fn apply(session: &mut Session, module: Verified, rules: &[String], training
     let reaching = module.layers.iter().any(|layer| layer.quantize.is_some())
         || members().any(|member| member.quantize.is_some() && !matches!(member.kind, MemberKind::Storage(_)));
     if rules.is_empty() && !reaching {
-        return Ok(module);
+        return insert(module).map_err(|error| session.fail(vec![unassigned(error)]));
     }
     let rules = SchemeRules::parse(&mut session.project, OPTION, rules).map_err(|errors| session.fail(errors))?;
     let stored = model::stored(&module).map_err(|error| session.fail(vec![error]))?;
     let chosen = choose(&stored, &rules, &factors(&module)).map_err(|errors| session.fail(errors))?;
+    if let Some(error) = stored.iter().find_map(|stored| given_elsewhere(&module, stored, &chosen)) {
+        return Err(session.fail(vec![error]));
+    }
     let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
-    assign(module, &chosen, training).map_err(|error| session.fail(vec![unassigned(error)]))
+    let module = assign(module, &chosen, training).and_then(insert);
+    module.map_err(|error| session.fail(vec![unassigned(error)]))
 }
 
 /// Schemes are resolved once: what is left of the IR says of each parameter how it is quantised.
@@ -60,9 +65,9 @@ fn choose(stored: &[Stored], rules: &SchemeRules, factors: &Factors) -> Result<A
     let (mut assignments, mut errors) = (Assignments::new(), vec![]);
     for (index, (stored, rule)) in stored.iter().zip(chosen).enumerate() {
         let inherited = stored.inherited.as_ref().filter(|_| meant(index)).map(Option::as_ref);
-        let Some(scheme) = rule.or(inherited) else { continue };
-        errors.extend(scheme.and_then(|scheme| unfit(stored, scheme)));
-        assignments.insert(stored.path.clone(), scheme.cloned());
+        let Some(chosen) = rule.or(inherited) else { continue };
+        errors.extend(chosen.and_then(|chosen| unfit(stored, &chosen.weights)));
+        assignments.insert(stored.path.clone(), chosen.cloned());
     }
     if errors.is_empty() { Ok(assignments) } else { Err(errors) }
 }
@@ -83,11 +88,29 @@ fn unfit(stored: &Stored, scheme: &Scheme) -> Option<Diagnostic> {
     Some(refused(&expected.name, &expected.shape, scheme, &error))
 }
 
+/// Where methods take the parameters of their instance as values, only the layer itself says how these are quantised.
+fn given_elsewhere(module: &Module, stored: &Stored, chosen: &Assignments) -> Option<Diagnostic> {
+    let layer = &module[stored.layer];
+    let MemberKind::Storage(storage) = &layer.member(&stored.member)?.kind else { return None };
+    let scheme = chosen.get(&stored.path).filter(|scheme| **scheme != storage.quantization())?;
+    layer.methods.iter().find(|method| module[**method].takes_parameters())?;
+    let scheme = scheme.as_ref().map_or("none".to_string(), ToString::to_string);
+    let message =
+        format!("`{}` cannot be {scheme} from outside its layer: the program computes with it as a value", stored.path);
+    Some(Diagnostic::new(E0608, message).note(format!(
+        "help: write `@quantize({scheme})` before `param {}` of the layer `{}`",
+        stored.member, layer.source_name
+    )))
+}
+
 fn unassigned(error: AssignError) -> Diagnostic {
     if error.internal {
         return Diagnostic::new(E0409, format!("internal error: {}; please report it", error.message));
     }
     let place = if error.path.is_empty() { String::new() } else { format!("`{}`: ", error.path) };
-    Diagnostic::new(E0502, format!("{place}{}", error.message))
-        .note(format!("help: choose all elements with one pattern (`{OPTION} 'blocks.*=...'`)"))
+    let diagnostic = Diagnostic::new(E0502, format!("{place}{}", error.message));
+    match error.help {
+        Some(help) => diagnostic.note(format!("help: {help}")),
+        None => diagnostic,
+    }
 }

@@ -152,6 +152,7 @@ pub(super) fn refused(name: &str, shape: &[usize], scheme: &Scheme, error: &Quan
         QuantError::Mismatch(_)
         | QuantError::Format { .. }
         | QuantError::Code { .. }
+        | QuantError::Uncalibrated(_)
         | QuantError::Byte { .. }
         | QuantError::PackedSize { .. } => (E0503, error.to_string()),
     };

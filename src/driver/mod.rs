@@ -25,6 +25,7 @@ pub mod read;
 pub mod reading;
 mod report;
 pub mod schemes;
+pub mod verify;
 
 pub use artifact::Artifact;
 pub use options::{BuildRequest, Emit, EntryRequest, Mode, RunRequest};
@@ -34,6 +35,7 @@ use crate::analysis::Project;
 use crate::analysis::project::NoFiles;
 use crate::base::render::Format;
 use crate::base::{Diagnostic, FileId, Source, code};
+use crate::interp::Trace;
 use crate::passes::{Pass, Style};
 use crate::types::Tensor;
 use crate::weights::{self, FileError, WeightSet};
@@ -96,6 +98,12 @@ pub struct RunResult {
     pub intermediates: weights::Tensors,
     /// The parameters that were used, for `--save-weights`.
     pub weights: weights::Tensors,
+    /// State after the run, by its name in weights files.
+    pub state: weights::Tensors,
+    /// The seeds that `rng` gave, in order.
+    pub seeds: Vec<i64>,
+    /// The calls of sublayers.
+    pub trace: Trace,
 }
 
 /// What `test` found in one file.

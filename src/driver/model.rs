@@ -6,7 +6,7 @@ use crate::base::{Diagnostic, closest};
 use crate::driver::bind::Expected;
 use crate::driver::inputs::InputSpec;
 use crate::ir::{FuncId, Function, HostKind, LayerId, MemberKind, Module, Role, SavedName, Storage, Sub};
-use crate::quant::Scheme;
+use crate::quant::Quantization;
 use crate::types::{DType, HostValue, Symbol};
 use std::collections::{BTreeMap, HashSet};
 
@@ -84,7 +84,7 @@ pub struct Stored {
     /// Its path in Tri, whatever it is saved as.
     pub path: String,
     /// The `@quantize` that reaches it from around it, unless it has one of its own.
-    pub inherited: Option<Option<Scheme>>,
+    pub inherited: Option<Option<Quantization>>,
     pub role: Role,
     /// Where it is declared.
     pub layer: LayerId,
@@ -118,7 +118,7 @@ pub fn stored(module: &Module) -> Result<Vec<Stored>, Diagnostic> {
 struct Place<'a> {
     path: &'a str,
     saved: &'a str,
-    quantize: Option<&'a Option<Scheme>>,
+    quantize: Option<&'a Option<Quantization>>,
 }
 
 struct Walk<'a> {
@@ -258,8 +258,8 @@ mod tests {
 
     fn tensor(name: &str, role: Role, dims: Vec<Dim>) -> Member {
         let ty = TensorType::new(DType::Float32, Shape::new(dims));
-        let scheme = (name == "weight").then(Scheme::ternary);
-        member(name, MemberKind::Storage(Storage { role, ty, scheme, init: Init::Default }))
+        let scheme = (name == "weight").then(crate::quant::Scheme::ternary);
+        member(name, MemberKind::Storage(Storage { role, ty, scheme, activations: None, init: Init::Default }))
     }
 
     fn layer(name: &str, members: Vec<Member>, methods: Vec<FuncId>) -> Layer {

@@ -79,6 +79,10 @@ pub struct RunRequest {
     pub keep_weights: bool,
     /// Results are to be kept, not shown.
     pub keep_outputs: bool,
+    /// State is to be kept as it is after the run.
+    pub keep_state: bool,
+    /// Calls of sublayers are to be kept.
+    pub trace: bool,
 }
 
 /// `--set name=value`: E0407.

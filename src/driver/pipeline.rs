@@ -2,7 +2,7 @@
 
 use crate::base::code::{E0408, E0409, E0503, E0801};
 use crate::base::{Diagnostic, FileId};
-use crate::driver::bind::Bound;
+use crate::driver::bind::{Bound, is_calibrated, uncalibrated_error};
 use crate::driver::choice;
 use crate::driver::inputs::BoundInputs;
 use crate::driver::optimise;
@@ -11,7 +11,7 @@ use crate::driver::{
     Artifact, BuildRequest, Emit, EntryRequest, Failed, Mode, RunRequest, RunResult, Session, TestReport, TestResult,
     gradients,
 };
-use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions};
+use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions, Trace};
 use crate::ir::{self, Part};
 use crate::passes::{Form, Keep, Style, autodiff};
 use crate::quant::pack::{Format, pack};
@@ -65,7 +65,21 @@ fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> R
     };
     let module = lower::entry(&mut session.project, file, &request);
     let module = verified(session, module)?;
-    choice::apply(session, module, &entry.quantize, request.training)
+    quantised(session, module, &entry.quantize, request.training)
+}
+
+/// With what is quantised, and then with calls in the place of `value_and_grad`: gradients are of the quantised program.
+fn quantised(
+    session: &mut Session,
+    module: ir::Verified,
+    rules: &[String],
+    training: bool,
+) -> Result<ir::Verified, Failed> {
+    let module = choice::apply(session, module, rules, training)?;
+    autodiff::expand(module).map_err(|error| {
+        session.report(gradients::refused(&error));
+        Failed
+    })
 }
 
 /// The only way on from lowering.
@@ -85,13 +99,8 @@ fn verified(session: &mut Session, module: lower::Lowered) -> Result<ir::Verifie
     Ok(module)
 }
 
-/// Verified, and with calls in the place of `value_and_grad`.
 fn checked(session: &mut Session, module: ir::Module) -> Result<ir::Verified, Failed> {
-    let module = ir::verify(module).map_err(|errors| internal(session, &errors))?;
-    autodiff::expand(module).map_err(|error| {
-        session.report(gradients::refused(&error));
-        Failed
-    })
+    ir::verify(module).map_err(|errors| internal(session, &errors))
 }
 
 /// Lowering wrote IR that breaks a rule: an error in the compiler, told as one.
@@ -154,6 +163,16 @@ pub fn optimised(
     style: Style,
 ) -> Result<ir::Verified, Failed> {
     let module = lower(session, file, &request.entry)?;
+    after_passes(session, module, request, style)
+}
+
+/// A lowered entry after the passes for targets of a style.
+pub fn after_passes(
+    session: &mut Session,
+    module: ir::Verified,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
     let keep = keep(session, request, style)?;
     let form = Form { style, mode: request.entry.mode };
     optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
@@ -212,7 +231,7 @@ pub fn run_script(
 ) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
-    let module = choice::apply(session, module, &[], false)?;
+    let module = quantised(session, module, &[], false)?;
     let Some(entry) = &module.entry else { return Ok(()) };
     let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
@@ -267,10 +286,15 @@ pub fn interpret(
     let tensors: Vec<Tensor> = inputs.tensors.iter().chain(given).cloned().collect();
     let options = RunOptions { seed: request.seed, record: request.keep_intermediates };
     let mut machine = Machine::new(module, options).with_output(output);
+    machine.trace = request.trace.then(Trace::default);
     let run = |machine: &mut Machine<'_>| -> Result<_, RunError> {
         let mut instance = Instance::entry(module, request.seed)?;
         for (path, bound) in weights.into_iter().flatten() {
             load(&mut instance, &path, bound)?;
+        }
+        let uncalibrated = uncalibrated(&mut instance)?;
+        if !uncalibrated.is_empty() {
+            return Ok(Err(uncalibrated));
         }
         // The weights as they were before the run changed any state.
         let kept = if request.keep_weights { saved(&mut instance, false)? } else { BTreeMap::new() };
@@ -279,13 +303,40 @@ pub fn interpret(
             Some(derived) => gradients::take(derived, &mut instance, &mut outputs)?,
             None => BTreeMap::new(),
         };
-        Ok((outputs, gradients, kept))
+        let state = if request.keep_state { state(&mut instance)? } else { BTreeMap::new() };
+        Ok(Ok((outputs, gradients, kept, state)))
     };
     let outcome = run(&mut machine);
+    let (trace, seeds) = (machine.trace.take().unwrap_or_default(), std::mem::take(&mut machine.seeds));
     let intermediates = std::mem::take(&mut machine.recorded).into_iter().collect();
     drop(machine);
-    let (outputs, gradients, weights) = outcome.map_err(|error| run_failed(session, &error))?;
-    Ok(RunResult { outputs, gradients, intermediates, weights })
+    let outcome = outcome.map_err(|error| run_failed(session, &error))?;
+    let (outputs, gradients, weights, state) = outcome.map_err(|names| {
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        session.fail(vec![uncalibrated_error(&names)])
+    })?;
+    Ok(RunResult { outputs, gradients, intermediates, weights, state, seeds, trace })
+}
+
+/// Everything that methods may assign, by its name in weights files.
+fn state(instance: &mut Instance) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let listed = instance.parameters().into_iter();
+    let listed = listed.filter(|p| matches!(p.storage.role, ir::Role::State | ir::Role::Transient));
+    let paths: Vec<String> = listed.map(|p| p.path).collect();
+    paths.into_iter().map(|path| instance.get(&path, Part::Value).map(|tensor| (path, tensor))).collect()
+}
+
+/// Scales of activations that no weights file has given.
+fn uncalibrated(instance: &mut Instance) -> Result<Vec<String>, RunError> {
+    let parameters = instance.parameters().into_iter();
+    let names: Vec<String> = parameters.map(|parameter| parameter.path).filter(|path| is_calibrated(path)).collect();
+    let mut found = vec![];
+    for name in names {
+        if instance.get(&name, Part::Value)?.to_f64().iter().any(|scale| scale.is_nan()) {
+            found.push(name);
+        }
+    }
+    Ok(found)
 }
 
 /// Puts one parameter of a weights file into an instance.
@@ -338,7 +389,7 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
     // Methods keep their places, whatever is made of them.
     let root = |module: &ir::Module| module.entry.as_ref().map(|entry| entry.layer);
     let methods = root(&module).map_or(vec![], |root| module[root].methods.clone());
-    let module = choice::apply(session, module, &[], false)?;
+    let module = quantised(session, module, &[], false)?;
     let run = |method: ir::FuncId| -> Result<(), RunError> {
         let place = methods.iter().position(|known| *known == method);
         let now = place.and_then(|place| module[root(&module)?].methods.get(place).copied());

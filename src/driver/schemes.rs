@@ -4,14 +4,14 @@ use crate::analysis::{Project, scheme_text};
 use crate::base::Diagnostic;
 use crate::base::code::{E0501, E0504};
 use crate::base::pattern::{Pattern, assign};
-use crate::quant::{Scheme, SchemeKind};
+use crate::quant::{Quantization, Scheme, SchemeKind};
 use crate::weights::map::no_match;
 
 /// Rules in the order in which they were given.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SchemeRules {
     patterns: Vec<Pattern>,
-    schemes: Vec<Option<Scheme>>,
+    schemes: Vec<Option<Quantization>>,
 }
 
 impl SchemeRules {
@@ -28,10 +28,10 @@ impl SchemeRules {
                 continue;
             };
             let pattern = Pattern::parse(pattern.trim()).map_err(|why| vec![refuse(format!("the pattern {why}"))]);
-            let scheme = scheme_text::parse(project, scheme.trim()).and_then(|scheme| match scheme {
-                Some(scheme) => match not_for_weights(&scheme) {
+            let scheme = scheme_text::parse_quantization(project, scheme.trim()).and_then(|found| match found {
+                Some(found) => match not_for_weights(&found.weights) {
                     Some(why) => Err(vec![refuse(why.to_string())]),
-                    None => Ok(Some(scheme)),
+                    None => Ok(Some(found)),
                 },
                 None => Ok(None),
             });
@@ -52,7 +52,7 @@ impl SchemeRules {
         &self,
         names: &[&str],
         meant: &dyn Fn(usize) -> bool,
-    ) -> Result<Vec<Option<Option<&Scheme>>>, Vec<Diagnostic>> {
+    ) -> Result<Vec<Option<Option<&Quantization>>>, Vec<Diagnostic>> {
         let (mut chosen, mut errors) = (vec![None; names.len()], vec![]);
         for (pattern, scheme) in self.patterns.iter().zip(&self.schemes) {
             let fitting: Vec<usize> = (0..names.len()).filter(|index| pattern.matches(names[*index])).collect();
@@ -83,7 +83,21 @@ impl SchemeRules {
             let error = |index: &usize| Diagnostic::new(E0504, no_match(&self.patterns[*index], names));
             return Err(assignment.idle.iter().map(error).collect());
         }
-        Ok(assignment.chosen.iter().map(|chosen| self.schemes[(*chosen)?].as_ref()).collect())
+        let weights = |chosen: &Option<usize>| Some(&self.schemes[(*chosen)?].as_ref()?.weights);
+        Ok(assignment.chosen.iter().map(weights).collect())
+    }
+
+    /// Refuses rules that are about activations, where there is no model whose activations these could be.
+    pub fn weights_only(&self) -> Result<(), Diagnostic> {
+        let rules = self.patterns.iter().zip(&self.schemes);
+        let mut about = rules.filter(|(_, found)| found.as_ref().is_some_and(|found| found.activations.is_some()));
+        match about.next() {
+            None => Ok(()),
+            Some((pattern, _)) => {
+                let message = format!("`{}`: a file of weights has no activations", pattern.text());
+                Err(Diagnostic::new(E0501, message).note("help: give the model that has them: `--model FILE.tri`"))
+            }
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::instance::join;
 use crate::interp::value::{check_size, scalar, stacked};
-use crate::interp::{Env, Instance, RunError, broken, eval_expr, seed};
+use crate::interp::{Env, Instance, RunError, Trace, broken, eval_expr, seed};
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
@@ -36,6 +36,10 @@ pub struct Machine<'m> {
     /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
     pub recorded: Vec<(String, Tensor)>,
     record_counts: HashMap<String, u64>,
+    /// The seeds that `rng` gave, in order.
+    pub seeds: Vec<i64>,
+    /// Calls of sublayers, where somebody asks for them.
+    pub trace: Option<Trace>,
 }
 
 /// One call.
@@ -88,6 +92,8 @@ impl<'m> Machine<'m> {
             depth: 0,
             recorded: vec![],
             record_counts: HashMap::new(),
+            seeds: vec![],
+            trace: None,
         }
     }
 
@@ -204,6 +210,7 @@ impl<'m> Machine<'m> {
                 let turn = self.turns.entry((*site, path.clone())).or_insert(0);
                 let seed = seed::of_site(self.options.seed, *site, &path, *turn);
                 *turn += 1;
+                self.seeds.push(seed as i64);
                 Ok(vec![Tensor::scalar_i64(seed as i64)])
             }
             InstKind::Call { func, bindings, path, fresh } => {
@@ -290,8 +297,19 @@ impl<'m> Machine<'m> {
         };
         let callee = own(instance)?.at(path, &frame.env)?;
         bound.extend(callee.hypers.iter().map(|(name, value)| (name.clone(), value.clone())));
-        let path = callee.path.clone();
-        self.call(function, Some(callee), bound, path, inputs)
+        let (path, layer) = (callee.path.clone(), callee.layer);
+        // A method of one's own is a part of the call that is under way.
+        if self.trace.is_none() || path == frame.path {
+            return self.call(function, Some(callee), bound, path, inputs);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.enter(&path, layer, &function.source_name, &inputs);
+        }
+        let returned = self.call(function, Some(callee), bound, path, inputs)?;
+        if let Some(trace) = &mut self.trace {
+            trace.leave(&returned.0);
+        }
+        Ok(returned)
     }
 
     fn for_loop(

@@ -19,11 +19,13 @@ mod gradients;
 mod instance;
 mod machine;
 mod seed;
+mod trace;
 mod value;
 
 pub use gradients::{Stacked, sum};
 pub use instance::{Instance, ParameterRef, Slot};
 pub use machine::{Machine, RunOptions};
+pub use trace::{CallEvent, LayerCall, Trace};
 
 use crate::base::{Code, Loc};
 use crate::ops::{Obligation, ObligationKind};

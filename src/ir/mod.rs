@@ -31,7 +31,7 @@ pub use verify::{Verified, verify};
 
 use crate::base::Loc;
 use crate::ops::{Attr, Attrs, Obligation, OpId};
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Index, IndexMut};
@@ -117,7 +117,7 @@ pub struct Layer {
     pub doc: Option<String>,
     pub loc: Loc,
     /// `@quantize` before the layer: what its parameters are, unless something inside says else.
-    pub quantize: Option<Option<Scheme>>,
+    pub quantize: Option<Option<Quantization>>,
     /// Hyperparameters that are still symbols, in source order: constructor arguments.
     pub hypers: Vec<Hyper>,
     /// The ones that were resolved, with the choice in Tri syntax (`bias = true`, `act = relu`).
@@ -162,7 +162,7 @@ pub struct Member {
     /// What its sublayers compute is computed again for gradients, not kept.
     pub checkpoint: bool,
     /// `@quantize` of what a member holds; of storage, where it turns off what would reach it. `Some(None)` is `none`.
-    pub quantize: Option<Option<Scheme>>,
+    pub quantize: Option<Option<Quantization>>,
     pub kind: MemberKind,
 }
 
@@ -185,7 +185,17 @@ pub struct Storage {
     pub ty: TensorType,
     /// How the values are quantised, where they are.
     pub scheme: Option<Scheme>,
+    /// How the other factor of the products of a quantised weight is quantised. `passes::activations` has made
+    /// instructions of it before anybody else looks.
+    pub activations: Option<Scheme>,
     pub init: Init,
+}
+
+impl Storage {
+    pub fn quantization(&self) -> Option<Quantization> {
+        let weights = self.scheme.clone()?;
+        Some(Quantization { weights, activations: self.activations.clone() })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -490,6 +500,9 @@ impl InstKind {
     }
 }
 
+/// How the name of a method ends that takes the parameters of its instance instead of reading them.
+pub const WITH_PARAMETERS: &str = "_with_parameters";
+
 impl Function {
     /// The regions that an instruction owns.
     pub fn regions(kind: &InstKind) -> Vec<&Region> {
@@ -539,6 +552,11 @@ impl Function {
         }
         self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));
+    }
+
+    /// Whether it is a method that takes the parameters of its instance, before its own.
+    pub fn takes_parameters(&self) -> bool {
+        self.layer.is_some() && self.source_name.ends_with(WITH_PARAMETERS)
     }
 
     /// The optional inputs that this one takes: by name, in source order.

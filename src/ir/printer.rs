@@ -63,7 +63,7 @@ use crate::ir::{
     PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
-use crate::quant::Scheme;
+use crate::quant::Quantization;
 use crate::types::saved::SavedPiece;
 use crate::types::tensor::Data;
 use crate::types::{DType, HostExpr, Symbol, Tensor};
@@ -247,10 +247,10 @@ impl<'m> Printer<'m> {
         self.line(&text, member.loc);
     }
 
-    fn storage_text(&self, name: &str, storage: &Storage, quantize: &Option<Option<Scheme>>) -> String {
+    fn storage_text(&self, name: &str, storage: &Storage, quantize: &Option<Option<Quantization>>) -> String {
         let mut text = format!("{} {name} : {}", role_name(storage.role), storage.ty);
-        let scheme = storage.scheme.clone().map(Some);
-        text += &quantize_suffix(&scheme.or_else(|| quantize.clone()));
+        let own = storage.quantization().map(Some);
+        text += &quantize_suffix(&own.or_else(|| quantize.clone()));
         let init = match &storage.init {
             Init::Default => return text,
             Init::Zeros => "zeros()".to_string(),
@@ -546,12 +546,15 @@ fn condition_text(obligation: &Obligation) -> String {
     format!("{condition} : {code}{:?}", obligation.message)
 }
 
-/// ` quantize int8()`, ` quantize none`
-fn quantize_suffix(quantize: &Option<Option<Scheme>>) -> String {
+/// ` quantize int8()`, ` quantize int8() activations int8(dynamic=true)`, ` quantize none`
+fn quantize_suffix(quantize: &Option<Option<Quantization>>) -> String {
     match quantize {
         None => String::new(),
         Some(None) => " quantize none".to_string(),
-        Some(Some(scheme)) => format!(" quantize {scheme}"),
+        Some(Some(Quantization { weights, activations: None })) => format!(" quantize {weights}"),
+        Some(Some(Quantization { weights, activations: Some(activations) })) => {
+            format!(" quantize {weights} activations {activations}")
+        }
     }
 }
 

@@ -25,6 +25,8 @@ use std::collections::BTreeMap;
 pub struct FunctionKey<'db> {
     function: FnRef<'db>,
     layer: Option<LayerId>,
+    /// Whether it takes the parameters of its instance.
+    valued: bool,
     elems: Vec<(String, Elem)>,
     arguments: Vec<(String, Value<'db>)>,
     declared: Vec<Shape>,
@@ -35,6 +37,7 @@ impl<'db> FunctionKey<'db> {
         FunctionKey {
             function: callee.function,
             layer,
+            valued: callee.takes_parameters(),
             elems: callee.elems.clone(),
             arguments: callee.arguments.clone(),
             declared: callee.declared.iter().map(|(_, shape)| shape.clone()).collect(),
@@ -366,6 +369,10 @@ impl<'db> Lowering<'_, 'db> {
         let mut function = self.blank(full, layer);
         function.symbols = bindings.symbols.clone();
         function.host_args = host_args(&callee.arguments);
+        if callee.takes_parameters() {
+            function.source_name += ir::WITH_PARAMETERS;
+            function.name = self.unique_function(&(function.name + ir::WITH_PARAMETERS));
+        }
         self.frames.push(Frame::new(function));
         let db = self.db;
         let mut elaborator = Elaborator::new(db, self, full.item, full.ast);
@@ -399,7 +406,7 @@ impl<'db> Lowering<'_, 'db> {
         if let Some(layer) = layer {
             let methods = &self.module.layers[layer.0 as usize].methods;
             let is_outer = |method: &&FuncId| self.module[**method].exported;
-            let position = match full.decl.name.name.as_str() {
+            let position = match self.module[id].source_name.as_str() {
                 "forward" => methods.iter().take_while(is_outer).count(),
                 _ => methods.len(),
             };
@@ -486,7 +493,9 @@ impl<'db> Lowering<'_, 'db> {
             };
             hypers.push((name.clone(), own));
         }
-        Ok(Instance { layer: instance.layer, elems: instance.elems.clone(), hypers, path: Some(vec![]) })
+        // What stands in the place of its parameters, the function takes as its own.
+        let values = instance.values.as_ref().map(|_| vec![]);
+        Ok(Instance { layer: instance.layer, elems: instance.elems.clone(), hypers, path: Some(vec![]), values })
     }
 }
 

@@ -180,7 +180,7 @@ impl<'db> Lowering<'_, 'db> {
     ) -> Result<Option<MemberKind>, Failure<'db>> {
         Ok(match &info.kind {
             MemberInfoKind::Absent => None,
-            MemberInfoKind::Storage { kind, transient, ty, scheme, init } => {
+            MemberInfoKind::Storage { kind, transient, ty, quantization, init } => {
                 let role = match (kind, transient) {
                     (_, true) => Role::Transient,
                     (StorageKind::Param, false) => Role::Param,
@@ -188,7 +188,9 @@ impl<'db> Lowering<'_, 'db> {
                     (StorageKind::State, false) => Role::State,
                 };
                 let init = self.init(id, layer, walk, &info.name, ty, *init)?;
-                Some(MemberKind::Storage(Storage { role, ty: ty.clone(), scheme: scheme.clone(), init }))
+                let scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
+                let activations = quantization.as_ref().and_then(|quantization| quantization.activations.clone());
+                Some(MemberKind::Storage(Storage { role, ty: ty.clone(), scheme, activations, init }))
             }
             MemberInfoKind::Constant { ty, init } => {
                 let func = self.constant_function(id, layer, walk, &info.name, ty, *init)?;

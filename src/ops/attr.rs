@@ -113,6 +113,17 @@ impl Attrs {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
 
+    /// Sets a flag, or leaves it out where it is off.
+    pub fn with_flag(mut self, name: &str, on: bool) -> Attrs {
+        self.0.retain(|(key, _)| key != name);
+        if on { self.with(name, Attr::Bool(true)) } else { self }
+    }
+
+    /// Whether a flag is on.
+    pub fn flag(&self, name: &str) -> bool {
+        self.bool(name) == Some(true)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -28,6 +28,14 @@ impl<'a, T> Matrix<'a, T> {
         Matrix::strided(data, rows, columns, columns, 1)
     }
 
+    /// Of these sizes, from data in which rows and columns may be exchanged.
+    ///
+    /// # Panics
+    /// If the slice is too short: an error in the caller.
+    pub fn lying(data: &'a [T], rows: usize, columns: usize, transposed: bool) -> Self {
+        if transposed { Matrix::new(data, columns, rows).transposed() } else { Matrix::new(data, rows, columns) }
+    }
+
     /// With strides in elements.
     ///
     /// # Panics

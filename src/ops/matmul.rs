@@ -3,20 +3,27 @@
 use crate::base::code;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype, product_elem};
 use crate::ops::storage::{Element, for_each_offset, position, signed_strides};
-use crate::ops::{EvalCx, EvalError, Gradient, Hint, Op, OpError, Param, RuleCx, Stop, gradient};
+use crate::ops::{Default, EvalCx, EvalError, Gradient, Hint, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType, Verdict};
 
 pub static OPS: &[Op] = &[
     Op {
         name: "matmul",
-        params: &[Param::tensor("a"), Param::tensor("b")],
+        params: &[
+            Param::tensor("a"),
+            Param::tensor("b"),
+            Param::with(TRANSPOSE[0], ParamKind::Bool, Default::Off),
+            Param::with(TRANSPOSE[1], ParamKind::Bool, Default::Off),
+        ],
         rule: matmul_rule,
         eval: matmul_eval,
         gradient: Gradient::Rule(gradient::matmul::matmul),
         doc: "The matrix product of the last two axes, written `a @ b`.\n\n\
               `[..., M, K] @ [..., K, N]` gives `[..., M, N]`; the leading axes broadcast. A rank-1 operand is a \
               row on the left, a column on the right, and its axis vanishes from the result.\n\n\
+              `transpose_a` and `transpose_b` exchange the last two axes of that operand first: \
+              `matmul(x, w, transpose_b=true)` is `x @ w.T` for a matrix `w`.\n\n\
               Floats multiply with their own type or with `trit`, `int4` and `int8`, giving the float; quantised \
               types among themselves give `int32`; other integers wrap. Inner dims must be provably equal (E0301).",
     },
@@ -31,6 +38,9 @@ pub static OPS: &[Op] = &[
               from the end; one out of range is an error. Mixture-of-experts layers use it.",
     },
 ];
+
+/// The flags of `matmul` that exchange the last two axes of an operand, in the order of the operands.
+pub const TRANSPOSE: [&str; 2] = ["transpose_a", "transpose_b"];
 
 /// The element type of a product of two operands.
 pub fn require_product(cx: &RuleCx<'_>, left: usize, right: usize) -> Result<Elem, Stop> {
@@ -60,11 +70,12 @@ enum Seen {
     Nothing,
 }
 
-/// `inner_last` for the left operand: its inner dim is the last one.
-fn see(shape: &Shape, inner_last: bool) -> Seen {
+/// `inner_last` for the left operand and for a transposed right one: the inner dim is the last.
+fn see(shape: &Shape, inner_last: bool, transposed: bool) -> Seen {
     let tail = shape.tail();
     match (tail, &shape.pack) {
         ([], _) => Seen::Nothing,
+        ([_], _) if transposed => Seen::Nothing,
         ([only], None) => Seen::Stack(Stack { batch: Shape::scalar(), outer: None, inner: only.clone() }),
         ([only], Some(_)) => Seen::Last(only.clone()),
         ([.., row, column], _) => {
@@ -85,16 +96,19 @@ fn matmul_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
             return Err(OpError::new(code::E0304, message).label(operand, "a scalar").note("use `*`").into());
         }
     }
-    let shape = match (see(&cx.operand(0).shape, true), see(&cx.operand(1).shape, false)) {
+    let transposed = require_transposable(cx)?;
+    let left = see(&cx.operand(0).shape, !transposed[0], transposed[0]);
+    let right = see(&cx.operand(1).shape, transposed[1], transposed[1]);
+    let shape = match (left, right) {
         (Seen::Stack(a), Seen::Stack(b)) => {
-            check_inner(cx, &a.inner, &b.inner)?;
+            check_inner(cx, &a.inner, &b.inner, transposed)?;
             let mut shape = broadcast_batch(cx, &a.batch, &b.batch)?;
             shape = append(shape, a.outer);
             append(shape, b.outer)
         }
         // The left operand is one row or many: with a single matrix on the right its head stays as it is.
         (Seen::Last(inner), Seen::Stack(b)) => {
-            check_inner(cx, &inner, &b.inner)?;
+            check_inner(cx, &inner, &b.inner, transposed)?;
             if b.batch != Shape::scalar() {
                 let open = Shape::with_pack(vec![], Pack::Unknown, b.outer.into_iter().collect());
                 return Err(Stop::Unknown(vec![TensorType::new(elem, open)]));
@@ -130,20 +144,56 @@ fn broadcast_batch(cx: &mut RuleCx<'_>, a: &Shape, b: &Shape) -> Result<Shape, S
     })
 }
 
+/// The flags of both operands; one that is set needs two axes.
+fn require_transposable(cx: &RuleCx<'_>) -> Result<[bool; 2], Stop> {
+    let transposed = [cx.flag(TRANSPOSE[0])?, cx.flag(TRANSPOSE[1])?];
+    for (operand, flag) in TRANSPOSE.into_iter().enumerate().filter(|(operand, _)| transposed[*operand]) {
+        let shape = &cx.operand(operand).shape;
+        if shape.rank() == Some(1) {
+            let message = format!("`{flag}` exchanges the last two axes, but [{shape}] has only one");
+            let error = OpError::new(code::E0304, message).label(operand, format!("shape [{shape}]"));
+            return Err(error.note(format!("leave `{flag}` out")).into());
+        }
+    }
+    Ok(transposed)
+}
+
 /// E0301, with the transposition that would make it fit.
-fn check_inner(cx: &mut RuleCx<'_>, a: &Dim, b: &Dim) -> Result<(), Stop> {
+fn check_inner(cx: &mut RuleCx<'_>, a: &Dim, b: &Dim, transposed: [bool; 2]) -> Result<(), Stop> {
     let (left, right) = (&cx.operand(0).shape, &cx.operand(1).shape);
     let facts = cx.facts;
     cx.require_equal(a, b, || {
-        let message = format!("cannot multiply [{left}] by [{right}]: inner dimensions {a} and {b} differ");
-        let error = OpError::new(code::E0301, message).label(0, format!("[{left}], its last dim is {a}")).label(
-            1,
-            format!("[{right}], its {} is {b}", if right.dims.len() > 1 { "next to last dim" } else { "dim" }),
-        );
+        let operands = match transposed {
+            [false, false] => format!("[{left}] by [{right}]"),
+            [true, false] => format!("[{left}], transposed, by [{right}]"),
+            [false, true] => format!("[{left}] by [{right}], transposed"),
+            [true, true] => format!("[{left}], transposed, by [{right}], transposed"),
+        };
+        let message = format!("cannot multiply {operands}: inner dimensions {a} and {b} differ");
+        let place = |shape: &Shape, last: bool| match (shape.dims.len(), last) {
+            (1, _) => "dim",
+            (_, true) => "last dim",
+            (_, false) => "next to last dim",
+        };
+        let left_place = if transposed[0] { place(left, false) } else { "last dim" };
+        let error = OpError::new(code::E0301, message)
+            .label(0, format!("[{left}], its {left_place} is {a}"))
+            .label(1, format!("[{right}], its {} is {b}", place(right, transposed[1])));
         let fits = |shape: &Shape, from_end: usize, wanted: &Dim| {
             let tail = shape.tail();
             tail.len() >= 2 && facts.compare(&tail[tail.len() - from_end], wanted) == Verdict::Equal
         };
+        if transposed != [false, false] {
+            let other = |operand: usize| [left, right][operand];
+            let fitting = (0..2).find(|operand| {
+                let from_end = if *operand == 0 { 1 } else { 2 };
+                transposed[*operand] && fits(other(*operand), from_end, [b, a][*operand])
+            });
+            return match fitting {
+                Some(operand) => error.note(format!("they fit without `{}`", TRANSPOSE[operand])),
+                None => error,
+            };
+        }
         match (fits(left, 2, b), fits(right, 1, a)) {
             (false, true) => error.note("the right operand fits when it is transposed").hint(Hint::Transpose(1)),
             (true, false) => error.note("the left operand fits when it is transposed").hint(Hint::Transpose(0)),
@@ -157,7 +207,8 @@ fn check_inner(cx: &mut RuleCx<'_>, a: &Dim, b: &Dim) -> Result<(), Stop> {
 fn matmul_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let (a, b) = (cx.operand(0), cx.operand(1));
     let dtype = result_dtype(cx, a, b)?;
-    let sizes = Sizes::of(a.shape(), b.shape())
+    let transposed = TRANSPOSE.map(|flag| cx.attrs.flag(flag));
+    let sizes = Sizes::of(a.shape(), b.shape(), transposed)
         .ok_or_else(|| EvalError(format!("matmul: cannot multiply sizes {:?} and {:?}", a.shape(), b.shape())))?;
     let data = match Pair::of(a, b, dtype) {
         Pair::F32(a, b) => Data::F32(sizes.multiply(&a, &b)),
@@ -177,6 +228,8 @@ struct Sizes {
     rows: usize,
     inner: usize,
     columns: usize,
+    /// Whether the matrices of an operand lie with rows and columns exchanged.
+    transposed: [bool; 2],
     batch: Vec<usize>,
     /// Strides of the operands over `batch`, in matrices; 0 where an operand repeats.
     left_strides: Vec<isize>,
@@ -185,16 +238,18 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(a: &[usize], b: &[usize]) -> Option<Sizes> {
+    fn of(a: &[usize], b: &[usize], transposed: [bool; 2]) -> Option<Sizes> {
         let (left_batch, rows, inner) = match a {
+            [batch @ .., inner, rows] if transposed[0] => (batch, *rows, *inner),
             [batch @ .., rows, inner] => (batch, *rows, *inner),
-            [inner] => (&[][..], 1, *inner),
-            [] => return None,
+            [inner] if !transposed[0] => (&[][..], 1, *inner),
+            _ => return None,
         };
         let (right_batch, right_inner, columns) = match b {
+            [batch @ .., columns, inner] if transposed[1] => (batch, *inner, *columns),
             [batch @ .., inner, columns] => (batch, *inner, *columns),
-            [inner] => (&[][..], *inner, 1),
-            [] => return None,
+            [inner] if !transposed[1] => (&[][..], *inner, 1),
+            _ => return None,
         };
         if inner != right_inner {
             return None;
@@ -205,7 +260,7 @@ impl Sizes {
         result.extend((b.len() > 1).then_some(columns));
         let left_strides = broadcast_strides(left_batch, batch.len());
         let right_strides = broadcast_strides(right_batch, batch.len());
-        Some(Sizes { rows, inner, columns, batch, left_strides, right_strides, result })
+        Some(Sizes { rows, inner, columns, transposed, batch, left_strides, right_strides, result })
     }
 
     fn multiply<T: Number>(&self, a: &[T], b: &[T]) -> Vec<T> {
@@ -216,10 +271,9 @@ impl Sizes {
         if out.is_empty() {
             return out;
         }
-        if b.len() == right && a.len() == left * count {
+        if b.len() == right && a.len() == left * count && !self.transposed[0] {
             // One matrix on the right: all rows on the left are one matrix.
-            let rows = self.rows * count;
-            T::multiply(Matrix::new(a, rows, self.inner), Matrix::new(b, self.inner, self.columns), &mut out);
+            T::multiply(Matrix::new(a, self.rows * count, self.inner), self.right(b), &mut out);
             return out;
         }
         let mut starts = Vec::with_capacity(count);
@@ -230,11 +284,17 @@ impl Sizes {
             index += 1;
         });
         for ((a_start, b_start), out) in starts.into_iter().zip(out.chunks_mut(size)) {
-            let a = Matrix::new(&a[a_start..a_start + left], self.rows, self.inner);
-            let b = Matrix::new(&b[b_start..b_start + right], self.inner, self.columns);
-            T::multiply(a, b, out);
+            T::multiply(self.left(&a[a_start..a_start + left]), self.right(&b[b_start..b_start + right]), out);
         }
         out
+    }
+
+    fn left<'a, T>(&self, data: &'a [T]) -> Matrix<'a, T> {
+        Matrix::lying(data, self.rows, self.inner, self.transposed[0])
+    }
+
+    fn right<'a, T>(&self, data: &'a [T]) -> Matrix<'a, T> {
+        Matrix::lying(data, self.inner, self.columns, self.transposed[1])
     }
 }
 
@@ -331,9 +391,9 @@ fn routed<T: Number>(x: &[T], w: &[T], picks: &[usize], outputs: usize, inner: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Attrs;
     use crate::ops::storage::View;
     use crate::ops::testkit::{error, eval, floats, ints, open_rule, random, rule, try_eval};
+    use crate::ops::{Attr, Attrs};
 
     fn product(a: &str, b: &str) -> String {
         rule("matmul", &[a, b], Attrs::new())
@@ -376,6 +436,59 @@ mod tests {
         assert_eq!((e.hint, e.notes), (None, vec!["they fit when either operand is transposed".to_string()]));
         let e = error("matmul", &["float32[...S, a]", "float32[b, c]"], Attrs::new());
         assert_eq!((e.code, e.hint), (code::E0301, None));
+    }
+
+    fn flags(a: bool, b: bool) -> Attrs {
+        Attrs::new().with_flag("transpose_a", a).with_flag("transpose_b", b)
+    }
+
+    #[test]
+    fn flags_exchange_the_last_axes() {
+        assert_eq!(rule("matmul", &["F[...S, K]", "F[N, K]"], flags(false, true)), "F[...S, N]");
+        assert_eq!(rule("matmul", &["F[B, K, M]", "trit[K, N]"], flags(true, false)), "F[B, M, N]");
+        assert_eq!(rule("matmul", &["int8[K, M]", "int8[B, N, K]"], flags(true, true)), "int32[B, M, N]");
+        assert_eq!(rule("matmul", &["F[K]", "F[B, N, K]"], flags(false, true)), "F[B, N]");
+        assert_eq!(rule("matmul", &["F[...S, K]", "F[K, N]"], flags(true, false)), "~F[...]");
+        let none = Attrs::new().with("transpose_b", Attr::Unknown);
+        assert_eq!(rule("matmul", &["F[M, K]", "F[K, K]"], none), "~F[...]");
+        let e = error("matmul", &["float32[M, K]", "float32[K]"], flags(false, true));
+        assert_eq!(
+            (e.code, e.message.as_str()),
+            (code::E0304, "`transpose_b` exchanges the last two axes, but [K] has only one")
+        );
+        let e = error("matmul", &["float32[M, K]", "float32[K, N]"], flags(false, true));
+        assert_eq!(e.message, "cannot multiply [M, K] by [K, N], transposed: inner dimensions K and N differ");
+        assert_eq!(e.labels[1], (1, "[K, N], its last dim is N".to_string()));
+        assert_eq!((e.notes, e.hint), (vec!["they fit without `transpose_b`".to_string()], None));
+        let e = error("matmul", &["float32[M, K]", "float32[K, N]"], flags(true, false));
+        assert_eq!(e.labels[0], (0, "[M, K], its next to last dim is M".to_string()));
+        assert_eq!(e.notes, ["they fit without `transpose_a`"]);
+    }
+
+    #[test]
+    fn flags_are_permutations_before_the_product() {
+        let exchanged = |x: &Tensor| {
+            let attrs = Attrs::new().with("axis0", Attr::int(-2)).with("axis1", Attr::int(-1));
+            eval("transpose", std::slice::from_ref(x), attrs)
+        };
+        for (seed, (left, right, dtype)) in [
+            (&[37, 5][..], &[19, 37][..], DType::Float32),
+            (&[2, 37, 5], &[19, 37], DType::Float32),
+            (&[2, 1, 8, 5], &[3, 4, 8], DType::Float64),
+            (&[8, 5], &[3, 4, 8], DType::Int8),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // Numbers whose sums are not exact: the order of additions must be the same, too.
+            let irregular = |x: Tensor| if dtype.is_float() { eval("sin", &[x], Attrs::new()) } else { x };
+            let a = irregular(random(seed as u64, dtype, left));
+            let b = irregular(random(seed as u64 + 9, dtype, right));
+            let want = eval("matmul", &[exchanged(&a), exchanged(&b)], Attrs::new());
+            assert_eq!(eval("matmul", &[a.clone(), b.clone()], flags(true, true)), want);
+            assert_eq!(eval("matmul", &[exchanged(&a), b.clone()], flags(false, true)), want);
+            assert_eq!(eval("matmul", &[a, exchanged(&b)], flags(true, false)), want);
+        }
     }
 
     #[test]

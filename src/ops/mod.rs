@@ -10,6 +10,7 @@
 
 pub mod attr;
 pub mod cast;
+pub mod contraction;
 pub mod create;
 mod elem;
 pub mod elementwise;
@@ -33,7 +34,7 @@ mod conv;
 pub mod gemm;
 mod index;
 mod join;
-mod matmul;
+pub mod matmul;
 mod pool;
 #[cfg(test)]
 mod properties;
@@ -72,7 +73,8 @@ pub struct Op {
 }
 
 impl Op {
-    /// Every attribute, in the order of the parameters: what is given, else the default.
+    /// Every attribute, in the order of the parameters: what is given, else the default. A flag that is off is
+    /// left out.
     pub fn with_defaults(&self, given: &Attrs) -> Attrs {
         let mut attrs = Attrs::new();
         for param in self.params.iter().filter(|param| !param.is_operand()) {
@@ -126,6 +128,8 @@ pub enum Default {
     Float(f64),
     Bool(bool),
     Str(&'static str),
+    /// A bool that is false; attributes hold it only where it is true.
+    Off,
 }
 
 impl Param {
@@ -149,7 +153,7 @@ impl Param {
     /// The default as an attribute; `None` if a value must be given.
     fn default_attr(&self) -> Option<Attr> {
         match self.default {
-            Default::Required => None,
+            Default::Required | Default::Off => None,
             Default::None => Some(Attr::None),
             Default::Int(value) => Some(Attr::int(value)),
             Default::Float(value) => Some(Attr::Float(HostExpr::float(value))),
@@ -234,6 +238,13 @@ pub fn builtin(name: &str) -> OpId {
 /// Every operation, family by family.
 pub fn all() -> impl Iterator<Item = OpId> {
     (0..REGISTRY.ops.len()).map(|i| OpId(i as u16))
+}
+
+impl OpId {
+    /// Whether each element of the result comes from the elements at its place in the operands, of one type.
+    pub fn is_elementwise(self) -> bool {
+        elementwise::OPS.iter().chain(math::OPS).any(|op| op.name == self.name())
+    }
 }
 
 /// The families and their operations.

@@ -23,6 +23,21 @@ pub static OPS: &[Op] = &[
               are errors. `seed`, an `int64` scalar, is for stochastic rounding.",
     },
     Op {
+        name: "quantize_with",
+        params: &[
+            Param::tensor("x"),
+            Param::tensor("s"),
+            Param::with("z", ParamKind::OptionalTensor, Default::None),
+            Param::required("scheme", ParamKind::Scheme),
+        ],
+        rule: quantize_with_rule,
+        eval: quantize_with_eval,
+        gradient: Gradient::StraightThrough(gradient::quantize::quantize_with),
+        doc: "Codes of a float tensor under scales that are given, as activations have them that were calibrated.\n\nThe \
+              scheme is `int8` or `int4`; scales and zero points are as `quantize` makes them for it. A scale that is \
+              not a positive number is an error.",
+    },
+    Op {
         name: "dequantize",
         params: &[
             Param::tensor("q"),
@@ -132,6 +147,36 @@ fn quantize_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     Ok(results(scale_shape(cx, &x.shape, scheme)?))
 }
 
+/// Refuses scales and zero points that are not as the scheme makes them for codes of this shape.
+fn require_parts(cx: &mut RuleCx<'_>, codes: &Shape, scheme: &Scheme) -> Result<(), Stop> {
+    require_exact(cx, 1, scheme.scale_dtype, "scales", scheme)?;
+    let zero = cx.optional();
+    if zero.is_some() != scheme.has_zero_point() {
+        let message = if zero.is_some() { "has no zero point" } else { "needs a zero point" };
+        return Err(OpError::new(code::E0203, format!("`{}` with `{scheme}` {message}", cx.op.name)).into());
+    }
+    let scales = scale_shape(cx, codes, scheme)?;
+    require_shape(cx, 1, &scales)?;
+    if let Some((operand, _)) = zero {
+        require_exact(cx, operand, scheme.code_dtype(), "zero points", scheme)?;
+        require_shape(cx, operand, &scales)?;
+    }
+    Ok(())
+}
+
+fn quantize_with_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
+    cx.require_float(0)?;
+    let scheme = checked_scheme(cx)?;
+    if !matches!(scheme.kind, SchemeKind::Int { .. }) {
+        let message = format!("`quantize_with` takes int8 and int4 schemes, not `{scheme}`");
+        return Err(OpError::new(code::E0501, message).into());
+    }
+    let x = cx.operand(0);
+    cx.expect(vec![x.with_elem(scheme.code_dtype())]);
+    require_parts(cx, &x.shape, scheme)?;
+    Ok(vec![x.with_elem(scheme.code_dtype())])
+}
+
 fn dequantize_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let scheme = checked_scheme(cx)?;
     let elem = cx.elem("dtype")?;
@@ -141,19 +186,8 @@ fn dequantize_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     }
     let codes = cx.operand(0);
     require_exact(cx, 0, scheme.code_dtype(), "codes", scheme)?;
-    require_exact(cx, 1, scheme.scale_dtype, "scales", scheme)?;
-    let zero = cx.optional();
-    if zero.is_some() != scheme.has_zero_point() {
-        let message = if zero.is_some() { "has no zero point" } else { "needs a zero point" };
-        return Err(OpError::new(code::E0203, format!("`dequantize` with `{scheme}` {message}")).into());
-    }
     cx.expect(vec![codes.with_elem(elem.clone())]);
-    let scales = scale_shape(cx, &codes.shape, scheme)?;
-    require_shape(cx, 1, &scales)?;
-    if let Some((operand, _)) = zero {
-        require_exact(cx, operand, scheme.code_dtype(), "zero points", scheme)?;
-        require_shape(cx, operand, &scales)?;
-    }
+    require_parts(cx, &codes.shape, scheme)?;
     Ok(vec![codes.with_elem(elem)])
 }
 
@@ -240,6 +274,11 @@ fn quantize_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
     let seed = cx.optional().and_then(|seed| seed.as_i64()?.first().copied());
     let parts = quant::quantize(cx.operand(0), cx.scheme("scheme")?, seed).map_err(|error| failure(cx, &error))?;
     Ok([parts.codes, parts.scale].into_iter().chain(parts.zero_point).collect())
+}
+
+fn quantize_with_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
+    let codes = quant::quantize_with(cx.operand(0), cx.operand(1), cx.optional(), cx.scheme("scheme")?);
+    Ok(vec![codes.map_err(|error| failure(cx, &error))?])
 }
 
 fn dequantize_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {

@@ -113,6 +113,11 @@ impl<'a> RuleCx<'a> {
         self.attrs.bool(name).ok_or_else(|| self.unknown())
     }
 
+    /// A flag, which is off where it is left out.
+    pub fn flag(&self, name: &str) -> Result<bool, Stop> {
+        if self.attrs.get(name).is_none() { Ok(false) } else { self.bool(name) }
+    }
+
     pub fn str(&self, name: &str) -> Result<&'a str, Stop> {
         self.attrs.str(name).ok_or_else(|| self.unknown())
     }

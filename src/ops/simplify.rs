@@ -4,6 +4,7 @@
 //! it never asks who else uses a value. Only exact laws stand here: `x + 0.0` is not `x` for `-0.0`, but
 //! `x - 0.0` is.
 
+use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs, OpId, find};
 use crate::types::{DType, Dim, Tensor, TensorType};
 use std::collections::HashMap;
@@ -75,6 +76,7 @@ static LAWS: &[(&str, &[Law])] = &[
     ("broadcast_to", &[unchanged, broadcast_of_broadcast]),
     ("concat", &[only_one]),
     ("pad", &[unchanged_by_pad]),
+    ("matmul", &[transposed_operand]),
 ];
 
 /// Ids instead of names.
@@ -340,6 +342,22 @@ fn only_one(site: &Site<'_>) -> Option<Simpler> {
 fn unchanged_by_pad(site: &Site<'_>) -> Option<Simpler> {
     let pads = site.made.attrs.dims("pads")?;
     site.value(0).filter(|_| pads.iter().all(|pad| pad.as_const() == Some(0)))
+}
+
+/// An operand whose last two axes were exchanged: the flag says so instead.
+fn transposed_operand(site: &Site<'_>) -> Option<Simpler> {
+    TRANSPOSE.into_iter().enumerate().find_map(|(index, flag)| {
+        let operand = site.operand(index)?;
+        let axes = axes_of(&site.maker(index)?, site.rank(operand)?)?;
+        let [head @ .., before, last] = axes.as_slice() else { return None };
+        let exchanged = (*before, *last) == (head.len() + 1, head.len());
+        if !exchanged || head.iter().enumerate().any(|(position, axis)| position != *axis) {
+            return None;
+        }
+        let mut operands = site.made.operands.clone();
+        operands[index] = *site.maker(index)?.operands.first()?;
+        op("matmul", site.made.attrs.clone().with_flag(flag, !site.made.attrs.flag(flag)), &operands)
+    })
 }
 
 #[cfg(test)]

@@ -6,12 +6,14 @@
 //! implement [`Pass`] (`examples/custom_pass` is a program with one). To add one to the compiler, write its
 //! file, a line in [`BUILT_IN`], and, if it belongs to a level, one in `pipeline.rs`.
 
+pub mod activations;
 pub mod autodiff;
 pub mod copy;
 pub mod cse;
 pub mod dce;
 pub mod decompose;
 pub mod effects;
+pub mod environments;
 pub mod fold;
 pub mod fuse;
 pub mod fuse_loops;
@@ -22,6 +24,7 @@ mod pass;
 mod pipeline;
 pub mod products;
 pub mod quantise;
+pub mod quantise_fusion;
 pub mod simplify;
 pub mod unfuse;
 
@@ -42,6 +45,11 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn {
+        name: "quantise-fusion",
+        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        run: quantise_fusion::quantise_fusion,
+    },
     BuiltIn {
         name: "fuse-loops",
         summary: "Make one loop of two that turn equally often.",

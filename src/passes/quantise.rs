@@ -21,25 +21,38 @@ use crate::base::code::E0502;
 use crate::ir::substitute::Substitution;
 use crate::ir::{
     FuncId, Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, PathSegment, Region,
-    Storage, Sub, Value, ValueId, Verified, verify,
+    Storage, Sub, Value, ValueId, Verified, verify, verify::VerifyError,
 };
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind, builtin};
 use crate::passes::copy::compact;
 use crate::passes::dce::remove_unreached;
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::types::{Dim, Facts, HostExpr, HostValue, Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap};
 
 /// Schemes by the path of a parameter in Tri (`blocks.0.up.weight`); `None` for none.
-pub type Assignments = BTreeMap<String, Option<Scheme>>;
+pub type Assignments = BTreeMap<String, Option<Quantization>>;
 
 /// What was asked for and cannot be: the path, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignError {
     pub path: String,
     pub message: String,
+    pub help: Option<&'static str>,
     /// An error in the compiler.
     pub internal: bool,
+}
+
+impl AssignError {
+    pub fn new(path: &str, message: impl Into<String>) -> AssignError {
+        AssignError { path: path.to_string(), message: message.into(), help: None, internal: false }
+    }
+
+    /// The pass made a module that breaks a rule.
+    pub fn broken(errors: &[VerifyError]) -> AssignError {
+        let message = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        AssignError { internal: true, ..AssignError::new("", message) }
+    }
 }
 
 /// The module with these schemes instead of those of the source. `training` says in which form quantised
@@ -54,11 +67,7 @@ pub fn assign(module: Verified, schemes: &Assignments, training: bool) -> Result
     }
     remove_unreached(&mut pass.module);
     shorten_names(&mut pass.module);
-    verify(pass.module).map_err(|errors| AssignError {
-        path: String::new(),
-        message: errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-        internal: true,
-    })
+    verify(pass.module).map_err(|errors| AssignError::broken(&errors))
 }
 
 type Values = BTreeMap<Symbol, HostValue>;
@@ -66,7 +75,7 @@ type Values = BTreeMap<Symbol, HostValue>;
 /// A layer of which some instances are quantised in another way, and its copy for one of these ways.
 struct Copy {
     from: LayerId,
-    schemes: BTreeMap<String, Option<Scheme>>,
+    schemes: BTreeMap<String, Option<Quantization>>,
     subs: BTreeMap<String, Sub>,
     to: LayerId,
     functions: HashMap<FuncId, FuncId>,
@@ -87,7 +96,7 @@ impl Assign<'_> {
             let path = join(path, &member.name);
             match &member.kind {
                 MemberKind::Storage(storage) => {
-                    if let Some(scheme) = self.schemes.get(&path).filter(|scheme| **scheme != storage.scheme) {
+                    if let Some(scheme) = self.schemes.get(&path).filter(|scheme| **scheme != storage.quantization()) {
                         schemes.insert(member.name, scheme.clone());
                     }
                 }
@@ -111,11 +120,7 @@ impl Assign<'_> {
     }
 
     fn sub(&mut self, sub: &Sub, path: &str, values: &Values) -> Result<Sub, AssignError> {
-        let unknown = |what: &dyn std::fmt::Display| AssignError {
-            path: path.to_string(),
-            message: format!("`{what}` is not known"),
-            internal: false,
-        };
+        let unknown = |what: &dyn std::fmt::Display| AssignError::new(path, format!("`{what}` is not known"));
         match sub {
             Sub::Instance { layer, args } => {
                 let mut inner = Values::new();
@@ -155,7 +160,7 @@ impl Assign<'_> {
         &mut self,
         from: LayerId,
         path: &str,
-        schemes: BTreeMap<String, Option<Scheme>>,
+        schemes: BTreeMap<String, Option<Quantization>>,
         subs: BTreeMap<String, Sub>,
     ) -> Result<LayerId, AssignError> {
         let to = LayerId(self.module.layers.len() as u32);
@@ -176,9 +181,10 @@ impl Assign<'_> {
                     if let Init::Func(func) = &mut storage.init {
                         moved(func);
                     }
-                    if let Some(scheme) = schemes.get(name) {
-                        storage.scheme.clone_from(scheme);
-                        layer.obligations.extend(whole_groups(name, &storage.ty, scheme.as_ref()));
+                    if let Some(quantization) = schemes.get(name) {
+                        storage.scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
+                        storage.activations = quantization.as_ref().and_then(|own| own.activations.clone());
+                        layer.obligations.extend(whole_groups(name, &storage.ty, storage.scheme.as_ref()));
                     }
                 }
                 MemberKind::Constant { func, .. } => moved(func),
@@ -204,7 +210,8 @@ impl Assign<'_> {
         for (_, new) in pairs {
             let mut function = self.module[new].clone();
             let rewritten = self.rewrite(&mut function, from, to);
-            rewritten.map_err(|message| AssignError { path: path.to_string(), message, internal: false })?;
+            let help = Some("choose all elements with one pattern (`--quantize 'blocks.*=...'`)");
+            rewritten.map_err(|message| AssignError { help, ..AssignError::new(path, message) })?;
             compact(&mut function);
             self.module.functions[new.0 as usize] = function;
         }
@@ -387,8 +394,13 @@ impl Reads {
             return Ok(());
         };
         let ty = function[result].ty.clone();
-        let storage =
-            Storage { role: crate::ir::Role::Param, ty: ty.clone(), scheme: Some(scheme.clone()), init: Init::Default };
+        let storage = Storage {
+            role: crate::ir::Role::Param,
+            ty: ty.clone(),
+            scheme: Some(scheme.clone()),
+            activations: None,
+            init: Init::Default,
+        };
         let fresh = |function: &mut Function, ty: TensorType| {
             function.values.push(Value { ty, name: None });
             ValueId(function.values.len() as u32 - 1)

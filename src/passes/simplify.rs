@@ -255,6 +255,50 @@ mod tests {
     }
 
     #[test]
+    fn products_take_transpositions_in() {
+        check(
+            &["simplify", "dce"],
+            "func @f(%x: float32[4, n], %w: float32[m, n], %v: float32[2, 4, n], %r: float32[n]) -> (float32[4, m], float32[2, n, m], float32[n, m], float32[m], float32[4, m], float32[2, n, 2]) {
+  symbols n: int, m: int
+  %t = permute %w {axes = (1, 0)} : float32[n, m]
+  %a = matmul %x, %t : float32[4, m]
+  %vt = transpose %v {axis0 = -1, axis1 = 1} : float32[2, n, 4]
+  %b = matmul %vt, %a : float32[2, n, m]
+  %xt = permute %x {axes = (-1, 0)} : float32[n, 4]
+  %at = permute %a {axes = (1, 0)} : float32[m, 4]
+  %c = matmul %xt, %at {transpose_b = true} : float32[n, m]
+  %d = matmul %r, %t : float32[m]
+  %wt = permute %t {axes = (1, 0)} : float32[m, n]
+  %e = matmul %x, %wt {transpose_b = true} : float32[4, m]
+  %front = permute %v {axes = (1, 2, 0)} : float32[4, n, 2]
+  %cut = slice %front {axis = 0, start = 0, stop = 2, step = 1} : float32[2, n, 2]
+  %back = permute %cut {axes = (2, 0, 1)} : float32[2, 2, n]
+  %last = permute %back {axes = (0, 2, 1)} : float32[2, n, 2]
+  %g = matmul %vt, %vt {transpose_b = true} : float32[2, n, n]
+  %h = matmul %g, %last : float32[2, n, 2]
+  return %a, %b, %c, %d, %e, %h
+}
+",
+            expect![[r#"
+                func @f(%x: float32[4, n], %w: float32[m, n], %v: float32[2, 4, n], %r: float32[n]) -> (float32[4, m], float32[2, n, m], float32[n, m], float32[m], float32[4, m], float32[2, n, 2]) {
+                  symbols n: int, m: int
+                  %a = matmul %x, %w {transpose_b = true} : float32[4, m]
+                  %b = matmul %v, %a {transpose_a = true} : float32[2, n, m]
+                  %c = matmul %x, %a {transpose_a = true} : float32[n, m]
+                  %d = matmul %r, %w {transpose_b = true} : float32[m]
+                  %e = matmul %x, %w {transpose_b = true} : float32[4, m]
+                  %front = permute %v {axes = (1, 2, 0)} : float32[4, n, 2]
+                  %cut = slice %front {axis = 0, start = 0, stop = 2, step = 1} : float32[2, n, 2]
+                  %last = permute %cut {axes = (2, 1, 0)} : float32[2, n, 2]
+                  %g = matmul %v, %v {transpose_a = true} : float32[2, n, n]
+                  %h = matmul %g, %last : float32[2, n, 2]
+                  return %a, %b, %c, %d, %e, %h
+                }
+            "#]],
+        );
+    }
+
+    #[test]
     fn laws_reach_into_regions() {
         check(
             &["simplify", "dce"],

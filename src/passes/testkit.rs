@@ -22,6 +22,27 @@ pub fn check(passes: &[&str], text: &str, wanted: Expect) {
     assert_eq!(execute(&before), execute(&after));
 }
 
+/// The same for passes that change rounding: results agree within the tolerances of matrix products.
+pub fn check_near(passes: &[&str], text: &str, wanted: Expect) {
+    let before = module(text);
+    let after = optimised(&before, passes);
+    wanted.assert_eq(&print(&after));
+    let (before, after) = (execute(&before), execute(&after));
+    assert_near(&after.0, &before.0);
+    assert_eq!((after.1, after.2), (before.1, before.2));
+}
+
+pub fn assert_near(found: &[Tensor], wanted: &[Tensor]) {
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(wanted) {
+        assert_eq!((found.dtype(), found.shape()), (wanted.dtype(), wanted.shape()));
+        for (a, b) in found.to_f64().into_iter().zip(wanted.to_f64()) {
+            let (relative, absolute) = if found.dtype() == DType::Float16 { (2e-3, 1e-3) } else { (1e-4, 1e-5) };
+            assert!(a == b || (a - b).abs() <= absolute + relative * b.abs(), "{a}, not {b}");
+        }
+    }
+}
+
 pub type Outcome = (Vec<Tensor>, Vec<Tensor>, String);
 
 /// Results, then the state, then what was printed.

@@ -141,6 +141,26 @@ pub fn quantize(tensor: &Tensor, scheme: &Scheme, seed: Option<i64>) -> Result<Q
     })
 }
 
+/// The codes of a float tensor under scales (and zero points) that were made before, of an integer scheme.
+pub fn quantize_with(
+    tensor: &Tensor,
+    scale: &Tensor,
+    zero_point: Option<&Tensor>,
+    scheme: &Scheme,
+) -> Result<Tensor, QuantError> {
+    if !matches!(scheme.kind, SchemeKind::Int { .. }) {
+        return Err(QuantError::Mismatch(format!("{scheme} has no scales that could be given")));
+    }
+    if let Some(scale) = scale.to_f64().into_iter().find(|scale| !(scale.is_finite() && *scale > 0.0)) {
+        return Err(QuantError::Uncalibrated(scale));
+    }
+    let values = single_precision(tensor)?;
+    let encoder = Encoder::stored(tensor.shape(), scheme, scale, zero_point)?;
+    let mut codes = Vec::with_capacity(values.len());
+    encoder.encode(0, &values, &mut codes);
+    Ok(Tensor::from_i64(scheme.code_dtype(), tensor.shape().to_vec(), codes))
+}
+
 /// What the codes of a tensor are made with, once its elements were looked at: a tensor that does not fit into
 /// memory is encoded a block at a time.
 #[derive(Clone, Debug)]
@@ -187,7 +207,7 @@ impl Encoder {
         Ok(Encoder { scheme: scheme.clone(), slices, scales, zeros, limits, seed })
     }
 
-    /// The encoder that stored parts came from: it restores their codes, and is not for making others.
+    /// The encoder that stored parts came from: it restores their codes. Of integer schemes it makes others, too.
     pub fn stored(
         shape: &[usize],
         scheme: &Scheme,

@@ -34,6 +34,8 @@ pub enum QuantError {
     },
     /// Codes, scale and zero point do not belong together.
     Mismatch(String),
+    /// A scale that is given and is not a positive number; NaN stands where nothing was calibrated.
+    Uncalibrated(f64),
     /// The packed format does not hold this element type.
     Format {
         format: &'static str,
@@ -73,6 +75,10 @@ impl fmt::Display for QuantError {
             QuantError::SeedMissing => f.write_str("stochastic rounding needs a seed"),
             QuantError::ScaleOverflow { slice, dtype } => write!(f, "the scale of slice {slice} does not fit {dtype}"),
             QuantError::Mismatch(problem) => f.write_str(problem),
+            QuantError::Uncalibrated(scale) if scale.is_nan() => {
+                f.write_str("these activations have no scale; `tritonc quantize --calibrate` finds one")
+            }
+            QuantError::Uncalibrated(scale) => write!(f, "a scale must be a positive number, not {scale}"),
             QuantError::Format { format, dtype } => write!(f, "the format {format} does not hold {dtype} codes"),
             QuantError::Code { index, code } => write!(f, "code {code} at element {index} is out of range"),
             QuantError::Byte { index, byte, format } => write!(f, "byte {byte} at {index} is not valid {format}"),

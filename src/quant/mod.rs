@@ -6,6 +6,6 @@ pub mod pack;
 pub mod scheme;
 pub mod stream;
 
-pub use codes::{Blocks, Encoder, Quantized, dequantize, quantize};
+pub use codes::{Blocks, Encoder, Quantized, dequantize, quantize, quantize_with};
 pub use error::QuantError;
-pub use scheme::{Scheme, SchemeKind, Ste, TernaryRule};
+pub use scheme::{Quantization, Scheme, SchemeKind, Ste, TernaryRule};

@@ -96,8 +96,73 @@ impl Scheme {
         scheme.or(options).or(scale).map(str::to_string)
     }
 
+    /// Whether codes and scales that `quantize` made come out again where the values that they stand for, restored as
+    /// `dtype`, are quantised once more. For integer codes this holds where the scale is a normal number (`max abs W`
+    /// of at least 127 * 2^-126).
+    ///
+    /// Not so: absmean, where restored values have another mean; asymmetric codes, which need not reach both ends;
+    /// integer codes where the values or a float16 scale are rounded; a fixed threshold that a rounded scale may not pass.
+    pub fn is_repeatable(&self, dtype: DType) -> bool {
+        let exact = |dtype| matches!(dtype, DType::Float32 | DType::Float64);
+        match self.kind {
+            SchemeKind::Ternary { stochastic: true, .. }
+            | SchemeKind::Ternary { rule: TernaryRule::AbsMean, .. }
+            | SchemeKind::Int { symmetric: false, .. } => false,
+            // Kept entries are of one size, which is their mean and their maximum.
+            SchemeKind::Ternary { rule: TernaryRule::Max { ratio }, kept_scale, .. } => {
+                (ratio.0 as f32) < 1.0 && (!kept_scale || exact(dtype))
+            }
+            // Their mean is above the threshold, as long as it is not rounded.
+            SchemeKind::Ternary { rule: TernaryRule::Fixed { .. }, kept_scale: true, .. } => {
+                exact(dtype) && exact(self.scale_dtype)
+            }
+            SchemeKind::Ternary { rule: TernaryRule::Fixed { threshold }, kept_scale: false, .. } => {
+                (threshold.0 as f32) < 1.0
+            }
+            SchemeKind::Int { symmetric: true, .. } => {
+                exact(dtype) && (exact(self.scale_dtype) || self.scale_dtype == DType::BFloat16)
+            }
+        }
+    }
+
+    /// Why activations cannot have this scheme, if they cannot. Which of them share a scale is for the product to say: a
+    /// token, a sample, or, with a scale from calibration, all.
+    pub fn problem_for_activations(&self) -> Option<String> {
+        let fault = match self.kind {
+            SchemeKind::Ternary { .. } => "activations are quantised as int8 or int4",
+            SchemeKind::Int { .. } if self.axis.is_some() || self.group.is_some() => {
+                "a scheme of activations has no `axis` and no `group`: with `dynamic=true` there is one scale for each token \
+                 or sample, else one for all"
+            }
+            SchemeKind::Int { .. } => return self.problem(),
+        };
+        Some(fault.to_string())
+    }
+
     pub fn has_zero_point(&self) -> bool {
         matches!(self.kind, SchemeKind::Int { symmetric: false, .. })
+    }
+}
+
+/// What `@quantize` says of a weight: how it is quantised and, where that is wanted, how the other factor of the products
+/// that it goes into.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Quantization {
+    pub weights: Scheme,
+    pub activations: Option<Scheme>,
+}
+
+impl From<Scheme> for Quantization {
+    fn from(weights: Scheme) -> Quantization {
+        Quantization { weights, activations: None }
+    }
+}
+
+/// As the arguments of `@quantize`.
+impl fmt::Display for Quantization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.weights)?;
+        self.activations.iter().try_for_each(|scheme| write!(f, ", activations={scheme}"))
     }
 }
 

@@ -10,6 +10,7 @@
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
 //! #@ passes: cse, dce            passes that must not change what is computed
+//! #@ passes-near: quantise-fusion  the same for passes that round otherwise: results agree within the tolerances
 //! #@ opt-level: 3               what level 3 writes for the targets is executed, too
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
@@ -33,6 +34,8 @@ pub struct Directives {
     pub modes: Vec<RunMode>,
     pub rules: Vec<String>,
     pub passes: Vec<String>,
+    /// Whether results after the passes may be rounded otherwise.
+    pub passes_round: bool,
     /// The emitted code is also executed as level 3 writes it.
     pub highest_level: bool,
     pub runs: Vec<Run>,
@@ -160,8 +163,9 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             found.highest_level = true;
             Ok(())
         }
-        "passes" => {
+        "passes" | "passes-near" => {
             found.passes.extend(words());
+            found.passes_round |= name.trim() == "passes-near";
             Ok(())
         }
         "run" => {

@@ -7,11 +7,9 @@
 #![allow(dead_code)]
 
 pub mod announced;
-pub mod compare;
 pub mod directives;
 pub mod generate;
 pub mod golden;
-pub mod gradients;
 pub mod optimised;
 pub mod python;
 pub mod trials;

@@ -9,19 +9,23 @@
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, RunMode, Stage};
-use super::python::{self, Execution, Trouble};
-use super::{announced, compare, golden, gradients, optimised, with_deep_stack};
+use super::python::{self, Trouble};
+use super::{announced, golden, optimised, with_deep_stack};
 use libtest_mimic::{Completion, Failed, Trial};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tritonc::base::Diagnostic;
-use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, RunResult, Session, SessionOptions, model};
+use tritonc::driver::options::PassRequest;
+use tritonc::driver::verify::compare::compare;
+use tritonc::driver::verify::executor::{Broken, Executor, Job};
+use tritonc::driver::verify::tolerance::{Scope, tolerance};
+use tritonc::driver::verify::{Row, Status, VerifyRequest};
+use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
-use tritonc::passes::{OptLevel, Pipeline};
+use tritonc::passes::{OptLevel, Pipeline, Selection};
 use tritonc::syntax::format::format;
 use tritonc::types::{DType, Symbol, Tensor};
-use tritonc::weights::{self, WeightSet};
+use tritonc::weights;
 use tritonc::{ir, passes};
 
 /// The file of an emitted module while it is examined.
@@ -154,12 +158,16 @@ pub fn expand(case: Case) -> Vec<Trial> {
             }
             for mode in executed_modes(&case.directives) {
                 match mode {
-                    RunMode::Infer => add(format!("{target}::infer{suffix}"), run, |c, r| execute(c, r, Mode::Infer)),
-                    RunMode::Train => add(format!("{target}::train{suffix}"), run, |c, r| execute(c, r, Mode::Train)),
+                    RunMode::Infer => {
+                        add(format!("{target}::infer{suffix}"), run, |c, r| execute(c, r, Mode::Infer, false))
+                    }
+                    RunMode::Train => {
+                        add(format!("{target}::train{suffix}"), run, |c, r| execute(c, r, Mode::Train, false))
+                    }
                 }
             }
             if executed_modes(&case.directives).contains(&RunMode::Train) && !case.directives.without_gradients {
-                add(format!("{target}::grad{suffix}"), run, gradients::check);
+                add(format!("{target}::grad{suffix}"), run, |c, r| execute(c, r, Mode::Train, true));
             }
         }
     }
@@ -313,7 +321,7 @@ fn read_ir(text: &str) -> Result<ir::Verified, Trouble> {
 }
 
 /// Runs the passes on the entry of the first run: the IR after them is the golden one, and the results
-/// before and after are equal to the last bit.
+/// before and after are equal to the last bit, or within the tolerances where the passes round otherwise.
 fn check_passes(case: &Case) -> Result<(), Trouble> {
     let run = case.directives.runs.first();
     let mut session = session();
@@ -327,7 +335,17 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
     read_ir(&text)?;
     if let Some(run) = run {
         let inputs: Vec<Tensor> = draw_inputs(run, &before)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
-        if interpret(&before, run, &inputs)? != interpret(&after, run, &inputs)? {
+        let (wanted, found) = (interpret(&before, run, &inputs)?, interpret(&after, run, &inputs)?);
+        if case.directives.passes_round && wanted.len() == found.len() {
+            for (index, (found, wanted)) in found.iter().zip(&wanted).enumerate() {
+                let within = tolerance(wanted.dtype(), Scope::of(&before));
+                let difference = compare(&format!("result {index}"), found, wanted, within);
+                let difference = difference.map_err(|error| Trouble::Failed(error.to_string()))?;
+                if difference.fails {
+                    return Err(Trouble::Failed(difference.worst.unwrap_or_default()));
+                }
+            }
+        } else if wanted != found {
             return Err(Trouble::Failed("the passes change the results".to_string()));
         }
     }
@@ -381,80 +399,46 @@ fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Runs the interpreter and the emitted module on the same inputs and weights.
-fn execute(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
-    levels(case).iter().try_for_each(|level| execute_at(case, index, mode, *level))
+/// Has the emitted module compared with the interpreter on the same inputs and weights, and its gradients.
+fn execute(case: &Case, index: usize, mode: Mode, grad: bool) -> Result<(), Trouble> {
+    python::torch()?;
+    levels(case).iter().try_for_each(|level| execute_at(case, index, mode, grad, *level))
 }
 
-fn execute_at(case: &Case, index: usize, mode: Mode, level: OptLevel) -> Result<(), Trouble> {
-    let scene = Scene::new(case, index, mode, level)?;
-    let outputs = python::run(&scene.execution())?;
-    if outputs.len() != scene.wanted.outputs.len() {
-        let message = format!("{} results, the interpreter gives {}", outputs.len(), scene.wanted.outputs.len());
-        return Err(Trouble::Failed(message));
-    }
-    for (index, (have, want)) in outputs.iter().zip(&scene.wanted.outputs).enumerate() {
-        compare::compare(&format!("result {index}"), have, want).map_err(Trouble::Failed)?;
-    }
-    Ok(())
-}
-
-/// One run on disk: inputs, weights, the emitted module, and what the interpreter makes of it.
-pub struct Scene<'c> {
-    pub case: &'c Case,
-    pub folder: tempfile::TempDir,
-    pub request: RunRequest,
-    pub wanted: RunResult,
-    /// Names of all inputs, those that are left out among them.
-    pub names: Vec<String>,
-    inputs: Vec<Option<(PathBuf, DType)>>,
-    weights: PathBuf,
-    module: PathBuf,
-}
-
-impl<'c> Scene<'c> {
-    pub fn new(case: &'c Case, index: usize, mode: Mode, level: OptLevel) -> Result<Scene<'c>, Trouble> {
-        let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
-        let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
-        let inputs = write_inputs(case, run, mode, folder.path())?;
-        let request = RunRequest {
+fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel) -> Result<(), Trouble> {
+    let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
+    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let inputs = write_inputs(case, run, mode, folder.path())?;
+    let request = VerifyRequest {
+        run: RunRequest {
             entry: entry(case, Some(run), mode),
-            inputs: inputs.iter().filter_map(|(name, input)| Some((name.clone(), input.as_ref()?.0.clone()))).collect(),
+            method: Some("forward".to_string()),
+            inputs: inputs.into_iter().filter_map(|(name, path)| Some((name, path?))).collect(),
             numbers: run.numbers.clone(),
             seed: SEED,
-            keep_weights: true,
+            grad,
             ..RunRequest::default()
-        };
-        let mut session = session();
-        let wanted = session.run(&case.source(), &request, &mut std::io::sink());
-        let mut wanted = rendered(&session, wanted)?;
-        let weights = folder.path().join("weights.safetensors");
-        let set = WeightSet { tensors: std::mem::take(&mut wanted.weights), metadata: BTreeMap::new() };
-        let bytes = weights::encode(&weights, &set).map_err(|error| Trouble::Failed(error.to_string()))?;
-        io(&weights, std::fs::write(&weights, bytes))?;
-        let module = folder.path().join(MODULE_FILE);
-        io(&module, std::fs::write(&module, build_target(case, index, mode, level)?))?;
-        let (names, mut inputs): (Vec<_>, Vec<_>) = inputs.into_iter().unzip();
-        // What is left out at the end shows the defaults.
-        while inputs.pop_if(|last| last.is_none()).is_some() {}
-        Ok(Scene { case, folder, request, wanted, names, inputs, weights, module })
-    }
+        },
+        targets: Some(case.directives.targets.clone()),
+        passes: PassRequest { selection: Selection { level, ..Selection::default() }, ..PassRequest::default() },
+        templates: None,
+        limit: python::ANSWER_LIMIT,
+    };
+    let mut session = session();
+    let report = session.verify(&case.source(), &request, &mut [Box::new(python::Shared)], &mut |_, _, _| {});
+    let report = rendered(&session, report)?;
+    let wrong: Vec<String> =
+        report.rows.iter().filter(|row| row.target != "all" && row.status != Status::Agrees).map(told).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(Trouble::Failed(wrong.join("\n"))) }
+}
 
-    /// The same for PyTorch.
-    pub fn execution(&self) -> Execution<'_> {
-        Execution {
-            module: &self.module,
-            weights: Some(&self.weights),
-            train: self.request.entry.mode == Mode::Train,
-            inputs: &self.inputs,
-            numbers: &self.request.numbers,
-            outputs: self.folder.path(),
-        }
-    }
+fn told(row: &Row) -> String {
+    let place = row.culprit.as_ref().map_or(String::new(), |culprit| format!("\nfirst at {culprit:?}"));
+    format!("{} {:?}: {}{place}", row.method, row.status, row.reason)
 }
 
 /// An input by name, and its file; `None` for an optional one that the run leaves out.
-type Input = (String, Option<(PathBuf, DType)>);
+type Input = (String, Option<PathBuf>);
 
 /// Draws the inputs of a run and puts them on disk.
 fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec<Input>, Trouble> {
@@ -469,7 +453,7 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
         };
         let path = folder.join(format!("input_{}.npy", inputs.len()));
         io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
-        inputs.push((name, Some((path, tensor.dtype()))));
+        inputs.push((name, Some(path)));
     }
     Ok(inputs)
 }
@@ -499,8 +483,9 @@ pub fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Opti
     }
 }
 
-/// Drives the worker on a module written by hand: results, weights, and errors come back as they should.
+/// Drives PyTorch on a module written by hand: results and errors come back as they should.
 pub fn try_worker() -> Result<(), Trouble> {
+    python::torch()?;
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let module = folder.path().join(MODULE_FILE);
     let code = "import torch\n\n\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        \
@@ -508,26 +493,33 @@ pub fn try_worker() -> Result<(), Trouble> {
                 return x.to(torch.bfloat16) * 2, (x.sum(), x > 0)\n";
     io(&module, std::fs::write(&module, code))?;
     let execute = |values: Vec<f32>| {
-        let path = folder.path().join("x.npy");
         let tensor = Tensor::from_f32(vec![values.len()], values);
-        io(&path, std::fs::write(&path, weights::npy::write(&tensor)))?;
-        let inputs = [Some((path, DType::Float32))];
-        python::run(&Execution {
-            module: &module,
+        python::Shared.execute(&Job {
+            files: std::slice::from_ref(&module),
+            scratch: folder.path(),
             weights: None,
             train: false,
-            inputs: &inputs,
+            method: "forward",
+            inputs: &[("x".to_string(), Some(tensor))],
             numbers: &[],
-            outputs: folder.path(),
+            seeds: &[],
+            output_gradients: None,
+            state: &[],
+            trace: false,
+            limit: python::ANSWER_LIMIT,
         })
     };
-    let outputs = execute(vec![1.0, -2.0])?;
+    let outputs = execute(vec![1.0, -2.0]).map_err(|trouble| Trouble::Failed(format!("{trouble:?}")))?.outputs;
     let shown: Vec<String> = outputs.iter().map(|t| format!("{}{:?} {:?}", t.dtype(), t.shape(), t.to_f64())).collect();
     if shown != ["bfloat16[2] [2.0, -4.0]", "float32[] [-1.0]", "bool[2] [1.0, 0.0]"] {
         return Err(Trouble::Failed(format!("results: {shown:?}")));
     }
     match execute(vec![1.0]) {
-        Err(Trouble::Failed(why)) if why.ends_with("ValueError: too small") => Ok(()),
+        Err(Broken(why))
+            if why.contains("line 8, in forward: raise ValueError('too small')\nValueError: too small") =>
+        {
+            Ok(())
+        }
         other => Err(Trouble::Failed(format!("an error in the module gives {other:?}"))),
     }
 }

@@ -12,6 +12,7 @@ use crate::analysis::elaborate::signature::{Applied, Receiver};
 use crate::analysis::elaborate::sized::{SizedCall, is_sized};
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::types::TypeSpec;
+use crate::analysis::elaborate::valued::seen_from;
 use crate::analysis::elaborate::{DeclareAs, Declaring, Elaborator};
 use crate::analysis::modules;
 use crate::analysis::value::{Cond, FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
@@ -322,7 +323,7 @@ impl<'db> Elaborator<'_, 'db> {
     }
 
     /// An instance that a test or script calls where it makes it is a member of that test, as a named one is.
-    fn placed(&mut self, instance: Instance<'db>, span: Span) -> Walk<Instance<'db>> {
+    pub(super) fn placed(&mut self, instance: Instance<'db>, span: Span) -> Walk<Instance<'db>> {
         if instance.path.is_some() || !self.adopts || self.owns_layers() {
             return Ok(instance);
         }
@@ -476,7 +477,10 @@ impl<'db> Elaborator<'_, 'db> {
         values: Vec<(Value<'db>, Span)>,
         span: Span,
     ) -> Walk<Value<'db>> {
-        let mut operands: Vec<ValueRef> = vec![];
+        let path = instance.as_ref().and_then(|instance| instance.path.clone()).unwrap_or_default();
+        // First what stands in the place of the instance's parameters.
+        let weights = instance.iter().flat_map(|instance| instance.values.iter().flatten());
+        let mut operands: Vec<ValueRef> = weights.map(|(_, tensor)| tensor.value).collect();
         let mut arguments = vec![];
         for (param, (value, _)) in function.decl.params.iter().zip(values) {
             visit_tensors(&value, &mut |tensor| operands.push(tensor.value));
@@ -505,7 +509,7 @@ impl<'db> Elaborator<'_, 'db> {
                         self.require(obligation, span)?;
                     }
                 }
-                Ok(renumber(outcome.result, &mut values.into_iter()))
+                Ok(seen_from(renumber(outcome.result, &mut values.into_iter()), &path))
             }
             Err((abort, reports)) => {
                 self.reports.extend(reports.into_iter().map(|report| report.also(place, "in this call")));

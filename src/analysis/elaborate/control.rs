@@ -1,9 +1,10 @@
 //! Branches: resolved where they are known, regions where they depend on tensors.
 
+use crate::analysis::elaborate::loops::same_nesting;
 use crate::analysis::elaborate::stmt::{Flow, Rest};
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{Cond, TensorValue, Value};
-use crate::analysis::world::{Abort, Structured, Walk, renumber, visit_tensors};
+use crate::analysis::world::{Abort, Structured, Walk, count_tensors, renumber, visit_tensors};
 use crate::base::{Span, code};
 use crate::syntax::ast::{Ast, Block, ExprId, ExprKind, If, Stmt, StmtKind};
 use crate::types::{DType, Facts, TensorType, Verdict};
@@ -197,44 +198,53 @@ impl<'db> Elaborator<'_, 'db> {
         names.dedup();
         names.retain(|name| matches!(self.local(name), Some(Binding::Value(_))));
         let before = self.scopes.clone();
-        let then = self.region(&names, span, |walk| match walk.block(block, None)? {
+        let (values, then) = self.region(&names, span, |walk| match walk.block(block, None)? {
             Flow::Next => Ok(()),
             Flow::Return(..) => Err(Abort::Reported),
         })?;
         self.scopes = before.clone();
         let none = Rest { stmts: &[], next: None };
-        let otherwise = self.region(&names, span, |walk| match walk.if_stmt(branches, from + 1, &none, span)? {
-            Flow::Next => Ok(()),
-            Flow::Return(_, span) => {
-                let message = "a branch that returns must come first: put the returning branch in front";
-                Err(walk.error(code::E0210, message, span, "returns here"))
-            }
-        })?;
+        let (others, otherwise) =
+            self.region(&names, span, |walk| match walk.if_stmt(branches, from + 1, &none, span)? {
+                Flow::Next => Ok(()),
+                Flow::Return(_, span) => {
+                    let message = "a branch that returns must come first: put the returning branch in front";
+                    Err(walk.error(code::E0210, message, span, "returns here"))
+                }
+            })?;
         self.scopes = before;
-        let types = self.merge_types(&names, &then, &otherwise, span)?;
-        let place = self.place(span);
-        let values = self.world.structured(Structured::If, &[cond.value], &types, place);
-        for ((name, ty), value) in names.iter().zip(types).zip(values) {
-            self.assign_local(name, Value::Tensor(TensorValue { ty, value }));
+        let pairs = names.iter().zip(values.iter().zip(&others));
+        if let Some((name, (a, b))) = pairs.into_iter().find(|(_, (a, b))| !same_nesting(a, b)) {
+            let message = format!("`{name}` is {} after one branch and {} after the other", a.describe(), b.describe());
+            return Err(self.error(code::E0303, message, span, "the branches must agree"));
         }
+        let mut owners = vec![];
+        for (name, value) in names.iter().zip(&values) {
+            owners.extend(std::iter::repeat_n(name.clone(), count_tensors(value)));
+        }
+        let types = self.merge_types(&owners, &then, &otherwise, span)?;
+        let place = self.place(span);
+        let results = self.world.structured(Structured::If, &[cond.value], &types, place);
+        let tensors = types.into_iter().zip(results).map(|(ty, value)| TensorValue { ty, value });
+        self.assign_leaves(&names, &values, tensors);
         Ok(Flow::Next)
     }
 
-    /// Walks into a region of its own; gives the types of the names' values at its end.
+    /// Walks into a region of its own; gives the names' values at its end, and the types of the tensors in them.
     fn region(
         &mut self,
         names: &[String],
         span: Span,
         walk: impl FnOnce(&mut Self) -> Walk<()>,
-    ) -> Walk<Vec<TensorType>> {
+    ) -> Walk<(Vec<Value<'db>>, Vec<TensorType>)> {
         self.world.open(&[]);
-        let outcome = self.inside(|own| walk(own).and_then(|()| own.carried(names, span)));
+        let outcome = self.inside(|own| walk(own).and_then(|()| own.carried_leaves(names, span)));
         let place = self.place(span);
         match outcome {
-            Ok(carried) => {
-                let values: Vec<_> = carried.iter().map(|t| t.value).collect();
-                self.world.close(&values, place);
-                Ok(carried.into_iter().map(|t| t.ty).collect())
+            Ok((values, carried)) => {
+                let yields: Vec<_> = carried.iter().map(|t| t.value).collect();
+                self.world.close(&yields, place);
+                Ok((values, carried.into_iter().map(|t| t.ty).collect()))
             }
             Err(abort) => {
                 self.world.close(&[], place);
@@ -335,7 +345,7 @@ impl<'db> Elaborator<'_, 'db> {
         let flow = self.inside(walk);
         let place = self.place(span);
         let flow = match flow {
-            Ok(Flow::Return(value, at)) => match self.as_runtime(value, at) {
+            Ok(Flow::Return(value, at)) => match self.with_parameters(value, at).and_then(|v| self.as_runtime(v, at)) {
                 Ok(value) => Ok((value, at)),
                 Err(abort) => Err(abort),
             },

@@ -209,6 +209,9 @@ impl<'db> Elaborator<'_, 'db> {
             (UnaryOp::Not, Value::Bool(cond)) => Ok(Value::Bool(cond.negated())),
             (UnaryOp::Not, Value::Opaque(opaque)) => Ok(Value::Bool(Cond::Opaque(opaque.name).negated())),
             (UnaryOp::Neg, Value::Tensor(x)) => self.emit_one("neg", vec![x], Attrs::new(), &[operand_span], span),
+            (UnaryOp::Neg, value @ Value::Instance(_)) => {
+                self.call_op(ops::builtin("neg"), vec![CallArg::positional(value, operand_span)], span)
+            }
             (UnaryOp::Not, Value::Tensor(x)) => {
                 self.emit_one("logical_not", vec![x], Attrs::new(), &[operand_span], span)
             }
@@ -247,7 +250,8 @@ impl<'db> Elaborator<'_, 'db> {
             return Ok(Value::Error);
         }
         let none = left == Value::None || right == Value::None;
-        if !none && (left.as_tensor().is_some() || right.as_tensor().is_some()) {
+        let runs = |value: &Value<'db>| matches!(value, Value::Tensor(_) | Value::Instance(_));
+        if !none && (runs(&left) || runs(&right)) {
             let args = vec![CallArg::positional(left, left_span), CallArg::positional(right, right_span)];
             return self.call_op(ops::builtin(operation(op)), args, span);
         }

@@ -24,6 +24,13 @@ pub struct Callee<'db> {
     pub positive: Vec<Symbol>,
 }
 
+impl Callee<'_> {
+    /// Whether it is a method whose parameters of the instance come with the call.
+    pub fn takes_parameters(&self) -> bool {
+        self.instance.as_ref().is_some_and(|instance| instance.values.is_some())
+    }
+}
+
 impl<'db> Elaborator<'_, 'db> {
     /// Walks a callee's body; the elaborator was made for the callee's item.
     pub fn callee(&mut self, callee: &Callee<'db>) -> Walk<Value<'db>> {
@@ -33,7 +40,11 @@ impl<'db> Elaborator<'_, 'db> {
         }
         if let (Some(layer), Some(instance)) = (full.layer, &callee.instance) {
             let layer = full_layer(self.db, layer);
-            self.enter_layer(layer, instance.clone());
+            let instance = match instance.values {
+                Some(_) => self.receive_parameters(instance, full.decl.name.span)?,
+                None => instance.clone(),
+            };
+            self.enter_layer(layer, instance);
             self.assume_wheres(&layer.decl.wheres)?;
             self.members(layer, &[])?;
             // What the constructor requires was required there.
@@ -116,6 +127,9 @@ impl<'db> Elaborator<'_, 'db> {
             Value::List(List::Items(items)) => {
                 let items: Walk<Vec<_>> = items.into_iter().map(|item| self.results(item, span)).collect();
                 Ok(Value::list(items?))
+            }
+            Value::Instance(instance) if instance.path.is_some() => {
+                Ok(Value::Instance(Box::new(self.valued(*instance, span)?)))
             }
             other => Ok(other),
         }

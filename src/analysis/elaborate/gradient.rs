@@ -37,7 +37,8 @@ impl<'db> Elaborator<'_, 'db> {
             let message = "the function that `value_and_grad` gives takes what the gradient is for";
             return Err(self.error(code::E0203, message, span, "no argument"));
         };
-        let (subject, subject_span) = (first.value.clone(), first.span);
+        let subject_span = first.span;
+        let subject = self.with_parameters(first.value.clone(), subject_span)?;
         let tensors = self.float_tensors(&subject, subject_span)?;
         let types: Vec<TensorType> = tensors.iter().map(|tensor| tensor.ty.clone()).collect();
         let operands: Vec<ValueRef> = tensors.iter().map(|tensor| tensor.value).collect();
@@ -73,19 +74,23 @@ impl<'db> Elaborator<'_, 'db> {
         visit_tensors(subject, &mut |tensor| tensors.push(tensor.clone()));
         let wrong = match tensors.iter().find(|tensor| !tensor.ty.elem.is_float()) {
             Some(tensor) => Some(format!("a tensor {}", tensor.ty)),
+            // A definition leaves open which parameters an instance has.
+            None if !self.world.specialises() && subject.has_instance() && is_tensors(subject) => None,
             None if tensors.is_empty() || !is_tensors(subject) => Some(subject.describe()),
             None => None,
         };
         let Some(wrong) = wrong else { return Ok(tensors) };
-        let message = format!("the gradient is for a float tensor, or a tuple or list of them, not for {wrong}");
+        let message = format!(
+            "the gradient is for a float tensor, an instance with parameters, or a tuple or list of these, not for {wrong}"
+        );
         Err(self.error(code::E0201, message, span, "no float tensor"))
     }
 }
 
-/// A tensor, or a tuple or list of them.
+/// A tensor, an instance, or a tuple or list of these.
 fn is_tensors(value: &Value<'_>) -> bool {
     match value {
-        Value::Tensor(_) => true,
+        Value::Tensor(_) | Value::Instance(_) => true,
         Value::Tuple(items) | Value::List(List::Items(items)) => items.iter().all(is_tensors),
         _ => false,
     }

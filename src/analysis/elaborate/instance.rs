@@ -56,7 +56,7 @@ impl<'db> Elaborator<'_, 'db> {
             Ok(hypers)
         });
         let hypers = result.inspect_err(|_| self.blame_call(reports, span))?;
-        let instance = Instance { layer, elems, hypers, path: None };
+        let instance = Instance { layer, elems, hypers, path: None, values: None };
         if self.adopts && self.depth == 0 {
             self.made.push((instance.clone(), span));
         }
@@ -369,7 +369,7 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];
         let path = Some(vec![Step::Field(owner.clone())]);
-        Ok(Value::Instance(Box::new(Instance { layer, elems, hypers: owned, path })))
+        Ok(Value::Instance(Box::new(Instance { layer, elems, hypers: owned, path, values: None })))
     }
 }
 
@@ -377,7 +377,7 @@ impl<'db> Elaborator<'_, 'db> {
 fn unknown_instance<'db>(layer: LayerRef<'db>) -> Value<'db> {
     let hypers = layer.decl.params.iter().map(|p| (p.name.name.clone(), Value::Error)).collect();
     let elems = vec![Elem::Known(DType::Float32); layer.decl.type_params.len()];
-    Value::Instance(Box::new(Instance { layer, elems, hypers, path: None }))
+    Value::Instance(Box::new(Instance { layer, elems, hypers, path: None, values: None }))
 }
 
 /// An open hyperparameter under another name.

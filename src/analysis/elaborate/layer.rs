@@ -6,7 +6,7 @@ use crate::analysis::elaborate::{AbsentMember, Binding, Elaborator, StorageMembe
 use crate::analysis::value::{Function, Instance, LayerRef, Step, Value};
 use crate::analysis::world::{Abort, Discard, Walk};
 use crate::base::{Span, code};
-use crate::quant::Scheme;
+use crate::quant::{Quantization, Scheme};
 use crate::syntax::ast::{self, Attribute, ExprId, MemberKind, Pattern, StorageKind};
 use crate::types::saved::SavedName;
 use crate::types::{DType, Dim, Facts, HostExpr, TensorType};
@@ -28,7 +28,7 @@ pub enum MemberInfoKind<'db> {
         kind: StorageKind,
         transient: bool,
         ty: TensorType,
-        scheme: Option<Scheme>,
+        quantization: Option<Quantization>,
         init: Option<ExprId>,
     },
     /// Sublayers, functions, host values.
@@ -48,6 +48,7 @@ pub struct ReadMembers<'db> {
     instance: Instance<'db>,
     facts: Facts,
     members: BTreeMap<String, Binding<'db>>,
+    infos: Vec<MemberInfo<'db>>,
 }
 
 /// The declared name of a member.
@@ -170,16 +171,18 @@ impl<'db> Elaborator<'_, 'db> {
                 return Err(self.error(code::E0201, message, self.ast[storage.ty].span, "not a tensor type"));
             }
         };
-        let scheme = self.quantize_attribute(&member.attributes)?.flatten();
-        if let Some(scheme) = &scheme {
+        let quantization = self.quantize_attribute(&member.attributes)?.flatten();
+        if let Some(Quantization { weights: scheme, .. }) = &quantization {
             self.check_scheme(scheme, &ty, storage.name.span, &member.attributes)?;
         }
         let assignable = storage.kind == StorageKind::State;
-        let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme: scheme.clone(), assignable };
+        let scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
+        let value = self.value_of(&name);
+        let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme, assignable, value };
         self.bind_as(&name, Binding::Storage(Box::new(full)));
         let transient = member.attributes.iter().any(|a| a.name.name == "transient");
         let init = storage.init;
-        let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, scheme, init };
+        let kind = MemberInfoKind::Storage { kind: storage.kind, transient, ty, quantization, init };
         let saved = self.saved_name(member, &kind)?;
         Ok(MemberInfo { name, member, kind, saved })
     }
@@ -262,15 +265,15 @@ impl<'db> Elaborator<'_, 'db> {
         if let Value::Tensor(tensor) = value {
             // A ternary tensor is a weight, as in existing programs; other tensors are constants.
             let is_weight = tensor.ty.elem.known().is_some_and(DType::is_storage);
-            let full =
-                StorageMember { path: dotted(path, &name), ty: tensor.ty.clone(), scheme: None, assignable: false };
+            let (path, ty) = (dotted(path, &name), tensor.ty.clone());
+            let full = StorageMember { path, ty, scheme: None, assignable: false, value: None };
             self.bind_as(&name, Binding::Storage(Box::new(full)));
             let kind = match is_weight {
                 true => MemberInfoKind::Storage {
                     kind: StorageKind::Param,
                     transient: false,
                     ty: tensor.ty,
-                    scheme: None,
+                    quantization: None,
                     init: Some(init),
                 },
                 false => MemberInfoKind::Constant { ty: tensor.ty, init },
@@ -280,29 +283,38 @@ impl<'db> Elaborator<'_, 'db> {
         }
         let mut below = path.to_vec();
         below.push(Step::Field(name.clone()));
-        let value = with_path(value, &below);
+        let value = self.with_own_values(with_path(value, &below))?;
         self.bind(&name, value.clone());
         let kind = MemberInfoKind::Value(value);
         let saved = self.saved_name(member, &kind)?;
         Ok(Some(MemberInfo { name, member, kind, saved }))
     }
 
-    /// `@quantize(scheme)`, `@quantize(weights=scheme)`: `None` without one, `Some(None)` for the scheme `none`.
-    pub fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Option<Scheme>>> {
+    /// `@quantize(scheme)`, `@quantize(weights=scheme, activations=scheme)`: `None` without one, `Some(None)` for the
+    /// scheme `none`.
+    pub fn quantize_attribute(&mut self, attributes: &'db [Attribute]) -> Walk<Option<Option<Quantization>>> {
         let Some(attribute) = attributes.iter().find(|a| a.name.name == "quantize") else { return Ok(None) };
         let is_for = |wanted: &str, arg: &ast::Arg| arg.name.as_ref().is_some_and(|name| name.name == wanted);
-        if let Some(arg) = attribute.args.iter().find(|arg| is_for("activations", arg)) {
-            let message = "`@quantize` of activations is not supported yet";
-            let advice = "quantise them in the body, as in `fake_quantize(x, int8(dynamic=true))`, or use `BitLinear`";
-            return Err(self.error(code::E0501, message, arg.span, advice));
-        }
         let Some(arg) = attribute.args.iter().find(|arg| arg.name.is_none() || is_for("weights", arg)) else {
             let message = "`@quantize` needs a scheme";
             return Err(self.error(code::E0501, message, attribute.span, "for example `@quantize(ternary(axis=0))`"));
         };
-        let span = arg.span;
         let value = self.expr(arg.value)?;
-        self.scheme_of(value, span).map(Some)
+        let weights = self.scheme_of(value, arg.span)?;
+        let activations = match attribute.args.iter().find(|arg| is_for("activations", arg)) {
+            Some(arg) => self.activation_scheme(arg)?,
+            None => None,
+        };
+        Ok(Some(weights.map(|weights| Quantization { weights, activations })))
+    }
+
+    fn activation_scheme(&mut self, arg: &'db ast::Arg) -> Walk<Option<Scheme>> {
+        let value = self.expr(arg.value)?;
+        let scheme = self.scheme_of(value, arg.span)?;
+        match scheme.as_ref().and_then(Scheme::problem_for_activations) {
+            Some(problem) => Err(self.error(code::E0501, problem, arg.span, "not for activations")),
+            None => Ok(scheme),
+        }
     }
 
     /// Checks what is before the layer and its sublayers: lowering hands it to the parameters within.
@@ -318,6 +330,15 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// A member of another instance, over this scope's symbols.
     pub fn member_of(&mut self, instance: &Instance<'db>, name: &str, span: Span) -> Walk<Option<Binding<'db>>> {
+        Ok(self.read_members(instance, span)?.members.get(name).cloned())
+    }
+
+    /// What lowering would know of the members of another instance; none where a definition leaves them open.
+    pub(super) fn member_infos(&mut self, instance: &Instance<'db>, span: Span) -> Walk<Vec<MemberInfo<'db>>> {
+        Ok(self.read_members(instance, span)?.infos.clone())
+    }
+
+    fn read_members(&mut self, instance: &Instance<'db>, span: Span) -> Walk<&ReadMembers<'db>> {
         let layer = self.seen_layer(instance.layer);
         let path = instance.path.clone().unwrap_or_default();
         for step in &path {
@@ -326,8 +347,9 @@ impl<'db> Elaborator<'_, 'db> {
                 self.known_int(dim)?;
             }
         }
-        if let Some(read) = self.read.iter().find(|read| read.instance == *instance && read.facts == self.facts) {
-            return Ok(read.members.get(name).cloned());
+        let known = self.read.iter().position(|read| read.instance == *instance && read.facts == self.facts);
+        if let Some(known) = known {
+            return Ok(&self.read[known]);
         }
         let reports = self.reports.len();
         let db = self.db;
@@ -345,19 +367,17 @@ impl<'db> Elaborator<'_, 'db> {
         self.decisions = std::mem::take(&mut inner.decisions);
         self.fuel = inner.fuel;
         let inner_reports = std::mem::take(&mut inner.reports);
-        match result {
-            Err(demand @ Abort::Demand(_)) => Err(demand),
+        let infos = match result {
+            Err(demand @ Abort::Demand(_)) => return Err(demand),
             Err(Abort::Reported) if self.world.specialises() => {
                 self.reports.extend(inner_reports);
                 self.blame_call(reports, span);
-                Err(Abort::Reported)
+                return Err(Abort::Reported);
             }
-            _ => {
-                let found = members.get(name).cloned();
-                self.read.push(ReadMembers { instance: instance.clone(), facts: self.facts.clone(), members });
-                Ok(found)
-            }
-        }
+            result => result.unwrap_or_default(),
+        };
+        self.read.push(ReadMembers { instance: instance.clone(), facts: self.facts.clone(), members, infos });
+        Ok(&self.read[self.read.len() - 1])
     }
 
     /// Puts an instance's hyperparameters and type arguments in scope.

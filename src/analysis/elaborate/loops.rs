@@ -6,7 +6,7 @@ use crate::analysis::elaborate::host::element_at;
 use crate::analysis::elaborate::stmt::Flow;
 use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{List, Opaque, OpaqueKind, TensorValue, Value};
-use crate::analysis::world::{Abort, Structured, Walk};
+use crate::analysis::world::{Abort, Structured, Walk, visit_tensors};
 use crate::base::{Span, code};
 use crate::syntax::ast::{Block, ExprId, Pattern};
 use crate::types::dim::Atom;
@@ -264,8 +264,8 @@ impl<'w, 'db> Elaborator<'w, 'db> {
         let mut tensors = vec![];
         for name in names {
             match self.local(name) {
-                Some(Binding::Value(value @ Value::Tuple(_))) => {
-                    let value = value.clone();
+                Some(Binding::Value(value @ (Value::Tuple(_) | Value::Instance(_)))) => {
+                    let value = self.with_parameters(value.clone(), span)?;
                     self.leaves(name, &value, span, &mut tensors)?;
                     values.push(value);
                 }
@@ -282,6 +282,10 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     fn leaves(&mut self, name: &str, value: &Value<'db>, span: Span, tensors: &mut Vec<TensorValue>) -> Walk<()> {
         if let Value::Tuple(items) = value {
             return items.iter().try_for_each(|item| self.leaves(name, item, span, tensors));
+        }
+        if value.has_tensor() && matches!(value, Value::Instance(_)) {
+            visit_tensors(value, &mut |tensor| tensors.push(tensor.clone()));
+            return Ok(());
         }
         match self.as_runtime(value.clone(), span)? {
             Value::Tensor(tensor) => {
@@ -305,8 +309,14 @@ impl<'w, 'db> Elaborator<'w, 'db> {
     ) {
         for (name, value) in names.iter().zip(values) {
             let value = with_leaves(value, &mut tensors);
-            if let Value::Tensor(tensor) = &value {
-                self.world.name(tensor.value, name);
+            match &value {
+                Value::Tensor(tensor) => self.world.name(tensor.value, name),
+                Value::Instance(instance) => {
+                    for (path, tensor) in instance.values.iter().flatten() {
+                        self.world.name(tensor.value, &format!("{name}_{}", path.replace('.', "_")));
+                    }
+                }
+                _ => {}
             }
             self.assign_local(name, value);
         }
@@ -502,16 +512,21 @@ pub fn length_of(list: &str) -> Dim {
     Dim::symbol(&format!("len({list})"))
 }
 
-/// A tuple of what can go from turn to turn.
+/// An instance that has parameters, or a tuple of what can go from turn to turn.
 fn is_carried_tuple(value: &Value<'_>) -> bool {
     let carried = |item: &Value<'_>| matches!(item, Value::Tensor(_) | Value::Number(_)) || is_carried_tuple(item);
-    matches!(value, Value::Tuple(items) if items.iter().all(carried))
+    match value {
+        Value::Tuple(items) => items.iter().all(carried),
+        Value::Instance(instance) => instance.path.is_some(),
+        _ => false,
+    }
 }
 
 pub(super) fn same_nesting(a: &Value<'_>, b: &Value<'_>) -> bool {
     match (a, b) {
         (Value::Tuple(a), Value::Tuple(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_nesting(a, b)),
-        (Value::Tuple(_), _) | (_, Value::Tuple(_)) => false,
+        (Value::Instance(a), Value::Instance(b)) => a.is_like(b),
+        (Value::Tuple(_) | Value::Instance(_), _) | (_, Value::Tuple(_) | Value::Instance(_)) => false,
         _ => true,
     }
 }
@@ -520,6 +535,10 @@ pub(super) fn same_nesting(a: &Value<'_>, b: &Value<'_>) -> bool {
 fn with_leaves<'db>(value: &Value<'db>, tensors: &mut impl Iterator<Item = TensorValue>) -> Value<'db> {
     match value {
         Value::Tuple(items) => Value::Tuple(items.iter().map(|item| with_leaves(item, tensors)).collect()),
+        Value::Instance(instance) => {
+            let names = instance.values.iter().flatten().map(|(name, _)| name.clone());
+            Value::Instance(Box::new(instance.with_values(names.zip(tensors).collect())))
+        }
         _ => tensors.next().map_or(Value::Error, Value::Tensor),
     }
 }

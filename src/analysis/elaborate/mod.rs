@@ -46,13 +46,14 @@ pub mod stmt;
 mod tensors;
 pub mod types;
 pub mod update;
+mod valued;
 pub mod while_loops;
 
 pub use decisions::Decisions;
 use origins::Origins;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
-use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, Value};
+use crate::analysis::value::{Comparison, Cond, Instance, LayerRef, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk, World};
 use crate::base::{Code, Span, code};
 use crate::ops::{Obligation, ObligationKind};
@@ -98,6 +99,8 @@ pub struct StorageMember {
     pub ty: TensorType,
     pub scheme: Option<crate::quant::Scheme>,
     pub assignable: bool,
+    /// What stands in its place.
+    pub value: Option<TensorValue>,
 }
 
 /// How names that a signature introduces get their meaning.

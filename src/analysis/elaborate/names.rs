@@ -100,9 +100,7 @@ impl<'db> Elaborator<'_, 'db> {
 
     /// Reads a stored member. Where it is quantised, the value is what the codes stand for.
     pub fn read_storage(&mut self, member: &crate::analysis::elaborate::StorageMember, span: Span) -> Walk<Value<'db>> {
-        let Some(scheme) = &member.scheme else {
-            return Ok(self.read_part(&member.path, Part::Value, &member.ty, span));
-        };
+        let Some(scheme) = &member.scheme else { return Ok(self.master(member, span)) };
         let scheme = scheme.clone();
         let quantize = ops::builtin("quantize");
         let attrs = ops::Attrs::new().with("scheme", ops::Attr::Scheme(scheme.clone()));
@@ -112,7 +110,7 @@ impl<'db> Elaborator<'_, 'db> {
             let kinds = [Part::Codes, Part::Scale, Part::ZeroPoint];
             types.iter().zip(kinds).map(|(ty, part)| self.read_part(&member.path, part, ty, span)).collect()
         } else {
-            let master = self.read_part(&member.path, Part::Value, &member.ty, span);
+            let master = self.master(member, span);
             let Value::Tensor(master) = master else { return Ok(Value::Error) };
             let mut operands = vec![master];
             if matches!(scheme.kind, crate::quant::SchemeKind::Ternary { stochastic: true, .. })
@@ -129,6 +127,14 @@ impl<'db> Elaborator<'_, 'db> {
             .with("dtype", ops::Attr::DType(member.ty.elem.clone()));
         let values = self.emit(ops::builtin("dequantize"), operands, attrs, &spans, span)?;
         Ok(values.into_iter().next().unwrap_or(Value::Error))
+    }
+
+    /// The value of a stored member itself, or what stands in its place.
+    pub(super) fn master(&mut self, member: &crate::analysis::elaborate::StorageMember, span: Span) -> Value<'db> {
+        match &member.value {
+            Some(value) => Value::Tensor(value.clone()),
+            None => self.read_part(&member.path, Part::Value, &member.ty, span),
+        }
     }
 
     fn read_part(&mut self, path: &str, part: Part, ty: &TensorType, span: Span) -> Value<'db> {

@@ -113,6 +113,9 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn call_op(&mut self, op: OpId, args: Vec<CallArg<'db>>, span: Span) -> Walk<Value<'db>> {
         let entry = op.get();
         let mut bound = self.bind_op_args(op, args)?;
+        if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Instance(_))) {
+            return self.combine(op, bound, span);
+        }
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return self.judge_known(op, bound, span);
         }
@@ -132,7 +135,9 @@ impl<'db> Elaborator<'_, 'db> {
             let after = bound.get(index + 1..).unwrap_or_default();
             if !param.is_operand() {
                 let attr = self.attribute(op, param, arg, hint.as_ref(), span)?;
-                attrs.set(param.name, attr);
+                if param.default != Default::Off || attr != Attr::Bool(false) {
+                    attrs.set(param.name, attr);
+                }
                 continue;
             }
             let Some(arg) = arg else {
@@ -336,6 +341,7 @@ impl<'db> Elaborator<'_, 'db> {
                 (Default::Int(value), _) => Ok(Attr::int(value)),
                 (Default::Float(value), _) => Ok(Attr::Float(HostExpr::float(value))),
                 (Default::Bool(value), _) => Ok(Attr::Bool(value)),
+                (Default::Off, _) => Ok(Attr::Bool(false)),
                 (Default::Str(value), _) => Ok(Attr::Str(value.to_string())),
             };
         };

@@ -174,6 +174,9 @@ impl<'db> Elaborator<'_, 'db> {
         match &ast[target].kind {
             ExprKind::Name(name) => self.assign_name(name, value, span, value_span),
             ExprKind::Tuple(targets) | ExprKind::List(targets) => {
+                if value == Value::Error {
+                    return targets.iter().try_for_each(|own| self.assign_to(*own, Value::Error, value_span));
+                }
                 let Some(items) = self.as_items(&value) else {
                     let message = format!("{} cannot be taken apart", value.describe());
                     return Err(self.error(code::E0201, message, value_span, ""));

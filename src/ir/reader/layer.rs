@@ -4,7 +4,7 @@ use crate::base::Loc;
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
 use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Role, Storage, Sub};
-use crate::quant::Scheme;
+use crate::quant::Quantization;
 use crate::types::HostExpr;
 use crate::types::saved::{SavedName, SavedPiece};
 
@@ -127,12 +127,15 @@ impl Reader {
             Some(role) => {
                 self.expect(":")?;
                 let ty = self.ty()?;
-                let scheme = self.quantize()?;
+                let own = self.quantize()?;
                 // Without a scheme the word says that none reaches it.
-                quantize = scheme.clone().filter(Option::is_none);
-                let scheme = scheme.flatten();
+                quantize = own.clone().filter(Option::is_none);
+                let (scheme, activations) = match own.flatten() {
+                    Some(Quantization { weights, activations }) => (Some(weights), activations),
+                    None => (None, None),
+                };
                 let init = if self.eat("=") { self.init()? } else { Init::Default };
-                MemberKind::Storage(Storage { role, ty, scheme, init })
+                MemberKind::Storage(Storage { role, ty, scheme, activations, init })
             }
         };
         let checkpoint = self.eat_word("checkpoint");
@@ -140,12 +143,17 @@ impl Reader {
         Ok(Member { name, doc: self.doc()?, loc, saved, checkpoint, quantize, kind })
     }
 
-    /// `quantize int8()`, `quantize none`, or nothing.
-    fn quantize(&mut self) -> Read<Option<Option<Scheme>>> {
+    /// `quantize int8()`, `quantize int8() activations int8(dynamic=true)`, `quantize none`, or nothing.
+    fn quantize(&mut self) -> Read<Option<Option<Quantization>>> {
         if !self.eat_word("quantize") {
             return Ok(None);
         }
-        if self.eat_word("none") { Ok(Some(None)) } else { Ok(Some(Some(self.scheme()?))) }
+        if self.eat_word("none") {
+            return Ok(Some(None));
+        }
+        let weights = self.scheme()?;
+        let activations = if self.eat_word("activations") { Some(self.scheme()?) } else { None };
+        Ok(Some(Some(Quantization { weights, activations })))
     }
 
     /// `["denselayer", i + 1]`

@@ -31,6 +31,9 @@ impl Checker<'_> {
         }
         for param in params {
             let Some(attr) = attrs.get(param.name) else {
+                if param.default == Default::Off {
+                    continue;
+                }
                 return Err(format!("the attribute `{}` is missing", param.name));
             };
             if !fits(param, attr) {

@@ -1,22 +1,31 @@
 //! Matrix products.
 
 use super::{GradientCx, GradientError, Grads, Var};
+use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs};
 use crate::types::Dim;
 
 type Cx<'a, 'b> = &'a mut GradientCx<'b>;
 
-/// `da = g @ b.T` and `db = a.T @ g`, with rows and columns for operands of rank 1.
+/// With A and B the operands as they are multiplied, A's gradient is `g @ B.T` and B's is `A.T @ g`; that of an
+/// operand that a flag transposes is the transposed one: `B @ g.T`, `g.T @ A`. Operands of rank 1 are rows and
+/// columns.
 pub fn matmul(cx: Cx) -> Grads {
     let grad = cx.grad()?;
     let grad = with_both_axes(cx, grad)?;
+    let [a_flag, b_flag] = TRANSPOSE.map(|flag| cx.attrs.flag(flag));
     let mut grads = vec![None, None];
     for (operand, slot) in grads.iter_mut().enumerate().filter(|(operand, _)| cx.wanted[*operand]) {
         let other = cx.operand(1 - operand)?;
         let other = as_matrix(cx, other, 1 - operand)?;
-        let other = cx.transposed(other)?;
-        let pair = if operand == 0 { [grad, other] } else { [other, grad] };
-        let product = cx.op("matmul", &pair)?;
+        let (pair, flags) = match (operand, [a_flag, b_flag][operand]) {
+            (0, false) => ([grad, other], [false, !b_flag]),
+            (0, true) => ([other, grad], [b_flag, true]),
+            (_, false) => ([other, grad], [!a_flag, false]),
+            (_, true) => ([grad, other], [true, a_flag]),
+        };
+        let attrs = Attrs::new().with_flag(TRANSPOSE[0], flags[0]).with_flag(TRANSPOSE[1], flags[1]);
+        let product = cx.with("matmul", &pair, attrs)?;
         let own = cx.operands[operand].clone();
         let matrix = own.with_shape(crate::types::Shape::new(matrix_dims(&own.shape.dims, operand)));
         let product = cx.sum_to(product, &matrix)?;
@@ -81,6 +90,5 @@ fn routed_weights(cx: Cx, grad: Var, index: Var) -> Result<Var, GradientError> {
     let sent = cx.transposed(sent)?;
     let sent = cx.reshape(sent, vec![experts.clone(), rows, Dim::constant(1)])?;
     let grad = cx.mul(sent, grad)?;
-    let grad = cx.transposed(grad)?;
-    cx.op("matmul", &[grad, x])
+    cx.with("matmul", &[grad, x], Attrs::new().with_flag(TRANSPOSE[0], true))
 }

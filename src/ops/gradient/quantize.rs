@@ -15,19 +15,36 @@ pub fn quantize(cx: Cx) -> Grads {
     let ty = cx.operands[0].clone();
     let mut grad = cx.cast_like(grad, &ty)?;
     if scheme.ste == Ste::Clipped {
-        let close = close_to_codes(cx, &scheme)?;
+        let parts = (0..cx.results.len()).map(|result| cx.result(result)).collect::<Result<Vec<_>, _>>()?;
+        let close = close_to_codes(cx, &scheme, &parts)?;
+        grad = cx.keep_where(close, grad)?;
+    }
+    cx.only(grad)
+}
+
+/// The same where the scale is given, which has no gradient.
+pub fn quantize_with(cx: Cx) -> Grads {
+    let Some(scheme) = cx.attrs.scheme("scheme").cloned() else { return cx.fail("the scheme is not known") };
+    let ty = cx.operands[0].clone();
+    let grad = cx.grad()?;
+    let mut grad = cx.cast_like(grad, &ty)?;
+    if scheme.ste == Ste::Clipped {
+        let mut parts = vec![cx.result(0)?];
+        for operand in 1..cx.operands.len() {
+            parts.push(cx.operand(operand)?);
+        }
+        let close = close_to_codes(cx, &scheme, &parts)?;
         grad = cx.keep_where(close, grad)?;
     }
     cx.only(grad)
 }
 
 /// A rounded value is at most half a step from what its code stands for; a clamped one is further.
-fn close_to_codes(cx: Cx, scheme: &Scheme) -> Result<Var, GradientError> {
+fn close_to_codes(cx: Cx, scheme: &Scheme, parts: &[Var]) -> Result<Var, GradientError> {
     let ty = cx.operands[0].clone();
     let x = cx.operand(0)?;
-    let parts = (0..cx.results.len()).map(|result| cx.result(result)).collect::<Result<Vec<_>, _>>()?;
     let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme.clone())).with("dtype", Attr::DType(ty.elem.clone()));
-    let value = cx.with("dequantize", &parts, attrs)?;
+    let value = cx.with("dequantize", parts, attrs)?;
     let distance = cx.sub(x, value)?;
     let distance = cx.op("abs", &[distance])?;
     let step = cx.cast_like(parts[1], &ty)?;

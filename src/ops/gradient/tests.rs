@@ -236,6 +236,17 @@ fn product_uses() -> Vec<Use> {
         (&[5], &[4, 5, 2]),
     ];
     let mut uses: Vec<Use> = shapes.iter().map(|(a, b)| of("matmul", vec![float(1, a), float(2, b)], none())).collect();
+    for (a, b, flags) in [
+        (&[5usize, 3][..], &[5usize, 2][..], [true, false]),
+        (&[3, 5], &[2, 5], [false, true]),
+        (&[5, 3], &[2, 5], [true, true]),
+        (&[2, 1, 5, 3], &[4, 2, 5], [true, true]),
+        (&[4, 5, 3], &[5], [true, false]),
+        (&[5], &[4, 2, 5], [false, true]),
+    ] {
+        let attrs = none().with_flag("transpose_a", flags[0]).with_flag("transpose_b", flags[1]);
+        uses.push(of("matmul", vec![float(1, a), float(2, b)], attrs));
+    }
     let route = ints_of(&[2, 3], &[0, 3, -1, 1, 1, 0]);
     uses.push(of("routed_matmul", vec![float(1, &[2, 3, 5]), float(2, &[4, 7, 5]), route], none()));
     for (groups, stride, padding, dilation) in [(1, 1, 0, 1), (2, 2, 1, 1), (1, 3, 2, 2), (2, 1, 1, 2)] {
@@ -363,7 +374,9 @@ fn every_operation_says_what_its_gradient_is() {
     for op in ops::all() {
         match op.get().gradient {
             Gradient::Rule(_) => assert!(tried.contains(&op.name()), "{}: the rule is not tried out", op.name()),
-            Gradient::StraightThrough(_) => assert!(matches!(op.name(), "quantize" | "dequantize"), "{}", op.name()),
+            Gradient::StraightThrough(_) => {
+                assert!(matches!(op.name(), "quantize" | "quantize_with" | "dequantize"), "{}", op.name())
+            }
             Gradient::None(reason) => assert!(reason.split(' ').count() > 3, "{}: {reason}", op.name()),
         }
     }

@@ -43,7 +43,7 @@ func @Net.forward(%x: float32[B, n]) -> float32[B, n] {
 "#;
 
 fn schemes(pairs: &[(&str, Option<Scheme>)]) -> Assignments {
-    pairs.iter().map(|(path, scheme)| (path.to_string(), scheme.clone())).collect()
+    pairs.iter().map(|(path, scheme)| (path.to_string(), scheme.clone().map(Quantization::from))).collect()
 }
 
 fn output(module: &Verified) -> Vec<f64> {

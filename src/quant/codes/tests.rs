@@ -209,3 +209,92 @@ fn nearest_is_rounding_with_ties_to_even() {
         }
     }
 }
+
+/// Rows of numbers of one size each, from far below 1 to far above; the first number is the largest of its row.
+fn rows(seed: u32, count: usize, size: usize, smallest: i32, largest: i32) -> Tensor {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32 / (1 << 24) as f32
+    };
+    let mut values = vec![];
+    for row in 0..count {
+        let exponent = smallest + (row as i32 % (largest - smallest));
+        let most = (1.0 + next()) * 2f32.powi(exponent);
+        values.push(most);
+        values.extend((1..size).map(|_| (next() * 2.0 - 1.0) * most));
+    }
+    tensor(&[count, size], &values)
+}
+
+fn quantised_twice(values: &Tensor, scheme: &Scheme, dtype: DType) -> (Quantized, Quantized) {
+    let once = quantize(values, scheme, None).unwrap();
+    let restored = dequantize(&once.codes, &once.scale, once.zero_point.as_ref(), scheme, dtype).unwrap();
+    let twice = quantize(&restored, scheme, None).unwrap();
+    (once, twice)
+}
+
+fn schemes_of_one_row() -> Vec<Scheme> {
+    let max = TernaryRule::Max { ratio: 0.99.into() };
+    let fixed = TernaryRule::Fixed { threshold: 0.334.into() };
+    let kinds = [ternary(max, false), ternary(max, true), ternary(fixed, false), ternary(fixed, true)];
+    let ints = [Scheme::int(4), Scheme::int(8), asymmetric_scheme(4), asymmetric_scheme(8), Scheme::ternary()];
+    let by_row = kinds.into_iter().chain(ints).map(|scheme| Scheme { axis: Some(0), ..scheme });
+    let narrow = |scheme: Scheme| {
+        let with = |scale_dtype| Scheme { scale_dtype, ..scheme.clone() };
+        [scheme.clone(), with(DType::BFloat16), with(DType::Float16)]
+    };
+    by_row.flat_map(narrow).collect()
+}
+
+#[test]
+fn repeatable_schemes_find_their_codes_again() {
+    for scheme in schemes_of_one_row() {
+        for dtype in [DType::Float32, DType::Float64, DType::Float16, DType::BFloat16] {
+            if !scheme.is_repeatable(dtype) {
+                continue;
+            }
+            // Values and scales must be finite in their types, and scales normal.
+            let half = dtype == DType::Float16 || scheme.scale_dtype == DType::Float16;
+            let (low, high) = if half { (-10, 10) } else { (-118, 120) };
+            let mut values = rows(7, 4000, 9, low, high);
+            values.write_block(&[0, 0], &[1, 9], &tensor(&[1, 9], &[0.0; 9]));
+            let (once, twice) = quantised_twice(&values, &scheme, dtype);
+            assert_eq!(once, twice, "{scheme} as {dtype}");
+        }
+    }
+}
+
+/// Every number of one binade as the largest of its slice, and so every scale but for powers of two.
+#[test]
+fn integer_scales_are_found_again_for_every_largest_number() {
+    let step = 61;
+    let values: Vec<f32> = (1u32 << 23..1 << 24).step_by(step).map(|mantissa| mantissa as f32).collect();
+    let values = tensor(&[values.len(), 1], &values);
+    for scheme in [Scheme::int(4), Scheme::int(8)] {
+        let (once, twice) = quantised_twice(&values, &Scheme { axis: Some(0), ..scheme }, DType::Float32);
+        assert!(once == twice);
+    }
+}
+
+#[test]
+fn other_schemes_do_not() {
+    for scheme in schemes_of_one_row().into_iter().filter(|scheme| !scheme.is_repeatable(DType::Float32)) {
+        let values = match scheme.kind {
+            // The mean is above the threshold, but not once it is rounded.
+            SchemeKind::Ternary { rule: TernaryRule::Fixed { .. }, .. } => tensor(&[1, 2], &[0.334_01, -0.334_05]),
+            // Scales below the normal numbers of float16 have few digits.
+            SchemeKind::Int { symmetric: true, .. } => rows(3, 4000, 9, -24, -8),
+            _ => rows(3, 4000, 9, -4, 4),
+        };
+        let (once, twice) = quantised_twice(&values, &scheme, DType::Float32);
+        assert!(once != twice, "{scheme}");
+    }
+    let int8 = Scheme { axis: Some(0), ..Scheme::int(8) };
+    assert!(!int8.is_repeatable(DType::BFloat16));
+    let (once, twice) = quantised_twice(&rows(3, 4000, 9, -4, 4), &int8, DType::BFloat16);
+    assert!(once != twice);
+    let (one, values) = (ternary(TernaryRule::Fixed { threshold: 1.0.into() }, false), vector(&[2.0, 3.0]));
+    assert!(!one.is_repeatable(DType::Float32));
+    assert!(quantised_twice(&values, &one, DType::Float32).1.codes.to_f64() == [0.0, 0.0]);
+}

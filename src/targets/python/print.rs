@@ -62,8 +62,39 @@ impl Lines {
     /// `prefix` and an expression and `suffix`, over as many lines as it takes.
     pub fn statement(&mut self, prefix: &str, value: &Py, suffix: &str) {
         let base = self.depth * INDENT;
-        for (depth, text) in lay_out(prefix, value, suffix, base) {
+        let mut laid = lay_out(prefix, value, suffix, base);
+        if let Some((targets, "")) = prefix.split_once(" = ")
+            && targets.contains(", ")
+            && laid.first().is_some_and(|(columns, text)| !fits(*columns, text))
+        {
+            let targets: Vec<String> = targets.split(", ").map(String::from).collect();
+            laid = under_targets(&targets, value, base);
+        }
+        for (depth, text) in laid {
             self.lines.push(indented(depth, &text));
+        }
+    }
+
+    /// `a, b = x, y`, which brackets hold where it does not fit: first the values, then the targets, too.
+    pub fn parallel(&mut self, targets: &[String], values: &[Py]) {
+        let indent = self.depth * INDENT;
+        let (names, flat) = (targets.join(", "), join(values));
+        let whole = format!("{names} = {flat}");
+        let head = format!("{names} = (");
+        let laid = if fits(indent, &whole) {
+            vec![(indent, whole)]
+        } else if fits(indent, &head) {
+            one_a_line(&head, values, ")", indent)
+        } else {
+            let mut lines = targets_a_line(targets, indent);
+            match format!(") = {flat}") {
+                short if fits(indent, &short) => lines.push((indent, short)),
+                _ => lines.extend(one_a_line(") = (", values, ")", indent)),
+            }
+            lines
+        };
+        for (columns, text) in laid {
+            self.lines.push(indented(columns, &text));
         }
     }
 
@@ -230,6 +261,26 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
         Py::Binary(..) | Py::Conditional { .. } => parenthesised(prefix, value, suffix, indent),
         _ => vec![(indent, flat)],
     }
+}
+
+/// An assignment that is too long even where its value is opened: the value in brackets, or else the targets, too.
+fn under_targets(targets: &[String], value: &Py, indent: usize) -> Laid {
+    let head = format!("{} = (", targets.join(", "));
+    if !fits(indent, &head) {
+        let mut lines = targets_a_line(targets, indent);
+        lines.extend(lay_out(") = ", value, "", indent));
+        return lines;
+    }
+    let mut lines = vec![(indent, head)];
+    lines.extend(lay_out("", value, "", indent + INDENT));
+    lines.push((indent, ")".to_string()));
+    lines
+}
+
+/// The targets of an assignment in brackets, without the last one.
+fn targets_a_line(targets: &[String], indent: usize) -> Laid {
+    let targets = targets.iter().map(|target| (indent + INDENT, format!("{target},")));
+    std::iter::once((indent, "(".to_string())).chain(targets).collect()
 }
 
 /// `head`, the items, `tail`: on one line between them, else one item a line.

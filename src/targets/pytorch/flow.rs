@@ -167,7 +167,9 @@ impl Flow {
             let Some(scheme) = quantisation(&data.kind, "dequantize") else { continue };
             let Some(&source) = data.operands.first().and_then(|v| survey.definition.get(v)) else { continue };
             let quantize = &survey.function[source];
-            let whole = quantize.results == data.operands && quantisation(&quantize.kind, "quantize") == Some(scheme);
+            let whole = quantize.results == data.operands && quantisation(&quantize.kind, "quantize") == Some(scheme)
+                || quantize.operands.get(1..) == data.operands.get(1..)
+                    && quantisation(&quantize.kind, "quantize_with") == Some(scheme);
             let alone = quantize.results.iter().all(|v| survey.users[v.0 as usize] == [inst]);
             if whole && alone && survey.places[&source].region == survey.places[&inst].region {
                 self.fused.insert(inst, source);

@@ -38,6 +38,8 @@ struct Uses {
     dynamic: bool,
     clipped: bool,
     scale_dtype: bool,
+    /// Scales are given, not computed.
+    given: bool,
     /// Members are saved by other names than their attributes have.
     names: bool,
 }
@@ -60,6 +62,7 @@ impl Uses {
                 if let InstKind::Op { op, attrs } = &function[inst].kind {
                     // These take any format, by name.
                     uses.bytes |= matches!(op.name(), "pack" | "unpack");
+                    uses.given |= op.name() == "quantize_with";
                     attrs.iter().for_each(|(_, attr)| uses.add_attr(attr));
                 }
             });
@@ -77,6 +80,7 @@ impl Uses {
             dynamic => self.dynamic,
             clipped => self.clipped,
             scale_dtype => self.scale_dtype,
+            given => self.given,
             names => self.names,
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId};
-use crate::ops::{Attr, Attrs, Op, ParamKind};
+use crate::ops::kinds::Kind;
+use crate::ops::{Attr, Attrs, Op, ParamKind, find};
 use crate::targets::names;
 use crate::targets::python::Py;
 use crate::targets::pytorch::expression::{self, Filled, Holes};
@@ -30,9 +31,11 @@ impl<'m> Writer<'_, 'm> {
             return Ok(stack);
         }
         if let Some(quantize) = self.flow.fused(inst) {
-            let x = self.operand(self.function[quantize].operands[0]);
+            let operands = self.function[quantize].operands.clone();
+            let x = self.operand(operands[0]);
+            let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
-            return special::fake_quantize(&x, scheme).map_err(failed);
+            return special::fake_quantize(&x, scheme, given).map_err(failed);
         }
         if let Some(weight) = self.packed_weight(inst, op) {
             return Ok(weight);
@@ -53,8 +56,38 @@ impl<'m> Writer<'_, 'm> {
         }
         let entry = self.program.table.op(op.name).cloned().ok_or_else(|| failed("it is not in the table".into()))?;
         let operands = self.table_operands(inst, op);
+        let widened = self.widened_product(inst, op);
+        let operands = match widened {
+            Some(dtype) => operands.into_iter().zip(&data.operands).map(|(x, v)| self.widened(x, *v, dtype)).collect(),
+            None => operands,
+        };
         let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
-        expression::fill(&entry, &mut holes).map_err(|hole| failed(format!("`{{{hole}}}` has no value")))
+        let filled = expression::fill(&entry, &mut holes);
+        let filled = filled.map_err(|hole| failed(format!("`{{{hole}}}` has no value")))?;
+        Ok(match data.results.first().map(|v| self.function.dtype(*v)) {
+            Some(result) if widened.is_some_and(|dtype| dtype != result) => {
+                filled.method("to", vec![numbers::dtype(result)])
+            }
+            _ => filled,
+        })
+    }
+
+    /// The type in which PyTorch can compute a product with codes among its factors: that of the floats that they are
+    /// multiplied with, or one in which sums of products of codes are exact.
+    fn widened_product(&self, inst: InstId, op: &Op) -> Option<DType> {
+        let data = &self.function[inst];
+        let is_product = find(op.name).is_some_and(|id| id.kind() == Kind::Product);
+        let factors = || data.operands.iter().take(2).map(|v| self.function.dtype(*v));
+        let result = self.function.dtype(*data.results.first()?);
+        let codes = is_product && factors().any(|dtype| dtype.bits() <= 8 && !dtype.is_float());
+        codes.then_some(if result.is_float() { result } else { DType::Float64 })
+    }
+
+    /// A factor of such a product; positions stay what they are.
+    fn widened(&self, x: Py, value: ValueId, dtype: DType) -> Py {
+        let own = self.function.dtype(value);
+        let is_index = own.is_int() && own.bits() > 8;
+        if own == dtype || is_index { x } else { x.method("to", vec![numbers::dtype(dtype)]) }
     }
 
     /// Operands for a table entry: plain numbers where the operation takes them.

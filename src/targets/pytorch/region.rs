@@ -45,9 +45,8 @@ impl<'m> Writer<'_, 'm> {
             [] => {}
             [only] => self.statement(&format!("{} = ", targets[0]), only, ""),
             _ => {
-                let text = values.iter().map(Py::text).collect::<Vec<_>>().join(", ");
                 values.iter().for_each(|v| self.program.note(v));
-                self.lines.line(&format!("{} = {text}", targets.join(", ")));
+                self.lines.parallel(&targets, &values);
             }
         }
     }

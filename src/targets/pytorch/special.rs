@@ -3,6 +3,7 @@
 //! A special form sees a use of the operation through [`Use`] and gives an expression, or `None` to leave
 //! the operation to the table.
 
+use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs};
 use crate::quant::{Scheme, SchemeKind, Ste, TernaryRule};
 use crate::targets::python::Py;
@@ -33,11 +34,17 @@ impl Operand {
     }
 
     fn to(&self, dtype: DType) -> Py {
-        if self.dtype() == dtype {
-            self.value.clone()
-        } else {
-            self.value.clone().method("to", vec![numbers::dtype(dtype)])
-        }
+        self.converted(self.value.clone(), dtype)
+    }
+
+    /// A value of this operand's element type, as another.
+    fn converted(&self, value: Py, dtype: DType) -> Py {
+        if self.dtype() == dtype { value } else { value.method("to", vec![numbers::dtype(dtype)]) }
+    }
+
+    /// With its last two axes exchanged.
+    fn transposed(&self) -> Py {
+        self.value.clone().attr(if self.rank() == Some(2) { "T" } else { "mT" })
     }
 
     fn rank(&self) -> Option<usize> {
@@ -57,6 +64,7 @@ static SPECIAL: &[(&str, Special)] = &[
     ("permute", permute),
     ("prod", prod),
     ("quantize", quantize),
+    ("quantize_with", quantize_with),
     ("scatter", scatter),
     ("slice", slice),
     ("squeeze", squeeze),
@@ -90,14 +98,18 @@ fn cast(u: &mut Use) -> Result<Option<Py>, String> {
 }
 
 fn matmul(u: &mut Use) -> Result<Option<Py>, String> {
-    let (a, b) = (&u.operands[0], &u.operands[1]);
     let result = result_dtype(u);
     let narrow = |o: &Operand| o.dtype().bits() <= 8 && !o.dtype().is_float();
-    if narrow(a) && narrow(b) {
-        return Ok(Some(Py::name("integer_matmul").call(vec![a.value.clone(), b.value.clone()])));
+    let operand = |index: usize| match u.attrs.flag(TRANSPOSE[index]) {
+        true => u.operands[index].transposed(),
+        false => u.operands[index].value.clone(),
+    };
+    let (a, b) = (operand(0), operand(1));
+    if u.operands.iter().all(narrow) {
+        return Ok(Some(Py::name("integer_matmul").call(vec![a, b])));
     }
     // Codes are multiplied as what they are: small numbers of the other side's type.
-    Ok(Some(Py::binary(a.to(result), "@", b.to(result))))
+    Ok(Some(Py::binary(u.operands[0].converted(a, result), "@", u.operands[1].converted(b, result))))
 }
 
 fn permute(u: &mut Use) -> Result<Option<Py>, String> {
@@ -292,10 +304,16 @@ fn dequantize(u: &mut Use) -> Result<Option<Py>, String> {
     Ok(Some(scheme(own)?.method("dequantize", arguments)))
 }
 
-/// The value that `x` has once quantised.
-pub fn fake_quantize(x: &Operand, own: &Scheme) -> Result<Py, String> {
+fn quantize_with(u: &mut Use) -> Result<Option<Py>, String> {
+    let own = u.attrs.scheme("scheme").ok_or("its scheme is not known")?;
+    let arguments = u.operands.iter().map(|o| o.value.clone()).collect();
+    Ok(Some(scheme(own)?.method("quantize_with", arguments)))
+}
+
+/// The value that `x` has once quantised; with a scale (and zero point) that are given, if there are any.
+pub fn fake_quantize(x: &Operand, own: &Scheme, given: Vec<Py>) -> Result<Py, String> {
     let function = if x.is_weight { "quantized" } else { "fake_quantize" };
-    Ok(Py::name(function).call(vec![x.value.clone(), scheme(own)?]))
+    Ok(Py::name(function).call([x.value.clone(), scheme(own)?].into_iter().chain(given).collect()))
 }
 
 /// A scheme as an object of the emitted helpers.

@@ -43,6 +43,7 @@ fn default(value: Default) -> Attr {
         Default::Int(v) => Attr::int(v),
         Default::Float(v) => Attr::Float(HostExpr::float(v)),
         Default::Bool(v) => Attr::Bool(v),
+        Default::Off => Attr::Bool(false),
         Default::Str(v) => Attr::Str(v.into()),
     }
 }

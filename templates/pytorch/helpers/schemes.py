@@ -87,6 +87,15 @@ class Scheme:
         codes = codes.to(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)
 
+{% if uses.given %}
+    def quantize_with(self, x, *parts):
+        """Codes under a scale that is given."""
+        slices, shared = self.slices(x.float())
+        sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+        codes = self.codes(slices, *(part.float().reshape(sizes) for part in parts))
+        return codes.to(self.code_dtype).reshape(x.shape)
+
+{% endif %}
     def dequantize(self, codes, scale,{{ " zero_point=None," if uses.zero_point else "" }} dtype=torch.float32):
         """The numbers that the codes stand for."""
         slices, shared = self.slices(codes.float())
@@ -147,8 +156,15 @@ class Int(Scheme):
 
     def encode(self, slices, shared):
         scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
+{% if uses.given %}
+        return self.codes(slices, scale.float()), scale
+
+    def codes(self, slices, scale):
+        return (slices / scale).round().clamp(-self.limit, self.limit)
+{% else %}
         codes = (slices / scale.float()).round()
         return codes.clamp(-self.limit, self.limit), scale
+{% endif %}
 
 
 class AffineInt(Scheme):
@@ -165,12 +181,25 @@ class AffineInt(Scheme):
         low = slices.amin(shared, keepdim=True).clamp(max=0.0)
         high = slices.amax(shared, keepdim=True).clamp(min=0.0)
         greatest = self.least + 2**self.bits - 1
-        scale = self.stored((high - low) / (2**self.bits - 1))
+        step = (high - low) / (2**self.bits - 1)
+        scale = self.stored(step)
         zero_point = (self.least - low / scale.float()).round()
         zero_point = zero_point.clamp(self.least, greatest)
+        # A slice of zeros has codes of 0.
+        zero_point = torch.where(step{{ ".to(self.scale_dtype)" if uses.scale_dtype else "" }} == 0, 0.0, zero_point)
+{% if uses.given %}
+        codes = self.codes(slices, scale.float(), zero_point)
+        return codes, scale, zero_point.to(self.code_dtype)
+
+    def codes(self, slices, scale, zero_point):
+        greatest = self.least + 2**self.bits - 1
+        codes = (slices / scale).round() + zero_point
+        return codes.clamp(self.least, greatest)
+{% else %}
         codes = (slices / scale.float()).round() + zero_point
         zero_point = zero_point.to(self.code_dtype)
         return codes.clamp(self.least, greatest), scale, zero_point
+{% endif %}
 
 
 class FakeQuantize(torch.autograd.Function):
@@ -184,8 +213,17 @@ class FakeQuantize(torch.autograd.Function):
 {% endif %}
 
     @staticmethod
+{% if uses.given %}
+    def forward(ctx, x, scheme, *parts):
+        ctx.given = len(parts)
+        if parts:
+            codes = scheme.quantize_with(x, *parts)
+        else:
+            codes, *parts = scheme.quantize(x)
+{% else %}
     def forward(ctx, x, scheme):
         codes, *parts = scheme.quantize(x)
+{% endif %}
 {% if uses.clipped %}
         ctx.clipped = scheme.clipped
         if scheme.clipped:
@@ -202,9 +240,19 @@ class FakeQuantize(torch.autograd.Function):
         if ctx.clipped:
             gradient = gradient * ctx.saved_tensors[0]
 {% endif %}
+{% if uses.given %}
+        return gradient, None, *[None] * ctx.given
+{% else %}
         return gradient, None
+{% endif %}
 
 
+{% if uses.given %}
+def fake_quantize(x, scheme, *parts):
+    """`x` as its codes give it, with a straight-through gradient."""
+    return FakeQuantize.apply(x, scheme, *parts)
+{% else %}
 def fake_quantize(x, scheme):
     """`x` as its codes give it, with a straight-through gradient."""
     return FakeQuantize.apply(x, scheme)
+{% endif %}

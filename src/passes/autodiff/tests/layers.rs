@@ -68,11 +68,9 @@ fn calls_of_layers_stay_calls() {
               %4 = mul %grad, %3 : float64[B, n]
               %5 = sum %4 {axis = (0), keepdim = false} : float64[n]
               %6 = param "weight" : float64[n, n]
-              %7 = transpose %6 {axis0 = -2, axis1 = -1} : float64[n, n]
-              %8 = matmul %4, %7 : float64[B, n]
-              %9 = transpose %x {axis0 = -2, axis1 = -1} : float64[n, B]
-              %10 = matmul %9, %4 : float64[n, n]
-              return %8, %5, %10
+              %7 = matmul %4, %6 {transpose_b = true} : float64[B, n]
+              %8 = matmul %x, %4 {transpose_a = true} : float64[n, n]
+              return %7, %5, %8
             }
 
             func @Net.forward.primal(%x: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[B, dim]) {
@@ -150,11 +148,9 @@ fn loops_over_lists_stay_loops() {
               %4 = mul %grad, %3 : float64[B, n]
               %5 = sum %4 {axis = (0), keepdim = false} : float64[n]
               %6 = param "weight" : float64[n, n]
-              %7 = transpose %6 {axis0 = -2, axis1 = -1} : float64[n, n]
-              %8 = matmul %4, %7 : float64[B, n]
-              %9 = transpose %x {axis0 = -2, axis1 = -1} : float64[n, B]
-              %10 = matmul %9, %4 : float64[n, n]
-              return %8, %5, %10
+              %7 = matmul %4, %6 {transpose_b = true} : float64[B, n]
+              %8 = matmul %x, %4 {transpose_a = true} : float64[n, n]
+              return %7, %5, %8
             }
 
             func @Net.forward.primal(%x: float64[B, dim]) -> (float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]) {

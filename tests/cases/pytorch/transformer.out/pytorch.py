@@ -122,7 +122,7 @@ def attention(q, k, v, scale):
     # <std>/attention.tri:27
     rows = q.reshape(d0, HK, M * (HQ // HK), D)
     # <std>/attention.tri:28
-    scores = (rows @ k.transpose(-2, -1) * scale).reshape(d0, HQ, M, N)
+    scores = (rows @ k.mT * scale).reshape(d0, HQ, M, N)
     # <std>/attention.tri:31
     y = torch.arange(0, N, dtype=torch.int64, device=q.device)
     y_2 = torch.arange(0, M, dtype=torch.int64, device=q.device)

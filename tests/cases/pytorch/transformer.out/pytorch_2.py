@@ -110,7 +110,7 @@ def attention(q, k, v, scale):
     # <std>/attention.tri:27
     rows = q.reshape(d0, HK, M * (HQ // HK), D)
     # <std>/attention.tri:28
-    scores = (rows @ k.transpose(-2, -1) * scale).reshape(d0, HQ, M, N)
+    scores = (rows @ k.mT * scale).reshape(d0, HQ, M, N)
     # <std>/attention.tri:29
     return weighted(F.softmax(scores, dim=-1), v)
 

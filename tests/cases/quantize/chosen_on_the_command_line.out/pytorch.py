@@ -153,9 +153,12 @@ class AffineInt(Scheme):
         low = slices.amin(shared, keepdim=True).clamp(max=0.0)
         high = slices.amax(shared, keepdim=True).clamp(min=0.0)
         greatest = self.least + 2**self.bits - 1
-        scale = self.stored((high - low) / (2**self.bits - 1))
+        step = (high - low) / (2**self.bits - 1)
+        scale = self.stored(step)
         zero_point = (self.least - low / scale.float()).round()
         zero_point = zero_point.clamp(self.least, greatest)
+        # A slice of zeros has codes of 0.
+        zero_point = torch.where(step == 0, 0.0, zero_point)
         codes = (slices / scale.float()).round() + zero_point
         zero_point = zero_point.to(self.code_dtype)
         return codes.clamp(self.least, greatest), scale, zero_point

@@ -1,0 +1,144 @@
+//! Codes stay codes: values are not restored only to be quantised again, and a product of two restored values becomes
+//! an integer product.
+//!
+//! - `quantize(dequantize(q, s))` is `q, s` where these come from a `quantize` of the same scheme, and quantising what
+//!   they stand for finds them again ([`Scheme::is_repeatable`]): symmetric int4 and int8 (scales below 2^-126 aside),
+//!   ternary with a threshold. Codes that a file holds are left alone: they need not use their whole range.
+//! - `dequantize(a, s) @ dequantize(b, t)` is `(a @ b) * t * s`, and likewise for a convolution: a product of small
+//!   integers in int32, and one multiplication by each scale. Both schemes must be symmetric, with scales that do not
+//!   change along what is summed over: per tensor, per token or sample, per row of the weight. The sum must fit int32
+//!   for every instance of the layer. What has a zero point or groups is left alone, and so are transposed convolutions
+//!   and `routed_matmul`.
+//!
+//! Needs: `simplify` before it, which takes transpositions of weights out of the way. Keeps: results up to rounding: the
+//! sum is exact, and scales are multiplied in once instead of into each element, which is no less precise than what was
+//! written. Codes and scales are the same to the last bit. The integer product has no gradient: for inference only.
+//!
+//! ```text
+//! %q, %s = quantize %x {scheme = int8(dynamic=true)} : int8[B, k], float32[B]
+//! %a = dequantize %q, %s {..} : float32[B, k]           %0 = matmul %q, %wq {transpose_b = true} : int32[B, n]
+//! %wq = param "weight" codes : trit[n, k]               %1 = cast %0 {dtype = float32} : float32[B, n]
+//! %ws = param "weight" scale : float32[n]          =>   %2 = mul %1, %ws : float32[B, n]
+//! %w = dequantize %wq, %ws {..} : float32[n, k]         %3 = unsqueeze %s {axis = -1} : float32[B, 1]
+//! %y = matmul %a, %w {transpose_b = true}               %y = mul %2, %3 : float32[B, n]
+//! ```
+
+mod products;
+#[cfg(test)]
+mod tests;
+
+use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
+use crate::ops::{Attrs, OpId, builtin};
+use crate::passes::PassCx;
+use crate::passes::copy::compact;
+use crate::passes::environments::Environments;
+use crate::quant::{Scheme, Ste};
+use crate::types::Facts;
+use std::collections::HashMap;
+
+pub(super) fn quantise_fusion(module: &mut Module, cx: &mut PassCx) {
+    let environments = Environments::of(module);
+    for index in 0..module.functions.len() {
+        let facts = module.facts(&module.functions[index]);
+        let function = &mut module.functions[index];
+        let mut pass = QuantiseFusion { environments: &environments, facts, ..QuantiseFusion::new(&environments) };
+        let body = std::mem::take(&mut function.body);
+        function.body = pass.region(function, body);
+        cx.count("requantisations", pass.requantised);
+        cx.count("integer products", pass.products);
+        if pass.requantised + pass.products > 0 {
+            compact(function);
+        }
+    }
+}
+
+struct QuantiseFusion<'m> {
+    environments: &'m Environments,
+    facts: Facts,
+    /// The instruction of each value seen so far.
+    makers: HashMap<ValueId, InstId>,
+    replaced: HashMap<ValueId, ValueId>,
+    requantised: usize,
+    products: usize,
+}
+
+impl<'m> QuantiseFusion<'m> {
+    fn new(environments: &'m Environments) -> Self {
+        QuantiseFusion {
+            environments,
+            facts: Facts::default(),
+            makers: HashMap::new(),
+            replaced: HashMap::new(),
+            requantised: 0,
+            products: 0,
+        }
+    }
+
+    fn region(&mut self, function: &mut Function, region: Region) -> Region {
+        let mut kept = vec![];
+        for id in region.insts {
+            for operand in &mut function[id].operands {
+                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
+            }
+            if let Some(parts) = self.codes_before(function, id) {
+                self.replaced.extend(function[id].results.iter().copied().zip(parts));
+                self.requantised += 1;
+                continue;
+            }
+            if let Some((insts, value)) = self.integer_product(function, id) {
+                let result = function[id].results[0];
+                function[value].name = function[result].name.clone();
+                self.replaced.insert(result, value);
+                for id in &insts {
+                    self.makers.extend(function[*id].results.iter().map(|result| (*result, *id)));
+                }
+                kept.extend(insts);
+                self.products += 1;
+                continue;
+            }
+            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
+            for nested in Function::regions_mut(&mut kind) {
+                *nested = self.region(function, std::mem::take(nested));
+            }
+            function[id].kind = kind;
+            self.makers.extend(function[id].results.iter().map(|result| (*result, id)));
+            kept.push(id);
+        }
+        Region { params: region.params, insts: kept }
+    }
+
+    /// The operation that made a value, if it is this one.
+    fn made_by<'f>(&self, function: &'f Function, value: ValueId, name: &str) -> Option<(InstId, &'f Attrs)> {
+        let id = *self.makers.get(&value)?;
+        match &function[id].kind {
+            InstKind::Op { op, attrs } if *op == builtin(name) => Some((id, attrs)),
+            _ => None,
+        }
+    }
+
+    /// The codes and scales that a `quantize` would only find again.
+    fn codes_before(&self, function: &Function, id: InstId) -> Option<Vec<ValueId>> {
+        let InstKind::Op { op, attrs } = &function[id].kind else { return None };
+        let [x] = function[id].operands[..] else { return None };
+        let scheme = scheme_of(*op, attrs).filter(|_| *op == builtin("quantize"))?;
+        let (dequantize, attrs) = self.made_by(function, x, "dequantize")?;
+        let parts = &function[dequantize].operands;
+        let (quantize, first) = self.made_by(function, *parts.first()?, "quantize")?;
+        let same = |attrs: &Attrs| attrs.scheme("scheme").is_some_and(|other| without_gradient(other) == scheme);
+        let repeated = same(attrs)
+            && same(first)
+            && function[quantize].results == *parts
+            && scheme.is_repeatable(function.dtype(x));
+        repeated.then(|| parts.clone())
+    }
+}
+
+/// The scheme of a quantisation, but for what only its gradient says.
+fn scheme_of(op: OpId, attrs: &Attrs) -> Option<Scheme> {
+    let is_quantisation = op == builtin("quantize") || op == builtin("dequantize");
+    attrs.scheme("scheme").filter(|_| is_quantisation).map(without_gradient)
+}
+
+fn without_gradient(scheme: &Scheme) -> Scheme {
+    Scheme { ste: Ste::default(), ..scheme.clone() }
+}

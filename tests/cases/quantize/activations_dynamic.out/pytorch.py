@@ -1,0 +1,451 @@
+# Net(dim=8) of tests/cases/quantize/activations_dynamic.tri, compiled by tritonc 0.1.0
+
+import json
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def pack_codes(codes, bits, offset):
+    """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
+    if bits == 8:
+        return codes.view(torch.uint8)
+    digits = F.pad(
+        codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
+    )
+    shifts = torch.arange(0, 8, bits, device=codes.device)
+    digits = digits.unflatten(-1, (-1, 8 // bits)) << shifts
+    return digits.sum(-1).to(torch.uint8)
+
+
+def unpack_codes(packed, size, bits, offset):
+    """The `size` codes that each row of packed bytes holds."""
+    if bits == 8:
+        return packed.view(torch.int8)
+    shifts = torch.arange(0, 8, bits, device=packed.device)
+    digits = packed.unsqueeze(-1).int() >> shifts & 2**bits - 1
+    return digits.flatten(-2)[..., :size] - offset
+
+
+class PackedWeight(nn.Module):
+    """A quantised weight: packed codes, their scale and zero point."""
+
+    def __init__(self, weight, scheme):
+        super().__init__()
+        self.shape = weight.shape
+        self.dtype = weight.dtype
+        self.scheme = scheme
+        codes, *parts = scheme.quantize(weight)
+        self.register_buffer("codes", pack_codes(codes, scheme.bits, scheme.offset))
+        for name, part in zip(("scale", "zero_point"), parts):
+            self.register_buffer(name, part.contiguous())
+
+    def store(self, weight):
+        """Quantises a float weight into this one."""
+        other = PackedWeight(weight.to(self.dtype), self.scheme)
+        for own, part in zip(self.buffers(), other.buffers()):
+            own.copy_(part)
+
+    def unpack(self):
+        """The codes, one to an element."""
+        scheme = self.scheme
+        codes = unpack_codes(self.codes, self.shape[-1], scheme.bits, scheme.offset)
+        return codes.to(scheme.code_dtype)
+
+    def parts(self):
+        """The scale and, where there is one, the zero point."""
+        return [part for name, part in self.named_buffers() if name != "codes"]
+
+    def dequantize(self):
+        """The weight as floats."""
+        return self.scheme.dequantize(self.unpack(), *self.parts(), dtype=self.dtype)
+
+
+def pack_weight(module, name):
+    """Puts packed codes in the place of a module's float weight."""
+    weight = getattr(module, name).detach()
+    delattr(module, name)
+    setattr(module, name, PackedWeight(weight, module.schemes[name]))
+
+
+class Scheme:
+    """A way to write numbers as small integer codes and a scale.
+
+    One scale serves the whole tensor, or
+    one index of `axis`, or
+    one row of the last axis (`dynamic`).
+    """
+
+    def __init__(self, axis=None, dynamic=False, clipped=False):
+        self.axis = axis
+        self.dynamic = dynamic
+        self.clipped = clipped
+
+    def slices(self, x):
+        """`x` so that whole axes share a scale, and those axes."""
+        if self.dynamic:
+            return x, (x.dim() - 1,)
+        if self.axis is not None:
+            own = self.axis % x.dim()
+            return x, tuple(axis for axis in range(x.dim()) if axis != own)
+        return x, tuple(range(x.dim()))
+
+    def stored(self, scale):
+        """Scales in their type; that of nothing but zeros is 1."""
+        return torch.where(scale == 0, 1.0, scale)
+
+    def quantize(self, x):
+        """Codes, scale and, where there is one, zero point."""
+        slices, shared = self.slices(x.float())
+        codes, *parts = self.encode(slices, shared)
+        codes = codes.to(self.code_dtype).reshape(x.shape)
+        return codes, *(part.squeeze(shared) for part in parts)
+
+    def dequantize(self, codes, scale, zero_point=None, dtype=torch.float32):
+        """The numbers that the codes stand for."""
+        slices, shared = self.slices(codes.float())
+        sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+        if zero_point is not None:
+            slices = slices - zero_point.float().reshape(sizes)
+        return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
+
+
+class Ternary(Scheme):
+    """Codes -1, 0 and 1: weights over their mean absolute value, rounded."""
+
+    bits, offset, code_dtype = 2, 1, torch.int8
+
+    def encode(self, slices, shared):
+        mean = slices.abs().double().mean(shared, keepdim=True)
+        scale = torch.where(mean > 0, mean.float().clamp(min=1e-5), 0.0)
+        scale = self.stored(scale)
+        return (slices / scale.float()).round().clamp(-1, 1), scale
+
+
+class Int(Scheme):
+    """Signed codes of 4 or 8 bits, symmetric about 0."""
+
+    def __init__(self, bits, **options):
+        super().__init__(**options)
+        self.bits = bits
+        self.offset = 8 if bits == 4 else 0
+        self.limit = 7 if bits == 4 else 127
+        self.code_dtype = torch.int8
+
+    def encode(self, slices, shared):
+        scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
+        codes = (slices / scale.float()).round()
+        return codes.clamp(-self.limit, self.limit), scale
+
+
+class AffineInt(Scheme):
+    """Codes of 4 or 8 bits that span the range from the least to the greatest value."""
+
+    def __init__(self, bits, **options):
+        super().__init__(**options)
+        self.bits = bits
+        self.offset = 0
+        self.least = 0 if bits == 4 else -128
+        self.code_dtype = torch.uint8 if bits == 4 else torch.int8
+
+    def encode(self, slices, shared):
+        low = slices.amin(shared, keepdim=True).clamp(max=0.0)
+        high = slices.amax(shared, keepdim=True).clamp(min=0.0)
+        greatest = self.least + 2**self.bits - 1
+        step = (high - low) / (2**self.bits - 1)
+        scale = self.stored(step)
+        zero_point = (self.least - low / scale.float()).round()
+        zero_point = zero_point.clamp(self.least, greatest)
+        # A slice of zeros has codes of 0.
+        zero_point = torch.where(step == 0, 0.0, zero_point)
+        codes = (slices / scale.float()).round() + zero_point
+        zero_point = zero_point.to(self.code_dtype)
+        return codes.clamp(self.least, greatest), scale, zero_point
+
+
+class FakeQuantize(torch.autograd.Function):
+    """Quantises and dequantises; the gradient passes straight through.
+
+    With `clipped` it stops where a value was clamped.
+    """
+
+    @staticmethod
+    def forward(ctx, x, scheme):
+        codes, *parts = scheme.quantize(x)
+        ctx.clipped = scheme.clipped
+        if scheme.clipped:
+            # A rounded value is at most half a step away; a clamped one is further.
+            step = scheme.dequantize(torch.ones_like(codes), parts[0])
+            distance = (x - scheme.dequantize(codes, *parts)).abs()
+            ctx.save_for_backward(distance <= 0.5 * step)
+        return scheme.dequantize(codes, *parts, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        if ctx.clipped:
+            gradient = gradient * ctx.saved_tensors[0]
+        return gradient, None
+
+
+def fake_quantize(x, scheme):
+    """`x` as its codes give it, with a straight-through gradient."""
+    return FakeQuantize.apply(x, scheme)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+def adopt_packed(model, tensors):
+    """Brings each quantised weight of the model and the file to one form."""
+    for prefix, part in list(model.named_modules()):
+        for name, scheme in getattr(part, "schemes", {}).items():
+            path = f"{prefix}.{name}" if prefix else name
+            packed = isinstance(getattr(part, name), PackedWeight)
+            codes = tensors.get(f"{path}.codes")
+            if codes is not None:
+                if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
+                    raise ValueError(f"{path}.codes holds an invalid ternary code")
+                if not packed:
+                    pack_weight(part, name)
+            elif path in tensors and packed:
+                weight = PackedWeight(tensors.pop(path), scheme)
+                tensors |= {f"{path}.{key}": t for key, t in weight.named_buffers()}
+
+
+class Conv2d(nn.Module):
+    """Convolution of images.
+
+    kernel_size: Height and width of the kernel.
+    padding: Zeros added at each side.
+    dilation: Distance between the elements that a kernel reads.
+    groups: Channels are convolved in so many groups of their own.
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(
+        self,
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride=1,
+        padding=0,
+        dilation=1,
+        groups=1,
+    ):
+        super().__init__()
+        if in_channels % groups != 0:
+            raise ValueError("`Conv2d` needs in_channels % groups == 0")
+        if out_channels % groups != 0:
+            raise ValueError("`Conv2d` needs out_channels % groups == 0")
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.groups = groups
+        self.schemes = {"weight": Int(8, axis=0)}
+        self.weight = PackedWeight(
+            torch.zeros(out_channels, in_channels // groups, kernel_size, kernel_size),
+            Int(8, axis=0),
+        )
+        self.bias = nn.Parameter(torch.empty(out_channels))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        weight = torch.empty(
+            (
+                self.out_channels,
+                self.in_channels // self.groups,
+                self.kernel_size,
+                self.kernel_size,
+            ),
+        )
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        self.weight.store(weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        """`[B, in_channels, H, W]` gives `[B, out_channels, H', W']` with
+        `H' = (H + 2 * padding - dilation * (kernel_size - 1) - 1) // stride + 1`, and W' likewise.
+        """
+        # <std>/nn.tri:150
+        y = fake_quantize(x, Int(8, axis=0))
+        weight = self.weight.dequantize()
+        return F.conv2d(
+            y,
+            weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            groups=self.groups,
+        )
+
+
+class Linear(nn.Module):
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
+
+    in_features: Size of the last axis of the input.
+    out_features: Size of the last axis of the output.
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.schemes = {"weight": Ternary(axis=0)}
+        self.weight = PackedWeight(
+            torch.zeros(out_features, in_features), Ternary(axis=0)
+        )
+        self.bias = nn.Parameter(torch.empty(out_features))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        weight = torch.empty((self.out_features, self.in_features))
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        self.weight.store(weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:22
+        y = x @ self.weight.dequantize().T
+        # <std>/nn.tri:23
+        return y + self.bias
+
+
+class Linear_2(nn.Module):
+    """Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set.
+
+    in_features: Size of the last axis of the input.
+    out_features: Size of the last axis of the output.
+
+    Compiled for F = float32, bias = true.
+    """
+
+    def __init__(self, in_features, out_features):
+        super().__init__()
+        self.in_features = in_features
+        self.out_features = out_features
+        self.schemes = {"weight": Int(4, axis=0)}
+        self.weight = PackedWeight(
+            torch.zeros(out_features, in_features), Int(4, axis=0)
+        )
+        self.bias = nn.Parameter(torch.empty(out_features))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        weight = torch.empty((self.out_features, self.in_features))
+        nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+        self.weight.store(weight)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x):
+        """`[..., in_features]` gives `[..., out_features]`."""
+        # <std>/nn.tri:22
+        y = fake_quantize(x, AffineInt(4, dynamic=True)) @ self.weight.dequantize().T
+        # <std>/nn.tri:23
+        return y + self.bias
+
+
+class Net(nn.Module):
+    def __init__(self, dim=8):
+        super().__init__()
+        self.dim = dim
+        self.schemes = {"own": Int(8, axis=0), "left": Int(8)}
+        self.conv = Conv2d(2, 4, 3)
+        self.plain = Linear(16, dim)
+        self.up = Linear_2(dim, 2 * dim)
+        self.own = PackedWeight(torch.zeros(2 * dim, dim), Int(8, axis=0))
+        self.left = PackedWeight(torch.zeros(2, dim), Int(8))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        own = torch.empty((2 * self.dim, self.dim))
+        nn.init.xavier_uniform_(own, gain=1.0)
+        self.own.store(own)
+        left = torch.empty((2, self.dim))
+        nn.init.xavier_uniform_(left, gain=1.0)
+        self.left.store(left)
+
+    def forward(self, x):
+        B = x.shape[0]
+        # tests/cases/quantize/activations_dynamic.tri:22
+        y = self.plain(self.conv(x).reshape(B, 16))
+        # tests/cases/quantize/activations_dynamic.tri:23
+        y_2 = fake_quantize(F.relu(self.up(y)), Int(8, dynamic=True))
+        y_3 = (y_2 @ self.own.dequantize()).T
+        y_4 = fake_quantize(y_3, Int(8, axis=-1, clipped=True))
+        return self.left.dequantize() @ y_4
+
+
+class Model(Net):
+    """`Net(dim=8)`, as it was compiled."""
+
+    def __init__(self, dim=8):
+        super().__init__(dim)
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    adopt_packed(model, tensors)
+    load_weights(model, tensors)
+    return model

@@ -1,0 +1,268 @@
+# Net(dim=12) of tests/cases/quantize/integer_products.tri, compiled by tritonc 0.1.0
+
+import json
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def pack_codes(codes, bits, offset):
+    """Codes in as few bytes as they need, along the last axis, the first in the low bits."""
+    if bits == 8:
+        return codes.view(torch.uint8)
+    digits = F.pad(
+        codes.int() + offset, (0, -codes.shape[-1] % (8 // bits)), value=offset
+    )
+    shifts = torch.arange(0, 8, bits, device=codes.device)
+    digits = digits.unflatten(-1, (-1, 8 // bits)) << shifts
+    return digits.sum(-1).to(torch.uint8)
+
+
+def unpack_codes(packed, size, bits, offset):
+    """The `size` codes that each row of packed bytes holds."""
+    if bits == 8:
+        return packed.view(torch.int8)
+    shifts = torch.arange(0, 8, bits, device=packed.device)
+    digits = packed.unsqueeze(-1).int() >> shifts & 2**bits - 1
+    return digits.flatten(-2)[..., :size] - offset
+
+
+class PackedWeight(nn.Module):
+    """A quantised weight: packed codes and their scale."""
+
+    def __init__(self, weight, scheme):
+        super().__init__()
+        self.shape = weight.shape
+        self.dtype = weight.dtype
+        self.scheme = scheme
+        codes, scale = scheme.quantize(weight)
+        self.register_buffer("codes", pack_codes(codes, scheme.bits, scheme.offset))
+        self.register_buffer("scale", scale.contiguous())
+
+    def store(self, weight):
+        """Quantises a float weight into this one."""
+        other = PackedWeight(weight.to(self.dtype), self.scheme)
+        for own, part in zip(self.buffers(), other.buffers()):
+            own.copy_(part)
+
+    def unpack(self):
+        """The codes, one to an element."""
+        scheme = self.scheme
+        codes = unpack_codes(self.codes, self.shape[-1], scheme.bits, scheme.offset)
+        return codes.to(scheme.code_dtype)
+
+    def parts(self):
+        """What the codes are multiplied by."""
+        return [self.scale]
+
+    def dequantize(self):
+        """The weight as floats."""
+        return self.scheme.dequantize(self.unpack(), *self.parts(), dtype=self.dtype)
+
+
+def pack_weight(module, name):
+    """Puts packed codes in the place of a module's float weight."""
+    weight = getattr(module, name).detach()
+    delattr(module, name)
+    setattr(module, name, PackedWeight(weight, module.schemes[name]))
+
+
+class Scheme:
+    """A way to write numbers as small integer codes and a scale.
+
+    One scale serves the whole tensor, or
+    one index of `axis`, or
+    one row of the last axis (`dynamic`).
+    """
+
+    def __init__(self, axis=None, dynamic=False):
+        self.axis = axis
+        self.dynamic = dynamic
+
+    def slices(self, x):
+        """`x` so that whole axes share a scale, and those axes."""
+        if self.dynamic:
+            return x, (x.dim() - 1,)
+        if self.axis is not None:
+            own = self.axis % x.dim()
+            return x, tuple(axis for axis in range(x.dim()) if axis != own)
+        return x, tuple(range(x.dim()))
+
+    def stored(self, scale):
+        """Scales in their type; that of nothing but zeros is 1."""
+        return torch.where(scale == 0, 1.0, scale)
+
+    def quantize(self, x):
+        """Codes and scale."""
+        slices, shared = self.slices(x.float())
+        codes, *parts = self.encode(slices, shared)
+        codes = codes.to(self.code_dtype).reshape(x.shape)
+        return codes, *(part.squeeze(shared) for part in parts)
+
+    def dequantize(self, codes, scale, dtype=torch.float32):
+        """The numbers that the codes stand for."""
+        slices, shared = self.slices(codes.float())
+        sizes = [1 if axis in shared else n for axis, n in enumerate(slices.shape)]
+        return (slices * scale.float().reshape(sizes)).reshape(codes.shape).to(dtype)
+
+
+class Ternary(Scheme):
+    """Codes -1, 0 and 1: weights over their mean absolute value, rounded."""
+
+    bits, offset, code_dtype = 2, 1, torch.int8
+
+    def encode(self, slices, shared):
+        mean = slices.abs().double().mean(shared, keepdim=True)
+        scale = torch.where(mean > 0, mean.float().clamp(min=1e-5), 0.0)
+        scale = self.stored(scale)
+        return (slices / scale.float()).round().clamp(-1, 1), scale
+
+
+class Int(Scheme):
+    """Signed codes of 4 or 8 bits, symmetric about 0."""
+
+    def __init__(self, bits, **options):
+        super().__init__(**options)
+        self.bits = bits
+        self.offset = 8 if bits == 4 else 0
+        self.limit = 7 if bits == 4 else 127
+        self.code_dtype = torch.int8
+
+    def encode(self, slices, shared):
+        scale = self.stored(slices.abs().amax(shared, keepdim=True) / self.limit)
+        codes = (slices / scale.float()).round()
+        return codes.clamp(-self.limit, self.limit), scale
+
+
+class FakeQuantize(torch.autograd.Function):
+    """Quantises and dequantises; the gradient passes straight through."""
+
+    @staticmethod
+    def forward(ctx, x, scheme):
+        codes, *parts = scheme.quantize(x)
+        return scheme.dequantize(codes, *parts, dtype=x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def fake_quantize(x, scheme):
+    """`x` as its codes give it, with a straight-through gradient."""
+    return FakeQuantize.apply(x, scheme)
+
+
+def read_safetensors(path):
+    """The tensors of a safetensors file, by name."""
+    with open(path, "rb") as file:
+        data = file.read()
+    start = 8 + int.from_bytes(data[:8], "little")
+    tensors = {}
+    for name, entry in json.loads(data[8:start]).items():
+        if name == "__metadata__":
+            continue
+        if entry["dtype"] not in DTYPES:
+            raise ValueError(f"{name}: element type {entry['dtype']} is not supported")
+        dtype = DTYPES[entry["dtype"]]
+        first, last = (start + offset for offset in entry["data_offsets"])
+        raw = torch.frombuffer(bytearray(data[first:last] or b"\0"), dtype=torch.uint8)
+        tensors[name] = raw[: last - first].view(dtype).reshape(entry["shape"])
+    return tensors
+
+
+DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "I16": torch.int16,
+    "I32": torch.int32,
+    "I64": torch.int64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F32": torch.float32,
+    "F64": torch.float64,
+}
+
+
+def load_weights(model, tensors):
+    """Puts tensors in place by name; every misfit is listed in one error."""
+    wanted = model.state_dict()
+    problems = [f"missing: {name}" for name in wanted if name not in tensors]
+    problems += [f"unexpected: {name}" for name in tensors if name not in wanted]
+    for name in wanted.keys() & tensors.keys():
+        have, want = tensors[name], wanted[name]
+        if have.shape != want.shape or have.dtype != want.dtype:
+            have, want = (f"{t.dtype} {list(t.shape)}" for t in (have, want))
+            problems.append(f"{name} is {have}, not {want}")
+    if problems:
+        raise ValueError(
+            "weights do not fit the model:\n  " + "\n  ".join(sorted(problems))
+        )
+    model.load_state_dict(tensors)
+
+
+def adopt_packed(model, tensors):
+    """Brings each quantised weight of the model and the file to one form."""
+    for prefix, part in list(model.named_modules()):
+        for name, scheme in getattr(part, "schemes", {}).items():
+            path = f"{prefix}.{name}" if prefix else name
+            packed = isinstance(getattr(part, name), PackedWeight)
+            codes = tensors.get(f"{path}.codes")
+            if codes is not None:
+                if scheme.bits == 2 and (codes & codes >> 1 & 0x55).any():
+                    raise ValueError(f"{path}.codes holds an invalid ternary code")
+                if not packed:
+                    pack_weight(part, name)
+            elif path in tensors and packed:
+                weight = PackedWeight(tensors.pop(path), scheme)
+                tensors |= {f"{path}.{key}": t for key, t in weight.named_buffers()}
+
+
+class Net(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+        self.schemes = {"up": Ternary(axis=0), "kernel": Int(8, axis=0)}
+        self.up = PackedWeight(torch.zeros(2 * dim, dim), Ternary(axis=0))
+        self.kernel = PackedWeight(torch.zeros(8, 4, 3, 3), Int(8, axis=0))
+        self.bias = nn.Parameter(torch.empty(8))
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self):
+        up = torch.empty((2 * self.dim, self.dim))
+        nn.init.kaiming_uniform_(up, a=math.sqrt(5))
+        self.up.store(up)
+        kernel = torch.empty((8, 4, 3, 3))
+        nn.init.kaiming_uniform_(kernel, a=math.sqrt(5))
+        self.kernel.store(kernel)
+        nn.init.uniform_(self.bias, -1.0, 1.0)
+
+    def forward(self, x, image):
+        # tests/cases/quantize/integer_products.tri:19
+        tokens = fake_quantize(x, Int(8, dynamic=True))
+        # tests/cases/quantize/integer_products.tri:21
+        samples = fake_quantize(image, Int(8, axis=0))
+        # tests/cases/quantize/integer_products.tri:22
+        return (
+            tokens @ self.up.dequantize().T,
+            F.conv2d(samples, self.kernel.dequantize(), self.bias),
+        )
+
+
+class Model(Net):
+    """`Net(dim=12)`, as it was compiled."""
+
+    def __init__(self, dim=12):
+        super().__init__(dim)
+
+
+def load(path):
+    """A `Model` with the weights of a safetensors file."""
+    model = Model()
+    tensors = read_safetensors(path)
+    adopt_packed(model, tensors)
+    load_weights(model, tensors)
+    return model
