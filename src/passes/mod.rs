@@ -69,7 +69,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
 ];
 
 /// Passes that may change how a result is rounded; all others keep every bit.
-pub const ROUNDING: &[&str] = &[];
+pub const ROUNDING: &[&str] = &["quantise-fusion"];
 
 #[cfg(test)]
 mod testkit;
