@@ -106,6 +106,13 @@ pub fn verify(module: Module) -> Result<Verified, Vec<VerifyError>> {
     if errors.list.is_empty() { Ok(Verified(module)) } else { Err(errors.list) }
 }
 
+/// Whether the body of a function keeps every rule, in a module that does so otherwise.
+pub fn is_sound(module: &Module, function: &Function) -> bool {
+    let mut errors = Errors::default();
+    body::check(module, function, &mut errors);
+    errors.list.is_empty()
+}
+
 /// What was found, and where we are.
 #[derive(Default)]
 struct Errors {

@@ -44,7 +44,7 @@ mod pool;
 mod properties;
 mod repeat;
 mod shape;
-mod slice;
+pub mod slice;
 pub mod storage;
 mod window;
 

@@ -2,7 +2,9 @@
 
 use crate::base::code;
 use crate::ops::storage::{Element, View, around, by_class, from_runs};
-use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
+use crate::ops::{
+    Attr, Attrs, Default, EvalCx, EvalError, Gradient, Op, OpError, OpId, Param, ParamKind, RuleCx, Stop, gradient,
+};
 use crate::types::{Dim, Elem, Shape, Tensor, TensorType};
 
 pub static OPS: &[Op] = &[
@@ -89,6 +91,17 @@ pub static OPS: &[Op] = &[
               There is one shift for each axis (E0304). Without axes, `x` is rolled as if it were flat.",
     },
 ];
+
+/// The axis and the only position along it that an operation takes, if that is what it does: `x[i : i + 1]`.
+pub fn single_position(op: OpId, attrs: &Attrs) -> Option<(i64, Dim)> {
+    let int = |name: &str| match attrs.get(name) {
+        Some(Attr::Int(dim)) => Some(dim.clone()),
+        _ => None,
+    };
+    let (axis, start, stop, step) = (int("axis")?.as_const()?, int("start")?, int("stop")?, int("step")?);
+    let one = op.name() == "slice" && stop.sub(&start).is_const(1) && step.is_const(1);
+    one.then_some((axis, start))
+}
 
 fn slice_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let x = cx.operand(0);

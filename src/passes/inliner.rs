@@ -9,8 +9,11 @@
 //! A call stays where only a run tells which instance it is made on (a loop over a list of layers), where a free
 //! function that stays a call would draw its seeds in another instance's name, and where the caller would grow beyond
 //! [`MAX_INSTRUCTIONS`]: calls form a graph, whose expansion may be of any size.
+//! A function stays as it is where the types of its copies cannot be proved anew: that a size fits may be known in the
+//! callee only, from the form that it has there.
 
 use crate::ir::substitute::Substitution;
+use crate::ir::verify::is_sound;
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, Module, PathSegment, Region, ValueId, part_name, part_path};
 use crate::ops::{Obligation, ObligationKind};
 use crate::passes::copy::{Copier, empty_like, fresh_symbol, int_symbol, push};
@@ -34,22 +37,21 @@ pub(super) struct Site<'a> {
 /// more, if the module has an entry. Returns the number of calls that are gone from what is left.
 pub(super) fn inline_calls(module: &mut Module, wanted: &dyn Fn(&Site<'_>) -> bool) -> usize {
     let order = callees_first(module);
-    let mut functions = std::mem::take(&mut module.functions);
-    let mut draws = vec![false; functions.len()];
+    let mut draws = vec![false; module.functions.len()];
     let mut count = 0;
     for index in order {
-        let program = Program { module, functions: &functions, draws: &draws, wanted };
-        if let Some((function, replaced)) = Inliner::new(&program, &functions[index]).run() {
+        let program = Program { module, draws: &draws, wanted };
+        let rebuilt = Inliner::new(&program, &module.functions[index]).run();
+        if let Some((function, replaced)) = rebuilt.filter(|(function, _)| is_sound(module, function)) {
             count += replaced;
-            functions[index] = function;
+            module.functions[index] = function;
         }
-        draws[index] = functions[index].insts.iter().any(|inst| match &inst.kind {
+        draws[index] = module.functions[index].insts.iter().any(|inst| match &inst.kind {
             InstKind::Rng { .. } => true,
             InstKind::Call { func, path: None, .. } => draws[func.0 as usize],
             _ => false,
         });
     }
-    module.functions = functions;
     if count > 0 {
         remove_unreached(module);
     }
@@ -79,10 +81,9 @@ fn callees_first(module: &Module) -> Vec<usize> {
     order
 }
 
-/// What all functions see: the layers, and the functions as far as they are done.
+/// What all functions see: the module, in which the functions that they call are done.
 struct Program<'a> {
     module: &'a Module,
-    functions: &'a [Function],
     /// Functions that draw seeds in the name of the instance that runs, themselves or through free functions.
     draws: &'a [bool],
     wanted: &'a dyn Fn(&Site<'_>) -> bool,
@@ -139,7 +140,7 @@ impl<'a> Inliner<'a> {
     /// Whether a call on a part of the target's instance is to go, and can.
     fn is_wanted(&self, func: FuncId, path: Option<&[PathSegment]>) -> bool {
         let program = self.program;
-        let callee = &program.functions[func.0 as usize];
+        let callee = &program.module[func];
         let site = Site { module: program.module, caller: self.source, callee, path };
         let moves = path.is_some_and(|path| !path.is_empty());
         let can_move = || {
@@ -189,7 +190,7 @@ impl<'a> Inliner<'a> {
 
     fn is_replaced(&self, frame: &Frame<'_>, target: &Function, func: FuncId, path: Option<&[PathSegment]>) -> bool {
         let path = path.map(|path| frame.path(path));
-        let size = self.program.functions[func.0 as usize].insts.len();
+        let size = self.program.module[func].insts.len();
         target.insts.len() + size <= MAX_INSTRUCTIONS && self.is_wanted(func, path.as_deref())
     }
 
@@ -229,7 +230,7 @@ impl<'a> Inliner<'a> {
     /// The callee's instructions, then its results in the place of the call's.
     fn call(&mut self, frame: &mut Frame<'_>, target: &mut Function, inst: &Inst, out: &mut Vec<InstId>) {
         let InstKind::Call { func, bindings, path, fresh } = &inst.kind else { return };
-        let callee = &self.program.functions[func.0 as usize];
+        let callee = &self.program.module[*func];
         let Some((last, insts)) = callee.body.insts.split_last() else { return };
         self.count += 1;
         let mut inner = self.callee_frame(frame, callee, path.as_deref(), inst);

@@ -18,6 +18,7 @@ pub mod fold;
 pub mod fold_batch_norm;
 pub mod fold_fake_quant;
 pub mod fuse;
+pub mod fuse_loops;
 pub mod hoist;
 pub mod inline;
 mod inliner;
@@ -56,10 +57,9 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
-    BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "quantise-fusion",
-        summary: "Multiply codes instead of what they stand for (rounds otherwise); keep codes that would be found again.",
+        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
         run: quantise_fusion::quantise_fusion,
     },
     BuiltIn {
@@ -72,6 +72,12 @@ pub static BUILT_IN: &[BuiltIn] = &[
         summary: "Compute once what depends on weights only, in the layout that products read.",
         run: hoist::hoist,
     },
+    BuiltIn {
+        name: "fuse-loops",
+        summary: "Make one loop of two that turn equally often.",
+        run: fuse_loops::fuse_loops,
+    },
+    BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "decompose",
         summary: "Put the bodies of all free functions in the place of their calls.",

@@ -4,7 +4,7 @@
 //! a list of their own, and add passes of their own, which come last unless the list names them.
 
 use super::pass::{Keep, Pass};
-use super::{BUILT_IN, FOLD_FAKE_QUANT};
+use super::{BUILT_IN, FOLD_FAKE_QUANT, ROUNDING};
 use crate::base::closest;
 use std::fmt;
 use std::sync::Arc;
@@ -113,6 +113,7 @@ const fn inference(pass: &'static str, level: OptLevel) -> Row {
 /// The standard passes in order. A pass may stand there more than once.
 const STANDARD: &[Row] = &[
     kernels("inline", OptLevel::O2),
+    kernels("fuse-loops", OptLevel::O2),
     from("fold", OptLevel::O1),
     from("simplify", OptLevel::O2),
     inference("fold-batch-norm", OptLevel::O2),
@@ -258,9 +259,10 @@ const INTRODUCTION: &str = "\
 
 This page is made from the tables in `src/passes/`: `TRITONC_BLESS=1 cargo test --lib passes`.
 
-Passes rewrite a verified module into another that computes the same. `--opt-level` takes a fixed list of them,
-`--disable-pass NAME` leaves some out, `--passes LIST` gives another list; `--dump-ir DIR` writes the module after
-each, `--time-passes` and `-v` say what each did. Each is a file in `src/passes/`, whose first comment has an example.
+Passes rewrite a verified module into another that computes the same: to the last bit, but where the table says
+otherwise. `--opt-level` takes a fixed list of them, `--disable-pass NAME` leaves some out, `--passes LIST` gives another
+list; `--dump-ir DIR` writes the module after each, `--time-passes` and `-v` say what each did. Each has its file in
+`src/passes/`, whose first comment has an example.
 
 Which passes a level has depends on the style of the target, and for some passes on the mode (`--mode`). *Modules* are
 text for people, which keeps layers and composite calls: `pytorch` is of this style. *Kernels* are code for machines:
@@ -276,7 +278,8 @@ pub fn reference() -> String {
     page += "\n| pass | what it does | levels, modules | levels, kernels |\n| --- | --- | --- | --- |\n";
     for pass in BUILT_IN {
         let [modules, kernels] = Style::ALL.map(|style| levels_of(pass.name, style));
-        page += &format!("| `{}` | {} | {modules} | {kernels} |\n", pass.name, pass.summary);
+        let rounding = if ROUNDING.contains(&pass.name) { " Results may be rounded otherwise." } else { "" };
+        page += &format!("| `{}` | {}{rounding} | {modules} | {kernels} |\n", pass.name, pass.summary);
     }
     page += "\n| style | level | passes, in order |\n| --- | --- | --- |\n";
     for style in Style::ALL {

@@ -206,12 +206,37 @@ impl Dim {
     }
 
     fn extreme(&self, other: &Dim, least: bool) -> Dim {
-        if let Some(difference) = self.sub(other).as_const() {
-            return if (difference <= 0) == least { self.clone() } else { other.clone() };
+        match self.sub(other).bounds() {
+            Some((_, highest)) if highest <= 0 => return if least { self.clone() } else { other.clone() },
+            Some((lowest, _)) if lowest >= 0 => return if least { other.clone() } else { self.clone() },
+            _ => {}
         }
         let (a, b) = if self <= other { (self, other) } else { (other, self) };
         let (a, b) = (a.clone(), b.clone());
         Dim::atom(if least { Atom::Min(a, b) } else { Atom::Max(a, b) })
+    }
+
+    /// Between which numbers a constant lies, or a difference of quotients such as `(n + 3) // 4 - (n + 1) // 4`.
+    fn bounds(&self) -> Option<(i64, i64)> {
+        if let Some(value) = self.as_const() {
+            return Some((value, value));
+        }
+        let mut constant = 0;
+        let (mut more, mut less) = (None, None);
+        for (monomial, coefficient) in self.terms() {
+            match (monomial.as_slice(), coefficient) {
+                ([], value) => constant = value,
+                ([(Atom::FloorDiv(a, n), 1)], 1) if more.is_none() => more = Some((a, n)),
+                ([(Atom::FloorDiv(b, n), 1)], -1) if less.is_none() => less = Some((b, n)),
+                _ => return None,
+            }
+        }
+        let ((a, n), (b, m)) = (more?, less?);
+        let divisor = n.as_const().filter(|divisor| n == m && *divisor > 0)?;
+        let difference = a.sub(b).as_const()?;
+        let lowest = difference.div_euclid(divisor);
+        let highest = lowest.checked_add(i64::from(difference.rem_euclid(divisor) != 0))?;
+        Some((constant.checked_add(lowest)?, constant.checked_add(highest)?))
     }
 
     /// Rebuilds the dim with some atoms replaced; the replacement is simultaneous, not repeated.
@@ -396,6 +421,22 @@ mod tests {
         assert_eq!(a, s("a").mul(&s("a")).sub(&s("b").mul(&s("b"))));
         assert_eq!(s("a").sub(&s("a")), Dim::zero());
         assert_eq!(a.to_string(), "a ** 2 - b ** 2");
+    }
+
+    #[test]
+    fn the_lesser_of_two_quotients() {
+        let quotient = |above: i64, n: i64| s("h").add(&c(above)).floor_div(&c(n)).unwrap();
+        let (a, b) = (quotient(3, 4).sub(&c(1)), quotient(1, 4));
+        assert_eq!((a.minimum(&b), b.minimum(&a), a.maximum(&b)), (a.clone(), a.clone(), b.clone()));
+        let (x, y) = (quotient(0, 2), quotient(1, 2));
+        assert_eq!((x.minimum(&y), x.maximum(&y)), (x, y));
+        for (first, second) in [(quotient(3, 4), quotient(1, 2)), (quotient(7, 4).sub(&c(1)), quotient(1, 4))] {
+            for h in -9..9 {
+                let value = |dim: &Dim| dim.eval(&|_| Some(h)).unwrap();
+                assert_eq!(value(&first.minimum(&second)), value(&first).min(value(&second)), "{first}, {second}");
+            }
+        }
+        assert!(quotient(3, 4).minimum(&quotient(1, 2)).to_string().starts_with("minimum"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ fn a_product_with_its_prologue_and_epilogue() {
   symbols n: int
   %w = dequantize %codes, %scale {scheme = int8(), dtype = float32} : float32[2, 4]
   %wt = permute %w {axes = (1, 0)} : float32[4, 2]
-  %y = matmul %x, %wt : float32[n, 2]
+  %y = matmul %x, %wt {transpose_a = false, transpose_b = false} : float32[n, 2]
   %b = broadcast_to %bias {shape = [n, 2]} : float32[n, 2]
   %1 = add %y, %b : float32[n, 2]
   %zero = const float32 [0.0] : float32
@@ -30,7 +30,7 @@ fn a_product_with_its_prologue_and_epilogue() {
               %out = fused (%codes.1: int8[2, 4], %scale.1: float32, %x.1: float32[n, 4], %bias.1: float32[2], %r.1: float32[n, 2]) in %codes, %scale, %x, %bias, %r {
                 %w = dequantize %codes.1, %scale.1 {scheme = int8(), dtype = float32} : float32[2, 4]
                 %wt = permute %w {axes = (1, 0)} : float32[4, 2]
-                %y = matmul %x.1, %wt : float32[n, 2]
+                %y = matmul %x.1, %wt {transpose_a = false, transpose_b = false} : float32[n, 2]
                 %b = broadcast_to %bias.1 {shape = [n, 2]} : float32[n, 2]
                 %0 = add %y, %b : float32[n, 2]
                 %zero = const float32 [0.0] : float32
@@ -58,7 +58,7 @@ fn one_anchor_in_a_kernel() {
   %half = const float32 [0.5] : float32
   %h = mul %s, %half : float32[n, 1]
   %p = div %e, %h : float32[n, 4]
-  %y = matmul %p, %w : float32[n, 2]
+  %y = matmul %p, %w {transpose_a = false, transpose_b = false} : float32[n, 2]
   return %y
 }
 ",
@@ -75,7 +75,7 @@ fn one_anchor_in_a_kernel() {
                 yield %0, %1
               } : float32[n, 4], float32[n, 1]
               %p = div %e, %h : float32[n, 4]
-              %y = matmul %p, %w : float32[n, 2]
+              %y = matmul %p, %w {transpose_a = false, transpose_b = false} : float32[n, 2]
               return %y
             }
         "#]],
@@ -304,7 +304,7 @@ fn random_program(seed: u64, length: usize) -> String {
         let column = narrow.last().cloned();
         let (operation, is_wide) = match (stream.below(13), column) {
             (0, _) => (format!("permute %{first} {{axes = (1, 0)}}"), true),
-            (1, _) => (format!("matmul %{first}, %{second}"), true),
+            (1, _) => (format!("matmul %{first}, %{second} {{transpose_a = false, transpose_b = false}}"), true),
             (2, _) => (format!("sum %{first} {{axis = 1, keepdim = true}}"), false),
             (3, Some(column)) => (format!("broadcast_to %{column} {{shape = [3, 3]}}"), true),
             (4, Some(column)) => (format!("sub %{first}, %{column}"), true),
