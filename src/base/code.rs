@@ -202,6 +202,7 @@ codes! {
     W0102 "old spelling"
     W0301 "broadcast to all pairs"
     W0501 "ternary weights lose most of their signal"
+    W0502 "codes without regard to data"
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! `tritonc build`: compiles an entry to the files of one or more targets.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
 use crate::driver::project_file::Settings;
-use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
+use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -24,6 +24,8 @@ pub struct Args {
     output: Option<PathBuf>,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Weights that are checked against the model and written beside the code: a .safetensors or .npz file, an index
     /// of shards, or a folder with one of them
     #[arg(long, value_name = "FILE")]
@@ -36,6 +38,10 @@ pub struct Args {
     /// Print a stage of the compiler instead of a target's code; `ir` is what the target would get
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
+    /// With gradients of float inputs and parameters: IR gets a method `forward_backward`; PyTorch has gradients of its own,
+    /// so its code is the same
+    #[arg(long)]
+    grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
@@ -53,7 +59,8 @@ Examples:
   tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
   tritonc build mlp.tri --emit ir                              print the intermediate representation
   tritonc build mlp.tri --shape x=1,784 --metadata mlp.json -o out    also shapes, parameters, flops
-  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only";
+  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only
+  tritonc build mlp.tri --emit ir --grad                       with the functions that compute gradients";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EmitArg {
@@ -115,7 +122,7 @@ impl Args {
         let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: self.entry.request(&self.shapes, settings)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             targets,
             weights,
             reading,
@@ -124,6 +131,7 @@ impl Args {
                 EmitArg::Ast => Emit::Ast,
                 EmitArg::Ir => Emit::Ir,
             }),
+            grad: self.grad,
             passes: self.passes.request(settings),
             templates: self.templates.clone().or(settings.templates.clone()),
             metadata: self.metadata.is_some(),

@@ -3,6 +3,7 @@
 use crate::base::Diagnostic;
 use crate::driver::project_file::{self, Settings, over_by_name};
 use crate::driver::{EntryRequest, Failed, Mode, Outcome, Session, options};
+use crate::types::DType;
 use clap::ValueEnum;
 
 /// The exit status.
@@ -58,6 +59,31 @@ pub struct EntryArgs {
     /// here (docs/project_file.md)
     #[arg(long)]
     no_project: bool,
+}
+
+/// Mixed precision.
+#[derive(Debug, clap::Args)]
+pub struct PrecisionArgs {
+    /// Compute products, and what goes with them, in this type; weights, inputs and results keep theirs, and
+    /// softmax, norms, losses and sums stay float32 (docs/numerics.md)
+    #[arg(long, value_enum, value_name = "TYPE")]
+    precision: Option<LowType>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LowType {
+    Float16,
+    #[value(name = "bfloat16")]
+    BFloat16,
+}
+
+impl PrecisionArgs {
+    pub fn low(&self) -> Option<DType> {
+        self.precision.map(|precision| match precision {
+            LowType::Float16 => DType::Float16,
+            LowType::BFloat16 => DType::BFloat16,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -23,6 +23,11 @@ pub struct PassArgs {
     /// Leave a pass out; may be repeated
     #[arg(long = "disable-pass", value_name = "NAME", value_delimiter = ',')]
     disabled: Vec<String>,
+    /// Build the float model: values are not quantised and restored, and quantised weights are floats
+    ///
+    /// For a model that was trained with quantisation and goes to something that quantises by itself. Results change.
+    #[arg(long)]
+    fold_fake_quant: bool,
     /// Write the IR before the first pass and after each into this folder
     #[arg(long, value_name = "DIR")]
     dump_ir: Option<PathBuf>,
@@ -55,9 +60,10 @@ impl PassArgs {
         let only = self.passes.as_ref().map(|names| names.iter().filter(|name| !name.is_empty()).cloned().collect());
         let project = settings.selection();
         let disabled = [project.disabled.clone(), self.disabled.clone()].concat();
+        let float_model = self.fold_fake_quant || project.float_model;
         let selection = match (level, only) {
-            (None, None) => Selection { disabled, ..project },
-            (level, only) => Selection { level: level.unwrap_or_default(), only, disabled },
+            (None, None) => Selection { disabled, float_model, ..project },
+            (level, only) => Selection { level: level.unwrap_or_default(), only, disabled, float_model },
         };
         PassRequest { selection, dump: self.dump_ir.clone() }
     }

@@ -1,10 +1,10 @@
 //! `tritonc run`: executes an entry, or a script, on the reference interpreter.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::weights::ReadingArgs;
 use crate::driver::project_file::Settings;
-use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
+use crate::driver::{EntryRequest, Failed, RunRequest, RunResult, Session, artifact, options};
 use crate::types::Tensor;
 use crate::types::display;
 use crate::weights::{Tensors, WeightSet, encode, writable};
@@ -20,6 +20,8 @@ pub struct Args {
     file: String,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Reads an input from a .npy, .npz or .safetensors file, or gives a number; may be repeated. Other tensors
     /// are drawn at random
     #[arg(long = "input", value_name = "NAME=FILE")]
@@ -106,7 +108,7 @@ impl Args {
         let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
         let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(RunRequest {
-            entry: self.entry.request(&self.shapes, settings)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             method: self.method.clone(),
             inputs,
             numbers,

@@ -1,13 +1,13 @@
 //! `tritonc verify`: whether targets compute what the interpreter does.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
 use crate::base::render::{visible, visible_line};
 use crate::driver::project_file::Settings;
 use crate::driver::verify::{self, Culprit, Difference, Report, Row, VerifyRequest};
-use crate::driver::{Failed, RunRequest, Session, options};
+use crate::driver::{EntryRequest, Failed, RunRequest, Session, options};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -31,6 +31,8 @@ pub struct Args {
     file: String,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// What is compared with the interpreter, separated by commas: `interp-1`, `interp-2`, `interp-3`, or `interp` for
     /// these three; targets; or `all` [default: all]
     #[arg(long, value_name = "all|LIST", value_delimiter = ',')]
@@ -114,7 +116,7 @@ impl Args {
         let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
         let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         let run = RunRequest {
-            entry: self.entry.request(&self.shapes, settings)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             method: self.method.clone(),
             inputs,
             numbers,

@@ -12,12 +12,12 @@ use crate::driver::model::{self, Stored};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, pipeline};
 use crate::ir::verify::VerifyError;
-use crate::ir::{MemberKind, Module, Role, Verified, verify};
-use crate::passes::activations::insert;
+use crate::ir::{Function, InstKind, MemberKind, Module, Role, Verified, verify};
+use crate::passes::activations::{inline_takers, insert};
 use crate::passes::products::{Factors, factors};
 use crate::passes::quantise::{AssignError, Assignments, assign};
 use crate::quant::codes::Slices;
-use crate::quant::{QuantError, Scheme};
+use crate::quant::{QuantError, Quantization, Scheme};
 
 /// The option that the rules come from.
 const OPTION: &str = "--quantize";
@@ -39,6 +39,57 @@ pub fn apply(session: &mut Session, module: Verified, rules: &[String], training
     let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
     let module = assign(module, &chosen, training).and_then(insert);
     module.map_err(|error| session.fail(vec![unassigned(error)]))
+}
+
+/// A stored tensor of a model, with what is to become of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// In weights files.
+    pub name: String,
+    /// In Tri.
+    pub path: String,
+    pub quantization: Option<Quantization>,
+}
+
+impl Choice {
+    pub fn weights(&self) -> Option<&Scheme> {
+        self.quantization.as_ref().map(|own| &own.weights)
+    }
+
+    /// The scheme of activations that need a scale from calibration.
+    pub fn static_activations(&self) -> Option<&Scheme> {
+        self.quantization.as_ref()?.activations.as_ref().filter(|scheme| !scheme.dynamic)
+    }
+}
+
+/// What source and rules say of each stored tensor of a module that nobody has quantised yet.
+pub fn choices(session: &mut Session, module: &Verified, rules: &[String]) -> Result<Vec<Choice>, Failed> {
+    let rules = SchemeRules::parse(&mut session.project, "--scheme", rules).map_err(|errors| session.fail(errors))?;
+    let stored = model::stored(module).map_err(|error| session.fail(vec![error]))?;
+    let chosen = choose(&stored, &rules, &factors(module)).map_err(|errors| session.fail(errors))?;
+    let choice = |stored: Stored| {
+        let quantization = chosen.get(&stored.path).cloned().unwrap_or(stored.own);
+        Choice { name: stored.expected.name, path: stored.path, quantization }
+    };
+    Ok(stored.into_iter().map(choice).collect())
+}
+
+/// The module with float weights. Functions that are called with weights are put in the place of their calls, so that
+/// each product is where its weight is read.
+pub fn without_quantisation(session: &mut Session, module: Verified, choices: &[Choice]) -> Result<Verified, Failed> {
+    let gradients =
+        |function: &Function| function.insts.iter().any(|inst| matches!(inst.kind, InstKind::Gradient { .. }));
+    if module.functions.iter().any(gradients) {
+        // Their products are not those of the weights that they are gradients for.
+        let message = "a model that takes gradients cannot run for calibration";
+        return Err(session.fail(vec![Diagnostic::new(E0502, message)]));
+    }
+    let none: Assignments = choices.iter().map(|choice| (choice.path.clone(), None)).collect();
+    let module = without_attributes(module).map_err(|errors| pipeline::internal(session, &errors))?;
+    let module = assign(module, &none, false).map_err(|error| session.fail(vec![unassigned(error)]))?;
+    let mut module = module.into_inner();
+    inline_takers(&mut module, &|_, _, _| true);
+    verify(module).map_err(|errors| pipeline::internal(session, &errors))
 }
 
 /// Schemes are resolved once: what is left of the IR says of each parameter how it is quantised.

@@ -6,11 +6,13 @@
 
 pub mod artifact;
 pub mod bind;
+pub mod calibrate;
 pub mod choice;
 pub mod diff;
 pub mod draw;
 pub mod fix;
 pub mod format;
+mod gptq;
 pub mod gradients;
 pub mod inputs;
 pub mod inspect;
@@ -296,11 +298,19 @@ impl Session {
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
+        // Where a framework has gradients of its own, they need no code.
+        let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
+        let own = |target: &&String| pipeline::style_of(target) == style;
+        let derived = match request.targets.iter().filter(own).any(|target| derives(target)) {
+            true => Some(pipeline::differentiated(self, file, request, style)?),
+            false => None,
+        };
         let mut artifacts = vec![];
-        for target in request.targets.iter().filter(|target| pipeline::style_of(target) == style) {
+        for target in request.targets.iter().filter(own) {
+            let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }
@@ -375,6 +385,7 @@ impl Session {
         let given = [
             ("--set", !request.entry.sets.is_empty()),
             ("--mode", request.entry.mode != Mode::default()),
+            ("--precision", request.entry.precision.is_some()),
             ("--input", !request.inputs.is_empty() || !request.numbers.is_empty()),
             ("--shape", !request.entry.shapes.is_empty()),
             ("--method", request.method.is_some()),
@@ -432,6 +443,14 @@ impl Session {
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
         self.check_targets(&request.targets)?;
+        match request.emit {
+            Some(Emit::Tokens | Emit::Ast) if request.grad => {
+                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+                return Err(Failed);
+            }
+            None | Some(Emit::Ir | Emit::Tokens | Emit::Ast) => {}
+        }
         optimise::check(self, &request.passes)
     }
 

@@ -85,6 +85,8 @@ pub struct Stored {
     pub path: String,
     /// The `@quantize` that reaches it from around it, unless it has one of its own.
     pub inherited: Option<Option<Quantization>>,
+    /// Its own.
+    pub own: Option<Quantization>,
     pub role: Role,
     /// Where it is declared.
     pub layer: LayerId,
@@ -143,7 +145,8 @@ impl Walk<'_> {
                         let has_own = storage.scheme.is_some() || member.quantize.is_some();
                         let inherited = quantize.filter(|_| !has_own).cloned();
                         let (role, member) = (storage.role, member.name.clone());
-                        self.found.push(Stored { expected, path, inherited, role, layer: id, member });
+                        let own = storage.quantization();
+                        self.found.push(Stored { expected, path, inherited, own, role, layer: id, member });
                     }
                 }
                 MemberKind::Sub(sub) => {

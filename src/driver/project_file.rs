@@ -82,6 +82,7 @@ impl Settings {
     /// Which passes run, of which the command line says nothing.
     pub fn selection(&self) -> Selection {
         Selection {
+            float_model: false,
             level: self.opt_level.unwrap_or_default(),
             only: self.passes.clone(),
             disabled: self.disabled.clone(),

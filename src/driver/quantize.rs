@@ -5,14 +5,15 @@
 //! result is written beside its place, read back, compared, and only then put there.
 
 use crate::base::Diagnostic;
-use crate::base::code::{E0502, E0802};
+use crate::base::code::{E0502, E0802, W0502};
 use crate::driver::artifact::Pending;
+use crate::driver::calibrate::{self, ModelRequest, Plan};
 use crate::driver::inspect::{BLOCK, Inspection, Row, Stored, refused, unfit};
 use crate::driver::packed::{self, PackedNote, PackedNotes, metadata, parts};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, reading};
-use crate::quant::Scheme;
 use crate::quant::stream::{self, StreamError, Summary};
+use crate::quant::{Quantized, Scheme};
 use crate::types::{DType, Tensor};
 use crate::weights::safetensors::{Layout, Types, layout};
 use crate::weights::{Checkpoint, FileError, FileFormat, Raw, View, writable};
@@ -21,13 +22,15 @@ use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
 /// What is to be quantised how.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct QuantizeRequest {
     pub weights: PathBuf,
     /// `PATTERN=SCHEME`, the last that fits counts.
     pub schemes: Vec<String>,
     pub maps: Vec<String>,
     pub output: PathBuf,
+    /// Whose weights these are. Then rules are about its parameters, and count more than its source.
+    pub model: Option<ModelRequest>,
 }
 
 /// Told how much is done, of how much.
@@ -57,14 +60,31 @@ pub fn quantize(
 ) -> Result<Inspection, Failed> {
     let rules = SchemeRules::parse(&mut session.project, "--scheme", &request.schemes);
     let rules = rules.map_err(|errors| session.fail(errors))?;
+    if request.model.is_none() {
+        rules.weights_only().map_err(|error| session.fail(vec![error]))?;
+    }
     check_output(&request.output).map_err(|error| session.report_file(&error))?;
     let view = reading::open(&request.weights, &request.maps).map_err(|error| session.fail(vec![error]))?;
     let earlier = packed::read(&mut session.project, &view.checkpoint.metadata);
     let earlier = earlier.map_err(|error| session.fail(vec![error]))?;
-    let inspection = rewrite(&view, &earlier, &rules, &request.output, progress);
+    let plan = match &request.model {
+        Some(model) => calibrate::plan(session, &view, &request.schemes, model)?,
+        None => by_name(&view, &rules).map_err(|errors| session.fail(errors))?,
+    };
+    let inspection = rewrite(&view, &earlier, &plan, &request.output, progress);
     let inspection = inspection.map_err(|errors| session.fail(errors))?;
     session.diagnostics.extend(inspection.warning());
+    session.diagnostics.extend(rounded(&plan));
     Ok(inspection)
+}
+
+/// Says which weights have the nearest codes although others were asked for.
+fn rounded(plan: &Plan) -> Option<Diagnostic> {
+    let count = plan.rounded.len();
+    let weights = if count == 1 { "a weight has".to_string() } else { format!("{count} weights have") };
+    let lines: Vec<String> = plan.rounded.iter().map(|(name, why)| format!("`{name}`: {why}")).collect();
+    let warning = Diagnostic::new(W0502, format!("{weights} the nearest codes, without regard to data"));
+    (count > 0).then(|| warning.note(lines.join("\n")))
 }
 
 fn check_output(path: &Path) -> Result<(), FileError> {
@@ -81,38 +101,50 @@ fn check_output(path: &Path) -> Result<(), FileError> {
 fn rewrite(
     view: &View,
     earlier: &PackedNotes,
-    rules: &SchemeRules,
+    plan: &Plan,
     output: &Path,
     progress: Progress<'_>,
 ) -> Result<Inspection, Vec<Diagnostic>> {
-    let jobs = plan(view, rules)?;
+    let jobs = jobs(view, plan)?;
     let mut types = Types::new();
-    for job in &jobs {
-        for (part, dtype, shape) in job.parts() {
-            if types.insert(part.clone(), (dtype, shape)).is_some() {
-                let message = format!("`{}` cannot be quantised: there is a tensor `{part}` already", job.name);
-                return Err(vec![Diagnostic::new(E0502, message)]);
-            }
+    let added = plan.added.iter().map(|(name, tensor)| (name.clone(), tensor.dtype(), tensor.shape().to_vec()));
+    let added = added.map(|part| (part.0.clone(), part));
+    let parts = jobs.iter().flat_map(|job| job.parts().into_iter().map(|part| (job.name.to_string(), part)));
+    for (name, (part, dtype, shape)) in parts.chain(added) {
+        if types.insert(part.clone(), (dtype, shape)).is_some() {
+            let message = format!("`{name}` cannot be quantised: there is a tensor `{part}` already");
+            return Err(vec![Diagnostic::new(E0502, message)]);
         }
     }
     let error = |error: FileError| vec![Diagnostic::new(error.code, error.to_string())];
     let mut work = Work::begin(view, earlier, &jobs, &types, output, progress).map_err(error)?;
     let mut rows = vec![];
     for job in &jobs {
-        rows.push(work.tensor(job).map_err(|error| vec![error])?);
+        rows.push(work.tensor(job, plan.codes.get(job.name)).map_err(|error| vec![error])?);
         view.release(job.name);
+    }
+    for (name, tensor) in &plan.added {
+        work.plain(name.clone(), &Raw::from(tensor)).map_err(error)?;
+        rows.push(Row::of(name, tensor.dtype(), tensor.shape(), None));
     }
     let pending = work.finish(&jobs, &rows, &types).map_err(error)?;
     pending.commit().map_err(error)?;
     Ok(Inspection { rows })
 }
 
-/// Every tensor with its scheme, or everything that rules it out.
-fn plan<'a>(view: &'a View, rules: &'a SchemeRules) -> Result<Vec<Job<'a>>, Vec<Diagnostic>> {
+/// What rules say of the names in a file, for whatever model.
+fn by_name(view: &View, rules: &SchemeRules) -> Result<Plan, Vec<Diagnostic>> {
     let names: Vec<&str> = view.tensors().map(|(name, _)| name).collect();
     let chosen = rules.assign(&names)?;
+    let schemes = names.iter().zip(chosen).filter_map(|(name, scheme)| Some((name.to_string(), scheme?.clone())));
+    Ok(Plan { schemes: schemes.collect(), ..Plan::default() })
+}
+
+/// Every tensor with its scheme, or everything that rules it out.
+fn jobs<'a>(view: &'a View, plan: &'a Plan) -> Result<Vec<Job<'a>>, Vec<Diagnostic>> {
     let (mut jobs, mut errors) = (vec![], vec![]);
-    for ((name, derived), scheme) in view.tensors().zip(chosen) {
+    for (name, derived) in view.tensors() {
+        let scheme = plan.schemes.get(name);
         errors.extend(scheme.and_then(|scheme| unfit(view, name, derived, scheme)));
         jobs.push(Job { name, dtype: derived.dtype, shape: &derived.shape, scheme });
     }
@@ -168,8 +200,8 @@ impl<'a, 'p> Work<'a, 'p> {
         (self.progress)(self.done.min(self.total), self.total);
     }
 
-    /// Writes what becomes of one tensor.
-    fn tensor(&mut self, job: &Job<'_>) -> Result<Row, Diagnostic> {
+    /// Writes what becomes of one tensor; its codes may be given.
+    fn tensor(&mut self, job: &Job<'_>, given: Option<&Quantized>) -> Result<Row, Diagnostic> {
         let unreadable = |error: FileError| Diagnostic::new(error.code, error.to_string());
         let raw = self.view.raw(job.name).map_err(unreadable)?;
         let row = Row::of(job.name, job.dtype, job.shape, job.scheme);
@@ -178,7 +210,7 @@ impl<'a, 'p> Work<'a, 'p> {
             self.advance(row.before);
             return Ok(row);
         };
-        let Summary { scale, zero_point, measure, digest } = self.codes(job, scheme, &raw)?;
+        let Summary { scale, zero_point, measure, digest } = self.codes(job, scheme, &raw, given)?;
         let size = job.shape.last().copied().unwrap_or(1);
         let codes = Digest::Codes { digest, scheme: scheme.clone(), size };
         self.digests.insert(format!("{}.codes", job.name), codes);
@@ -189,18 +221,28 @@ impl<'a, 'p> Work<'a, 'p> {
     }
 
     /// Quantises, packs and writes the codes.
-    fn codes(&mut self, job: &Job<'_>, scheme: &Scheme, raw: &Raw<'_>) -> Result<Summary, Diagnostic> {
+    fn codes(
+        &mut self,
+        job: &Job<'_>,
+        scheme: &Scheme,
+        raw: &Raw<'_>,
+        given: Option<&Quantized>,
+    ) -> Result<Summary, Diagnostic> {
         let place = self.layout.places.get(&format!("{}.codes", job.name)).cloned().unwrap_or_default();
         let (before, bytes) = (self.done, raw.bytes().len() as f64);
         let mut position = place.start;
-        let packed = stream::pack(&Stored(raw), scheme, |piece: &[u8]| -> Result<(), FileError> {
+        let mut write = |piece: &[u8]| -> Result<(), FileError> {
             self.pending.write_at(position, piece)?;
             position += piece.len() as u64;
             let share = (position - place.start) as f64 / (place.end - place.start).max(1) as f64;
             self.done = before + (bytes * share) as u64;
             self.advance(0);
             Ok(())
-        });
+        };
+        let packed = match given {
+            Some(given) => stream::pack_given(&Stored(raw), scheme, given, &mut write),
+            None => stream::pack(&Stored(raw), scheme, &mut write),
+        };
         packed.map_err(|error| match error {
             StreamError::Quant(error) => refused(job.name, job.shape, scheme, &error),
             StreamError::Write(error) => Diagnostic::new(error.code, error.to_string()),

@@ -4,8 +4,12 @@ use crate::base::code::{E0310, E0408, E0409, E0802};
 use crate::interp::bind::bind_shapes;
 use crate::interp::instance::join;
 use crate::interp::value::{check_size, scalar, stacked};
+use crate::interp::watch::{Product, Watch};
 use crate::interp::{Env, Instance, RunError, Trace, broken, eval_expr, seed};
-use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
+use crate::ir::{
+    FuncId, Function, Inst, InstId, InstKind, Part, PathSegment, PrintPiece, Region, ValueId, Verified, Window,
+};
+use crate::ops::kinds::Kind;
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};
@@ -40,6 +44,7 @@ pub struct Machine<'m> {
     pub seeds: Vec<i64>,
     /// Calls of sublayers, where somebody asks for them.
     pub trace: Option<Trace>,
+    watch: Option<&'m mut dyn Watch>,
 }
 
 /// One call.
@@ -94,12 +99,19 @@ impl<'m> Machine<'m> {
             record_counts: HashMap::new(),
             seeds: vec![],
             trace: None,
+            watch: None,
         }
     }
 
     /// Where `print` writes.
     pub fn with_output(mut self, output: &'m mut (dyn Write + Send)) -> Machine<'m> {
         self.output = Some(output);
+        self
+    }
+
+    /// Who is shown every product.
+    pub fn with_watch(mut self, watch: &'m mut dyn Watch) -> Machine<'m> {
+        self.watch = Some(watch);
         self
     }
 
@@ -180,6 +192,9 @@ impl<'m> Machine<'m> {
             if matches!(inst.kind, InstKind::Yield | InstKind::Return) {
                 return frame.all(&inst.operands);
             }
+            if self.watch.is_some() {
+                self.show(frame, *id, inst)?;
+            }
             let results = self.inst(frame, instance.as_deref_mut(), inst).map_err(|error| error.or_at(inst.loc))?;
             frame.set_all(&inst.results, results);
             if self.options.record {
@@ -202,7 +217,7 @@ impl<'m> Machine<'m> {
     ) -> Result<Vec<Tensor>, RunError> {
         match &inst.kind {
             InstKind::Op { op, attrs } => self.op(frame, inst, *op, attrs),
-            InstKind::Param { name, part } => Ok(vec![own(instance)?.read_member(name, *part)?]),
+            InstKind::Param { name, part } => self.param(own(instance)?, name, *part),
             InstKind::Const(tensor) => Ok(vec![tensor.clone()]),
             InstKind::Host(expr) => self.host(frame, inst, expr),
             InstKind::Rng { site, part } => {
@@ -265,6 +280,37 @@ impl<'m> Machine<'m> {
         let op = op.get();
         let cx = EvalCx { op, operands: &operands, attrs: &attrs };
         (op.eval)(&cx).map_err(|error| RunError::new(E0409, error.0))
+    }
+
+    /// Shows a product to who watches.
+    fn show(&mut self, frame: &Frame<'m>, id: InstId, inst: &Inst) -> Result<(), RunError> {
+        let (Some(watch), InstKind::Op { op, attrs }) = (&mut self.watch, &inst.kind) else { return Ok(()) };
+        if op.kind() != Kind::Product {
+            return Ok(());
+        }
+        let attrs = attrs.map(|attr| attr.resolve(&|symbol| frame.env.get(symbol).cloned()));
+        let operands = frame.all(&inst.operands)?;
+        watch.product(&Product {
+            function: frame.function,
+            inst: id,
+            path: &frame.path,
+            op: *op,
+            attrs: &attrs,
+            operands: &operands,
+            env: &frame.env,
+        })
+    }
+
+    /// Reads a member; one that is computed of weights is so now, if it was not before.
+    fn param(&mut self, instance: &mut Instance, name: &str, part: Part) -> Result<Vec<Tensor>, RunError> {
+        if let Some((holder, func)) = instance.underived(name)? {
+            let function: &'m Function = &self.module[func];
+            let (env, path) = (holder.hypers.clone(), holder.path.clone());
+            let (results, _) = self.call(function, Some(holder), env, path, vec![])?;
+            let tensor = results.first().ok_or_else(|| RunError::new(E0409, format!("`{name}` has no value")))?;
+            holder.keep_derived(func, tensor);
+        }
+        Ok(vec![instance.read_member(name, part)?])
     }
 
     fn host(&self, frame: &Frame<'m>, inst: &Inst, expr: &HostExpr) -> Result<Vec<Tensor>, RunError> {

@@ -21,6 +21,7 @@ mod machine;
 mod seed;
 mod trace;
 mod value;
+pub mod watch;
 
 pub use gradients::{Stacked, sum};
 pub use instance::{Instance, ParameterRef, Slot};

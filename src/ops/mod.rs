@@ -10,6 +10,7 @@
 
 pub mod attr;
 pub mod cast;
+pub mod channels;
 pub mod contraction;
 pub mod cost;
 pub mod create;
@@ -17,11 +18,13 @@ mod elem;
 pub mod elementwise;
 pub mod error;
 pub mod eval;
+pub mod factors;
 pub mod gradient;
 pub mod kernel;
 pub mod kinds;
 pub mod logic;
 pub mod math;
+pub mod precision;
 pub mod quantize;
 pub mod random;
 pub mod reduce;

@@ -23,6 +23,7 @@ use crate::ir::{
     Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, Region, Role, Storage, Value,
     ValueId, Verified, verify,
 };
+use crate::ops::factors::meets_rows;
 use crate::ops::{Attr, Attrs, OpId, RuleCx, Stop, builtin};
 use crate::passes::copy::compact;
 use crate::passes::inliner::inline_calls;
@@ -44,7 +45,7 @@ pub fn insert(module: Verified) -> Result<Verified, AssignError> {
         return Ok(module);
     }
     let mut module = module.into_inner();
-    inline_takers(&mut module);
+    inline_takers(&mut module, &|module, function, name| weight_of(module, function, name).is_some());
     let mut found = BTreeSet::new();
     for index in 0..module.functions.len() {
         let mut function = module.functions[index].clone();
@@ -85,11 +86,11 @@ fn activations(member: &Member) -> Option<&Scheme> {
     }
 }
 
-/// Puts the bodies of functions that multiply with such weights in the place of their calls.
-fn inline_takers(module: &mut Module) {
+/// Puts the bodies of functions that multiply with such members in the place of their calls.
+pub fn inline_takers(module: &mut Module, wanted: &dyn Fn(&Module, &Function, &str) -> bool) {
     // Each round takes off one level of calls, and calls do not recur.
     for _ in 0..module.functions.len() {
-        let found = takers(module, &|function, name| weight_of(module, function, name).is_some());
+        let found = takers(module, &|function, name| wanted(module, function, name));
         let names: BTreeSet<String> = found.iter().map(|id| module[*id].name.clone()).collect();
         if inline_calls(module, &|site| site.path.is_none() && names.contains(&site.callee.name)) == 0 {
             return;
@@ -164,13 +165,15 @@ fn add_parts(module: &mut Module, weight: &Weight) -> Result<(), AssignError> {
 }
 
 /// Which of the activations share a scale.
-fn shared(op: OpId, operand: usize, ty: &TensorType, scheme: &Scheme) -> Scheme {
+fn shared(op: OpId, attrs: &Attrs, operand: usize, ty: &TensorType, scheme: &Scheme) -> Scheme {
     let rank = ty.shape.rank();
     match scheme.dynamic {
         // One for each sample.
         true if op.is_convolution() => Scheme { dynamic: false, axis: Some(0), ..scheme.clone() },
         // Columns are the tokens of a right factor.
-        true if operand == 1 && rank != Some(1) => Scheme { dynamic: false, axis: Some(-1), ..scheme.clone() },
+        true if rank != Some(1) && !meets_rows(op, attrs, 1 - operand) => {
+            Scheme { dynamic: false, axis: Some(-1), ..scheme.clone() }
+        }
         true | false => scheme.clone(),
     }
 }
@@ -192,9 +195,9 @@ impl Insert {
                 *nested = self.region(function, std::mem::take(nested), &mut known.clone())?;
             }
             function[id].kind = kind;
-            if let (Some(weight), InstKind::Op { op, .. }) = (self.wanted.get(&id).cloned(), &function[id].kind) {
-                let (op, value) = (*op, function[id].operands[weight.operand]);
-                let scheme = shared(op, weight.operand, &function[value].ty, &weight.scheme);
+            if let (Some(weight), InstKind::Op { op, attrs }) = (self.wanted.get(&id).cloned(), &function[id].kind) {
+                let value = function[id].operands[weight.operand];
+                let scheme = shared(*op, attrs, weight.operand, &function[value].ty, &weight.scheme);
                 let scale = (!weight.scheme.dynamic).then(|| weight.read.clone());
                 let key = (value, scheme.clone(), scale);
                 let quantised = match known.get(&key) {

@@ -78,6 +78,21 @@ impl Slices {
         Ok(Slices { run: elements.checked_div(count).unwrap_or(0), count, shape: scales })
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The slice of the element with this flat index.
+    pub(super) fn of_element(&self, index: usize) -> usize {
+        index / self.run.max(1) % self.count.max(1)
+    }
+
+    /// Flat indices of the elements of a slice, of a tensor of so many.
+    pub(super) fn elements(&self, slice: usize, total: usize) -> impl Iterator<Item = usize> + use<> {
+        let run = self.run.max(1);
+        (slice * run..total).step_by(run * self.count.max(1)).flat_map(move |first| first..first + run)
+    }
+
     /// Runs of consecutive elements, each with its slice, where the first element has this flat index.
     fn runs<'a, T>(&self, first: usize, values: &'a [T]) -> impl Iterator<Item = (usize, &'a [T])> {
         let (run, count) = (self.run.max(1), self.count.max(1));
@@ -253,10 +268,7 @@ impl Encoder {
                 self.each(first, values, codes, |slice, w| if w.abs() > limits[slice] { w.signum() } else { 0.0 });
             }
             (SchemeKind::Int { bits, .. }, Some(zeros)) => {
-                let (bottom, top) = asymmetric_range(bits);
-                self.each(first, values, codes, |slice, w| {
-                    (nearest((w / scales[slice]).clamp(-NEAREST, NEAREST)) + zeros[slice]).clamp(bottom, top)
-                });
+                self.each(first, values, codes, |slice, w| asymmetric_code(bits, w, scales[slice], zeros[slice]));
             }
             (SchemeKind::Int { bits, .. }, None) => {
                 let top = symmetric_top(bits);
@@ -292,8 +304,25 @@ fn nearest(value: f32) -> f32 {
     (value + WHOLE) - WHOLE
 }
 
+fn asymmetric_code(bits: u32, w: f32, scale: f32, zero: f32) -> f32 {
+    let (bottom, top) = asymmetric_range(bits);
+    (nearest((w / scale).clamp(-NEAREST, NEAREST)) + zero).clamp(bottom, top)
+}
+
+/// The code of one element under an integer scheme.
+pub(super) fn integer_code(scheme: &Scheme, w: f32, scale: f32, zero: Option<f32>) -> f32 {
+    let bits = match scheme.kind {
+        SchemeKind::Int { bits, .. } => bits,
+        SchemeKind::Ternary { .. } => 8,
+    };
+    match zero {
+        Some(zero) => asymmetric_code(bits, w, scale, zero),
+        None => nearest((w / scale).clamp(-symmetric_top(bits), symmetric_top(bits))),
+    }
+}
+
 /// The value that a code stands for.
-fn restored(code: i64, zero: i64, scale: f32) -> f32 {
+pub(super) fn restored(code: i64, zero: i64, scale: f32) -> f32 {
     (code - zero) as f32 * scale
 }
 

@@ -2,6 +2,8 @@
 
 pub mod codes;
 pub mod error;
+pub mod gptq;
+pub mod observe;
 pub mod pack;
 pub mod scheme;
 pub mod stream;

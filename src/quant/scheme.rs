@@ -65,6 +65,16 @@ impl Scheme {
         Scheme { kind, axis: None, group: None, scale_dtype: DType::Float32, dynamic: false, ste: Ste::Identity }
     }
 
+    /// The scheme as it is where nothing is trained: rounding is to nearest.
+    pub fn without_chance(self) -> Scheme {
+        match self.kind {
+            SchemeKind::Ternary { rule, kept_scale, .. } => {
+                Scheme { kind: SchemeKind::Ternary { rule, kept_scale, stochastic: false }, ..self }
+            }
+            SchemeKind::Int { .. } => self,
+        }
+    }
+
     /// The element type of the codes. Asymmetric int4 codes are 0 to 15 and travel as `uint8`.
     pub fn code_dtype(&self) -> DType {
         match self.kind {

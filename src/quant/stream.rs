@@ -4,7 +4,7 @@
 //! blocks and the scales, whatever the size of the tensor.
 
 use crate::quant::pack::{Format, Packer, Unpacker};
-use crate::quant::{Blocks, Encoder, QuantError, Scheme};
+use crate::quant::{Blocks, Encoder, QuantError, Quantized, Scheme};
 use crate::types::Tensor;
 use std::hash::{DefaultHasher, Hasher};
 
@@ -83,10 +83,37 @@ impl<E> From<QuantError> for StreamError<E> {
 pub fn pack<E>(
     values: &dyn Blocks,
     scheme: &Scheme,
-    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+    write: impl FnMut(&[u8]) -> Result<(), E>,
 ) -> Result<Summary, StreamError<E>> {
     check_finite(values)?;
     let encoder = Encoder::of(values, scheme, None)?;
+    pack_codes(values, scheme, &encoder, |first, block, codes| encoder.encode(first, block, codes), write)
+}
+
+/// The same with codes that were made before.
+pub fn pack_given<E>(
+    values: &dyn Blocks,
+    scheme: &Scheme,
+    given: &Quantized,
+    write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Summary, StreamError<E>> {
+    let encoder = Encoder::stored(values.shape(), scheme, &given.scale, given.zero_point.as_ref())?;
+    let all = given.codes.as_i64().unwrap_or_default();
+    let mismatch = || QuantError::Mismatch(format!("there are {} codes", all.len()));
+    if all.len() != values.shape().iter().product::<usize>() {
+        return Err(mismatch().into());
+    }
+    let own = |first: usize, block: &[f32], codes: &mut Vec<i64>| codes.extend(&all[first..first + block.len()]);
+    pack_codes(values, scheme, &encoder, own, write)
+}
+
+fn pack_codes<E>(
+    values: &dyn Blocks,
+    scheme: &Scheme,
+    encoder: &Encoder,
+    encode: impl Fn(usize, &[f32], &mut Vec<i64>),
+    mut write: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<Summary, StreamError<E>> {
     let size = values.shape().last().copied().ok_or(QuantError::Scalar)?;
     let mut packer = Packer::new(Format::of_scheme(scheme), scheme.code_dtype(), size)?;
     let (mut measure, mut hasher) = (Measure::default(), DefaultHasher::new());
@@ -98,8 +125,8 @@ pub fn pack<E>(
         }
         codes.clear();
         bytes.clear();
-        encoder.encode(first, block, &mut codes);
-        account(&encoder, first, block, &codes, &mut measure);
+        encode(first, block, &mut codes);
+        account(encoder, first, block, &codes, &mut measure);
         hash(&mut hasher, &codes);
         outcome = packer.push(&codes, &mut bytes).map_err(StreamError::Quant);
         if outcome.is_ok() {

@@ -171,11 +171,14 @@ impl<'db> Elaborator<'_, 'db> {
                 return Err(self.error(code::E0201, message, self.ast[storage.ty].span, "not a tensor type"));
             }
         };
-        let quantization = self.quantize_attribute(&member.attributes)?.flatten();
+        let mut quantization = self.quantize_attribute(&member.attributes)?.flatten();
         if let Some(Quantization { weights: scheme, .. }) = &quantization {
             self.check_scheme(scheme, &ty, storage.name.span, &member.attributes)?;
         }
         let assignable = storage.kind == StorageKind::State;
+        if self.world.training() == Some(false) {
+            quantization = quantization.map(|own| Quantization { weights: own.weights.without_chance(), ..own });
+        }
         let scheme = quantization.as_ref().map(|quantization| quantization.weights.clone());
         let value = self.value_of(&name);
         let full = StorageMember { path: dotted(path, &name), ty: ty.clone(), scheme, assignable, value };
