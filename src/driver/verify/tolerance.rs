@@ -92,7 +92,7 @@ fn of_region(function: &Function, region: &Region) -> Scope {
         let inst = &function[*id];
         let own = match &inst.kind {
             // Weights are read right before they are quantised.
-            InstKind::Op { op, .. } if *op == builtin("quantize") => {
+            InstKind::Op { op, .. } if [builtin("quantize"), builtin("quantize_with")].contains(op) => {
                 let reads = |kind: &InstKind| matches!(kind, InstKind::Param { .. } | InstKind::Const(_));
                 let is_weight = inst.operands.first().is_some_and(|operand| {
                     function.insts.iter().any(|other| other.results.contains(operand) && reads(&other.kind))
@@ -130,6 +130,11 @@ mod tests {
   %0 = dequantize %q, %s {scheme = int8(), dtype = float32} : float32[4, 4]
   return %0\n";
         assert_eq!(scope(quantised), Scope::IntegerActivations);
+        let calibrated = "  %s = const float32 [0.5] : float32
+  %q = quantize_with %x, %s {scheme = int8()} : int8[4, 4]
+  %0 = dequantize %q, %s {scheme = int8(), dtype = float32} : float32[4, 4]
+  return %0\n";
+        assert_eq!(scope(calibrated), Scope::IntegerActivations);
         let weight = format!("  %w = const float32[4, 4] [{}] : float32[4, 4]\n", ["1.0"; 16].join(", "));
         assert_eq!(scope(&(weight + &quantised.replace("quantize %x {", "quantize %w {"))), Scope::Model);
     }
