@@ -323,7 +323,7 @@ fn entries_and_targets() {
     place.error(
         &build("--disable-pass dead"),
         "E0606",
-        &["unknown pass `dead`", "passes are inline, fold, simplify, cse"],
+        &["unknown pass `dead`", "passes are inline, fold, fold-batch-norm, simplify"],
     );
     place.error(&build("--target pytroch"), "E0601", &["unknown target `pytroch`", "did you mean `pytorch`?"]);
     place.error(&build("--entry Nett()"), "E0101", &["unknown name `Nett`", "<entry>:1:1", "1 │ Nett()"]);

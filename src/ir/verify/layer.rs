@@ -239,6 +239,8 @@ fn derived_fault(module: &Module, func: crate::ir::FuncId) -> Option<String> {
     let function = &module[func];
     function.insts.iter().find_map(|inst| match &inst.kind {
         InstKind::Op { .. } | InstKind::Const(_) | InstKind::Host(_) | InstKind::Return => None,
+        // Its region does nothing else, either.
+        InstKind::Fused { .. } | InstKind::Yield => None,
         InstKind::Param { name, .. } => match function.layer.map(|layer| module.is_settled(layer, name)) {
             Some(true) => None,
             _ => Some(format!("`{}` reads `{name}`, which is no weight, or changes", function.name)),
