@@ -51,7 +51,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
     BuiltIn {
         name: "fold-batch-norm",
-        summary: "Fold batch norms, and other scales and shifts of channels, into weights. Changes rounding.",
+        summary: "Fold batch norms, and other scales and shifts of channels, into weights.",
         run: fold_batch_norm::fold_batch_norm,
     },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
