@@ -69,6 +69,8 @@ fn wrong_usage_exits_with_2() {
         &["check"],
         &["build"],
         &["build", "a.tri", "--mode", "fast"],
+        &["build", "a.tri", "--precision", "float8"],
+        &["run", "a.tri", "--precision", "float32"],
         &["build", "a.tri", "--no-such-option"],
         &["run", "a.tri", "--seed", "-1"],
         &["check", "a.tri", "--error-format", "xml"],
@@ -78,6 +80,26 @@ fn wrong_usage_exits_with_2() {
         assert_eq!((run.status, run.out.as_str()), (2, ""), "{arguments:?}");
         assert!(run.err.contains("Usage") || run.err.contains("--help"), "{arguments:?}: {}", run.err);
     }
+}
+
+#[test]
+fn precision_is_one_of_two_types() {
+    let run = tritonc(&["build", "a.tri", "--precision", "float8"]);
+    assert!(run.err.contains("invalid value 'float8' for '--precision <TYPE>'"), "{}", run.err);
+    assert!(run.err.contains("[possible values: float16, bfloat16]"), "{}", run.err);
+    let square = b"layer Net() {\n    fn forward(x: float32[2, 2]) -> float32[2, 2] = x @ x\n}\n";
+    let run = tritonc_in(&std::env::temp_dir(), &["build", "-", "--precision", "float16", "-v"], square);
+    assert!(run.out.contains("y.to(torch.float32)") || run.out.contains(".to(torch.float16)"), "{}", run.out);
+    assert!(run.err.starts_with("precision: casts 2, functions 1; 2 -> 4 instructions\n"), "{}", run.err);
+    // A script has no entry to change.
+    let folder = std::env::temp_dir();
+    let run = tritonc_in(&folder, &["run", "-", "--precision", "float16"], b"print(1.0)\n");
+    assert_eq!(
+        (run.status, run.err.contains("`--precision`") || run.err.contains("--precision")),
+        (1, true),
+        "{}",
+        run.err
+    );
 }
 
 #[test]
@@ -248,6 +270,17 @@ const DOUBLES: &str = "layer Net(n: int = 4) {
 }
 ";
 
+const QUANTISED: &str = "layer Net(n: int = 4) {
+    @quantize(int8(axis=0))
+    param weight: float32[n, n]
+
+    fn forward(x: float32[B, n]) -> float32[B, n] {
+        let (q, s) = quantize(x, int8(dynamic=true))
+        return dequantize(q, s, scheme=int8(dynamic=true)) @ weight.T
+    }
+}
+";
+
 #[test]
 fn passes_are_chosen_dumped_and_timed() {
     let folder = tempfile::tempdir().unwrap();
@@ -263,6 +296,13 @@ fn passes_are_chosen_dumped_and_timed() {
     assert_eq!(exps(&net(&["--disable-pass", "cse"])), 2);
     assert_eq!(exps(&net(&["--passes", "fold,dce"])), 2);
     assert_eq!(exps(&net(&["--passes", ""])), 2);
+    // The pass of a float model comes first, whatever else runs.
+    for options in [&["--opt-level", "0"][..], &["--passes", "cse"], &[]] {
+        let build = [&["build", "-", "--emit", "ir", "--fold-fake-quant", "-v"], options].concat();
+        let run = tritonc_in(folder.path(), &build, QUANTISED.as_bytes());
+        assert!(run.err.starts_with("fold-fake-quant: values 2, parameters 1; "), "{}", run.err);
+        assert!(!run.out.contains("quantize"), "{}", run.out);
+    }
     let run = net(&["--passes", "cse,dce", "--dump-ir", "stages/ir", "-v"]);
     assert_eq!(run.err, "cse: merged 1; 4 -> 3 instructions\ndce: nothing; 3 -> 3 instructions\n");
     let read = |name: &str| std::fs::read_to_string(folder.path().join("stages/ir").join(name)).unwrap();
@@ -372,7 +412,7 @@ const HALVES: &str = "layer Halves(n: int = 2) {
     param rate: float32[n] = ones()
     fn forward(x: float32[B, n]) -> (float32[B, n], float32) {
         let y = x
-        while sum(abs(stop_gradient(y))) > 100.0 { y = y * 0.5 }
+        for _ in 0..2 { while sum(abs(stop_gradient(y))) > 100.0 { y = y * 0.5 } }
         return rate * x, y.sum()
     }
 }
@@ -385,7 +425,7 @@ fn run_gives_gradients_by_name() {
     write("halves.tri", HALVES);
     let run = tritonc_in(folder.path(), &["run", "halves.tri", "--shape", "x=1,2", "--grad"], b"");
     assert_eq!(run.status, 1);
-    assert!(run.err.starts_with("error[E0607]: no gradient through `while`"), "{}", run.err);
+    assert!(run.err.starts_with("error[E0607]: no gradient through a `while` inside"), "{}", run.err);
     assert!(run.err.contains("while sum(abs(stop_gradient(y))) > 100.0"), "{}", run.err);
     write("halves.tri", &HALVES.replace(", y.sum()", ", stop_gradient(y).sum()"));
     let arguments = ["run", "halves.tri", "--shape", "x=3,2", "--grad", "-o", "out.npz"];
@@ -414,6 +454,32 @@ layer Tower(depth: int = 4) {
     }
 }
 ";
+
+#[test]
+fn build_shows_the_functions_that_compute_gradients() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tower.tri"), TOWER).unwrap();
+    let build = |options: &[&str]| {
+        let run = tritonc_in(folder.path(), &[&["build", "tower.tri", "--mode", "train"], options].concat(), b"");
+        (run.status, run.out, run.err)
+    };
+    let (status, text, err) = build(&["--emit", "ir", "--grad"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let module = tritonc::ir::verify(tritonc::ir::reader::read(&text).unwrap()).unwrap();
+    let backward = &module[module.function_named("Tower.forward_backward").unwrap()];
+    let names = |values: &[tritonc::ir::ValueId]| {
+        values.iter().map(|value| backward[*value].name.clone().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&backward.params), ["x", "grad_0"]);
+    let returned = backward.body.insts.last().map(|end| names(&backward[*end].operands)).unwrap();
+    assert_eq!(returned[1..], ["grad_x", "grad_blocks_turn_0_offset", "grad_blocks_turn_0_weight"]);
+    assert!(backward.exported);
+    // PyTorch has gradients of its own.
+    assert_eq!(build(&["--grad"]), build(&[]));
+    let (status, _, err) = build(&["--emit", "ast", "--grad"]);
+    assert_eq!(status, 1);
+    assert!(err.starts_with("error[E0407]: `--grad` adds functions"), "{err}");
+}
 
 #[test]
 fn segments_leave_gradients_as_they_are() {

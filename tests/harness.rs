@@ -26,6 +26,10 @@ fn directives_are_read() {
     assert_eq!(parse("#@ test: run\n#@ passes: cse, dce\n").unwrap().passes, ["cse", "dce"]);
     let run = parse("#@ test: check\n#@ run: net() ~= interp\n").unwrap().runs.remove(0);
     assert_eq!((run.entry.as_str(), run.inputs), ("net", vec![]));
+    let run = parse("#@ test: check\n#@ run: Net(0.5).step(at=2) ~= interp\n").unwrap().runs.remove(0);
+    assert_eq!((run.entry.as_str(), run.method.as_deref(), run.numbers.len()), ("Net(0.5)", Some("step"), 1));
+    let low = parse("#@ test: check\n#@ precision: bfloat16\n#@ run: net() ~= interp\n").unwrap().precision;
+    assert_eq!(low, Some(DType::BFloat16));
 }
 
 #[test]
@@ -33,6 +37,7 @@ fn what_is_no_directive_is_an_error() {
     let error = |text: &str| parse(text).unwrap_err();
     assert_eq!(error("\n#@ tset: check\n"), "line 2: there is no directive `tset`");
     assert_eq!(error("#@ test: chekc\n"), "line 1: there is no stage `chekc`");
+    assert_eq!(error("#@ test: check\n#@ precision: float8\n"), "line 2: the low type is float16 or bfloat16");
     assert_eq!(error("#@ test check\n"), "line 1: a directive has the form `#@ NAME: ...`");
     assert_eq!(error("#@ target: fortran\n"), "line 1: the runner knows no target `fortran`");
     assert_eq!(error("let a = 1\n"), "a case needs a line `#@ test: ...`");

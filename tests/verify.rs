@@ -89,14 +89,28 @@ fn is_script(path: &Path) -> bool {
     ["classic_matmul", "classic_tensors"].iter().any(|name| path.file_stem().is_some_and(|stem| stem == *name))
 }
 
+/// What an example needs: one trains, for which a few steps are enough here.
+fn own_arguments(path: &Path, mode: &str) -> Vec<String> {
+    let trains = path.file_stem().is_some_and(|stem| stem == "digits_train");
+    let own = if trains { vec!["--mode", "train", "--entry", "Training(steps=3)"] } else { vec!["--mode", mode] };
+    own.into_iter().map(str::to_string).collect()
+}
+
 /// Every example on every subject that these arguments choose.
-fn verify_examples(arguments: &[&str]) {
+fn verify_examples(mode: &str, arguments: &[&str]) {
     for example in examples() {
         let path = example.to_string_lossy().into_owned();
-        let run = verify(Path::new(ROOT), &[&[path.as_str()], arguments].concat(), None);
+        let own = own_arguments(&example, mode);
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        let run = verify(Path::new(ROOT), &[&[path.as_str()], own.as_slice(), arguments].concat(), None);
         if is_script(&example) {
             assert_eq!(run.status, 1, "{path}: {}{}", run.out, run.err);
             assert!(run.err.starts_with("error[E0405]: the file is a script: there is no entry to be verified"));
+            continue;
+        }
+        if own.contains(&"Training(steps=3)") && arguments.contains(&"pytorch") {
+            // Its evaluation would need float values that are packed then, so it has no module.
+            assert!(run.status == 3 && run.out.contains("pytorch, forward failed: E0608: "), "{}{}", run.out, run.err);
             continue;
         }
         assert_eq!(run.status, 0, "{path}: {}{}", run.out, run.err);
@@ -107,14 +121,14 @@ fn verify_examples(arguments: &[&str]) {
 
 #[test]
 fn examples_agree_after_the_passes_of_every_level() {
-    verify_examples(&["--targets", "interp", "--grad"]);
+    verify_examples("infer", &["--targets", "interp", "--grad"]);
 }
 
 #[test]
 #[ignore = "needs a Python with torch: ./test runs it"]
 fn examples_agree_on_pytorch() {
-    verify_examples(&["--targets", "pytorch", "--grad"]);
-    verify_examples(&["--targets", "pytorch", "--grad", "--mode", "train", "--seed", "3"]);
+    verify_examples("infer", &["--targets", "pytorch", "--grad"]);
+    verify_examples("train", &["--targets", "pytorch", "--grad", "--seed", "3"]);
 }
 
 #[test]

@@ -85,16 +85,26 @@ impl<'db> Pass<'db> {
         }
         let mut checked = Checked::default();
         let mut parts = vec![];
+        // The members are walked on the way to the first method. Where they are wrong, methods would repeat it.
+        let (first, others) = match &*methods(layer).collect::<Vec<_>>() {
+            [] => (None, vec![]),
+            [first, others @ ..] => (Some(*first), others.to_vec()),
+        };
+        let mut members_are_fine = true;
         cases(db, layer.item, layer.ast, &mut checked, |walk| {
-            for info in enter(walk, &instance)? {
+            let members = enter(walk, &instance);
+            members_are_fine &= members.is_ok() && !has_errors(&walk.reports);
+            for info in members? {
                 if let MemberInfoKind::Value(value) = info {
                     instances(&value, &mut parts);
                 }
             }
-            Ok(())
+            match first.filter(|_| members_are_fine) {
+                Some(method) => walk.definition(method).map(|_| ()),
+                None => Ok(()),
+            }
         });
-        let members_are_fine = !has_errors(&checked.reports);
-        for method in methods(layer).filter(|_| members_are_fine) {
+        for method in others.into_iter().filter(|_| members_are_fine) {
             cases(db, layer.item, layer.ast, &mut checked, |walk| run(walk, &instance, method));
         }
         for report in checked.reports.into_iter().filter(|report| !report.code.is_warning()) {

@@ -6,7 +6,7 @@
 use crate::analysis::db::{Database as Analysis, Library, ModuleMap, SourceFile, items, parse_item};
 use crate::analysis::pieces::{Cut, Pieces};
 use crate::analysis::{gather, modules};
-use crate::base::{Diagnostic, FileId, Source, Sources, Span};
+use crate::base::{Diagnostic, FileId, LIBRARY_FOLDER, Source, Sources, Span};
 use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
 use salsa::{Durability, Setter};
@@ -82,7 +82,7 @@ impl Project {
         let db = Analysis::default();
         let (mut sources, mut by_id, mut library) = (Sources::default(), vec![], BTreeMap::new());
         for (name, text) in modules::STDLIB {
-            let source = Source::new(format!("<std>/{}.tri", name.replace('.', "/")), *text);
+            let source = Source::new(format!("{LIBRARY_FOLDER}{}.tri", name.replace('.', "/")), *text);
             let (name, text, key) = (source.name.clone(), source.text.clone(), modules::std_key(name));
             let id = sources.add(source);
             let file = SourceFile::builder(name, key.clone(), true, id.0, text, Arc::default(), Arc::default());

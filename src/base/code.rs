@@ -197,6 +197,7 @@ codes! {
     E0802 "file cannot be written"
     E0803 "unreadable array file"
     E0804 "input does not fit the model"
+    E0805 "invalid project file"
     W0101 "unused name"
     W0102 "old spelling"
     W0301 "broadcast to all pairs"

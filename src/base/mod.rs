@@ -18,7 +18,7 @@ pub use diagnostic::{Applicability, Diagnostic, Edit, Fix, Label, Severity};
 pub use float::F64;
 pub use memory::without_spare;
 pub use pattern::Pattern;
-pub use source::{FileId, LineIndex, Source, Sources};
+pub use source::{FileId, LIBRARY_FOLDER, LineIndex, Source, Sources};
 pub use span::{Loc, Span};
 pub use stack::deep;
 pub use suggest::{Near, closest, nearest};

@@ -3,6 +3,9 @@
 use crate::base::span::Span;
 use std::sync::{Arc, OnceLock};
 
+/// What the names of the standard library's files begin with.
+pub const LIBRARY_FOLDER: &str = "<std>/";
+
 /// Index of a file in [`Sources`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);

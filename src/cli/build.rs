@@ -1,10 +1,11 @@
 //! `tritonc build`: compiles an entry to the files of one or more targets.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
-use crate::driver::{Artifact, BuildRequest, Emit, Failed, Session, artifact};
+use crate::driver::project_file::Settings;
+use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
 
@@ -15,14 +16,16 @@ pub struct Args {
     /// The source file, or `-`
     #[arg(value_name = "FILE")]
     file: String,
-    /// Targets, separated by commas; `tritonc targets` lists them
-    #[arg(long, value_name = "T[,T]", value_delimiter = ',', default_value = "pytorch")]
+    /// Targets, separated by commas; `tritonc targets` lists them [default: pytorch]
+    #[arg(long, value_name = "T[,T]", value_delimiter = ',')]
     target: Vec<String>,
     /// Write files into this folder; without it, a single file is printed
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Weights that are checked against the model and written beside the code: a .safetensors or .npz file, an index
     /// of shards, or a folder with one of them
     #[arg(long, value_name = "FILE")]
@@ -35,9 +38,16 @@ pub struct Args {
     /// Print a stage of the compiler instead of a target's code; `ir` is what the target would get
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
+    /// With gradients of float inputs and parameters: IR gets a method `forward_backward`; PyTorch has gradients of its own,
+    /// so its code is the same
+    #[arg(long)]
+    grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
+    /// Write what there is to tell of the build as JSON into this file; docs/metadata.md describes it
+    #[arg(long, value_name = "FILE", conflicts_with = "emit")]
+    metadata: Option<PathBuf>,
     #[command(flatten)]
     passes: PassArgs,
 }
@@ -48,7 +58,9 @@ Examples:
   tritonc build mlp.tri --entry 'MLP(dim=256)' -o out          write out/mlp.py
   tritonc build mlp.tri --set dim=256 --mode train -o out      the same, trainable
   tritonc build mlp.tri --emit ir                              print the intermediate representation
-  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only";
+  tritonc build mlp.tri --shape x=1,784 --metadata mlp.json -o out    also shapes, parameters, flops
+  tritonc build mlp.tri --emit ir --passes fold,cse            the same, after these passes only
+  tritonc build mlp.tri --emit ir --grad                       with the functions that compute gradients";
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EmitArg {
@@ -63,12 +75,20 @@ impl Args {
     }
 
     fn try_execute(&self, session: &mut Session) -> Result<Status, Failed> {
-        let request = reported(session, self.request())?;
+        let settings = self.entry.settings(session, &self.file)?;
+        let request = reported(session, self.request(&settings))?;
         let built = session.build(&self.file, &request);
         self.passes.report(session);
         let artifacts = built?;
-        let Some(folder) = &self.output else { return self.print(session, &artifacts) };
-        let paths = artifact::write_all(folder, &artifacts).map_err(|error| session.report_file(&error))?;
+        if let (Some(path), Some(text)) = (&self.metadata, session.metadata()) {
+            let written = artifact::write_atomic(path, text.as_bytes());
+            written.map_err(|error| session.report_file(&error))?;
+            say(session, &format!("wrote {}", path.display()));
+        }
+        // A stage is for looking at.
+        let of_project = settings.output.filter(|_| self.emit.is_none());
+        let Some(folder) = self.output.clone().or(of_project) else { return self.print(session, &artifacts) };
+        let paths = artifact::write_all(&folder, &artifacts).map_err(|error| session.report_file(&error))?;
         let listing: String = paths.iter().map(|path| format!("{}\n", path.display())).collect();
         output::write(session, listing.as_bytes())?;
         let files = if paths.len() == 1 { "file" } else { "files" };
@@ -91,26 +111,30 @@ impl Args {
         }
     }
 
-    fn request(&self) -> Result<BuildRequest, crate::base::Diagnostic> {
+    fn request(&self, settings: &Settings) -> Result<BuildRequest, crate::base::Diagnostic> {
         let mut targets: Vec<String> = vec![];
-        for target in &self.target {
+        let of_project = settings.target.clone().unwrap_or(vec!["pytorch".to_string()]);
+        for target in if self.target.is_empty() { &of_project } else { &self.target } {
             if !targets.contains(target) {
                 targets.push(target.clone());
             }
         }
+        let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: self.entry.request(&self.shapes)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             targets,
-            weights: self.weights.clone(),
-            reading: self.reading.reading(),
+            weights,
+            reading,
             emit: self.emit.map(|stage| match stage {
                 EmitArg::Tokens => Emit::Tokens,
                 EmitArg::Ast => Emit::Ast,
                 EmitArg::Ir => Emit::Ir,
             }),
-            passes: self.passes.request(),
-            templates: self.templates.clone(),
+            grad: self.grad,
+            passes: self.passes.request(settings),
+            templates: self.templates.clone().or(settings.templates.clone()),
+            metadata: self.metadata.is_some(),
         })
     }
 }

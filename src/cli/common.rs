@@ -1,7 +1,9 @@
 //! What subcommands share.
 
 use crate::base::Diagnostic;
+use crate::driver::project_file::{self, Settings, over_by_name};
 use crate::driver::{EntryRequest, Failed, Mode, Outcome, Session, options};
+use crate::types::DType;
 use clap::ValueEnum;
 
 /// The exit status.
@@ -50,9 +52,38 @@ pub struct EntryArgs {
     /// products and convolutions, a name in full any parameter.
     #[arg(long, value_name = "PATTERN=SCHEME")]
     quantize: Vec<String>,
-    /// Whether `training` is true in Tri
-    #[arg(long, value_enum, default_value = "infer")]
-    mode: ModeArg,
+    /// Whether `training` is true in Tri [default: infer]
+    #[arg(long, value_enum)]
+    mode: Option<ModeArg>,
+    /// Leave the project file aside: a `tritonc.toml` in the file's folder or above it gives options that are left out
+    /// here (docs/project_file.md)
+    #[arg(long)]
+    no_project: bool,
+}
+
+/// Mixed precision.
+#[derive(Debug, clap::Args)]
+pub struct PrecisionArgs {
+    /// Compute products, and what goes with them, in this type; weights, inputs and results keep theirs, and
+    /// softmax, norms, losses and sums stay float32 (docs/numerics.md)
+    #[arg(long, value_enum, value_name = "TYPE")]
+    precision: Option<LowType>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LowType {
+    Float16,
+    #[value(name = "bfloat16")]
+    BFloat16,
+}
+
+impl PrecisionArgs {
+    pub fn low(&self) -> Option<DType> {
+        self.precision.map(|precision| match precision {
+            LowType::Float16 => DType::Float16,
+            LowType::BFloat16 => DType::BFloat16,
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -64,17 +95,32 @@ enum ModeArg {
 }
 
 impl EntryArgs {
-    pub fn request(&self, shapes: &[String]) -> Result<EntryRequest, Diagnostic> {
-        let mode = match self.mode {
+    /// What the project file says for a source file.
+    pub fn settings(&self, session: &mut Session, file: &str) -> Result<Settings, Failed> {
+        if self.no_project {
+            return Ok(Settings::default());
+        }
+        let settings = project_file::find(session, file)?;
+        if let Some(source) = &settings.source {
+            say(session, &format!("options of {}", source.display()));
+        }
+        Ok(settings)
+    }
+
+    pub fn request(&self, shapes: &[String], settings: &Settings) -> Result<EntryRequest, Diagnostic> {
+        let mode = self.mode.map(|mode| match mode {
             ModeArg::Train => Mode::Train,
             ModeArg::Infer => Mode::Infer,
-        };
+        });
+        // Hyperparameters of one entry say nothing of another.
+        let others = if self.entry.is_some() { vec![] } else { settings.sets.clone() };
         Ok(EntryRequest {
-            expr: self.entry.clone(),
-            sets: options::parse_sets(&self.sets)?,
-            mode,
-            quantize: self.quantize.clone(),
-            shapes: options::parse_shapes(shapes)?,
+            expr: self.entry.clone().or(settings.entry.clone()),
+            sets: over_by_name(options::parse_sets(&self.sets)?, others),
+            mode: mode.or(settings.mode).unwrap_or_default(),
+            // The last rule that fits counts.
+            quantize: [settings.quantize.clone(), self.quantize.clone()].concat(),
+            shapes: over_by_name(options::parse_shapes(shapes)?, settings.shapes.clone()),
             ..EntryRequest::default()
         })
     }

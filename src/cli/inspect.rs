@@ -66,9 +66,15 @@ impl Args {
         let inspection = if is_weights {
             inspect::weights(session, Path::new(&self.file), &self.maps, &self.schemes)?
         } else {
-            let entry = reported(session, self.entry.request(&self.shapes))?;
-            let reading = Reading { maps: self.maps.clone(), cast: self.cast };
-            inspect::program(session, &self.file, &entry, self.weights.as_deref(), &reading)?
+            let settings = self.entry.settings(session, &self.file)?;
+            let entry = reported(session, self.entry.request(&self.shapes, &settings))?;
+            let own = Reading { maps: self.maps.clone(), cast: self.cast };
+            let maps = settings.maps.unwrap_or_default();
+            let (weights, reading) = match &self.weights {
+                Some(weights) => (Some(weights.clone()), own),
+                None => (settings.weights, Reading { maps, cast: settings.cast.unwrap_or_default() }),
+            };
+            inspect::program(session, &self.file, &entry, weights.as_deref(), &reading)?
         };
         let text = if self.json { json(&inspection) } else { table(&inspection, &[]) };
         output::write(session, text.as_bytes())

@@ -5,6 +5,7 @@ use super::output;
 use crate::driver::Session;
 use crate::driver::optimise::PassReports;
 use crate::driver::options::{OptLevel, PassRequest, Selection};
+use crate::driver::project_file::Settings;
 use clap::ValueEnum;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,15 +14,20 @@ use std::time::Duration;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Passes")]
 pub struct PassArgs {
-    /// How much to optimise; docs/passes.md lists the passes of each level
-    #[arg(long, value_enum, value_name = "LEVEL", default_value = "2")]
-    opt_level: Level,
+    /// How much to optimise; docs/passes.md lists the passes of each level [default: 2]
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    opt_level: Option<Level>,
     /// Run these passes, in this order, instead of the level's
     #[arg(long, value_name = "LIST", value_delimiter = ',', conflicts_with = "opt_level")]
     passes: Option<Vec<String>>,
     /// Leave a pass out; may be repeated
     #[arg(long = "disable-pass", value_name = "NAME", value_delimiter = ',')]
     disabled: Vec<String>,
+    /// Build the float model: values are not quantised and restored, and quantised weights are floats
+    ///
+    /// For a model that was trained with quantisation and goes to something that quantises by itself. Results change.
+    #[arg(long)]
+    fold_fake_quant: bool,
     /// Write the IR before the first pass and after each into this folder
     #[arg(long, value_name = "DIR")]
     dump_ir: Option<PathBuf>,
@@ -43,16 +49,22 @@ enum Level {
 }
 
 impl PassArgs {
-    pub fn request(&self) -> PassRequest {
-        let level = match self.opt_level {
+    pub fn request(&self, settings: &Settings) -> PassRequest {
+        let level = self.opt_level.map(|level| match level {
             Level::O0 => OptLevel::O0,
             Level::O1 => OptLevel::O1,
             Level::O2 => OptLevel::O2,
             Level::O3 => OptLevel::O3,
-        };
+        });
         // `--passes ''` is no passes at all.
         let only = self.passes.as_ref().map(|names| names.iter().filter(|name| !name.is_empty()).cloned().collect());
-        let selection = Selection { level, only, disabled: self.disabled.clone() };
+        let project = settings.selection();
+        let disabled = [project.disabled.clone(), self.disabled.clone()].concat();
+        let float_model = self.fold_fake_quant || project.float_model;
+        let selection = match (level, only) {
+            (None, None) => Selection { disabled, float_model, ..project },
+            (level, only) => Selection { level: level.unwrap_or_default(), only, disabled, float_model },
+        };
         PassRequest { selection, dump: self.dump_ir.clone() }
     }
 

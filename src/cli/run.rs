@@ -1,9 +1,10 @@
 //! `tritonc run`: executes an entry, or a script, on the reference interpreter.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::weights::ReadingArgs;
-use crate::driver::{Failed, RunRequest, RunResult, Session, artifact, options};
+use crate::driver::project_file::Settings;
+use crate::driver::{EntryRequest, Failed, RunRequest, RunResult, Session, artifact, options};
 use crate::types::Tensor;
 use crate::types::display;
 use crate::weights::{Tensors, WeightSet, encode, writable};
@@ -19,6 +20,8 @@ pub struct Args {
     file: String,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// Reads an input from a .npy, .npz or .safetensors file, or gives a number; may be repeated. Other tensors
     /// are drawn at random
     #[arg(long = "input", value_name = "NAME=FILE")]
@@ -47,9 +50,9 @@ pub struct Args {
     /// Reads the gradient of a result (`output`, or `output.N`) from a file; without it, it is ones
     #[arg(long = "output-grad", value_name = "NAME=FILE", requires = "grad")]
     output_grads: Vec<String>,
-    /// Determines all random values
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Determines all random values [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Write results to a .npz (or .npy, .safetensors) file; without it, they are printed
     #[arg(short, long, value_name = "OUT.npz")]
     output: Option<PathBuf>,
@@ -71,7 +74,15 @@ impl Args {
     }
 
     fn try_execute(&self, session: &mut Session) -> Result<(), Failed> {
-        let request = reported(session, self.request())?;
+        let mut settings = self.entry.settings(session, &self.file)?;
+        if settings.source.is_some() {
+            let entry = reported(session, self.entry.request(&[], &settings))?;
+            // A script takes none of a project's options.
+            if session.is_script(&self.file, &entry)? {
+                settings = Settings::default();
+            }
+        }
+        let request = reported(session, self.request(&settings))?;
         for path in self.output.iter().chain(&self.save_weights) {
             writable(path).map_err(|error| session.report_file(&error))?;
         }
@@ -93,16 +104,17 @@ impl Args {
         }
     }
 
-    fn request(&self) -> Result<RunRequest, crate::base::Diagnostic> {
+    fn request(&self, settings: &Settings) -> Result<RunRequest, crate::base::Diagnostic> {
         let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
+        let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(RunRequest {
-            entry: self.entry.request(&self.shapes)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             method: self.method.clone(),
             inputs,
             numbers,
-            weights: self.weights.clone(),
-            reading: self.reading.reading(),
-            seed: self.seed,
+            weights,
+            reading,
+            seed: self.seed.or(settings.seed).unwrap_or_default(),
             grad: self.grad,
             checkpoint_segments: self.checkpoint_segments,
             output_grads: options::parse_output_grads(&self.output_grads)?,

@@ -1,12 +1,13 @@
 //! `tritonc verify`: whether targets compute what the interpreter does.
 
-use super::common::{EntryArgs, Status, reported, say};
+use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
 use crate::base::render::{visible, visible_line};
+use crate::driver::project_file::Settings;
 use crate::driver::verify::{self, Culprit, Difference, Report, Row, VerifyRequest};
-use crate::driver::{Failed, RunRequest, Session, options};
+use crate::driver::{EntryRequest, Failed, RunRequest, Session, options};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use std::io::IsTerminal;
@@ -30,13 +31,15 @@ pub struct Args {
     file: String,
     #[command(flatten)]
     entry: EntryArgs,
+    #[command(flatten)]
+    precision: PrecisionArgs,
     /// What is compared with the interpreter, separated by commas: `interp-1`, `interp-2`, `interp-3`, or `interp` for
-    /// these three; targets; or `all`
-    #[arg(long, value_name = "all|LIST", value_delimiter = ',', default_value = "all")]
+    /// these three; targets; or `all` [default: all]
+    #[arg(long, value_name = "all|LIST", value_delimiter = ',')]
     targets: Vec<String>,
-    /// Determines all random values
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
+    /// Determines all random values [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
     /// Also compare the gradients of float inputs and parameters
     #[arg(long)]
     grad: bool,
@@ -88,7 +91,8 @@ impl Args {
     }
 
     fn try_execute(&self, session: &mut Session) -> Result<bool, Failed> {
-        let request = reported(session, self.request())?;
+        let settings = self.entry.settings(session, &self.file)?;
+        let request = reported(session, self.request(&settings))?;
         let bar = bar();
         let mut executors = verify::executors(None);
         let report = session.verify(&self.file, &request, &mut executors, &mut |done, total, next| {
@@ -99,40 +103,47 @@ impl Args {
         bar.finish_and_clear();
         let report = report?;
         say(session, &format!("{} comparisons", report.rows.len()));
-        let text = if self.json { self.json(&report) } else { format!("{}{}", table(&report), remarks(&report)) };
+        let text = if self.json {
+            json(&self.file, request.run.seed, &report)
+        } else {
+            format!("{}{}", table(&report), remarks(&report))
+        };
         output::write(session, text.as_bytes())?;
         Ok(report.passed())
     }
 
-    fn request(&self) -> Result<VerifyRequest, crate::base::Diagnostic> {
+    fn request(&self, settings: &Settings) -> Result<VerifyRequest, crate::base::Diagnostic> {
         let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
+        let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         let run = RunRequest {
-            entry: self.entry.request(&self.shapes)?,
+            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
             method: self.method.clone(),
             inputs,
             numbers,
-            weights: self.weights.clone(),
-            reading: self.reading.reading(),
-            seed: self.seed,
-            grad: self.grad,
+            weights,
+            reading,
+            seed: self.seed.or(settings.seed).unwrap_or_default(),
+            grad: self.grad || settings.grad.unwrap_or_default(),
             ..RunRequest::default()
         };
-        let all = self.targets.iter().any(|name| name == "all");
+        let of_project = settings.targets.clone().unwrap_or_default();
+        let targets = if self.targets.is_empty() { of_project } else { self.targets.clone() };
+        let all = targets.is_empty() || targets.iter().any(|name| name == "all");
         Ok(VerifyRequest {
             run,
-            targets: (!all).then(|| self.targets.clone()),
-            passes: self.passes.request(),
-            templates: self.templates.clone(),
+            targets: (!all).then_some(targets),
+            passes: self.passes.request(settings),
+            templates: self.templates.clone().or(settings.templates.clone()),
             limit: Duration::from_secs(self.timeout),
         })
     }
+}
 
-    /// `{"file": ..., "passed": ..., "rows": [...]}`; what there is not, and what is no number, is null.
-    fn json(&self, report: &Report) -> String {
-        let rows: Vec<Value> = report.rows.iter().map(json_row).collect();
-        let whole = json!({ "file": self.file, "seed": self.seed, "passed": report.passed(), "rows": rows });
-        format!("{whole:#}\n")
-    }
+/// `{"file": ..., "passed": ..., "rows": [...]}`; what there is not, and what is no number, is null.
+fn json(file: &str, seed: u64, report: &Report) -> String {
+    let rows: Vec<Value> = report.rows.iter().map(json_row).collect();
+    let whole = json!({ "file": file, "seed": seed, "passed": report.passed(), "rows": rows });
+    format!("{whole:#}\n")
 }
 
 /// Shown on a terminal only.

@@ -33,6 +33,31 @@ pub fn derive(
     autodiff::differentiate(module.clone(), method, &given, segments).map_err(|error| refused(&error))
 }
 
+/// A form of `forward`, and the method beside it that also gives gradients, by their unique names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backward {
+    pub forward: String,
+    /// Takes the inputs, then the gradient of each float result; gives the results, then `gradients`.
+    pub function: String,
+    pub gradients: Vec<Source>,
+}
+
+/// The module with a `forward_backward` beside each form of `forward`: what `build --grad` shows, and what a target is
+/// written from whose framework has no gradients.
+pub fn beside(module: Verified) -> Result<(Verified, Vec<Backward>), Diagnostic> {
+    let Some(entry) = &module.entry else { return Ok((module, vec![])) };
+    let is_forward = |method: &FuncId| module[*method].exported && module[*method].source_name == "forward";
+    let methods: Vec<FuncId> = module[entry.layer].methods.iter().copied().filter(is_forward).collect();
+    let (module, found) = autodiff::differentiate_each(module, &methods).map_err(|error| refused(&error))?;
+    let named = methods.iter().zip(found).map(|(method, (function, gradients))| Backward {
+        forward: module[*method].name.clone(),
+        function: module[function].name.clone(),
+        gradients,
+    });
+    let named = named.collect();
+    Ok((module, named))
+}
+
 pub fn refused(error: &AutodiffError) -> Diagnostic {
     if error.internal {
         return Diagnostic::new(E0409, format!("internal error: autodiff: {error}; please report it"));

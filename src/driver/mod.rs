@@ -16,12 +16,14 @@ mod gptq;
 pub mod gradients;
 pub mod inputs;
 pub mod inspect;
+pub mod metadata;
 pub mod model;
 pub mod modules;
 pub mod optimise;
 pub mod options;
 pub mod packed;
 pub mod pipeline;
+pub mod project_file;
 pub mod quantize;
 pub mod read;
 pub mod reading;
@@ -87,6 +89,8 @@ pub struct Session {
     added_passes: Vec<Arc<dyn Pass>>,
     /// What the passes of the last build did.
     pass_reports: Vec<PassReports>,
+    /// What the last build told, where it was asked to.
+    metadata: Option<String>,
 }
 
 /// What `run` computed.
@@ -135,6 +139,11 @@ impl Session {
     /// What the passes of the last build did.
     pub fn pass_reports(&self) -> &[PassReports] {
         &self.pass_reports
+    }
+
+    /// The JSON that the last build tells, if it was asked to.
+    pub fn metadata(&self) -> Option<&str> {
+        self.metadata.as_deref()
     }
 
     pub fn report(&mut self, diagnostic: Diagnostic) {
@@ -265,6 +274,7 @@ impl Session {
 
     fn build_opened(&mut self, file: FileId, request: &BuildRequest) -> Result<Vec<Artifact>, Failed> {
         self.pass_reports.clear();
+        self.metadata = None;
         if let Some(stage) = request.emit {
             return Ok(vec![pipeline::emit_stage(self, file, stage, request)?]);
         }
@@ -282,21 +292,33 @@ impl Session {
         let signature = model::signature(&module, None, &|_| true);
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
-        inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
+        let dims = inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
         let evaluation = match request.entry.mode {
             Mode::Train => Some(pipeline::evaluation(self, file, request, style)?),
             Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
+        // Where a framework has gradients of its own, they need no code.
+        let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
+        let own = |target: &&String| pipeline::style_of(target) == style;
+        let derived = match request.targets.iter().filter(own).any(|target| derives(target)) {
+            true => Some(pipeline::differentiated(self, file, request, style)?),
+            false => None,
+        };
         let mut artifacts = vec![];
-        for target in request.targets.iter().filter(|target| pipeline::style_of(target) == style) {
+        for target in request.targets.iter().filter(own) {
+            let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, &module, evaluation.clone(), target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, module, evaluation.clone(), target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }
             artifacts.extend(written);
+        }
+        if request.metadata {
+            let told = metadata::of(&module, request, &dims, &artifacts, &self.pass_reports);
+            self.metadata = Some(told.map_err(|diagnostic| self.fail(vec![diagnostic]))?);
         }
         Ok(artifacts)
     }
@@ -335,6 +357,12 @@ impl Session {
         pipeline::interpret(self, &module, request, &call, weights, output)
     }
 
+    /// Whether `run` would execute the file's statements: it has some, and no entry is asked for.
+    pub fn is_script(&mut self, path: &str, entry: &EntryRequest) -> Result<bool, Failed> {
+        let file = self.open(path)?;
+        pipeline::is_script(self, file, entry)
+    }
+
     /// Gradients of results that were given, by position.
     fn output_gradients(&mut self, request: &RunRequest) -> Result<Vec<(usize, Tensor)>, Failed> {
         let mut found = vec![];
@@ -357,6 +385,7 @@ impl Session {
         let given = [
             ("--set", !request.entry.sets.is_empty()),
             ("--mode", request.entry.mode != Mode::default()),
+            ("--precision", request.entry.precision.is_some()),
             ("--input", !request.inputs.is_empty() || !request.numbers.is_empty()),
             ("--shape", !request.entry.shapes.is_empty()),
             ("--method", request.method.is_some()),
@@ -414,6 +443,14 @@ impl Session {
     /// What can be refused before anything is read.
     fn check_request(&mut self, request: &BuildRequest) -> Result<(), Failed> {
         self.check_targets(&request.targets)?;
+        match request.emit {
+            Some(Emit::Tokens | Emit::Ast) if request.grad => {
+                let message = "`--grad` adds functions to the program, which tokens and trees do not show";
+                self.report(Diagnostic::new(code::E0407, message).note("help: `--emit ir --grad` shows them"));
+                return Err(Failed);
+            }
+            None | Some(Emit::Ir | Emit::Tokens | Emit::Ast) => {}
+        }
         optimise::check(self, &request.passes)
     }
 

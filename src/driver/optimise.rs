@@ -5,9 +5,12 @@ use crate::base::code::{E0409, E0606};
 use crate::driver::options::PassRequest;
 use crate::driver::{Failed, Session, artifact};
 use crate::ir::{self, printer};
-use crate::passes::{self, Form, Keep, PassReport, Pipeline, Stage, UnknownPass};
+use crate::passes::precision::MixedPrecision;
+use crate::passes::{self, Form, Keep, PassError, PassReport, Pipeline, Stage, UnknownPass};
+use crate::types::DType;
 use crate::weights::FileError;
 use std::path::Path;
+use std::sync::Arc;
 
 /// What the passes did to one form of the entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,23 @@ pub struct PassReports {
 /// Checks the names of passes before anything is read: E0606.
 pub fn check(session: &mut Session, request: &PassRequest) -> Result<(), Failed> {
     pipeline(session, request, Form::default()).map(|_| ())
+}
+
+/// The module in mixed precision, if that is asked for.
+pub fn with_precision(session: &mut Session, module: ir::Verified, low: Option<DType>) -> Result<ir::Verified, Failed> {
+    let Some(low) = low else { return Ok(module) };
+    let pipeline = Pipeline::of(vec![Arc::new(MixedPrecision(low))]);
+    let outcome = passes::run(module, &pipeline, &mut |_| {});
+    let (module, passes) = outcome.map_err(|error| broken(session, &error, true))?;
+    session.pass_reports.push(PassReports { form: "", passes });
+    Ok(module)
+}
+
+/// What there is to say about a pass that failed.
+fn broken(session: &mut Session, error: &PassError, internal: bool) -> Failed {
+    let message = if internal { format!("internal error: {error}; please report it") } else { error.to_string() };
+    session.report(Diagnostic::new(E0409, message));
+    Failed
 }
 
 /// The module after the passes of its form, in which calls that `keep` names stay; their reports stay in the session,
@@ -43,9 +63,7 @@ pub fn run(
     dumped.map_err(|error| session.report_file(&error))?;
     let (module, passes) = outcome.map_err(|error| {
         let internal = passes::BUILT_IN.iter().any(|pass| pass.name == error.pass);
-        let message = if internal { format!("internal error: {error}; please report it") } else { error.to_string() };
-        session.report(Diagnostic::new(E0409, message));
-        Failed
+        broken(session, &error, internal)
     })?;
     session.pass_reports.push(PassReports { form: name, passes });
     Ok(module)

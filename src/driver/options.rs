@@ -4,7 +4,7 @@ use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
 pub use crate::passes::{Mode, OptLevel, Selection};
-use crate::types::HostValue;
+use crate::types::{DType, HostValue};
 use std::path::PathBuf;
 
 /// A stage whose result can be printed.
@@ -30,6 +30,8 @@ pub struct EntryRequest {
     pub quantize: Vec<String>,
     /// Numbers that come with each call although their parameters have defaults.
     pub given: Vec<String>,
+    /// The low float type of mixed precision.
+    pub precision: Option<DType>,
 }
 
 /// What happens between lowering and the targets.
@@ -48,9 +50,13 @@ pub struct BuildRequest {
     pub weights: Option<PathBuf>,
     pub reading: Reading,
     pub emit: Option<Emit>,
+    /// Gradients of all float inputs and parameters are wanted beside the results.
+    pub grad: bool,
     pub passes: PassRequest,
     /// Laid over the built-in templates.
     pub templates: Option<PathBuf>,
+    /// What there is to tell of the build is wanted.
+    pub metadata: bool,
     /// The source file, as headers of emitted files name it.
     pub source_name: String,
 }

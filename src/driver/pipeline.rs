@@ -42,6 +42,11 @@ pub fn targets() -> Vec<TargetInfo> {
     targets::all().map(info).collect()
 }
 
+/// Whether gradients come with a target's own framework.
+pub fn has_gradients(target: &str) -> bool {
+    targets::find(target).is_some_and(|target| target.capabilities().gradients)
+}
+
 /// Parses and checks a file and the modules it uses, recording what there is to say.
 pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();
@@ -63,7 +68,7 @@ pub fn unquantised(session: &mut Session, file: FileId, entry: &EntryRequest) ->
 /// Finds the entry and lowers it. The entry's own text stays in the project: later checks would see it.
 fn lower_checked(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
     let module = lower_entry(session, file, entry)?;
-    quantised(session, module, &entry.quantize, entry.mode == Mode::Train)
+    chosen(session, module, &entry.quantize, entry.mode == Mode::Train, entry.precision)
 }
 
 fn lower_entry(session: &mut Session, file: FileId, entry: &EntryRequest) -> Result<ir::Verified, Failed> {
@@ -78,14 +83,17 @@ fn lower_entry(session: &mut Session, file: FileId, entry: &EntryRequest) -> Res
     verified(session, module)
 }
 
-/// With what is quantised, and then with calls in the place of `value_and_grad`: gradients are of the quantised program.
-fn quantised(
+/// With what is quantised, in the precision asked for, and then with calls in the place of `value_and_grad`: gradients are
+/// of the program that runs.
+fn chosen(
     session: &mut Session,
     module: ir::Verified,
     rules: &[String],
     training: bool,
+    precision: Option<DType>,
 ) -> Result<ir::Verified, Failed> {
     let module = choice::apply(session, module, rules, training)?;
+    let module = optimise::with_precision(session, module, precision)?;
     autodiff::expand(module).map_err(|error| {
         session.report(gradients::refused(&error));
         Failed
@@ -142,7 +150,10 @@ pub fn emit_stage(
         }
         Emit::Ir => {
             let first = request.targets.first().map_or(Style::default(), |target| style_of(target));
-            let module = optimised(session, file, request, first)?;
+            let module = match request.grad {
+                true => differentiated(session, file, request, first)?,
+                false => optimised(session, file, request, first)?,
+            };
             ("ir", ir::printer::print(&module))
         }
     };
@@ -186,6 +197,21 @@ pub fn after_passes(
     let keep = keep(session, request, style)?;
     let form = Form { style, mode: request.entry.mode };
     optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
+}
+
+/// The same with a method beside `forward` that also gives all gradients.
+pub fn differentiated(
+    session: &mut Session,
+    file: FileId,
+    request: &BuildRequest,
+    style: Style,
+) -> Result<ir::Verified, Failed> {
+    let module = lower(session, file, &request.entry)?;
+    let (module, _) = gradients::beside(module).map_err(|error| {
+        session.report(error);
+        Failed
+    })?;
+    after_passes(session, module, request, style)
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
@@ -241,7 +267,7 @@ pub fn run_script(
 ) -> Result<(), Failed> {
     let module = lower::script(&session.project, file);
     let module = verified(session, module)?;
-    let module = quantised(session, module, &[], false)?;
+    let module = chosen(session, module, &[], false, None)?;
     let Some(entry) = &module.entry else { return Ok(()) };
     let Some(main) = module.method(entry.layer, "main", &|_| false) else { return Ok(()) };
     let outcome = Instance::entry(&module, seed).and_then(|mut instance| {
@@ -399,7 +425,7 @@ pub fn test(session: &mut Session, file: FileId) -> Result<TestReport, Failed> {
     // Methods keep their places, whatever is made of them.
     let root = |module: &ir::Module| module.entry.as_ref().map(|entry| entry.layer);
     let methods = root(&module).map_or(vec![], |root| module[root].methods.clone());
-    let module = quantised(session, module, &[], false)?;
+    let module = chosen(session, module, &[], false, None)?;
     let run = |method: ir::FuncId| -> Result<(), RunError> {
         let place = methods.iter().position(|known| *known == method);
         let now = place.and_then(|place| module[root(&module)?].methods.get(place).copied());
@@ -477,7 +503,7 @@ fn writer(session: &mut Session, target: &str, folder: Option<&Path>) -> Result<
 }
 
 /// The entry as it would be written: `MLP(dim=256, hidden=1024)`.
-fn entry_expr(module: &ir::Verified, entry: &ir::Entry) -> String {
+pub(super) fn entry_expr(module: &ir::Module, entry: &ir::Entry) -> String {
     let args: Vec<String> = entry.args.iter().map(|(name, value)| format!("{name}={value}")).collect();
     format!("{}({})", module[entry.layer].source_name, args.join(", "))
 }

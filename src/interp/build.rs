@@ -4,7 +4,7 @@ use crate::base::code::{E0310, E0402, E0405, E0409};
 use crate::interp::instance::{Held, Node, Slot, join};
 use crate::interp::value::{apply_one, concrete_shape, shape_attr};
 use crate::interp::{Env, Instance, Machine, RunError, RunOptions, broken, eval_dim, eval_expr, seed};
-use crate::ir::{FuncId, Init, LayerId, Member, MemberKind, Role, SavedName, Storage, Sub, Verified};
+use crate::ir::{FuncId, Init, LayerId, Member, MemberKind, Origin, Role, SavedName, Storage, Sub, Verified};
 use crate::ops::{Attr, Attrs};
 use crate::types::{DType, HostExpr, HostValue, Symbol, Tensor};
 
@@ -78,7 +78,12 @@ impl Builder<'_> {
                 MemberKind::Storage(storage) => {
                     self.storage(&mut instance, member, storage).map(|slot| Held::Storage(Box::new(slot)))
                 }
-                MemberKind::Constant { func, .. } => self.evaluate(&mut instance, *func).map(Held::Constant),
+                MemberKind::Constant { func, of: Origin::Construction, .. } => {
+                    self.evaluate(&mut instance, *func).map(Held::Constant)
+                }
+                MemberKind::Constant { func, of: Origin::Weights, .. } => {
+                    Ok(Held::Derived { func: *func, value: None })
+                }
                 MemberKind::Sub(sub) => {
                     let env = instance.hypers.clone();
                     let own = join(&instance.path, &member.name);

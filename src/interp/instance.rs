@@ -4,7 +4,7 @@ use crate::base::Code;
 use crate::base::code::{E0409, E0503, E0701};
 use crate::interp::value::{apply, apply_one};
 use crate::interp::{Env, RunError, eval_dim};
-use crate::ir::{LayerId, Part, PathSegment, Storage, Window, member_path};
+use crate::ir::{FuncId, LayerId, Part, PathSegment, Storage, Window, member_path};
 use crate::ops::{Attr, Attrs};
 use crate::quant::SchemeKind;
 use crate::types::{DType, Tensor};
@@ -25,6 +25,11 @@ pub struct Instance {
 pub(super) enum Held {
     Storage(Box<Slot>),
     Constant(Tensor),
+    /// The result of a function on the weights, once somebody has asked for it.
+    Derived {
+        func: FuncId,
+        value: Option<Tensor>,
+    },
     Sub(Node),
 }
 
@@ -190,7 +195,7 @@ impl Instance {
                     slot,
                 }),
                 Held::Sub(node) => node.collect(found),
-                Held::Constant(_) => {}
+                Held::Constant(_) | Held::Derived { .. } => {}
             }
         }
     }
@@ -209,7 +214,7 @@ impl Instance {
         self.members.iter_mut().find_map(|(_, held)| match held {
             Held::Storage(slot) => (slot.saved == path).then_some(&mut **slot),
             Held::Sub(node) => node.slot_mut(path),
-            Held::Constant(_) => None,
+            Held::Constant(_) | Held::Derived { .. } => None,
         })
     }
 
@@ -217,7 +222,44 @@ impl Instance {
     pub fn set(&mut self, path: &str, part: Part, tensor: Tensor) -> Result<(), RunError> {
         let no_such = || RunError::new(E0701, format!("the model has no `{path}`"));
         let slot = self.slot_mut(path).ok_or_else(no_such)?;
-        slot.set(part, tensor).map_err(|(code, fault)| RunError::new(code, format!("`{path}` {fault}")))
+        slot.set(part, tensor).map_err(|(code, fault)| RunError::new(code, format!("`{path}` {fault}")))?;
+        self.forget_derived();
+        Ok(())
+    }
+
+    /// What was computed of weights is computed again when it is asked for.
+    fn forget_derived(&mut self) {
+        for (_, held) in &mut self.members {
+            match held {
+                Held::Derived { value, .. } => *value = None,
+                Held::Sub(node) => node.forget_derived(),
+                Held::Storage(_) | Held::Constant(_) => {}
+            }
+        }
+    }
+
+    /// The instance that holds a member, and its function, if that has to be computed of weights before it is read.
+    pub(super) fn underived(&mut self, name: &str) -> Result<Option<(&mut Instance, FuncId)>, RunError> {
+        let (path, own) = member_path(name).unwrap_or((vec![], name));
+        let holder = self.at(&path, &Env::default())?;
+        match holder.held_mut(own) {
+            Some(Held::Derived { func, value: None }) => {
+                let func = *func;
+                Ok(Some((holder, func)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps what the function of a derived member gave.
+    pub(super) fn keep_derived(&mut self, func: FuncId, tensor: &Tensor) {
+        for (_, held) in &mut self.members {
+            if let Held::Derived { func: own, value } = held
+                && *own == func
+            {
+                *value = Some(tensor.clone());
+            }
+        }
     }
 
     /// The value of a storage, or a part of its quantised form.
@@ -237,8 +279,10 @@ impl Instance {
             Some(Held::Storage(slot)) => {
                 slot.read(part).map_err(|error| RunError { message: format!("`{path}`: {}", error.message), ..error })
             }
-            Some(Held::Constant(tensor)) => Ok(tensor.clone()),
-            Some(Held::Sub(_)) | None => Err(RunError::new(E0409, format!("`{path}` has no value yet"))),
+            Some(Held::Constant(tensor) | Held::Derived { value: Some(tensor), .. }) => Ok(tensor.clone()),
+            Some(Held::Derived { value: None, .. } | Held::Sub(_)) | None => {
+                Err(RunError::new(E0409, format!("`{path}` has no value yet")))
+            }
         }
     }
 
@@ -293,7 +337,7 @@ impl Instance {
     pub(super) fn saved_name(&mut self, path: &[PathSegment], name: &str, env: &Env) -> Result<String, RunError> {
         match self.at(path, env)?.held_mut(name) {
             Some(Held::Storage(slot)) => Ok(slot.saved.clone()),
-            Some(Held::Constant(_) | Held::Sub(_)) | None => {
+            Some(Held::Constant(_) | Held::Derived { .. } | Held::Sub(_)) | None => {
                 Err(RunError::new(E0409, format!("there is no storage `{name}`")))
             }
         }
@@ -332,6 +376,14 @@ impl Node {
         match self {
             Node::Instance(instance) => instance.collect(found),
             Node::List(elements) => elements.iter().for_each(|element| element.collect(found)),
+            Node::Function => {}
+        }
+    }
+
+    fn forget_derived(&mut self) {
+        match self {
+            Node::Instance(instance) => instance.forget_derived(),
+            Node::List(elements) => elements.iter_mut().for_each(Node::forget_derived),
             Node::Function => {}
         }
     }

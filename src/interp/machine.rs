@@ -6,7 +6,9 @@ use crate::interp::instance::join;
 use crate::interp::value::{check_size, scalar, stacked};
 use crate::interp::watch::{Product, Watch};
 use crate::interp::{Env, Instance, RunError, Trace, broken, eval_expr, seed};
-use crate::ir::{FuncId, Function, Inst, InstId, InstKind, PathSegment, PrintPiece, Region, ValueId, Verified, Window};
+use crate::ir::{
+    FuncId, Function, Inst, InstId, InstKind, Part, PathSegment, PrintPiece, Region, ValueId, Verified, Window,
+};
 use crate::ops::kinds::Kind;
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
@@ -38,11 +40,11 @@ pub struct Machine<'m> {
     /// Recorded values: `blocks.0.attn.q`, a second one of the same name as `...#2`.
     pub recorded: Vec<(String, Tensor)>,
     record_counts: HashMap<String, u64>,
-    watch: Option<&'m mut dyn Watch>,
     /// The seeds that `rng` gave, in order.
     pub seeds: Vec<i64>,
     /// Calls of sublayers, where somebody asks for them.
     pub trace: Option<Trace>,
+    watch: Option<&'m mut dyn Watch>,
 }
 
 /// One call.
@@ -95,9 +97,9 @@ impl<'m> Machine<'m> {
             depth: 0,
             recorded: vec![],
             record_counts: HashMap::new(),
-            watch: None,
             seeds: vec![],
             trace: None,
+            watch: None,
         }
     }
 
@@ -215,7 +217,7 @@ impl<'m> Machine<'m> {
     ) -> Result<Vec<Tensor>, RunError> {
         match &inst.kind {
             InstKind::Op { op, attrs } => self.op(frame, inst, *op, attrs),
-            InstKind::Param { name, part } => Ok(vec![own(instance)?.read_member(name, *part)?]),
+            InstKind::Param { name, part } => self.param(own(instance)?, name, *part),
             InstKind::Const(tensor) => Ok(vec![tensor.clone()]),
             InstKind::Host(expr) => self.host(frame, inst, expr),
             InstKind::Rng { site, part } => {
@@ -297,6 +299,18 @@ impl<'m> Machine<'m> {
             operands: &operands,
             env: &frame.env,
         })
+    }
+
+    /// Reads a member; one that is computed of weights is so now, if it was not before.
+    fn param(&mut self, instance: &mut Instance, name: &str, part: Part) -> Result<Vec<Tensor>, RunError> {
+        if let Some((holder, func)) = instance.underived(name)? {
+            let function: &'m Function = &self.module[func];
+            let (env, path) = (holder.hypers.clone(), holder.path.clone());
+            let (results, _) = self.call(function, Some(holder), env, path, vec![])?;
+            let tensor = results.first().ok_or_else(|| RunError::new(E0409, format!("`{name}` has no value")))?;
+            holder.keep_derived(func, tensor);
+        }
+        Ok(vec![instance.read_member(name, part)?])
     }
 
     fn host(&self, frame: &Frame<'m>, inst: &Inst, expr: &HostExpr) -> Result<Vec<Tensor>, RunError> {

@@ -20,6 +20,7 @@
 //! ```
 
 pub mod builder;
+pub mod cost;
 pub mod printer;
 pub mod reader;
 pub mod substitute;
@@ -29,7 +30,7 @@ pub use crate::types::saved::SavedName;
 pub use builder::Builder;
 pub use verify::{Verified, verify};
 
-use crate::base::Loc;
+use crate::base::{LIBRARY_FOLDER, Loc};
 use crate::ops::{Attr, Attrs, Obligation, OpId};
 use crate::quant::{Quantization, Scheme};
 use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor, TensorType};
@@ -66,6 +67,14 @@ impl Module {
 
     pub fn layer_named(&self, name: &str) -> Option<LayerId> {
         self.layers.iter().position(|layer| layer.name == name).map(|index| LayerId(index as u32))
+    }
+
+    /// Module path and name of a layer of the standard library (`nn.BatchNorm`).
+    pub fn library_path(&self, layer: LayerId) -> Option<String> {
+        let layer = &self[layer];
+        let file = self.files.get(layer.loc.file.0 as usize)?;
+        let module = file.strip_prefix(LIBRARY_FOLDER)?.strip_suffix(".tri")?.replace('/', ".");
+        Some(format!("{module}.{}", layer.source_name))
     }
 
     /// A method by its name in the source, `forward`: the one that takes most of the optional inputs that are given, and
@@ -170,11 +179,22 @@ pub struct Member {
 pub enum MemberKind {
     Storage(Storage),
     Sub(Sub),
-    /// A tensor computed once, at construction: the result of a function without parameters.
+    /// A tensor computed once: the result of a function without parameters.
     Constant {
         ty: TensorType,
         func: FuncId,
+        of: Origin,
     },
+}
+
+/// What a constant member is computed of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Of the members before it, as they are at construction.
+    Construction,
+    /// Of parameters and buffers of the layer and of its parts, as they are once weights were loaded. It has no
+    /// effects; passes make such members.
+    Weights,
 }
 
 /// `param`, `buffer` or `state`.
@@ -545,10 +565,17 @@ impl Function {
         };
         self.host_args.iter().for_each(|(_, attr)| drop(attr.substitute(&note)));
         let mut used = used.into_inner();
-        self.values.iter().for_each(|value| used.extend(value.ty.shape.dims.iter().flat_map(Dim::symbols)));
+        let mut note = |symbol: &Symbol| {
+            if !used.contains(symbol) {
+                used.insert(symbol.clone());
+            }
+        };
+        let dims = self.values.iter().flat_map(|value| &value.ty.shape.dims);
+        dims.for_each(|dim| dim.visit_symbols(&mut note));
         for (obligation, _) in &self.obligations {
             let (a, b) = obligation.sides();
-            used.extend(a.symbols().into_iter().chain(b.symbols()));
+            a.visit_symbols(&mut note);
+            b.visit_symbols(&mut note);
         }
         self.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
         self.symbols.retain(|(symbol, _)| used.contains(symbol));

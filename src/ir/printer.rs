@@ -59,8 +59,8 @@ mod names;
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    Entry, Function, HostKind, Init, Inst, InstKind, Layer, LayerId, Member, MemberKind, Module, Part, PathSegment,
-    PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
+    Entry, Function, HostKind, Init, Inst, InstKind, Layer, LayerId, Member, MemberKind, Module, Origin, Part,
+    PathSegment, PrintPiece, Region, Role, SavedName, Storage, Sub, ValueId, Window,
 };
 use crate::ops::{Attrs, Obligation, ObligationKind};
 use crate::quant::Quantization;
@@ -240,7 +240,13 @@ impl<'m> Printer<'m> {
         let text = match &member.kind {
             MemberKind::Storage(storage) => self.storage_text(&name, storage, &member.quantize),
             MemberKind::Sub(sub) => format!("let {name} = {}{}", self.sub_text(sub), quantize_suffix(&member.quantize)),
-            MemberKind::Constant { ty, func } => format!("constant {name} : {ty} = {}", self.function_name(*func)),
+            MemberKind::Constant { ty, func, of } => {
+                let word = match of {
+                    Origin::Construction => "constant",
+                    Origin::Weights => "derived",
+                };
+                format!("{word} {name} : {ty} = {}", self.function_name(*func))
+            }
         };
         let checkpoint = if member.checkpoint { " checkpoint" } else { "" };
         let text = text + checkpoint + &saved_suffix(&member.saved) + &doc_suffix(&member.doc);

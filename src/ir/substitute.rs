@@ -1,6 +1,8 @@
 //! Moving dims, types and attributes from a callee's scope into its caller's.
 
-use crate::ir::{HostKind, LayerId, MemberKind, Module, PathSegment, Storage, Sub, member_path};
+use crate::ir::{
+    HostKind, InstKind, LayerId, MemberKind, Module, Origin, PathSegment, Role, Storage, Sub, member_path,
+};
 use crate::types::{Dim, HostExpr, Symbol, TensorType};
 use std::collections::BTreeMap;
 
@@ -72,6 +74,43 @@ impl Module {
             MemberKind::Storage(storage) => Some(storage),
             MemberKind::Sub(_) | MemberKind::Constant { .. } => None,
         }
+    }
+
+    /// The layer that a member belongs to, possibly that of a sublayer, and the member's own name.
+    pub fn member_of(&self, layer: LayerId, name: &str) -> Option<(LayerId, String)> {
+        let (path, own) = member_path(name).unwrap_or((vec![], name));
+        let (layer, _) = self.instance_at(layer, &path).ok()?;
+        Some((layer, own.to_string()))
+    }
+
+    /// Whether a member, possibly one of a sublayer, is a tensor that stays as it is once weights were loaded: no
+    /// function of the module assigns it. What is computed of weights itself does not count.
+    pub fn is_settled(&self, layer: LayerId, name: &str) -> bool {
+        let (path, own) = member_path(name).unwrap_or((vec![], name));
+        let Ok((layer, _)) = self.instance_at(layer, &path) else { return false };
+        match self[layer].member(own).map(|member| &member.kind) {
+            Some(MemberKind::Storage(storage)) => match storage.role {
+                Role::Param | Role::Buffer => true,
+                Role::State => !self.assigns(layer, own),
+                Role::Transient => false,
+            },
+            Some(MemberKind::Constant { of, .. }) => *of == Origin::Construction,
+            Some(MemberKind::Sub(_)) | None => false,
+        }
+    }
+
+    /// Whether a function assigns a state of a layer.
+    fn assigns(&self, layer: LayerId, state: &str) -> bool {
+        self.functions.iter().any(|function| {
+            function.insts.iter().any(|inst| match &inst.kind {
+                InstKind::SetState { name } | InstKind::SetSlice { name, .. } => {
+                    let (path, own) = member_path(name).unwrap_or((vec![], name));
+                    let holder = function.layer.and_then(|from| self.instance_at(from, &path).ok());
+                    own == state && holder.is_none_or(|(holder, _)| holder == layer)
+                }
+                _ => false,
+            })
+        })
     }
 
     /// The layer of the instance at `path` from an instance of `layer`, and its hyperparameters as

@@ -8,7 +8,7 @@ use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::value::{Function, InitValue, Instance, LayerRef, List, Step, Value};
 use crate::analysis::world::{Abort, Discard, Walk, visit_tensors};
 use crate::base::{Loc, code};
-use crate::ir::{self, FuncId, HostKind, Init, LayerId, Member, MemberKind, Role, Storage, Sub};
+use crate::ir::{self, FuncId, HostKind, Init, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
 use crate::lower::call::empty_function;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, LayerMemo, Lowering, layer_owner, unique};
@@ -194,7 +194,7 @@ impl<'db> Lowering<'_, 'db> {
             }
             MemberInfoKind::Constant { ty, init } => {
                 let func = self.constant_function(id, layer, walk, &info.name, ty, *init)?;
-                Some(MemberKind::Constant { ty: ty.clone(), func })
+                Some(MemberKind::Constant { ty: ty.clone(), func, of: Origin::Construction })
             }
             MemberInfoKind::Value(value) => self.sub(value, &[Step::Field(info.name.clone())])?.map(MemberKind::Sub),
         })

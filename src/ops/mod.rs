@@ -10,7 +10,9 @@
 
 pub mod attr;
 pub mod cast;
+pub mod channels;
 pub mod contraction;
+pub mod cost;
 pub mod create;
 mod elem;
 pub mod elementwise;
@@ -22,6 +24,7 @@ pub mod kernel;
 pub mod kinds;
 pub mod logic;
 pub mod math;
+pub mod precision;
 pub mod quantize;
 pub mod random;
 pub mod reduce;

@@ -1,8 +1,8 @@
 //! Removes what nothing uses: instructions, then functions and layers that the entry does not reach.
 //!
 //! Needs: nothing. Keeps: every effect in its order (state, prints, asserts, the count of random sites
-//! that occur more than once), signatures, hyperparameters and members, all methods of the entry's layer,
-//! and all exported methods. A module without entry keeps all functions and layers. What may fail but has
+//! that occur more than once), signatures, hyperparameters and members, all exported methods, and those of the
+//! entry's layer where none is exported. A module without entry keeps all functions and layers. What may fail but has
 //! no effect, such as an index out of range, may go. Of a fused instruction, results that nothing uses go, and what
 //! only they needed.
 //!
@@ -15,22 +15,27 @@ use crate::ir::{FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, M
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
-use crate::types::{Dim, Symbol};
+use crate::types::Symbol;
 use rustc_hash::FxHashSet;
 
 pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
-        let mut sweep =
-            Sweep { effects: &effects, live: FxHashSet::default(), symbols: FxHashSet::default(), removed: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = sweep.region(function, body);
-        cx.count("instructions", sweep.removed);
-        if sweep.removed > 0 {
+        let removed = sweep(function, &effects);
+        cx.count("instructions", removed);
+        if removed > 0 {
             compact(function);
         }
     }
     cx.count("functions and layers", remove_unreached(module));
+}
+
+/// Removes the instructions of a function that nothing uses, and says how many there were.
+pub(super) fn sweep(function: &mut Function, effects: &Effects) -> usize {
+    let mut sweep = Sweep { effects, live: FxHashSet::default(), symbols: FxHashSet::default(), removed: 0 };
+    let body = std::mem::take(&mut function.body);
+    function.body = sweep.region(function, body);
+    sweep.removed
 }
 
 /// One backward sweep: operands refer only to what stands before.
@@ -60,7 +65,10 @@ impl Sweep<'_> {
             self.live.extend(function[id].operands.iter().copied());
             self.symbols.extend(function[id].kind.symbols());
             let types = function[id].results.iter().map(|result| &function[*result].ty.shape);
-            self.symbols.extend(types.flat_map(|shape| &shape.dims).flat_map(Dim::symbols));
+            let mut note = |symbol: &Symbol| {
+                self.symbols.insert(symbol.clone());
+            };
+            types.flat_map(|shape| &shape.dims).for_each(|dim| dim.visit_symbols(&mut note));
             let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
             for nested in Function::regions_mut(&mut kind) {
                 *nested = self.region(function, std::mem::take(nested));
@@ -99,7 +107,9 @@ pub(super) fn remove_unreached(module: &mut Module) -> usize {
     let Some(entry) = &module.entry else { return 0 };
     let mut reached = Reached { module, functions: FxHashSet::default(), layers: FxHashSet::default() };
     reached.layer(entry.layer);
-    for method in &module[entry.layer].methods {
+    let methods = &module[entry.layer].methods;
+    let any_exported = methods.iter().any(|method| module[*method].exported);
+    for method in methods.iter().filter(|method| module[**method].exported || !any_exported) {
         reached.function(*method);
     }
     let (functions, layers) = (reached.functions, reached.layers);

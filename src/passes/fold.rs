@@ -1,9 +1,10 @@
 //! Computes what depends on constants only.
 //!
 //! An operation on constants becomes a constant; a host expression without symbols too; an `if` on a
-//! constant becomes the branch that runs.
+//! constant becomes the branch that runs. Constant members of layers are constants where they are read: a `quantize` of
+//! one becomes codes and scales, and these stay: what they stand for is restored when it runs.
 //!
-//! Needs: nothing. Keeps: effects, random operations, results of more than 64 Ki elements, and operations
+//! Needs: nothing. Keeps: effects, random operations, results of more than 64 Ki elements that no operand has, and operations
 //! without operands (`zeros`, `arange`), which say more than their values. An operation that fails stays,
 //! to fail when it runs.
 //!
@@ -13,27 +14,79 @@
 //! %2 = mul %0, %1 : float32
 //! ```
 
-use crate::ir::{Function, Inst, InstId, InstKind, Module, Region, ValueId};
-use crate::ops::{Attr, Attrs, EvalCx, Op, OpId, ParamKind};
+use crate::ir::{FuncId, Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Origin, Part, Region, ValueId};
+use crate::ops::kinds::is_random;
+use crate::ops::{Attr, Attrs, EvalCx, OpId, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::types::{HostValue, Tensor, tensor};
 use rustc_hash::FxHashMap;
 
-/// Results larger than this are left to the program.
+/// Results with more elements than this, and than any operand, are left to the program.
 const MAX_ELEMENTS: usize = 64 * 1024;
 
 pub(super) fn fold(module: &mut Module, cx: &mut PassCx) {
-    for function in &mut module.functions {
-        let mut pass = Fold { known: FxHashMap::default(), replaced: FxHashMap::default(), folded: 0, branches: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
-        cx.count("folded", pass.folded);
-        cx.count("branches", pass.branches);
-        if pass.folded + pass.branches > 0 {
-            compact(function);
-        }
+    let makers: Vec<FuncId> = constant_members(module).map(|(_, _, func)| func).collect();
+    for func in &makers {
+        fold_function(&mut module[*func], FxHashMap::default(), cx);
     }
+    let members: FxHashMap<(LayerId, String), Tensor> = constant_members(module)
+        .filter_map(|(layer, name, func)| Some(((layer, name.to_string()), only_constant(&module[func])?.clone())))
+        .collect();
+    for index in (0..module.functions.len()).filter(|index| !makers.contains(&FuncId(*index as u32))) {
+        let function = &module.functions[index];
+        let constants = if members.is_empty() { FxHashMap::default() } else { read(module, function, &members) };
+        fold_function(&mut module.functions[index], constants, cx);
+    }
+}
+
+/// Folds in a function, with values that are known to be constants.
+fn fold_function(function: &mut Function, known: FxHashMap<ValueId, Tensor>, cx: &mut PassCx) {
+    let mut pass = Fold { known, replaced: FxHashMap::default(), folded: 0, branches: 0 };
+    let body = std::mem::take(&mut function.body);
+    function.body = pass.region(function, body);
+    cx.count("folded", pass.folded);
+    cx.count("branches", pass.branches);
+    if pass.folded + pass.branches > 0 {
+        compact(function);
+    }
+}
+
+/// Constant members, with the function that computes each at construction.
+fn constant_members(module: &Module) -> impl Iterator<Item = (LayerId, &str, FuncId)> {
+    module.layers.iter().enumerate().flat_map(|(index, layer)| {
+        layer.members.iter().filter_map(move |member| match &member.kind {
+            MemberKind::Constant { func, of: Origin::Construction, .. } => {
+                Some((LayerId(index as u32), member.name.as_str(), *func))
+            }
+            _ => None,
+        })
+    })
+}
+
+/// What a function gives, if that is a constant.
+fn only_constant(function: &Function) -> Option<&Tensor> {
+    let given = *function[*function.body.insts.last()?].operands.first()?;
+    function.insts.iter().find_map(|inst| match &inst.kind {
+        InstKind::Const(tensor) if inst.results == [given] => Some(tensor),
+        _ => None,
+    })
+}
+
+/// The constant members that a function reads: the reads stay, what is computed of them is folded.
+fn read(
+    module: &Module,
+    function: &Function,
+    members: &FxHashMap<(LayerId, String), Tensor>,
+) -> FxHashMap<ValueId, Tensor> {
+    let reads = function.insts.iter().filter_map(|inst| match &inst.kind {
+        InstKind::Param { name, part: Part::Value } => {
+            let tensor = members.get(&module.member_of(function.layer?, name)?)?;
+            Some((*inst.results.first()?, tensor.clone()))
+        }
+        _ => None,
+    });
+    reads.collect()
 }
 
 struct Fold {
@@ -129,33 +182,24 @@ impl Fold {
     }
 
     fn evaluate_op(&self, function: &Function, inst: &Inst, op: OpId, attrs: &Attrs) -> Option<Vec<Tensor>> {
-        let op = op.get();
-        if is_random(op, inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
+        // Restoring them would undo what codes are for.
+        let restores = op == builtin("dequantize");
+        if restores || is_random(op, inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
             return None;
         }
-        let small = |value: &ValueId| {
-            let size = function[*value].ty.shape.elements().and_then(|size| size.as_const());
-            size.is_some_and(|size| size <= MAX_ELEMENTS as i64)
-        };
+        let size = |value: &ValueId| function[*value].ty.shape.elements().and_then(|size| size.as_const());
+        let largest = inst.operands.iter().filter_map(size).max().unwrap_or(0);
+        let small = |value: &ValueId| size(value).is_some_and(|size| size <= largest.max(MAX_ELEMENTS as i64));
         if !inst.results.iter().all(small) {
             return None;
         }
         let operands: Vec<Tensor> =
             inst.operands.iter().map(|operand| self.known.get(operand).cloned()).collect::<Option<_>>()?;
         let attrs = attrs.map(|attr| attr.resolve(&|_| None));
+        let op = op.get();
         let results = (op.eval)(&EvalCx { op, operands: &operands, attrs: &attrs }).ok()?;
         (results.len() == inst.results.len()).then_some(results)
     }
-}
-
-/// Random operations take a `seed`; where it is optional, they are random if it is given.
-fn is_random(op: &Op, operands: usize) -> bool {
-    let mut position = 0;
-    op.params.iter().any(|param| {
-        let index = position;
-        position += usize::from(param.is_operand());
-        param.name == "seed" && param.kind != ParamKind::Int && index < operands
-    })
 }
 
 fn is_concrete(attr: &Attr) -> bool {

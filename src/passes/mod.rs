@@ -15,11 +15,16 @@ pub mod decompose;
 pub mod effects;
 pub mod environments;
 pub mod fold;
+pub mod fold_batch_norm;
+pub mod fold_fake_quant;
+pub mod fuse;
+pub mod hoist;
 pub mod inline;
 mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod precision;
 pub mod products;
 pub mod quantise;
 pub mod quantise_fusion;
@@ -32,6 +37,9 @@ pub use pass::{BuiltIn, Keep, Pass, PassCx, PassError};
 pub use pipeline::{Form, Mode, OptLevel, Pipeline, Selection, Style, UnknownPass, reference, standard};
 pub use unfuse::unfused;
 
+/// The pass that a float model is asked for with.
+const FOLD_FAKE_QUANT: &str = "fold-fake-quant";
+
 /// Every pass of the compiler's own.
 pub static BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
@@ -40,13 +48,29 @@ pub static BUILT_IN: &[BuiltIn] = &[
         run: inline::inline,
     },
     BuiltIn { name: "fold", summary: "Compute what depends on constants only.", run: fold::fold },
+    BuiltIn {
+        name: "fold-batch-norm",
+        summary: "Fold batch norms, and other scales and shifts of channels, into weights. Changes rounding.",
+        run: fold_batch_norm::fold_batch_norm,
+    },
     BuiltIn { name: "simplify", summary: "Apply the laws of operations.", run: simplify::simplify },
     BuiltIn { name: "cse", summary: "Compute the same thing once.", run: cse::cse },
     BuiltIn { name: "dce", summary: "Remove what nothing uses.", run: dce::dce },
+    BuiltIn { name: "fuse", summary: "Put operations together that one kernel can compute.", run: fuse::fuse },
     BuiltIn {
         name: "quantise-fusion",
-        summary: "Multiply codes instead of what they stand for; keep codes that would be found again.",
+        summary: "Multiply codes instead of what they stand for (rounds otherwise); keep codes that would be found again.",
         run: quantise_fusion::quantise_fusion,
+    },
+    BuiltIn {
+        name: FOLD_FAKE_QUANT,
+        summary: "Leave out quantising and restoring: a float model. `--fold-fake-quant` runs it first.",
+        run: fold_fake_quant::fold_fake_quant,
+    },
+    BuiltIn {
+        name: "hoist",
+        summary: "Compute once what depends on weights only, in the layout that products read.",
+        run: hoist::hoist,
     },
     BuiltIn {
         name: "decompose",
@@ -61,7 +85,7 @@ pub static BUILT_IN: &[BuiltIn] = &[
 ];
 
 /// Passes that may change how a result is rounded; all others keep every bit.
-pub const ROUNDING: &[&str] = &[];
+pub const ROUNDING: &[&str] = &["fold-batch-norm", "quantise-fusion"];
 
 #[cfg(test)]
 mod testkit;

@@ -3,8 +3,8 @@
 //! The standard pipeline of a level is a fixed list ([`standard`]); a user may leave passes out of it, give
 //! a list of their own, and add passes of their own, which come last unless the list names them.
 
-use super::BUILT_IN;
 use super::pass::{Keep, Pass};
+use super::{BUILT_IN, FOLD_FAKE_QUANT};
 use crate::base::closest;
 use std::fmt;
 use std::sync::Arc;
@@ -105,13 +105,24 @@ const fn kernels(pass: &'static str, level: OptLevel) -> Row {
     Row { pass, modules: OptLevel::O3, kernels: level, mode: None }
 }
 
+/// The same for a pass that gradients do not go through: when compiling for inference only.
+const fn inference(pass: &'static str, level: OptLevel) -> Row {
+    Row { mode: Some(Mode::Infer), ..kernels(pass, level) }
+}
+
 /// The standard passes in order. A pass may stand there more than once.
 const STANDARD: &[Row] = &[
     kernels("inline", OptLevel::O2),
     from("fold", OptLevel::O1),
     from("simplify", OptLevel::O2),
+    inference("fold-batch-norm", OptLevel::O2),
+    // Of what shapes are left where a norm was.
+    inference("simplify", OptLevel::O2),
     from("cse", OptLevel::O1),
+    inference("quantise-fusion", OptLevel::O2),
+    inference("hoist", OptLevel::O2),
     from("dce", OptLevel::O1),
+    kernels("fuse", OptLevel::O2),
 ];
 
 /// Names of the passes of a level, in order.
@@ -134,6 +145,8 @@ pub struct Selection {
     pub only: Option<Vec<String>>,
     /// None of these.
     pub disabled: Vec<String>,
+    /// Before all others, the pass that leaves a float model.
+    pub float_model: bool,
 }
 
 /// Passes in the order in which they run.
@@ -172,6 +185,8 @@ impl Pipeline {
                 .chain(added.iter().map(|pass| pass.name().to_string()))
                 .collect(),
         };
+        let first = selection.float_model.then(|| FOLD_FAKE_QUANT.to_string());
+        let names: Vec<String> = first.into_iter().chain(names).collect();
         let enabled = names.iter().filter(|name| !selection.disabled.contains(name));
         Ok(Pipeline { passes: enabled.map(|name| find(name, added)).collect::<Result<_, _>>()?, keep: None })
     }
@@ -179,6 +194,11 @@ impl Pipeline {
     /// The same for a target that writes some functions in forms of its own: their calls stay.
     pub fn keeping(self, keep: Keep) -> Pipeline {
         Pipeline { keep: Some(keep), ..self }
+    }
+
+    /// These passes.
+    pub fn of(passes: Vec<Arc<dyn Pass>>) -> Pipeline {
+        Pipeline { passes, ..Pipeline::default() }
     }
 
     /// The passes with these names.
@@ -246,6 +266,8 @@ Which passes a level has depends on the style of the target, and for some passes
 text for people, which keeps layers and composite calls: `pytorch` is of this style. *Kernels* are code for machines:
 the program inlined, its operations put together. Level 3 is the same list for both; a target that takes no fused
 instructions has them expanded in place, so its text then shows less of the source's structure.
+
+`--precision` has one more pass, `precision`, which runs before all of these ([numerics.md](numerics.md)).
 ";
 
 /// `docs/passes.md`: the passes, and the pipeline of each style, mode and level.

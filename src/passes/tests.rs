@@ -1,9 +1,9 @@
 //! The passes that came first, and the manager.
 
-use super::testkit::{check, module, optimised};
+use super::testkit::{check, execute, module, optimised};
 use super::*;
-use crate::ir::Module;
 use crate::ir::printer::print;
+use crate::ir::{InstKind, Module};
 use expect_test::expect;
 use std::sync::Arc;
 
@@ -45,6 +45,106 @@ fn fold_computes_constants() {
             }
         "#]],
     );
+}
+
+#[test]
+fn constant_weights_become_codes_and_scales() {
+    check(
+        &["fold", "dce"],
+        r#"entry net = Net(n = 3)
+
+layer Table(n: int) {
+  constant values : float32[2, 3] = @Table.make
+  method @Table.forward
+}
+
+layer Net(n: int) {
+  let table = Table(n = n)
+  method @Net.forward
+}
+
+func @Net.forward(%x: float32[B, 3]) -> (float32[B, 2], float32[B, 2], float32[B, 2]) {
+  symbols B: int
+  %w = const float32[2, 3] [1.0, -2.0, 0.5, 0.25, 0.0, -1.0] : float32[2, 3]
+  %q, %s = quantize %w {scheme = ternary(axis=0)} : trit[2, 3], float32[2]
+  %0 = dequantize %q, %s {scheme = ternary(axis=0), dtype = float32} : float32[2, 3]
+  %y = matmul %x, %0 {transpose_b = true} : float32[B, 2]
+  %v = param "table.values" : float32[2, 3]
+  %p, %r, %z = quantize %v {scheme = int8(symmetric=false)} : int8[2, 3], float32, int8
+  %1 = dequantize %p, %r, %z {scheme = int8(symmetric=false), dtype = float32} : float32[2, 3]
+  %u = matmul %x, %1 {transpose_b = true} : float32[B, 2]
+  %t = matmul %x, %v {transpose_b = true} : float32[B, 2]
+  %qx, %sx = quantize %x {scheme = int8(dynamic=true)} : int8[B, 3], float32[B]
+  %c = matmul %qx, %q {transpose_b = true} : int32[B, 2]
+  return %y, %u, %t
+}
+
+func @Table.make() -> float32[2, 3] {
+  %0 = const float32[2, 3] [1.0, 2.0, 3.0, 4.0, 5.0, 6.0] : float32[2, 3]
+  %1 = neg %0 : float32[2, 3]
+  return %1
+}
+
+func @Table.forward() -> float32[2, 3] {
+  %0 = param "values" : float32[2, 3]
+  %1 = neg %0 : float32[2, 3]
+  return %1
+}
+"#,
+        expect![[r#"
+            entry net = Net(n = 3)
+
+            layer Table(n: int) {
+              constant values : float32[2, 3] = @Table.make
+            }
+
+            layer Net(n: int) {
+              let table = Table(n = n)
+              method @Net.forward
+            }
+
+            func @Net.forward(%x: float32[B, 3]) -> (float32[B, 2], float32[B, 2], float32[B, 2]) {
+              symbols B: int
+              %q = const trit[2, 3] [1, -1, 0, 1, 0, -1] : trit[2, 3]
+              %s = const float32[2] [1.1666666, 0.41666666] : float32[2]
+              %0 = dequantize %q, %s {scheme = ternary(axis=0), dtype = float32} : float32[2, 3]
+              %y = matmul %x, %0 {transpose_b = true} : float32[B, 2]
+              %v = param "table.values" : float32[2, 3]
+              %p = const int8[2, 3] [85, 42, -1, -43, -85, -128] : int8[2, 3]
+              %r = const float32 [0.023529412] : float32
+              %z = const int8 [127] : int8
+              %1 = dequantize %p, %r, %z {scheme = int8(symmetric=false), dtype = float32} : float32[2, 3]
+              %u = matmul %x, %1 {transpose_b = true} : float32[B, 2]
+              %t = matmul %x, %v {transpose_b = true} : float32[B, 2]
+              return %y, %u, %t
+            }
+
+            func @Table.make() -> float32[2, 3] {
+              %0 = const float32[2, 3] [-1.0, -2.0, -3.0, -4.0, -5.0, -6.0] : float32[2, 3]
+              return %0
+            }
+        "#]],
+    );
+}
+
+#[test]
+fn large_constants_are_quantised_but_do_not_grow() {
+    let text = "func @f() -> (int8[300, 300], float32, float32[2, 300, 300]) {
+  %w = const float32[300, 300] splat 0.5 : float32[300, 300]
+  %q, %s = quantize %w {scheme = int8()} : int8[300, 300], float32
+  %y = stack %w, %w {axis = 0} : float32[2, 300, 300]
+  return %q, %s, %y
+}
+";
+    let after = optimised(&module(text), &["fold"]);
+    let kinds: Vec<bool> = after.functions[0]
+        .body
+        .insts
+        .iter()
+        .map(|id| matches!(after.functions[0][*id].kind, InstKind::Const(_)))
+        .collect();
+    assert_eq!(kinds, [true, true, true, false, false]);
+    assert_eq!(execute(&after), execute(&module(text)));
 }
 
 #[test]
@@ -415,7 +515,7 @@ fn levels_and_selections() {
     };
     assert!(names(&Selection { level: OptLevel::O0, ..Selection::default() }).is_empty());
     assert_eq!(names(&Selection { level: OptLevel::O1, ..Selection::default() }), ["fold", "cse", "dce"]);
-    let without = Selection { disabled: vec!["cse".into()], level: OptLevel::O1, only: None };
+    let without = Selection { disabled: vec!["cse".into()], level: OptLevel::O1, ..Selection::default() };
     assert_eq!(names(&without), ["fold", "dce"]);
     let only = Selection { only: Some(vec!["dce".into(), "decompose".into()]), ..without };
     assert_eq!(names(&only), ["dce", "decompose"]);

@@ -128,6 +128,9 @@ pub trait Target: Sync {
     /// Names of the files it writes, `NAME` for the entry's.
     fn files(&self) -> &'static str;
 
+    /// Packages beyond the standard library of its language that what it writes needs.
+    fn packages(&self) -> &'static [&'static str];
+
     fn capabilities(&self) -> Capabilities;
 
     /// Reads the target's table and templates, to write any number of modules with them.

@@ -13,6 +13,7 @@ mod series;
 mod terms;
 mod text;
 
+use smallvec::{SmallVec, smallvec};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +64,8 @@ pub enum Atom {
 }
 
 /// Atoms with their exponents, sorted; empty for the constant term.
-pub type Monomial = Vec<(Atom, u32)>;
+/// Nearly all are one symbol, which needs no storage of its own.
+pub type Monomial = SmallVec<[(Atom, u32); 1]>;
 
 /// An integer polynomial over symbols, in normal form.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,7 +81,7 @@ impl Dim {
     }
 
     pub fn constant(value: i64) -> Dim {
-        Dim::term(vec![], value)
+        Dim::term(Monomial::new(), value)
     }
 
     pub fn symbol(name: &str) -> Dim {
@@ -91,7 +93,7 @@ impl Dim {
     }
 
     pub fn atom(atom: Atom) -> Dim {
-        Dim::term(vec![(atom, 1)], 1)
+        Dim::term(smallvec![(atom, 1)], 1)
     }
 
     fn term(monomial: Monomial, coefficient: i64) -> Dim {
@@ -273,12 +275,19 @@ impl Dim {
         }
     }
 
-    pub fn symbols(&self) -> BTreeSet<Symbol> {
-        let mut set = BTreeSet::new();
+    /// Visits every symbol; one that occurs twice, twice.
+    pub fn visit_symbols(&self, visit: &mut dyn FnMut(&Symbol)) {
         self.visit_atoms(&mut |atom| {
             if let Atom::Sym(symbol) = atom {
-                set.insert(symbol.clone());
+                visit(symbol);
             }
+        });
+    }
+
+    pub fn symbols(&self) -> BTreeSet<Symbol> {
+        let mut set = BTreeSet::new();
+        self.visit_symbols(&mut |symbol| {
+            set.insert(symbol.clone());
         });
         set
     }
@@ -297,7 +306,7 @@ impl Dim {
 
     /// Solves `self == target` for `atom`: possible when `self` is `±atom + rest` and `rest` is free of it.
     pub fn solve(&self, atom: &Atom, target: &Dim) -> Option<Dim> {
-        let monomial = vec![(atom.clone(), 1)];
+        let monomial: Monomial = smallvec![(atom.clone(), 1)];
         let coefficient = *self.terms.get(&monomial)?;
         let rest = self.sub(&Dim::term(monomial, coefficient));
         if rest.mentions(atom) {
@@ -317,6 +326,9 @@ impl Dim {
 }
 
 fn multiply(left: &Monomial, right: &Monomial) -> Monomial {
+    if left.is_empty() || right.is_empty() {
+        return if left.is_empty() { right.clone() } else { left.clone() };
+    }
     let mut powers: BTreeMap<Atom, u32> = left.iter().cloned().collect();
     for (atom, exponent) in right {
         let power = powers.entry(atom.clone()).or_insert(0);

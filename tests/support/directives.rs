@@ -9,17 +9,19 @@
 //! #@ grad: none                 no comparison of gradients; the comment says why
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
 //! #@ quantize: *=ternary(axis=0) a rule of `--quantize`; may be repeated
+//! #@ precision: bfloat16         mixed precision; results are also compared with those of float32
 //! #@ passes: cse, dce            passes that must not change what is computed
 //! #@ passes-near: quantise-fusion  the same for passes that round otherwise: results agree within the tolerances
 //! #@ opt-level: 3               what level 3 writes for the targets is executed, too
 //! #@ run: Net(dim=8)(x=normal(seed=7, [2, 8])) ~= interp
+//! #@ run: Net(dim=8).decode(x=normal(seed=7, [8]), position=2) ~= interp
 //! let y = a @ b     #~ E0301 "inner dimensions"
 //! ```
 //! A directive that is not in this list is an error, so that a misspelt one cannot pass for a test.
 
 use super::generate::{self, Generator};
 use tritonc::base::F64;
-use tritonc::types::HostValue;
+use tritonc::types::{DType, HostValue};
 
 /// What one case asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Directives {
     /// Empty for both.
     pub modes: Vec<RunMode>,
     pub rules: Vec<String>,
+    /// The low type of mixed precision.
+    pub precision: Option<DType>,
     pub passes: Vec<String>,
     /// Whether results after the passes may be rounded otherwise.
     pub passes_round: bool,
@@ -67,10 +71,12 @@ pub enum RunMode {
     Infer,
 }
 
-/// A `#@ run:` line: an instance and the inputs of its `forward`.
+/// A `#@ run:` line: an instance, a method, and its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub entry: String,
+    /// An exported one; `forward` if `None`.
+    pub method: Option<String>,
     pub inputs: Vec<(String, Generator)>,
     /// Values of `int` and `float` parameters.
     pub numbers: Vec<(String, HostValue)>,
@@ -107,6 +113,9 @@ pub fn parse(text: &str) -> Result<Directives, String> {
     }
     if !found.targets.is_empty() && found.runs.is_empty() {
         return Err("a case with a target needs a line `#@ run: ...`".to_string());
+    }
+    if found.precision.is_some() && found.runs.is_empty() {
+        return Err("a case with `precision` needs a line `#@ run: ...`".to_string());
     }
     if found.targets.is_empty() && !(found.rules.is_empty() && found.modes.is_empty() && !found.without_text) {
         return Err("`quantize`, `mode` and `golden` mean something only beside `target`".to_string());
@@ -159,6 +168,11 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             found.rules.push(rest.to_string());
             Ok(())
         }
+        "precision" => {
+            let low = DType::parse(rest).filter(|low| matches!(low, DType::Float16 | DType::BFloat16));
+            found.precision = Some(low.ok_or("the low type is float16 or bfloat16")?);
+            Ok(())
+        }
         "opt-level" if rest == "3" => {
             found.highest_level = true;
             Ok(())
@@ -176,9 +190,9 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
     }
 }
 
-/// `ENTRY(NAME=GENERATOR, ...) ~= interp`
+/// `ENTRY(NAME=GENERATOR, ...) ~= interp`, or `ENTRY.METHOD(...) ~= interp`
 fn read_run(text: &str) -> Result<Run, String> {
-    let form = "a run has the form `ENTRY(INPUT=GENERATOR, ...) ~= interp`";
+    let form = "a run has the form `ENTRY(INPUT=GENERATOR, ...) ~= interp` or `ENTRY.METHOD(...) ~= interp`";
     let call = text.strip_suffix("~= interp").ok_or(form)?.trim_end();
     let inner = call.strip_suffix(')').ok_or(form)?;
     let open = last_open(inner).ok_or(form)?;
@@ -196,7 +210,12 @@ fn read_run(text: &str) -> Result<Run, String> {
             _ => inputs.push((name, generate::parse(generator)?)),
         }
     }
-    Ok(Run { entry: entry.to_string(), inputs, numbers })
+    let is_name = |text: &str| text.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let (entry, method) = match entry.rsplit_once('.') {
+        Some((entry, method)) if is_name(method) => (entry, Some(method.to_string())),
+        _ => (entry, None),
+    };
+    Ok(Run { entry: entry.to_string(), method, inputs, numbers })
 }
 
 /// The bracket that is still open at the end of a text.

@@ -34,7 +34,7 @@ pub fn check(case: &Case, index: usize, mode: Mode) -> Result<(), Trouble> {
 /// The module after the passes that keep results as they are.
 fn optimised(module: &ir::Verified, form: Form, level: OptLevel) -> Result<ir::Verified, Trouble> {
     let disabled = passes::ROUNDING.iter().map(|name| name.to_string()).collect();
-    let selection = Selection { level, only: None, disabled };
+    let selection = Selection { level, disabled, ..Selection::default() };
     let pipeline = Pipeline::select(&selection, form, &[]).map_err(|error| Trouble::Failed(error.to_string()))?;
     let after = passes::run(module.clone(), &pipeline, &mut |_| {});
     after.map(|(after, _)| after).map_err(|error| Trouble::Failed(error.to_string()))

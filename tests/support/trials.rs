@@ -2,8 +2,9 @@
 //!
 //! `area/name::check` compares diagnostics, `::messages` their whole text, `::remedy` applies each fix that they
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
-//! formatted text, `::passes` runs the named passes and compares results, `::optimised::infer` and `::train` do so
-//! with all passes of kernels. For a target there are `::pytorch::text`
+//! formatted text, `::passes` runs the named passes and compares results, `::precision` compares results in mixed
+//! precision with those in float32, `::optimised::infer` and `::train` compare before and after all passes of kernels.
+//! For a target there are `::pytorch::text`
 //! (golden text), `::pytorch::valid` (the
 //! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
 //! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
@@ -88,17 +89,23 @@ impl Case {
         names.iter().map(|name| folder.join(name)).collect()
     }
 
-    /// Whether a run is the first that builds what it builds: others differ in their inputs only.
+    /// Whether a run is the first that builds what it builds: others differ in their inputs or their method only.
     fn builds(&self, run: usize) -> bool {
-        let built =
-            |run: &Run| (run.entry.clone(), run.numbers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>());
         let runs = &self.directives.runs;
-        runs.get(run).is_some_and(|run| runs.iter().find(|first| built(first) == built(run)).is_some_and(|f| f == run))
+        let same =
+            |run: &Run, first: &Run| first.entry == run.entry && (run.method.is_some() || given(first) == given(run));
+        runs.get(run).is_some_and(|own| !runs[..run].iter().any(|first| same(own, first)))
     }
 
     pub fn source(&self) -> String {
         self.path.to_string_lossy().into_owned()
     }
+}
+
+/// The numbers that come with each call of `forward`, whether they have defaults or not.
+fn given(run: &Run) -> Vec<String> {
+    let numbers = run.numbers.iter().filter(|_| run.method.is_none());
+    numbers.map(|(name, _)| name.clone()).collect()
 }
 
 fn target_golden(target: &str, run: usize) -> String {
@@ -134,6 +141,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
     if !case.directives.passes.is_empty() {
         add("passes".into(), 0, |case, _| check_passes(case));
     }
+    if case.directives.precision.is_some() {
+        add("precision".into(), 0, |case, _| check_precision(case));
+    }
     for run in 0..case.directives.runs.len() {
         let suffix = suffix(run);
         for mode in executed_modes(&case.directives) {
@@ -166,7 +176,9 @@ pub fn expand(case: Case) -> Vec<Trial> {
                     }
                 }
             }
-            if executed_modes(&case.directives).contains(&RunMode::Train) && !case.directives.without_gradients {
+            // Other methods than `forward` are for use, not for training.
+            let trains = executed_modes(&case.directives).contains(&RunMode::Train);
+            if trains && case.directives.runs[run].method.is_none() && !case.directives.without_gradients {
                 add(format!("{target}::grad{suffix}"), run, |c, r| execute(c, r, Mode::Train, true));
             }
         }
@@ -290,12 +302,12 @@ fn run_tests(case: &Case) -> Result<(), Trouble> {
 }
 
 pub fn entry(case: &Case, run: Option<&Run>, mode: Mode) -> EntryRequest {
-    let names = |run: &Run| run.numbers.iter().map(|(name, _)| name.clone()).collect();
     EntryRequest {
         expr: run.map(|run| run.entry.clone()),
         mode,
         quantize: case.directives.rules.clone(),
-        given: run.map(names).unwrap_or_default(),
+        precision: case.directives.precision,
+        given: run.map(given).unwrap_or_default(),
         ..EntryRequest::default()
     }
 }
@@ -350,6 +362,39 @@ fn check_passes(case: &Case) -> Result<(), Trouble> {
         }
     }
     golden::check(&case.path, PASSES_GOLDEN, &text, golden::blessing()).map_err(Trouble::Failed)
+}
+
+fn root_mean_square(values: &[f64]) -> f64 {
+    (values.iter().map(|value| value * value).sum::<f64>() / values.len().max(1) as f64).sqrt()
+}
+
+/// Runs every run in mixed precision and in float32. The errors of many operations add up, so results are compared as a
+/// whole, with the row of the low type.
+fn check_precision(case: &Case) -> Result<(), Trouble> {
+    let Some(low) = case.directives.precision else { return Ok(()) };
+    for run in &case.directives.runs {
+        let mut session = session();
+        let mixed = entry(case, Some(run), Mode::Infer);
+        let plain = session.lower(&case.source(), &EntryRequest { precision: None, ..mixed.clone() });
+        let plain = rendered(&session, plain)?;
+        let lowered = session.lower(&case.source(), &mixed);
+        let lowered = rendered(&session, lowered)?;
+        let inputs: Vec<Tensor> = draw_inputs(run, &plain)?.into_iter().filter_map(|(_, tensor)| tensor).collect();
+        let (have, want) = (interpret(&lowered, run, &inputs)?, interpret(&plain, run, &inputs)?);
+        for (index, (have, want)) in have.iter().zip(&want).enumerate() {
+            let size = root_mean_square(&want.to_f64());
+            let errors: Vec<f64> = have.to_f64().iter().zip(want.to_f64()).map(|(have, want)| have - want).collect();
+            let (error, row) = (root_mean_square(&errors), tolerance(low, Scope::Model));
+            if have.shape() != want.shape()
+                || have.dtype() != want.dtype()
+                || error > row.absolute + row.relative * size
+            {
+                let what = format!("result {index} of {}", run.entry);
+                return Err(Trouble::Failed(format!("{what}: in {low} the error is {error:.2e}, of {size:.2e}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<Tensor>, Trouble> {
@@ -412,7 +457,7 @@ fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel
     let request = VerifyRequest {
         run: RunRequest {
             entry: entry(case, Some(run), mode),
-            method: Some("forward".to_string()),
+            method: Some(run.method.clone().unwrap_or_else(|| "forward".to_string())),
             inputs: inputs.into_iter().filter_map(|(name, path)| Some((name, path?))).collect(),
             numbers: run.numbers.clone(),
             seed: SEED,
@@ -458,10 +503,10 @@ fn write_inputs(case: &Case, run: &Run, mode: Mode, folder: &Path) -> Result<Vec
     Ok(inputs)
 }
 
-/// The `forward` that takes the inputs of a run; of the optional ones all, if `widest` says so.
+/// The method that takes the inputs of a run; of the optional ones all, if `widest` says so.
 pub fn signature(module: &ir::Verified, run: &Run, widest: bool) -> Result<model::Signature, Trouble> {
     let is_given = |name: &str| widest || run.inputs.iter().any(|(given, _)| given == name);
-    model::signature(module, None, &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
+    model::signature(module, run.method.as_deref(), &is_given).map_err(|diagnostic| Trouble::Failed(diagnostic.message))
 }
 
 /// The inputs of a run, in the order of the entry's parameters and in their element types.

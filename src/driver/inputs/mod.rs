@@ -74,9 +74,9 @@ pub fn bind(signature: &Signature, request: &InputRequest<'_>) -> Result<BoundIn
     Ok(bound)
 }
 
-/// Only says what is wrong with what was given.
-pub fn check(signature: &Signature, request: &InputRequest<'_>) -> Result<(), Vec<Diagnostic>> {
-    solved(signature, request).map(|_| ())
+/// Only says what is wrong with what was given; else what it tells of dims.
+pub fn check(signature: &Signature, request: &InputRequest<'_>) -> Result<BTreeMap<Symbol, i64>, Vec<Diagnostic>> {
+    solved(signature, request).map(|(solver, _)| solver.dims())
 }
 
 /// A value for each number that shapes do not tell.

@@ -3,7 +3,7 @@
 use super::compare::{Difference, Unlike, compare};
 use super::executor::Executed;
 use super::stage::{Stage, sentences};
-use super::tolerance::{Scope, of_gradient, tolerance};
+use super::tolerance::{Scope, of_gradient, of_result};
 use super::{Row, Status};
 use crate::base::code::E0607;
 use crate::base::philox;
@@ -264,13 +264,13 @@ impl Scene {
         }
         for (index, (have, want)) in executed.outputs.iter().zip(&wanted.outputs).enumerate() {
             let name = if wanted.outputs.len() == 1 { "`output`".to_string() } else { format!("`output.{index}`") };
-            difference.add(compare(&name, &declared(have, want), want, tolerance(want.dtype(), scope))?);
+            difference.add(compare(&name, &declared(have, want), want, of_result(want, scope))?);
         }
         let in_results = difference.fails;
         for (name, want) in &wanted.state {
             if let Some(have) = executed.state.get(name) {
                 let name = format!("the state `{name}`");
-                difference.add(compare(&name, &declared(have, want), want, tolerance(want.dtype(), scope))?);
+                difference.add(compare(&name, &declared(have, want), want, of_result(want, scope))?);
             }
         }
         if self.output_gradients.is_some() {
@@ -312,12 +312,12 @@ fn scene_name(method: &str, given: &BTreeSet<String>) -> String {
 }
 
 /// The options that are meant for a method.
-fn of_method<T: Clone>(options: &[(String, T)], meant: &dyn Fn(&str) -> bool) -> Vec<(String, T)> {
+pub(super) fn of_method<T: Clone>(options: &[(String, T)], meant: &dyn Fn(&str) -> bool) -> Vec<(String, T)> {
     options.iter().filter(|(name, _)| meant(name)).cloned().collect()
 }
 
 /// Whether a name is one of a method's: an input, a dim or a number.
-fn knows(widest: &Signature, name: &str) -> bool {
+pub(super) fn knows(widest: &Signature, name: &str) -> bool {
     let in_dims = |spec: &inputs::InputSpec| {
         spec.ty.shape.dims.iter().any(|dim| dim.symbols().iter().any(|symbol| symbol.as_str() == name))
     };

@@ -2,14 +2,14 @@
 
 use super::executor::{Broken, Executed, Executor, Job, Unavailable};
 use super::locate::{Culprit, locate};
-use super::scene::{Compared, Scene};
+use super::scene::{Compared, Scene, knows, of_method};
 use super::tolerance::Scope;
 use super::{Row, Status, Subject, VerifyRequest};
 use crate::base::Diagnostic;
-use crate::base::code::{E0602, E0603, E0802};
+use crate::base::code::{E0602, E0603, E0608, E0802};
 use crate::driver::bind::Bound;
 use crate::driver::options::{PassRequest, Selection};
-use crate::driver::{BuildRequest, Failed, Mode, RunRequest, Session, artifact, pipeline};
+use crate::driver::{BuildRequest, EntryRequest, Failed, Mode, RunRequest, Session, artifact, model, pipeline};
 use crate::ir::Verified;
 use crate::passes::Style;
 use crate::targets;
@@ -62,7 +62,7 @@ impl<'a> Stage<'a> {
         let folder = folder.map_err(|error| {
             session.fail(vec![Diagnostic::new(E0802, format!("no temporary folder can be made: {error}"))])
         })?;
-        let scope = Scope::of(&module);
+        let scope = run.entry.precision.map_or_else(|| Scope::of(&module), Scope::Mixed);
         Ok(Stage { request, run, source, module, weights, scope, folder })
     }
 
@@ -114,8 +114,13 @@ impl<'a> Stage<'a> {
 
     /// Has the target write its files.
     fn build(&self, session: &mut Session, executor: usize, target: &str) -> Prepared {
+        // A build is asked for shapes of `forward` only; other methods have inputs of their own.
+        let forward = model::signature(&self.module, None, &|_| true).ok();
+        let forward = forward.filter(|_| self.run.method.as_deref().is_none_or(|method| method == "forward"));
+        let meant = |name: &str| forward.as_ref().is_some_and(|forward| knows(forward, name));
+        let shapes = of_method(&self.run.entry.shapes, &meant);
         let request = BuildRequest {
-            entry: self.run.entry.clone(),
+            entry: EntryRequest { shapes, ..self.run.entry.clone() },
             targets: vec![target.to_string()],
             passes: self.request.passes.clone(),
             templates: self.request.templates.clone(),
@@ -131,7 +136,7 @@ impl<'a> Stage<'a> {
         match built {
             Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module) },
             // The target has no form for the program, which is no mistake in either.
-            Err(said) if said.iter().all(|diagnostic| [E0602, E0603].contains(&diagnostic.code)) => {
+            Err(said) if said.iter().all(|diagnostic| [E0602, E0603, E0608].contains(&diagnostic.code)) => {
                 Prepared::Not(self.unavailable(), sentences(&said))
             }
             Err(said) => Prepared::Not(Status::Failed, sentences(&said)),

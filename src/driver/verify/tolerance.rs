@@ -10,9 +10,15 @@ use crate::types::{DType, Tensor};
 pub struct Tolerance {
     pub relative: f64,
     pub absolute: f64,
-    /// The share of elements that may differ by more: those after which a tie was rounded the other way.
-    pub flips: f64,
+    /// Elements may differ by more as long as the root mean square of all differences is no more than this part of that
+    /// of the values.
+    pub drift: f64,
 }
+
+/// What ties that are rounded the other way leave. One code of 10 000 that differs by one, where codes are about 40 in
+/// size, is 2.5e-4 of the root mean square, and products carry that on; several layers add up. Another rounding or
+/// scale is 4e-3 and more.
+const FLIPS: f64 = 1e-3;
 
 /// What was computed. Quantised weights have the same codes on both sides, so they need no row of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,26 +29,44 @@ pub enum Scope {
     Model,
     /// The same, with activations that are rounded to integers on the way.
     IntegerActivations,
+    /// A float32 program in mixed precision, with this low type.
+    Mixed(DType),
 }
 
 /// The row of the table for results of an element type. Whole numbers must be equal.
 pub fn tolerance(dtype: DType, scope: Scope) -> Tolerance {
+    let dtype = match scope {
+        Scope::Mixed(low) if dtype.is_float() => low,
+        _ => dtype,
+    };
     let (relative, absolute) = match (dtype, scope) {
         (DType::Float16, _) => (2e-3, 1e-3),
         (DType::BFloat16, _) => (2e-2, 1e-2),
         (DType::Float32 | DType::Float64, Scope::Elements) => (1e-5, 1e-6),
-        (DType::Float32 | DType::Float64, Scope::Model | Scope::IntegerActivations) => (1e-4, 1e-5),
+        (DType::Float32 | DType::Float64, _) => (1e-4, 1e-5),
         _ => (0.0, 0.0),
     };
-    let flips = if scope == Scope::IntegerActivations { 1e-4 } else { 0.0 };
-    Tolerance { relative, absolute, flips }
+    let drift = if scope == Scope::IntegerActivations && dtype.is_float() { FLIPS } else { 0.0 };
+    Tolerance { relative, absolute, drift }
+}
+
+/// The row for a result. In mixed precision the errors of many operations have added up, so they are measured by the
+/// largest element, not by each.
+pub fn of_result(want: &Tensor, scope: Scope) -> Tolerance {
+    match scope {
+        Scope::Mixed(_) => by_the_largest(want, tolerance(want.dtype(), scope)),
+        Scope::Elements | Scope::Model | Scope::IntegerActivations => tolerance(want.dtype(), scope),
+    }
 }
 
 /// The row for a gradient. Gradients are sums that may cancel, so an error is measured by the largest element, not
 /// by each.
 pub fn of_gradient(want: &Tensor, scope: Scope) -> Tolerance {
     let scope = if scope == Scope::Elements { Scope::Model } else { scope };
-    let row = tolerance(want.dtype(), scope);
+    by_the_largest(want, tolerance(want.dtype(), scope))
+}
+
+fn by_the_largest(want: &Tensor, row: Tolerance) -> Tolerance {
     let largest = want.to_f64().iter().map(|value| value.abs()).filter(|value| value.is_finite()).fold(0.0, f64::max);
     Tolerance { absolute: row.absolute + row.relative * largest, ..row }
 }
@@ -55,7 +79,7 @@ impl Scope {
             match of_region(function, &function.body) {
                 Scope::Elements => {}
                 Scope::Model => found = Scope::Model,
-                Scope::IntegerActivations => return Scope::IntegerActivations,
+                Scope::IntegerActivations | Scope::Mixed(_) => return Scope::IntegerActivations,
             }
         }
         found
@@ -82,7 +106,7 @@ fn of_region(function: &Function, region: &Region) -> Scope {
             match scope {
                 Scope::Elements => {}
                 Scope::Model => found = Scope::Model,
-                Scope::IntegerActivations => return scope,
+                Scope::IntegerActivations | Scope::Mixed(_) => return scope,
             }
         }
     }
@@ -115,6 +139,9 @@ mod tests {
         let want = Tensor::from_f32(vec![3], vec![0.0, -100.0, f32::INFINITY]);
         let row = of_gradient(&want, Scope::Elements);
         assert!((row.absolute - 1.001e-2).abs() < 1e-12, "{row:?}");
-        assert_eq!(tolerance(DType::Int64, Scope::Model), Tolerance { relative: 0.0, absolute: 0.0, flips: 0.0 });
+        let low = of_result(&Tensor::from_f32(vec![2], vec![1.0, -3.0]), Scope::Mixed(DType::BFloat16));
+        assert!((low.absolute - 0.07).abs() < 1e-12, "{low:?}");
+        assert_eq!(tolerance(DType::Int64, Scope::Mixed(DType::Float16)).relative, 0.0);
+        assert_eq!(tolerance(DType::Int64, Scope::Model), Tolerance { relative: 0.0, absolute: 0.0, drift: 0.0 });
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::Loc;
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader};
-use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Role, Storage, Sub};
+use crate::ir::{Entry, Hyper, Init, Layer, Member, MemberKind, Origin, Role, Storage, Sub};
 use crate::quant::Quantization;
 use crate::types::HostExpr;
 use crate::types::saved::{SavedName, SavedPiece};
@@ -105,7 +105,7 @@ impl Reader {
             "buffer" => Some(Role::Buffer),
             "state" => Some(Role::State),
             "transient" => Some(Role::Transient),
-            "let" | "constant" => None,
+            "let" | "constant" | "derived" => None,
             _ => return self.expected("a member"),
         };
         self.next();
@@ -122,7 +122,8 @@ impl Reader {
                 self.expect(":")?;
                 let ty = self.ty()?;
                 self.expect("=")?;
-                MemberKind::Constant { ty, func: self.function_id()? }
+                let of = if word == "derived" { Origin::Weights } else { Origin::Construction };
+                MemberKind::Constant { ty, func: self.function_id()?, of }
             }
             Some(role) => {
                 self.expect(":")?;

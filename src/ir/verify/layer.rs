@@ -1,7 +1,7 @@
 //! Layers: hyperparameters, members, sublayers, methods.
 
 use super::{Errors, same_type};
-use crate::ir::{Function, HostKind, Init, Layer, LayerId, Member, MemberKind, Module, Storage, Sub};
+use crate::ir::{Function, HostKind, Init, InstKind, Layer, LayerId, Member, MemberKind, Module, Origin, Storage, Sub};
 use crate::types::dim::Atom;
 use crate::types::saved::POSITION;
 use crate::types::{Dim, Facts, HostExpr, Symbol, TensorType};
@@ -178,8 +178,9 @@ fn member_fault(
         MemberKind::Storage(storage) => {
             scope.type_fault(&storage.ty).or_else(|| init_fault(module, own, storage, scope, facts))
         }
-        MemberKind::Constant { ty, func } => {
-            scope.type_fault(ty).or_else(|| maker_fault(module, own, *func, ty, facts))
+        MemberKind::Constant { ty, func, of } => {
+            let fault = scope.type_fault(ty).or_else(|| maker_fault(module, own, *func, ty, facts));
+            fault.or_else(|| derived_fault(module, *func).filter(|_| *of == Origin::Weights))
         }
         MemberKind::Sub(sub) => sub_fault(module, sub, &mut scope.clone()),
     }
@@ -230,6 +231,20 @@ fn maker_fault(
         [result] if same_type(result, ty, facts) => None,
         _ => Some(format!("`{}` does not give one {ty}", function.name)),
     }
+}
+
+/// What is wrong with a function that computes a member of the weights. It may run at any time after they were loaded,
+/// so it reads nothing that methods change, and does nothing but compute.
+fn derived_fault(module: &Module, func: crate::ir::FuncId) -> Option<String> {
+    let function = &module[func];
+    function.insts.iter().find_map(|inst| match &inst.kind {
+        InstKind::Op { .. } | InstKind::Const(_) | InstKind::Host(_) | InstKind::Return => None,
+        InstKind::Param { name, .. } => match function.layer.map(|layer| module.is_settled(layer, name)) {
+            Some(true) => None,
+            _ => Some(format!("`{}` reads `{name}`, which is no weight, or changes", function.name)),
+        },
+        _ => Some(format!("`{}` does more than compute", function.name)),
+    })
 }
 
 fn sub_fault(module: &Module, sub: &Sub, scope: &mut Scope) -> Option<String> {

@@ -17,6 +17,7 @@ layer Net(dim: int, heads: int, eps: float = 1) {
   param weight : float32[dim, 2] = @Net.make
   state mean : float32[2] = values float32[2] [1.0, 2.0]
   constant table : float32[dim, 2] = @Net.make
+  derived twofold : float32[dim, 2] = @Net.twofold
   let part = Part(width = 2 * dim, scale = eps)
   let blocks = repeat i < 3 : [Part(width = 2 * i + 2, scale = 1), fn relu]
   method @Net.forward
@@ -88,6 +89,13 @@ func @scalar() -> float32[b, n] {
   require b == 1 : "only for this test"
   %0 = const float32[1, 1] [0.5] : float32[1, 1]
   return %0
+}
+
+func @Net.twofold() -> float32[dim, 2] {
+  %0 = param "weight" : float32[dim, 2]
+  %2 = param "table" : float32[dim, 2]
+  %3 = add %0, %2 : float32[dim, 2]
+  return %3
 }
 "#;
 
@@ -165,6 +173,23 @@ fn members() {
         "%w is float32[2, dim]",
     );
     breaks("param \"table\"", "param \"part\"", "`part` is no tensor");
+    let reads_more = |from: &str, to: &str, wanted: &str| breaks(from, to, &format!("`twofold`: {wanted}"));
+    reads_more(
+        "%3 = add %0, %2",
+        "%9 = param \"mean\" : float32[2]\n  %3 = add %0, %2",
+        "`Net.twofold` reads `mean`, which is no weight, or changes",
+    );
+    reads_more(
+        "param \"table\" : float32[dim, 2]\n  %3",
+        "param \"twofold\" : float32[dim, 2]\n  %3",
+        "`Net.twofold` reads `twofold`",
+    );
+    reads_more("%3 = add %0, %2", "print \"v\", %0\n  %3 = add %0, %2", "`Net.twofold` does more than compute");
+    breaks(
+        "param \"table\" : float32[dim, 2]\n  %m",
+        "param \"twofold\" codes : float32[dim, 2]\n  %m",
+        "`twofold` is not quantised",
+    );
     breaks("param \"table\"", "param \"table\" codes", "`table` is not quantised");
     breaks("set_state \"mean\" %m", "set_state \"weight\" %w", "`weight` is no state");
     breaks("set_state \"mean\" %m", "set_state \"mean\" %w", "%w is float32[dim, 2], not float32[2]");

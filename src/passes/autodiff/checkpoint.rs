@@ -20,7 +20,7 @@ impl Differentiator {
     }
 
     /// Whether a function has no effect and depends on nothing but its operands and members that never change.
-    fn is_repeatable(&mut self, func: FuncId) -> bool {
+    pub(super) fn is_repeatable(&mut self, func: FuncId) -> bool {
         if let Some(known) = self.repeatable.get(&func) {
             return *known;
         }

@@ -3,9 +3,10 @@
 //! The adjoint of an `if` is an `if` on the same condition, whose results are the gradients of what its branches
 //! used from around them. The adjoint of a `for` turns as often, in reverse: it carries the gradients of the carried
 //! values and the sums of those of values from around the loop, and collects those of members that differ from
-//! turn to turn.
+//! turn to turn. So does that of a `while`, whose turns have been counted by then.
 
 use super::import::{mentions, terminator};
+use super::regions::Place;
 use super::reverse::{Reverse, Scope};
 use super::storage::turn;
 use super::{AutodiffError, Result, StorageGradient};
@@ -85,11 +86,38 @@ impl Reverse<'_> {
         let (start, stop) = self.bounds(id)?;
         let (start, stop) = (self.substitution.dim(&start), self.substitution.dim(&stop));
         let turns = stop.sub(&start);
+        let (initial, params) = (&inst.operands[2..], &body.params[1..]);
+        self.reversed(id, &Turning { index, start, turns, initial, params, body, region: 0 }, grads)
+    }
+
+    pub fn while_loop(&mut self, id: InstId, inst: &Inst, grads: &[Option<ValueId>]) -> Result<()> {
+        let InstKind::While { turns, body, .. } = &inst.kind else { return Ok(()) };
+        let home = inst.results.first().map_or(0, |result| self.regions.home(*result));
+        if self.regions.place(home) != Place::Function {
+            let message = "no gradient through a `while` inside of another loop or a branch: move it into a function of \
+                           its own, with what it needs as arguments";
+            return Err(AutodiffError::new(message));
+        }
+        let count = match turns {
+            Some(turns) => turns.clone(),
+            None => fresh_symbol(&Symbol::new("turns"), &mut self.symbols),
+        };
+        if let InstKind::While { turns, .. } = &mut self.primal[id].kind {
+            *turns = Some(count.clone());
+        }
+        let turns = Dim::symbol(count.as_str());
+        let (initial, params) = (&inst.operands[..], &body.params[..]);
+        let turning = Turning { index: &count, start: Dim::zero(), turns, initial, params, body, region: 1 };
+        self.reversed(id, &turning, grads)
+    }
+
+    /// The loop over the turns in reverse, of a loop whose turns are known by now.
+    fn reversed(&mut self, id: InstId, turning: &Turning<'_>, grads: &[Option<ValueId>]) -> Result<()> {
+        let Turning { index, start, turns, initial, params, body, region } = turning;
+        let result_of = |own: &Self, index: usize| own.primal[id].results[index];
         let backward_index = fresh_symbol(&Symbol::new(&format!("{}'", index.as_str())), &mut self.symbols);
         let counter = Dim::symbol(backward_index.as_str());
         let turn_here = turns.sub(&Dim::constant(1)).sub(&counter);
-        let initial = &inst.operands[2..];
-        let params = &body.params[1..];
         let carried: Vec<usize> = (0..initial.len()).filter(|index| self.activity.is_active(params[*index])).collect();
         let level = self.scopes.len() - 1;
         let mut operands = vec![self.host(level, Dim::zero()), self.host(level, turns.clone())];
@@ -97,16 +125,18 @@ impl Reverse<'_> {
             operands.push(match grads[*index] {
                 Some(grad) => grad,
                 None => {
-                    let ty = self.ty_here(inst.results[*index]);
+                    let ty = self.ty_here(result_of(self, *index));
                     self.zeros(&ty)?
                 }
             });
         }
         let before = self.substitution.clone();
-        self.substitution.set(index.clone(), HostExpr::Int(start.add(&turn_here)));
+        self.substitution.set((*index).clone(), HostExpr::Int(start.add(&turn_here)));
         let mut region_params = vec![self.new_value(TensorType::scalar(DType::Int64), None)];
-        let mut scope = Scope { region: self.regions.below(id, 0), turn: Some(turn_here.clone()), ..Scope::default() };
-        let yielded = terminator(&self.primal, id, 0).map(|end| self.primal[end].operands.clone()).unwrap_or_default();
+        let home = self.regions.below(id, *region);
+        let mut scope = Scope { region: home, turn: Some(turn_here.clone()), ..Scope::default() };
+        let end = terminator(&self.primal, id, *region);
+        let yielded = end.map(|end| self.primal[end].operands.clone()).unwrap_or_default();
         let mut ends = vec![];
         for index in &carried {
             let ty = self.ty_here(params[*index]);
@@ -124,7 +154,7 @@ impl Reverse<'_> {
         }
         let scope = self.scopes.pop().unwrap_or_default();
         let scope = self.region(scope, &ends, body)?;
-        let turned = Turned { scope, region_params, operands, backward_index, turns };
+        let turned = Turned { scope, region_params, operands, backward_index, turns: turns.clone() };
         let found = self.close_loop(turned, &carried, params)?;
         self.substitution = before;
         for (position, index) in carried.iter().enumerate() {
@@ -199,6 +229,19 @@ impl Reverse<'_> {
         }
         Ok(ty)
     }
+}
+
+/// A loop of the primal.
+struct Turning<'i> {
+    /// What counts the turns in its body.
+    index: &'i Symbol,
+    start: Dim,
+    turns: Dim,
+    initial: &'i [ValueId],
+    /// The carried values in its body, which is this region of the instruction.
+    params: &'i [ValueId],
+    body: &'i Region,
+    region: usize,
 }
 
 /// A reversing loop that still has to end.

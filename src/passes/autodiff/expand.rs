@@ -5,7 +5,7 @@ use super::{Derived, Differentiator, Result};
 use crate::ir::substitute::{Substitution, symbol_expr};
 use crate::ir::{FuncId, Function, HostKind, Inst, InstId, InstKind, Region, Value, ValueId, Verified};
 use crate::ops::{Attr, builtin, gradient};
-use crate::passes::copy::{Copier, empty_like, push};
+use crate::passes::copy::{Copier, empty_like, fresh_symbol, int_symbol, push};
 use crate::types::{Symbol, TensorType};
 use std::collections::HashSet;
 
@@ -113,16 +113,29 @@ impl Expansion<'_> {
             return Ok(insts);
         };
         let Derived { primal, adjoint, inputs, kept, params, .. } = &*derived;
+        let sizes = self.fresh_sizes(*primal);
         let added = self.differentiator.module[*primal].results[1..].to_vec();
+        let named = Substitution::new(sizes.iter().map(|(own, name)| (own.clone(), int_symbol(name))));
         let computed: Vec<ValueId> =
-            std::iter::once(*value).chain(added.into_iter().map(|ty| self.value(ty))).collect();
-        let call = self.call(*primal);
+            std::iter::once(*value).chain(added.iter().map(|ty| self.value(named.ty(ty)))).collect();
+        let mut call = self.call(*primal);
+        if let InstKind::Call { fresh, .. } = &mut call {
+            fresh.extend(sizes.iter().map(|(_, name)| name.clone()));
+        }
         emit(&mut self.function, call, given.clone(), computed.clone());
         let seed = self.value(self.function[*value].ty.clone());
         let ones = filled("ones", &self.function[seed].ty);
         emit(&mut self.function, ones, vec![], vec![seed]);
         let taken = inputs.iter().map(|index| given[*index]).chain(kept.iter().map(|index| computed[*index]));
-        let call = self.call(*adjoint);
+        let mut call = self.call(*adjoint);
+        if let InstKind::Call { bindings, .. } = &mut call {
+            for (own, name) in &sizes {
+                bindings
+                    .iter_mut()
+                    .filter(|(symbol, _)| symbol == own)
+                    .for_each(|(_, value)| *value = int_symbol(name));
+            }
+        }
         let found = params.iter().map(|index| gradients[*index]).collect();
         emit(&mut self.function, call, taken.chain([seed]).collect(), found);
         for (index, gradient) in gradients.iter().enumerate().filter(|(index, _)| !params.contains(index)) {
@@ -141,6 +154,7 @@ impl Expansion<'_> {
         (target.std_path, target.exported, target.host_args) = (None, false, Default::default());
         target.maps.clear();
         target.optional.clear();
+        target.fresh.clear();
         target.symbols.extend(self.indices.iter().map(|index| (index.clone(), HostKind::Int)));
         let mut copier = Copier::new(&self.function, Substitution::default(), None);
         let params = body.params.iter().chain(captured).copied();
@@ -160,6 +174,13 @@ impl Expansion<'_> {
         let callee = &self.differentiator.module[func];
         let bindings = callee.symbols.iter().map(|(name, kind)| (name.clone(), symbol_expr(name, *kind))).collect();
         InstKind::Call { func, bindings, path: callee.layer.map(|_| vec![]), fresh: vec![] }
+    }
+
+    /// Names in this function for the sizes that only a run of the callee tells.
+    fn fresh_sizes(&self, func: FuncId) -> Vec<(Symbol, Symbol)> {
+        let mut used = self.differentiator.symbols_in(&self.function);
+        let callee = &self.differentiator.module[func];
+        callee.fresh.iter().map(|own| (own.clone(), fresh_symbol(own, &mut used))).collect()
     }
 
     fn value(&mut self, ty: TensorType) -> ValueId {

@@ -29,8 +29,10 @@ impl Reverse<'_> {
                     let handed = self.export_from_branch(value, home, inst, which);
                     self.import(handed)?
                 }
-                Place::For(inst) => self.import_turn(value, home, inst, level)?,
-                Place::While => return Err(AutodiffError::internal("a value of a `while` is needed")),
+                Place::For(inst) | Place::While(inst, 1) => self.import_turn(value, home, inst, level)?,
+                Place::While(..) | Place::Closed => {
+                    return Err(AutodiffError::internal("a value is needed from where nothing looks"));
+                }
             },
         };
         self.scopes[level].imported.insert(value, imported);
@@ -132,12 +134,13 @@ impl Reverse<'_> {
 
     /// Makes the loop collect a value.
     fn export_from_loop(&mut self, value: ValueId, home: usize, inst: InstId) -> Result<ValueId> {
-        let InstKind::For { index, .. } = &self.primal[inst].kind else {
-            return Err(AutodiffError::internal("no loop"));
+        let operands = self.primal[inst].operands.len();
+        let (index, carried, body) = match &self.primal[inst].kind {
+            InstKind::For { index, .. } => (index.clone(), operands.saturating_sub(2), 0),
+            InstKind::While { turns: Some(turns), .. } => (turns.clone(), operands, 1),
+            _ => return Err(AutodiffError::internal("no loop")),
         };
-        let index = index.clone();
-        let carried = self.primal[inst].operands.len().saturating_sub(2);
-        let Some(end) = terminator(&self.primal, inst, 0) else {
+        let Some(end) = terminator(&self.primal, inst, body) else {
             return Err(AutodiffError::internal("a loop without an end"));
         };
         // It may be collected already.
@@ -152,9 +155,12 @@ impl Reverse<'_> {
                 AutodiffError::new(format!("no gradient through this loop: {why}")).or_at(self.primal[inst].loc)
             );
         }
-        let (start, stop) = self.bounds(inst)?;
+        let turns = match &self.primal[inst].kind {
+            InstKind::For { .. } => self.bounds(inst).map(|(start, stop)| stop.sub(&start))?,
+            _ => Dim::symbol(index.as_str()),
+        };
         let result = self.new_primal_value(value);
-        self.primal[result].ty = ty.with_shape(ty.shape.insert_dim(0, stop.sub(&start)));
+        self.primal[result].ty = ty.with_shape(ty.shape.insert_dim(0, turns));
         self.primal[result].name = None;
         let parent = self.regions.parent(home);
         self.regions.note(result, parent, inst);

@@ -1,12 +1,12 @@
 //! One method of the entry that computes results and gradients.
 
-use super::{AutodiffError, Derived, Differentiator, Result, StorageGradient};
+use super::{AutodiffError, Derived, Differentiator, Joint, Result, StorageGradient};
 use crate::base::Loc;
 use crate::ir::substitute::symbol_expr;
 use crate::ir::{Builder, FuncId, Function, InstKind, Region, ValueId, Verified};
 use crate::ops::{Attr, builtin, gradient};
 use crate::passes::copy::empty_like;
-use crate::types::TensorType;
+use crate::types::{Symbol, TensorType};
 
 /// A module with a method for results and gradients.
 #[derive(Clone, Debug)]
@@ -26,9 +26,21 @@ pub enum Source {
     Storage(StorageGradient),
 }
 
+impl Source {
+    /// What the gradient is called in the method: `grad_x`, `grad_fc1_weight`.
+    fn name_in(&self, method: &Function) -> String {
+        let of = match self {
+            Source::Input(index) => method[method.params[*index]].name.clone().unwrap_or(format!("x{index}")),
+            Source::Storage(storage) => storage.to_string(),
+        };
+        let word = |c: char| if c.is_alphanumeric() { c } else { '_' };
+        format!("grad_{}", of.chars().map(word).collect::<String>())
+    }
+}
+
 impl Differentiator {
     /// Adds the joint method of `method` to its layer; `computed` is what is differentiated, which does the same.
-    pub(super) fn joint(mut self, method: FuncId, computed: FuncId, given: &[usize]) -> Result<Differentiated> {
+    pub(super) fn joint(&mut self, method: FuncId, computed: FuncId, given: &[usize]) -> Result<Joint> {
         let source = self.module[method].clone();
         let wanted: Vec<bool> = source.params.iter().map(|param| source.dtype(*param).is_float()).collect();
         let Some(derived) = self.derive(computed, &wanted)? else {
@@ -37,9 +49,7 @@ impl Differentiator {
         };
         let gradients = sources(&derived);
         let function = self.write_joint(&source, &derived, given);
-        let function = self.add(function);
-        let module = self.finish()?;
-        Ok(Differentiated { module, function, gradients })
+        Ok((self.add(function), gradients))
     }
 
     fn write_joint(&self, source: &Function, derived: &Derived, given: &[usize]) -> Function {
@@ -48,7 +58,6 @@ impl Differentiator {
         joint.source_name = format!("{}_backward", source.source_name);
         (joint.std_path, joint.exported) = (None, true);
         joint.maps.clear();
-        joint.optional.clear();
         joint.body = Region::default();
         let (primal, adjoint) = (&self.module[derived.primal], &self.module[derived.adjoint]);
         joint.results = source.results.iter().chain(&adjoint.results).cloned().collect();
@@ -71,22 +80,32 @@ impl Differentiator {
                 None => ones(&mut builder, &source.results[*index], source.loc),
             })
             .collect();
-        let call = |func: FuncId| InstKind::Call {
+        // Sizes that only the run of the primal tells have the same names here.
+        let call = |func: FuncId, fresh: &[Symbol]| InstKind::Call {
             func,
-            bindings: source.symbols.iter().map(|(name, kind)| (name.clone(), symbol_expr(name, *kind))).collect(),
+            bindings: self.module[func]
+                .symbols
+                .iter()
+                .map(|(name, kind)| (name.clone(), symbol_expr(name, *kind)))
+                .collect(),
             path: source.layer.map(|_| vec![]),
-            fresh: vec![],
+            fresh: fresh.to_vec(),
         };
         let types: Vec<TensorType> = primal.results.clone();
-        let computed = builder.inst(call(derived.primal), inputs.clone(), &types, source.loc);
+        let computed = builder.inst(call(derived.primal, &primal.fresh), inputs.clone(), &types, source.loc);
         let taken = derived.inputs.iter().map(|index| inputs[*index]);
         let kept = derived.kept.iter().map(|index| computed[*index]);
         let operands = taken.chain(kept).chain(grads).collect();
-        let found = builder.inst(call(derived.adjoint), operands, &adjoint.results, source.loc);
+        let found = builder.inst(call(derived.adjoint, &[]), operands, &adjoint.results, source.loc);
+        let named: Vec<(ValueId, String)> =
+            found.iter().copied().zip(sources(derived).iter().map(|of| of.name_in(source))).collect();
         let outputs = &computed[..source.results.len()];
         let ends = outputs.iter().chain(&found).copied().collect();
         builder.inst(InstKind::Return, ends, &[], source.loc);
         builder.finish();
+        for (value, name) in named {
+            joint[value].name = Some(name);
+        }
         joint
     }
 }

@@ -14,7 +14,9 @@
 //! - `if`: another `if` on the same condition; what a branch must hand over is a result of the forward one, with
 //!   zeros from the other branch;
 //! - `for`: a loop over the turns in reverse; what a turn must hand over is collected by the forward loop;
-//! - `while`: not yet; it is an error where a gradient would have to pass through it.
+//! - `while`: likewise, where it stands in the body of a function: the number of its turns is a size that only a run of
+//!   the primal tells (`fresh`), and a symbol of the adjoint. In a branch or a turn of another loop nothing could be of
+//!   that size outside, so what stands there is made again, if it is a function of its own, or an error.
 //!
 //! The instruction `gradient`, which `value_and_grad` in the source becomes, is put away by [`expand`]: its region
 //! becomes a function, and calls of the companions of that take its place.
@@ -59,11 +61,12 @@ pub use joint::{Differentiated, Source};
 pub use storage::{StorageGradient, turn};
 
 use crate::base::Loc;
-use crate::ir::{FuncId, Function, Module, Verified, verify};
+use crate::ir::{FuncId, Function, InstKind, Module, Verified, verify};
 use crate::ops::GradientError;
 use crate::passes::unfuse::expand_fused;
+use crate::types::{DType, Symbol, TensorType};
 use activity::Activity;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::rc::Rc;
 
@@ -123,7 +126,24 @@ pub fn differentiate(
         Some(count) => differentiator.segmented(method, count)?,
         None => method,
     };
-    differentiator.joint(method, computed, given)
+    let (function, gradients) = differentiator.joint(method, computed, given)?;
+    Ok(Differentiated { module: differentiator.finish()?, function, gradients })
+}
+
+/// A method that gives results and gradients, and what the latter are of.
+pub type Joint = (FuncId, Vec<Source>);
+
+/// The same for several methods, which share what they call: each call gives the gradients of all float results.
+pub fn differentiate_each(module: Verified, methods: &[FuncId]) -> Result<(Verified, Vec<Joint>)> {
+    let mut differentiator = Differentiator::new(module.into_inner(), true);
+    let mut found = vec![];
+    for method in methods {
+        let results = differentiator.module[*method].results.iter().enumerate();
+        let is_float = |ty: &TensorType| ty.dtype().is_some_and(DType::is_float);
+        let given: Vec<usize> = results.filter(|(_, ty)| is_float(ty)).map(|(index, _)| index).collect();
+        found.push(differentiator.joint(*method, *method, &given)?);
+    }
+    Ok((differentiator.finish()?, found))
 }
 
 /// The companions of a function, for one choice of parameters that want gradients.
@@ -186,6 +206,20 @@ impl Differentiator {
         };
         self.derived.insert(key, derived.clone());
         Ok(derived)
+    }
+
+    /// The names that symbols have in a function: of its layer, its own, and those that its body binds.
+    fn symbols_in(&self, function: &Function) -> BTreeSet<Symbol> {
+        let hypers = function.layer.iter().flat_map(|layer| &self.module[*layer].hypers);
+        let mut symbols: BTreeSet<Symbol> = hypers.map(|hyper| hyper.name.clone()).collect();
+        symbols.extend(function.symbols.iter().map(|(symbol, _)| symbol.clone()));
+        for inst in &function.insts {
+            symbols.extend(inst.kind.binds().iter().cloned());
+            if let InstKind::For { index, .. } = &inst.kind {
+                symbols.insert(index.clone());
+            }
+        }
+        symbols
     }
 
     /// The module, if no rule is broken.

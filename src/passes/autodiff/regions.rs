@@ -11,8 +11,10 @@ pub(super) enum Place {
     /// A branch of an `if`: 0 or 1.
     Branch(InstId, usize),
     For(InstId),
-    /// A region of a `while`, which nothing looks into.
-    While,
+    /// The condition or the body of a `while`: 0 or 1.
+    While(InstId, usize),
+    /// A region that nothing looks into.
+    Closed,
 }
 
 /// The regions of a function, by number; 0 is its body.
@@ -54,7 +56,8 @@ impl Regions {
                 let place = match kind {
                     InstKind::If { .. } => Place::Branch(*id, index),
                     InstKind::For { .. } => Place::For(*id),
-                    _ => Place::While,
+                    InstKind::While { .. } => Place::While(*id, index),
+                    _ => Place::Closed,
                 };
                 let number = self.add(Some(own), place);
                 self.below.insert((*id, index), number);

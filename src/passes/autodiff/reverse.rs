@@ -1,13 +1,14 @@
 //! The backward sweep over one function, which makes its companions.
 
 use super::activity::Activity;
+use super::import::{mentions, terminator};
 use super::regions::Regions;
 use super::{AutodiffError, Derived, Differentiator, Result, StorageGradient};
 use crate::base::Loc;
 use crate::ir::substitute::Substitution;
-use crate::ir::{FuncId, Function, Inst, InstId, InstKind, Region, Value, ValueId};
+use crate::ir::{FuncId, Function, HostKind, Inst, InstId, InstKind, Region, Value, ValueId};
 use crate::ops::{Attr, Attrs, Gradient, GradientCx, GradientError, OpId, RuleCx, Stop, Tape, Var, builtin, gradient};
-use crate::passes::copy::empty_like;
+use crate::passes::copy::{empty_like, int_symbol, push};
 use crate::types::{DType, Dim, Facts, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -62,10 +63,9 @@ impl<'d> Reverse<'d> {
         companion(&mut adjoint, "adjoint");
         adjoint.source_name = format!("{}_adjoint", source.source_name);
         adjoint.results.clear();
+        adjoint.fresh.clear();
         let facts = differentiator.module.facts(source);
-        let hypers = source.layer.iter().flat_map(|layer| &differentiator.module[*layer].hypers);
-        let mut symbols: BTreeSet<Symbol> = hypers.map(|hyper| hyper.name.clone()).collect();
-        symbols.extend(source.symbols.iter().map(|(symbol, _)| symbol.clone()));
+        let symbols = differentiator.symbols_in(source);
         Reverse {
             regions: Regions::of(&primal),
             loc: source.loc,
@@ -120,6 +120,7 @@ impl<'d> Reverse<'d> {
         self.emit(InstKind::Return, ends, &[]);
         let scope = self.scopes.pop().unwrap_or_default();
         self.adjoint.body = Region { params: vec![], insts: scope.insts };
+        self.tell_sizes();
         let taken = self.inputs.iter().map(|(_, param)| *param).chain(self.saved.iter().map(|(_, param)| *param));
         self.adjoint.params = taken.chain(given).collect();
         let kept = self.keep();
@@ -132,6 +133,64 @@ impl<'d> Reverse<'d> {
             params,
             storages,
         }
+    }
+
+    /// Sizes that only the primal's run tells, and that the adjoint uses, are symbols of the adjoint. The primal hands
+    /// over a value of each such size, so that any caller can read it off.
+    fn tell_sizes(&mut self) {
+        let used = self.used_in_adjoint();
+        let binders: Vec<InstId> = self.primal.body.insts.clone();
+        for id in binders {
+            for symbol in self.primal[id].kind.binds().to_vec() {
+                if !used.contains(&symbol) {
+                    continue;
+                }
+                if !self.primal.fresh.contains(&symbol) {
+                    self.primal.fresh.push(symbol.clone());
+                }
+                let is_told = |own: &Self, value: ValueId| mentions(&own.primal[value].ty, &symbol);
+                if !self.saved.iter().any(|(value, _)| is_told(self, *value)) {
+                    let teller = self.primal[id].results.iter().copied().find(|value| is_told(self, *value));
+                    let teller = teller.unwrap_or_else(|| self.count_turns(id, &symbol));
+                    let param = self.new_value(self.primal[teller].ty.clone(), None);
+                    self.saved.push((teller, param));
+                }
+            }
+        }
+        self.adjoint.symbols.extend(self.primal.fresh.iter().map(|symbol| (symbol.clone(), HostKind::Int)));
+    }
+
+    /// Symbols that the adjoint mentions and nothing in it binds.
+    fn used_in_adjoint(&self) -> BTreeSet<Symbol> {
+        let types = self.adjoint.values.iter().flat_map(|value| value.ty.shape.dims.iter().flat_map(Dim::symbols));
+        let mut used: BTreeSet<Symbol> = types.collect();
+        self.adjoint.insts.iter().for_each(|inst| used.extend(inst.kind.symbols()));
+        for bound in self.adjoint.insts.iter().flat_map(|inst| inst.kind.binds()) {
+            used.remove(bound);
+        }
+        used
+    }
+
+    /// Makes a `while` collect the numbers of its turns.
+    fn count_turns(&mut self, id: InstId, turns: &Symbol) -> ValueId {
+        let loc = self.primal[id].loc;
+        let mut value = |ty: TensorType| {
+            self.primal.values.push(Value { ty, name: None });
+            ValueId(self.primal.values.len() as u32 - 1)
+        };
+        let count = TensorType::scalar(DType::Int64);
+        let number = value(count.clone());
+        let stack = value(count.with_shape(count.shape.insert_dim(0, Dim::symbol(turns.as_str()))));
+        let host = Inst { kind: InstKind::Host(int_symbol(turns)), operands: vec![], results: vec![number], loc };
+        let host = push(&mut self.primal, host);
+        if let Some(end) = terminator(&self.primal, id, 1) {
+            self.primal[end].operands.push(number);
+        }
+        if let Some(body) = Function::regions_mut(&mut self.primal[id].kind).into_iter().nth(1) {
+            body.insts.insert(0, host);
+        }
+        self.primal[id].results.push(stack);
+        stack
     }
 
     /// Makes the primal return what the adjoint takes; gives the positions of that among its results.
@@ -294,19 +353,12 @@ impl<'d> Reverse<'d> {
                 [Some(grad)] => self.accumulate_storage(StorageGradient::of(name), *grad),
                 _ => Ok(()),
             },
-            InstKind::Call { fresh, .. } if !fresh.is_empty() => {
-                let message = "no gradient through a function whose result has a size that only its run tells";
-                Err(AutodiffError::new(message))
-            }
             InstKind::Call { func, bindings, path, .. } => {
                 self.call(id, &inst, *func, bindings, path.as_deref(), grads)
             }
             InstKind::If { .. } => self.branches(id, &inst, grads),
             InstKind::For { .. } => self.for_loop(id, &inst, grads),
-            InstKind::While { .. } => {
-                let message = "no gradient through `while`: how often it turns is only known afterwards";
-                Err(AutodiffError::new(message))
-            }
+            InstKind::While { .. } => self.while_loop(id, &inst, grads),
             InstKind::Const(_)
             | InstKind::Host(_)
             | InstKind::Rng { .. }

@@ -3,7 +3,8 @@
 //!
 //! - `quantize(dequantize(q, s))` is `q, s` where these come from a `quantize` of the same scheme, and quantising what
 //!   they stand for finds them again ([`Scheme::is_repeatable`]): symmetric int4 and int8 (scales below 2^-126 aside),
-//!   ternary with a threshold. Codes that a file holds are left alone: they need not use their whole range.
+//!   ternary with a threshold. Codes that a file holds are left alone: they need not use their whole range. Under scales
+//!   that are given (`quantize_with`) codes of every integer scheme are found again.
 //! - `dequantize(a, s) @ dequantize(b, t)` is `(a @ b) * t * s`, and likewise for a convolution: a product of small
 //!   integers in int32, and one multiplication by each scale. Both schemes must be symmetric, with scales that do not
 //!   change along what is summed over: per tensor, per token or sample, per row of the weight. The sum must fit int32
@@ -33,7 +34,7 @@ use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::environments::Environments;
 use crate::quant::{Scheme, Ste};
-use crate::types::Facts;
+use crate::types::{DType, Facts};
 use std::collections::HashMap;
 
 pub(super) fn quantise_fusion(module: &mut Module, cx: &mut PassCx) {
@@ -116,27 +117,34 @@ impl<'m> QuantiseFusion<'m> {
         }
     }
 
-    /// The codes and scales that a `quantize` would only find again.
+    /// The codes, and scales, that a quantisation would only find again.
     fn codes_before(&self, function: &Function, id: InstId) -> Option<Vec<ValueId>> {
         let InstKind::Op { op, attrs } = &function[id].kind else { return None };
-        let [x] = function[id].operands[..] else { return None };
-        let scheme = scheme_of(*op, attrs).filter(|_| *op == builtin("quantize"))?;
-        let (dequantize, attrs) = self.made_by(function, x, "dequantize")?;
+        let scheme = scheme_of(*op, attrs)?;
+        let [x, given @ ..] = function[id].operands.as_slice() else { return None };
+        let (dequantize, attrs) = self.made_by(function, *x, "dequantize")?;
         let parts = &function[dequantize].operands;
-        let (quantize, first) = self.made_by(function, *parts.first()?, "quantize")?;
-        let same = |attrs: &Attrs| attrs.scheme("scheme").is_some_and(|other| without_gradient(other) == scheme);
-        let repeated = same(attrs)
-            && same(first)
-            && function[quantize].results == *parts
-            && scheme.is_repeatable(function.dtype(x));
-        repeated.then(|| parts.clone())
+        let (first, first_attrs) = self.made_by(function, *parts.first()?, op.name())?;
+        let is_same = |attrs: &Attrs| attrs.scheme("scheme").is_some_and(|other| without_gradient(other) == scheme);
+        if !is_same(attrs) || !is_same(first_attrs) {
+            return None;
+        }
+        let first = &function[first];
+        if *op == builtin("quantize") {
+            // Scales are those of the values; there is no seed.
+            let found_again = given.is_empty() && first.results == *parts && scheme.is_repeatable(function.dtype(*x));
+            return found_again.then(|| parts.clone());
+        }
+        let exact = matches!(function.dtype(*x), DType::Float32 | DType::Float64);
+        let same_scales = parts.get(1..) == Some(given) && first.operands.get(1..) == Some(given);
+        (exact && same_scales).then(|| vec![parts[0]])
     }
 }
 
 /// The scheme of a quantisation, but for what only its gradient says.
 fn scheme_of(op: OpId, attrs: &Attrs) -> Option<Scheme> {
-    let is_quantisation = op == builtin("quantize") || op == builtin("dequantize");
-    attrs.scheme("scheme").filter(|_| is_quantisation).map(without_gradient)
+    let quantises = op == builtin("quantize") || op == builtin("quantize_with");
+    attrs.scheme("scheme").filter(|_| quantises).map(without_gradient)
 }
 
 fn without_gradient(scheme: &Scheme) -> Scheme {

@@ -47,6 +47,37 @@ fn codes_that_would_be_found_again_stay() {
 }
 
 #[test]
+fn given_scales_find_their_codes_again() {
+    check(
+        PASSES,
+        "func @f(%x: float32[4, n]) -> (int8[4, n], int8[4, n]) {
+  symbols n: int
+  %s = const float32 [0.013] : float32
+  %z = const int8 [7] : int8
+  %q = quantize_with %x, %s, %z {scheme = int8(symmetric=false)} : int8[4, n]
+  %v = dequantize %q, %s, %z {scheme = int8(symmetric=false), dtype = float32} : float32[4, n]
+  %q2 = quantize_with %v, %s, %z {scheme = int8(symmetric=false)} : int8[4, n]
+  %t = const float32 [0.02] : float32
+  %q3 = quantize_with %v, %t, %z {scheme = int8(symmetric=false)} : int8[4, n]
+  return %q2, %q3
+}
+",
+        expect![[r#"
+            func @f(%x: float32[4, n]) -> (int8[4, n], int8[4, n]) {
+              symbols n: int
+              %s = const float32 [0.013] : float32
+              %z = const int8 [7] : int8
+              %q = quantize_with %x, %s, %z {scheme = int8(symmetric=false)} : int8[4, n]
+              %v = dequantize %q, %s, %z {scheme = int8(symmetric=false), dtype = float32} : float32[4, n]
+              %t = const float32 [0.02] : float32
+              %q3 = quantize_with %v, %t, %z {scheme = int8(symmetric=false)} : int8[4, n]
+              return %q, %q3
+            }
+        "#]],
+    );
+}
+
+#[test]
 fn codes_of_a_file_are_quantised_again() {
     // They may come from elsewhere and leave the ends of their range unused.
     check(

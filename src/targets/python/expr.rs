@@ -156,40 +156,47 @@ impl Py {
                 | Py::Conditional { .. }
                 | Py::Comprehension { .. }
         );
-        usize::from(own) + self.children().into_iter().map(Py::operations).sum::<usize>()
+        let mut count = usize::from(own);
+        self.visit_parts(&mut |part| count += part.operations());
+        count
     }
 
-    /// The parts, in reading order.
-    pub fn children(&self) -> Vec<&Py> {
+    /// Calls `visit` with each part, in reading order.
+    fn visit_parts(&self, visit: &mut dyn FnMut(&Py)) {
         match self {
-            Py::Atom(_) | Py::Hole(_) => vec![],
-            Py::Attribute(inner, _) | Py::Unary(_, inner) | Py::Star(inner) | Py::Keyword(_, inner) => vec![inner],
-            Py::Call(head, items) | Py::Index(head, items) => std::iter::once(&**head).chain(items).collect(),
-            Py::Slice(parts) => parts.iter().flatten().map(|part| &**part).collect(),
-            Py::Binary(left, _, right) => vec![left, right],
-            Py::Conditional { value, condition, other } => vec![value, condition, other],
-            Py::Tuple(items) | Py::List(items) => items.iter().collect(),
-            Py::Comprehension { element, items, .. } => vec![element, items],
+            Py::Atom(_) | Py::Hole(_) => {}
+            Py::Attribute(inner, _) | Py::Unary(_, inner) | Py::Star(inner) | Py::Keyword(_, inner) => visit(inner),
+            Py::Call(head, items) | Py::Index(head, items) => {
+                visit(head);
+                items.iter().for_each(visit);
+            }
+            Py::Slice(parts) => parts.iter().flatten().for_each(|part| visit(part)),
+            Py::Binary(left, _, right) => {
+                visit(left);
+                visit(right);
+            }
+            Py::Conditional { value, condition, other } => [value, condition, other].into_iter().for_each(|p| visit(p)),
+            Py::Tuple(items) | Py::List(items) => items.iter().for_each(visit),
+            Py::Comprehension { element, items, .. } => {
+                visit(element);
+                visit(items);
+            }
         }
     }
 
     /// Calls `visit` with each atom's text.
     pub fn visit_atoms(&self, visit: &mut dyn FnMut(&str)) {
-        if let Py::Atom(text) = self {
-            visit(text);
-        }
-        for child in self.children() {
-            child.visit_atoms(visit);
+        match self {
+            Py::Atom(text) => visit(text),
+            _ => self.visit_parts(&mut |part| part.visit_atoms(visit)),
         }
     }
 
     /// Calls `visit` with each placeholder.
     pub fn visit_holes(&self, visit: &mut dyn FnMut(&Hole)) {
-        if let Py::Hole(hole) = self {
-            visit(hole);
-        }
-        for child in self.children() {
-            child.visit_holes(visit);
+        match self {
+            Py::Hole(hole) => visit(hole),
+            _ => self.visit_parts(&mut |part| part.visit_holes(visit)),
         }
     }
 

@@ -169,7 +169,7 @@ impl<'m> Writer<'_, 'm> {
         }
         let target = self.member(name).index(items);
         // Assignment broadcasts by itself.
-        let value = self.before_broadcast(*value);
+        let value = self.before_copy(*value);
         let number = self.numbers.contains(&value);
         let mut new = self.number_or_tensor(value);
         // State carries values from call to call, never gradients.
@@ -200,13 +200,15 @@ impl<'m> Writer<'_, 'm> {
         Py::slice((!leave_out).then_some(from), Some(to), None)
     }
 
-    /// The operand of a `broadcast_to` that only widens what is assigned.
-    pub(super) fn before_broadcast(&self, value: ValueId) -> ValueId {
-        match self.definitions.get(&value).map(|inst| &self.function[*inst]) {
-            Some(inst) if self.flow.is_inlined(value) => match (&inst.kind, inst.operands.as_slice()) {
-                (InstKind::Op { op, .. }, [narrow]) if op.name() == "broadcast_to" => *narrow,
-                _ => value,
-            },
+    /// What is assigned, before operations that copying does by itself: widening, and conversion of floats.
+    pub(super) fn before_copy(&self, value: ValueId) -> ValueId {
+        let Some(inst) = self.definitions.get(&value).filter(|_| self.flow.is_inlined(value)) else { return value };
+        let inst = &self.function[*inst];
+        let (InstKind::Op { op, .. }, [source]) = (&inst.kind, inst.operands.as_slice()) else { return value };
+        let is_float = |value: ValueId| self.function.dtype(value).is_float();
+        match op.name() {
+            "broadcast_to" => self.before_copy(*source),
+            "cast" if is_float(*source) && is_float(value) => *source,
             _ => value,
         }
     }

@@ -32,6 +32,8 @@ pub struct Parameter {
 /// A written function.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
+    /// Read like an attribute, not called.
+    pub is_property: bool,
     pub parameters: Vec<Parameter>,
     pub docstring: Option<Vec<String>>,
     pub body: Lines,
@@ -537,8 +539,8 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        // Copying broadcasts by itself.
-        let value = self.before_broadcast(data.operands[0]);
+        // Copying broadcasts and converts by itself.
+        let value = self.before_copy(data.operands[0]);
         let member = self.member(name);
         let call = match self.numbers.contains(&value) {
             true => member.method("fill_", vec![self.number_or_tensor(value)]),

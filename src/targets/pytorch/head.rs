@@ -106,7 +106,7 @@ impl Writer<'_, '_> {
         }
         let name = self.program.function_name(id);
         self.program.callees.insert(id, Callee { name, extra });
-        Ok(Written { parameters, docstring, body: lines })
+        Ok(Written { is_property: self.program.is_property(id), parameters, docstring, body: lines })
     }
 
     /// The names that the parameters came in by, whatever the body made of them since.
@@ -229,8 +229,7 @@ impl Writer<'_, '_> {
 /// `dim` as `coefficient * symbol + rest`, with the rest free of it.
 fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
     let atom = Atom::Sym(symbol.clone());
-    let wanted = vec![(atom.clone(), 1)];
-    let coefficient = dim.terms().find(|(monomial, _)| **monomial == wanted).map(|(_, c)| c)?;
+    let coefficient = dim.terms().find(|(monomial, _)| monomial.as_slice() == [(atom.clone(), 1)]).map(|(_, c)| c)?;
     let rest = dim.sub(&Dim::atom(atom.clone()).scale(coefficient));
     (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
 }

@@ -1,6 +1,6 @@
 //! Classes: a layer's constructor, its parameters and their initial values, and its methods.
 
-use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Role, Storage, Sub};
+use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
 use crate::targets::python::{Lines, Py};
 use crate::targets::pytorch::function::Written;
 use crate::targets::pytorch::head::obligation_broken;
@@ -38,6 +38,9 @@ pub fn write(program: &mut Program, id: LayerId, methods: Vec<String>) -> Result
 /// A function's text at this depth of indentation.
 pub fn function_text(name: &str, written: &Written, depth: usize) -> String {
     let mut lines = Lines::new(depth);
+    if written.is_property {
+        lines.line("@property");
+    }
     let required = written.parameters.iter().filter(|parameter| parameter.optional.is_none());
     let optional = written.parameters.iter().filter(|parameter| parameter.optional.is_some());
     let required = required.map(|parameter| parameter.name.clone());
@@ -229,7 +232,9 @@ impl Constructor<'_, '_> {
                 let value = self.sub(sub);
                 self.statement(lines, &target, &value, "");
             }
-            MemberKind::Constant { func, .. } => {
+            // A property computes it.
+            MemberKind::Constant { of: Origin::Weights, .. } => {}
+            MemberKind::Constant { func, of: Origin::Construction, .. } => {
                 let value = self.call(*func);
                 let call = register(name, value, false);
                 self.statement(lines, "", &call, "");

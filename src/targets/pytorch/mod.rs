@@ -74,6 +74,10 @@ impl Target for PyTorch {
         "NAME.py"
     }
 
+    fn packages(&self) -> &'static [&'static str] {
+        &["torch"]
+    }
+
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             style: Style::Modules,

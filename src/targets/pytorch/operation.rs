@@ -35,10 +35,12 @@ impl<'m> Writer<'_, 'm> {
             let x = self.operand(operands[0]);
             let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
-            return Ok(special::fake_quantize(&x, scheme, given));
+            let own = self.function.dtype(operands[0]);
+            let value = special::fake_quantize(&x, scheme, given);
+            return Ok(in_type(value, own, attrs));
         }
-        if let Some(weight) = self.packed_weight(inst, op) {
-            return Ok(weight);
+        if let Some((weight, own)) = self.packed_weight(inst, op) {
+            return Ok(in_type(weight, own, attrs));
         }
         if let Some(special) = special::find(op.name) {
             let operands = data.operands.iter().map(|v| self.operand(*v)).collect();
@@ -121,8 +123,8 @@ impl<'m> Writer<'_, 'm> {
         }
     }
 
-    /// `self.weight.dequantize()`, for the codes and scale of one member.
-    pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<Py> {
+    /// `self.weight.dequantize()`, for the codes and scale of one member, and the type that this gives.
+    pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<(Py, DType)> {
         if op.name != "dequantize" {
             return None;
         }
@@ -133,12 +135,17 @@ impl<'m> Writer<'_, 'm> {
             });
         let first = members.next()??;
         let same = members.all(|member| member == Some(first));
+        if !same {
+            return None;
+        }
+        let own = self.program.module.stored(self.function.layer?, first)?.ty.dtype()?;
         let weight = self.member(first);
         // A file for training has float masters until they are packed.
-        same.then(|| match self.master_scheme(first) {
+        let value = match self.master_scheme(first) {
             Some(scheme) => Py::name("quantized").call(vec![weight, scheme]),
             None => weight.method("dequantize", vec![]),
-        })
+        };
+        Some((value, own))
     }
 
     /// The scheme of a member that is a float master although the program reads its codes.
@@ -247,6 +254,16 @@ fn element_of<'m>(sub: Option<&'m Sub>, index: &Dim) -> Option<&'m Sub> {
         Sub::List(elements) => elements.get(usize::try_from(index.as_const()?).ok()?),
         Sub::Repeat { element, .. } => Some(element),
         Sub::Instance { .. } | Sub::Function { .. } => None,
+    }
+}
+
+/// What `dequantize` gives, in the type that it is asked for; helpers give that of the weight.
+fn in_type(value: Py, own: DType, attrs: &Attrs) -> Py {
+    match attrs.get("dtype") {
+        Some(Attr::DType(elem)) if !elem.is(own) => {
+            elem.known().map_or(value.clone(), |dtype| value.method("to", vec![numbers::dtype(dtype)]))
+        }
+        _ => value,
     }
 }
 

@@ -3,8 +3,8 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, PathSegment, Region, Role,
-    Sub, ValueId,
+    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, Origin, PathSegment, Region,
+    Role, Sub, ValueId,
 };
 use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
@@ -140,6 +140,8 @@ pub struct Program<'m> {
     function_names: FxHashMap<FuncId, String>,
     /// Functions that make constants and initial values, and the members that they are for.
     makers: FxHashMap<FuncId, String>,
+    /// Functions that compute a member of the weights as they are: properties with its name.
+    properties: FxHashMap<FuncId, String>,
     /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
     /// what belongs to a sublayer.
     effects: FxHashMap<FuncId, BTreeSet<String>>,
@@ -170,6 +172,7 @@ impl<'m> Program<'m> {
             globals: Arc::new(Reserved { common: helpers.names.clone(), own: HashSet::new() }),
             function_names: FxHashMap::default(),
             makers: FxHashMap::default(),
+            properties: FxHashMap::default(),
             effects: FxHashMap::default(),
             views: view_functions(module, table),
             stored: FxHashMap::default(),
@@ -293,7 +296,11 @@ impl<'m> Program<'m> {
         for member in &layer.members {
             match &member.kind {
                 MemberKind::Sub(sub) => self.reach_sub(sub),
-                MemberKind::Constant { func, .. } => self.reach_maker(*func, &member.name),
+                MemberKind::Constant { func, of: Origin::Construction, .. } => self.reach_maker(*func, &member.name),
+                MemberKind::Constant { func, of: Origin::Weights, .. } => {
+                    self.properties.insert(*func, member.name.clone());
+                    self.reach_function(*func);
+                }
                 MemberKind::Storage(storage) => {
                     if let Init::Func(func) = &storage.init {
                         self.reach_maker(*func, &member.name);
@@ -320,6 +327,11 @@ impl<'m> Program<'m> {
     /// Whether the function runs while its instance is being built.
     pub fn is_maker(&self, func: FuncId) -> bool {
         self.makers.contains_key(&func)
+    }
+
+    /// Whether the function is a member to those who read it.
+    pub fn is_property(&self, func: FuncId) -> bool {
+        self.properties.contains_key(&func)
     }
 
     fn reach_sub(&mut self, sub: &Sub) {
@@ -382,9 +394,10 @@ impl<'m> Program<'m> {
             }
             let wanted = name_beside(&module[first], function);
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
-                Some(class) => match self.makers.get(&id) {
-                    Some(member) => class.namer.fresh(&format!("make_{member}")),
-                    None => class.method(&wanted),
+                Some(class) => match (self.makers.get(&id), self.properties.get(&id)) {
+                    (Some(member), _) => class.namer.fresh(&format!("make_{member}")),
+                    (None, Some(member)) => class.member(member),
+                    (None, None) => class.method(&wanted),
                 },
                 None => namer.fresh(&wanted),
             };

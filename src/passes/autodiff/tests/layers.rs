@@ -101,8 +101,8 @@ fn calls_of_layers_stay_calls() {
               symbols B: int
               exported
               %0, %1, %2 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[B, dim]
-              %3, %4, %5, %6 = call @Net.forward.adjoint(%x, %0, %1, %2, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64
-              return %0, %3, %4, %5, %6
+              %grad_x, %grad_head_bias, %grad_head_weight, %grad_scale = call @Net.forward.adjoint(%x, %0, %1, %2, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64
+              return %0, %grad_x, %grad_head_bias, %grad_head_weight, %grad_scale
             }"#]],
     );
 }
@@ -196,8 +196,8 @@ fn loops_over_lists_stay_loops() {
               symbols B: int
               exported
               %0, %1, %2, %3 = call @Net.forward.primal(%x) at self {B = B} : float64[B, dim], float64[B, dim], float64[depth, B, dim], float64[depth, B, dim]
-              %4, %5, %6, %7, %8, %9 = call @Net.forward.adjoint(%0, %1, %2, %3, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]
-              return %0, %4, %5, %6, %7, %8, %9
+              %grad_x, %grad_blocks_0_bias, %grad_blocks_0_weight, %grad_scale, %grad_blocks_turn_0_bias, %grad_blocks_turn_0_weight = call @Net.forward.adjoint(%0, %1, %2, %3, %grad_0) at self {B = B} : float64[B, dim], float64[dim], float64[dim, dim], float64, float64[depth, dim], float64[depth, dim, dim]
+              return %0, %grad_x, %grad_blocks_0_bias, %grad_blocks_0_weight, %grad_scale, %grad_blocks_turn_0_bias, %grad_blocks_turn_0_weight
             }"#]],
     );
 }

@@ -1,7 +1,8 @@
-//! IR text in, IR text out, and gradients against differences: of functions in `flow.rs`, of layers in `layers.rs`.
+//! IR text in, IR text out, and gradients against differences: of functions in `flow.rs` and `turns.rs`, of layers in `layers.rs`.
 
 mod flow;
 mod layers;
+mod turns;
 
 use super::*;
 use crate::base::philox;
@@ -144,6 +145,11 @@ fn agree_in(text: &str, segments: Option<u32>) {
     let (found, instance) = setting.run(&derived.module, derived.function, &setting.values, &weights);
     let (outputs, grads) = found.split_at(results.len());
     assert_eq!(outputs, results);
+    if segments.is_none() {
+        let (beside, methods) = differentiate_each(module(text), &[FuncId(0)]).unwrap();
+        assert_eq!(methods[0].1, derived.gradients);
+        assert_eq!(setting.run(&beside, methods[0].0, &setting.values, &weights).0, found);
+    }
     let mut named: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for (source, grad) in derived.gradients.iter().zip(grads) {
         let parts = match (source, &instance) {

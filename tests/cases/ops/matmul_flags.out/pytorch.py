@@ -57,11 +57,11 @@ def load_weights(model, tensors):
 
 class Products(nn.Module):
     def forward(self, a, b, v):
-        # tests/cases/ops/matmul_flags.tri:8
+        # tests/cases/ops/matmul_flags.tri:13
         x = a @ b.T
-        # tests/cases/ops/matmul_flags.tri:9
+        # tests/cases/ops/matmul_flags.tri:14
         y = a.mT @ v
-        # tests/cases/ops/matmul_flags.tri:10
+        # tests/cases/ops/matmul_flags.tri:15
         y_2 = x[0]
         return x, y, y_2.T @ y_2
 

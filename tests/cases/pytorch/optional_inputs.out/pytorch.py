@@ -86,16 +86,16 @@ class Linear(nn.Module):
 class Pool(nn.Module):
     def forward(self, x, mask):
         """The mean of the rows that `mask` allows."""
-        # tests/cases/pytorch/optional_inputs.tri:15
+        # tests/cases/pytorch/optional_inputs.tri:17
         weights = mask.to(torch.float32)
-        # tests/cases/pytorch/optional_inputs.tri:16
+        # tests/cases/pytorch/optional_inputs.tri:18
         y = weights.sum(1, keepdim=True)
         y_2 = torch.maximum(y, torch.tensor(1.0, dtype=torch.float32, device=x.device))
         return (x * weights.unsqueeze(-1)).sum(1) / y_2
 
     def forward_without_mask(self, x):
         """The mean of the rows that `mask` allows."""
-        # tests/cases/pytorch/optional_inputs.tri:14
+        # tests/cases/pytorch/optional_inputs.tri:16
         return x.mean(1)
 
 
@@ -110,36 +110,36 @@ class Net(nn.Module):
     def forward(self, x, mask=None, shift=None):
         """A vector for each text. `mask` is true where there is a word, `shift` moves every vector."""
         if mask is None:
-            # tests/cases/pytorch/optional_inputs.tri:27
+            # tests/cases/pytorch/optional_inputs.tri:29
             y = self.pool.forward_without_mask(x)
         else:
-            # tests/cases/pytorch/optional_inputs.tri:27
+            # tests/cases/pytorch/optional_inputs.tri:29
             y = self.pool(x, mask)
         if shift is not None:
-            # tests/cases/pytorch/optional_inputs.tri:29
+            # tests/cases/pytorch/optional_inputs.tri:31
             self.calls.copy_((self.calls + 1.0).detach())
-            # tests/cases/pytorch/optional_inputs.tri:30
+            # tests/cases/pytorch/optional_inputs.tri:32
             y = y + shift * self.calls
-        # tests/cases/pytorch/optional_inputs.tri:32
+        # tests/cases/pytorch/optional_inputs.tri:34
         return self.up(y)
 
     def plain(self, x):
-        # tests/cases/pytorch/optional_inputs.tri:35
+        # tests/cases/pytorch/optional_inputs.tri:37
         return self(x).sum()
 
     def forward_with_shift(self, x, shift):
         """A vector for each text. `mask` is true where there is a word, `shift` moves every vector."""
-        # tests/cases/pytorch/optional_inputs.tri:27
-        y = self.pool.forward_without_mask(x)
         # tests/cases/pytorch/optional_inputs.tri:29
+        y = self.pool.forward_without_mask(x)
+        # tests/cases/pytorch/optional_inputs.tri:31
         self.calls.copy_((self.calls + 1.0).detach())
-        # tests/cases/pytorch/optional_inputs.tri:30
-        y = y + shift * self.calls
         # tests/cases/pytorch/optional_inputs.tri:32
+        y = y + shift * self.calls
+        # tests/cases/pytorch/optional_inputs.tri:34
         return self.up(y)
 
     def moved(self, x):
-        # tests/cases/pytorch/optional_inputs.tri:37
+        # tests/cases/pytorch/optional_inputs.tri:39
         shift = torch.ones((self.dim,), dtype=torch.float32, device=x.device)
         return self.forward_with_shift(x, shift).sum()
 

@@ -60,23 +60,23 @@ class Net(nn.Module):
         if gate is None:
             if pair is None:
                 return x
-            # tests/cases/pytorch/optional_pair.tri:16
+            # tests/cases/pytorch/optional_pair.tri:18
             return x * pair + pair_2
         if pair is not None:
-            # tests/cases/pytorch/optional_pair.tri:16
+            # tests/cases/pytorch/optional_pair.tri:18
             x = x * pair + pair_2
-        # tests/cases/pytorch/optional_pair.tri:18
+        # tests/cases/pytorch/optional_pair.tri:20
         return x * gate.unsqueeze(-1)
 
     def total(self, x, gate=None):
         if gate is None:
-            # tests/cases/pytorch/optional_pair.tri:23
+            # tests/cases/pytorch/optional_pair.tri:25
             return self(x).sum()
-        # tests/cases/pytorch/optional_pair.tri:24
+        # tests/cases/pytorch/optional_pair.tri:26
         return self.forward_with_gate(x, gate).sum()
 
     def forward_with_gate(self, x, gate):
-        # tests/cases/pytorch/optional_pair.tri:18
+        # tests/cases/pytorch/optional_pair.tri:20
         return x * gate.unsqueeze(-1)
 
 

@@ -426,9 +426,9 @@ class Net(nn.Module):
 
     def forward(self, x):
         B = x.shape[0]
-        # tests/cases/quantize/activations_dynamic.tri:22
-        y = self.plain(self.conv(x).reshape(B, 16))
         # tests/cases/quantize/activations_dynamic.tri:23
+        y = self.plain(self.conv(x).reshape(B, 16))
+        # tests/cases/quantize/activations_dynamic.tri:24
         y_2 = fake_quantize(F.relu(self.up(y)), Int(8, dynamic=True))
         y_3 = (y_2 @ self.own.dequantize()).T
         y_4 = fake_quantize(y_3, Int(8, axis=-1, clipped=True))

@@ -241,11 +241,11 @@ class Net(nn.Module):
         nn.init.uniform_(self.bias, -1.0, 1.0)
 
     def forward(self, x, image):
-        # tests/cases/quantize/integer_products.tri:19
+        # tests/cases/quantize/integer_products.tri:20
         tokens = fake_quantize(x, Int(8, dynamic=True))
-        # tests/cases/quantize/integer_products.tri:21
-        samples = fake_quantize(image, Int(8, axis=0))
         # tests/cases/quantize/integer_products.tri:22
+        samples = fake_quantize(image, Int(8, axis=0))
+        # tests/cases/quantize/integer_products.tri:23
         return (
             tokens @ self.up.dequantize().T,
             F.conv2d(samples, self.kernel.dequantize(), self.bias),

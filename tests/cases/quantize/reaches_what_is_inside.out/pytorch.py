@@ -329,7 +329,7 @@ class Block(nn.Module):
         self.down = Linear(2 * dim, dim)
 
     def forward(self, x):
-        # tests/cases/quantize/reaches_what_is_inside.tri:14
+        # tests/cases/quantize/reaches_what_is_inside.tri:15
         return x + self.down(F.relu(self.up(self.norm(x))))
 
 
@@ -376,7 +376,7 @@ class Block_2(nn.Module):
         self.down = Linear(2 * dim, dim)
 
     def forward(self, x):
-        # tests/cases/quantize/reaches_what_is_inside.tri:14
+        # tests/cases/quantize/reaches_what_is_inside.tri:15
         return x + self.down(F.relu(self.up(self.norm(x))))
 
 
@@ -426,13 +426,13 @@ class Net(nn.Module):
         nn.init.ones_(self.scale)
 
     def forward(self, x):
-        # tests/cases/quantize/reaches_what_is_inside.tri:28
+        # tests/cases/quantize/reaches_what_is_inside.tri:29
         y = self.second[0](self.first(self.table(x)))
         y_2 = self.own(self.second[1](y)) @ self.scale
         return y_2 + self.first.up.weight.dequantize().sum(0)
 
     def weights(self):
-        # tests/cases/quantize/reaches_what_is_inside.tri:33
+        # tests/cases/quantize/reaches_what_is_inside.tri:34
         return self.first.up.weight.dequantize(), self.first.down.weight
 
 

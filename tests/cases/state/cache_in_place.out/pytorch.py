@@ -101,13 +101,13 @@ class Cache(nn.Module):
             raise ValueError("T + pos <= max_seq must hold")
         if pos < 0:
             raise ValueError("slice pos:T + pos begins before the axis")
-        # tests/cases/state/cache_in_place.tri:16
-        self.cache[:, pos : T + pos] = self.key(x).detach()
-        # tests/cases/state/cache_in_place.tri:17
-        keys = self.cache[:, : T + pos]
-        # tests/cases/state/cache_in_place.tri:18
-        self.count.copy_(self.count + T)
         # tests/cases/state/cache_in_place.tri:19
+        self.cache[:, pos : T + pos] = self.key(x).detach()
+        # tests/cases/state/cache_in_place.tri:20
+        keys = self.cache[:, : T + pos]
+        # tests/cases/state/cache_in_place.tri:21
+        self.count.copy_(self.count + T)
+        # tests/cases/state/cache_in_place.tri:22
         return F.softmax(x @ keys.mT, dim=-1) @ keys
 
     def put(self, at, row):
@@ -118,16 +118,16 @@ class Cache(nn.Module):
             raise ValueError("slice 0:1 ends after the axis of size max_seq")
         if self.dim < 2:
             raise ValueError("slice 0:2 ends after the axis of size dim")
-        # tests/cases/state/cache_in_place.tri:25
+        # tests/cases/state/cache_in_place.tri:28
         cache = self.cache.clone()
         before = cache[:, :]
-        # tests/cases/state/cache_in_place.tri:26
-        self.cache[0, at] = row.detach()
-        # tests/cases/state/cache_in_place.tri:27
-        self.cache[:, :, self.dim - 1] = 0.0
-        # tests/cases/state/cache_in_place.tri:28
-        self.cache[:, :1, :2] = (self.cache[:, :1][..., :2] + 1.0).detach()
         # tests/cases/state/cache_in_place.tri:29
+        self.cache[0, at] = row.detach()
+        # tests/cases/state/cache_in_place.tri:30
+        self.cache[:, :, self.dim - 1] = 0.0
+        # tests/cases/state/cache_in_place.tri:31
+        self.cache[:, :1, :2] = (self.cache[:, :1][..., :2] + 1.0).detach()
+        # tests/cases/state/cache_in_place.tri:32
         return self.cache - before
 
     def first(self, n):
@@ -135,11 +135,11 @@ class Cache(nn.Module):
             raise ValueError("n <= max_seq must hold")
         if n < 0:
             raise ValueError("slice 0:n ends before it begins")
-        # tests/cases/state/cache_in_place.tri:33
+        # tests/cases/state/cache_in_place.tri:36
         return self.cache[:, :n].clone()
 
     def clear(self, x):
-        # tests/cases/state/cache_in_place.tri:37
+        # tests/cases/state/cache_in_place.tri:40
         self.cache.fill_(0.0)
         return x
 
