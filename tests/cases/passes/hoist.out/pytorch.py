@@ -88,8 +88,8 @@ class Net(nn.Module):
 
     def forward(self, x):
         # tests/cases/passes/hoist.tri:23
-        y = torch.arange(self.dim, dtype=torch.int64, device=x.device)
-        angles = (y.to(torch.float32) / self.dim).cos()
+        y = torch.linspace(0.0, 1.0, self.dim, dtype=torch.float32, device=x.device)
+        angles = y.cos()
         # tests/cases/passes/hoist.tri:24
         return self.normed(x * angles) @ self.table
 
