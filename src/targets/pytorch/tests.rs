@@ -65,6 +65,11 @@ fn data(ty: &TensorType, seed: usize) -> Tensor {
     Tensor::from_f64(dtype, shape, values)
 }
 
+fn scales(ty: &TensorType) -> Tensor {
+    let positive = data(ty, 1).to_f64().into_iter().map(|value| value.abs() + 0.0625);
+    Tensor::from_f64(ty.dtype().unwrap(), data(ty, 1).shape().to_vec(), positive)
+}
+
 /// Fills in default attributes and result types, and evaluates each case.
 fn complete(module: &mut Module) -> Vec<Case> {
     let mut cases = vec![];
@@ -82,7 +87,11 @@ fn complete(module: &mut Module) -> Vec<Case> {
         let mut fresh = || Dim::unknown(0);
         let mut cx = RuleCx::new(op.get(), &types, attrs, &facts, &mut fresh);
         let results = (op.get().rule)(&mut cx).unwrap_or_else(|stop| panic!("{}: {stop:?}", op.name()));
-        let inputs: Vec<Tensor> = types.iter().enumerate().map(|(i, ty)| data(ty, i)).collect();
+        // Scales are positive.
+        let is_scale =
+            |i: usize| op.get().params.iter().filter(|p| p.is_operand()).nth(i).is_some_and(|p| p.name == "s");
+        let input = |(i, ty): (usize, &TensorType)| if is_scale(i) { scales(ty) } else { data(ty, i) };
+        let inputs: Vec<Tensor> = types.iter().enumerate().map(input).collect();
         let cx = EvalCx { op: op.get(), operands: &inputs, attrs };
         let outputs = (op.get().eval)(&cx).unwrap_or_else(|error| panic!("{}: {error:?}", op.name()));
         let values = inst.results.clone();
