@@ -20,7 +20,7 @@
 use crate::base::code;
 use crate::ops;
 use crate::targets::TargetError;
-use crate::targets::python::{self, Py};
+use crate::targets::pytext::{self, Py};
 use crate::targets::templates::{TemplateFile, Templates};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use toml::Spanned;
@@ -113,7 +113,7 @@ impl Table {
             let at = Some(text.span().start);
             let checked =
                 |entry: Py| if check { check_holes(name.as_ref(), &entry).map(|()| entry) } else { Ok(entry) };
-            match python::parse(text.as_ref()).and_then(checked) {
+            match pytext::parse(text.as_ref()).and_then(checked) {
                 Ok(entry) => drop(self.ops.insert(name.into_inner(), entry)),
                 Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),
             }
@@ -123,7 +123,7 @@ impl Table {
             if check {
                 self.places.insert(name.as_ref().clone(), broken(at, "").message.trim_end_matches(": ").to_string());
             }
-            match python::parse(text.as_ref()) {
+            match pytext::parse(text.as_ref()) {
                 Ok(entry) => drop(self.composites.insert(name.into_inner(), entry)),
                 Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),
             }

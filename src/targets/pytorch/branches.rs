@@ -10,7 +10,7 @@
 //! Statements are compared by their text. That is sound: where a condition chooses between two lists of statements, those
 //! that both begin or end with can stand before and behind the choice, as long as the first leave the condition alone.
 
-use crate::targets::python::{Lines, Py};
+use crate::targets::pytext::{Lines, Py};
 
 /// What chooses between two bodies.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@
 //! ```
 
 use crate::ir::{InstId, InstKind, Region, ValueId, Window};
-use crate::targets::python::Py;
+use crate::targets::pytext::Py;
 use crate::targets::pytorch::function::Writer;
 use crate::targets::pytorch::{expression, numbers, program};
 use crate::types::dim::Atom;

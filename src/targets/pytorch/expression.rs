@@ -1,8 +1,8 @@
 //! Operations as expressions: table entries with their placeholders filled.
 
 use crate::ops::{Attr, Attrs, Default, Op, Param, ParamKind};
-use crate::targets::python::Py;
-use crate::targets::python::expr::Hole;
+use crate::targets::pytext::Py;
+use crate::targets::pytext::expr::Hole;
 use crate::targets::pytorch::{numbers, special};
 use crate::types::{DType, Dim, Elem, Shape, Symbol};
 

@@ -6,7 +6,7 @@ use crate::ir::{
 };
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
-use crate::targets::python::{Lines, Py};
+use crate::targets::pytext::{Lines, Py};
 use crate::targets::pytorch::flow::{self, Flow};
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::program::{self, ClassNames, Program};

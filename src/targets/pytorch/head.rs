@@ -5,7 +5,7 @@ use crate::ir::{FuncId, Function, ValueId};
 use crate::ops::{Obligation, ObligationKind};
 use crate::targets::TargetError;
 use crate::targets::names;
-use crate::targets::python::{Lines, Py};
+use crate::targets::pytext::{Lines, Py};
 use crate::targets::pytorch::function::{Parameter, Writer, Written};
 use crate::targets::pytorch::program::Callee;
 use crate::types::dim::Atom;

@@ -1,7 +1,7 @@
 //! Classes: a layer's constructor, its parameters and their initial values, and its methods.
 
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
-use crate::targets::python::{Lines, Py};
+use crate::targets::pytext::{Lines, Py};
 use crate::targets::pytorch::function::Written;
 use crate::targets::pytorch::head::obligation_broken;
 use crate::targets::pytorch::program::Program;

@@ -8,7 +8,7 @@
 //! function that differs gets a second one beside it, which only such methods call.
 
 use crate::ir::{FuncId, LayerId};
-use crate::targets::python::Lines;
+use crate::targets::pytext::Lines;
 use crate::targets::pytorch::branches::{Body, Condition, choice};
 use crate::targets::pytorch::function::{self, Parameter, Written};
 use crate::targets::pytorch::program::Program;

@@ -1,6 +1,6 @@
 //! Sizes, host numbers, element types and literal tensors as Python.
 
-use crate::targets::python::Py;
+use crate::targets::pytext::Py;
 use crate::types::dim::{Atom, Monomial};
 use crate::types::host::{HostFn, HostOp};
 use crate::types::{DType, Dim, HostExpr, Symbol, Tensor};

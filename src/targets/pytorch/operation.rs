@@ -5,7 +5,7 @@ use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegmen
 use crate::ops::kinds::Kind;
 use crate::ops::{Attr, Attrs, Op, ParamKind, find};
 use crate::targets::names;
-use crate::targets::python::Py;
+use crate::targets::pytext::Py;
 use crate::targets::pytorch::expression::{self, Filled, Holes};
 use crate::targets::pytorch::function::Writer;
 use crate::targets::pytorch::numbers;

@@ -8,7 +8,7 @@ use crate::ir::{
 };
 use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
-use crate::targets::python::{self, Py};
+use crate::targets::pytext::{self, Py};
 use crate::targets::pytorch::helpers::Helpers;
 use crate::targets::pytorch::numbers;
 use crate::targets::pytorch::views::Views;
@@ -227,7 +227,7 @@ impl<'m> Program<'m> {
     /// The native form of a call: the source's `@map`, or the table's. `draws`: the caller leaves the seed open.
     pub fn native(&mut self, function: &Function, draws: bool) -> Option<Py> {
         if let Some(text) = function.maps.get("pytorch") {
-            match python::parse(text) {
+            match pytext::parse(text) {
                 Ok(entry) => return Some(entry),
                 Err(message) => {
                     let message = format!("`@map` of `{}` for pytorch: {message}", function.source_name);

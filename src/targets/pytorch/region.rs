@@ -6,7 +6,7 @@
 
 use crate::ir::{InstId, InstKind, MemberKind, PathSegment, Region, Sub, ValueId};
 use crate::targets::TargetError;
-use crate::targets::python::{Lines, Py};
+use crate::targets::pytext::{Lines, Py};
 use crate::targets::pytorch::function::{Element, Writer};
 use crate::targets::pytorch::program;
 use crate::types::{Dim, HostExpr, Symbol};

@@ -8,7 +8,7 @@
 
 use crate::ir::{Member, MemberKind, Role, Sub};
 use crate::targets::names::python_string;
-use crate::targets::python::Lines;
+use crate::targets::pytext::Lines;
 use crate::targets::pytorch::layer::Constructor;
 use crate::targets::pytorch::numbers;
 use crate::types::Dim;
@@ -71,7 +71,7 @@ impl Constructor<'_, '_> {
                 SavedPiece::Text(fixed) => text.push_str(fixed),
                 SavedPiece::Number(dim) => {
                     let number = numbers::dim(dim, &mut |symbol| match symbol.as_str() {
-                        POSITION => crate::targets::python::Py::name(POSITION),
+                        POSITION => crate::targets::pytext::Py::name(POSITION),
                         _ => self.argument(symbol),
                     });
                     numbers_in_it = true;

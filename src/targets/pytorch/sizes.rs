@@ -1,7 +1,7 @@
 //! Sizes that only a run tells, read off a tensor that has them: `outs.shape[0]` after the loop that filled `outs`.
 
 use crate::ir::{Function, InstId, InstKind, ValueId};
-use crate::targets::python::Py;
+use crate::targets::pytext::Py;
 use crate::targets::pytorch::function::Writer;
 use crate::types::dim::Atom;
 use crate::types::{Dim, Symbol};

@@ -6,7 +6,7 @@
 use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs};
 use crate::quant::{Scheme, SchemeKind, Ste, TernaryRule};
-use crate::targets::python::Py;
+use crate::targets::pytext::Py;
 use crate::targets::pytorch::numbers;
 use crate::types::{DType, Dim, TensorType};
 

@@ -3,7 +3,7 @@
 //!
 //! An expression is read, never pasted: what comes out is one expression, whatever the text was.
 
-use crate::targets::python::expr::{Hole, Py, binary_operator};
+use crate::targets::pytext::expr::{Hole, Py, binary_operator};
 
 /// Deeper nesting is refused, so that no text can exhaust the stack.
 const MAX_DEPTH: usize = 64;

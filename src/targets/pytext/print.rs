@@ -5,7 +5,7 @@
 //! a line then. Writers keep statements short enough
 //! that this is all that happens to them; operators are broken only as a last resort.
 
-use crate::targets::python::expr::{Py, binary_operator, join};
+use crate::targets::pytext::expr::{Py, binary_operator, join};
 
 pub const LINE_WIDTH: usize = 88;
 const INDENT: usize = 4;
