@@ -13,6 +13,9 @@
 //! %2 = add %0, %1 : float32[n]
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::base::F64;
 use crate::ir::{FuncId, Function, InstId, InstKind, Module, Part, Region, ValueId};
 use crate::ops::{Attrs, OpId};

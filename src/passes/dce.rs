@@ -11,6 +11,9 @@
 //! return %x
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;

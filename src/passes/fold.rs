@@ -14,6 +14,9 @@
 //! %2 = mul %0, %1 : float32
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Origin, Part, Region, ValueId};
 use crate::ops::kinds::is_random;
 use crate::ops::{Attr, Attrs, EvalCx, OpId, builtin};
