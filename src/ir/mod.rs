@@ -29,6 +29,7 @@ pub mod printer;
 pub mod reader;
 pub mod substitute;
 pub mod verify;
+mod walk;
 mod words;
 
 pub use crate::types::saved::SavedName;

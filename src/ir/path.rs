@@ -48,9 +48,10 @@ impl Module {
     }
 
     /// The layer that a member belongs to, possibly that of a sublayer, and the member's own name.
-    pub fn member_of(&self, layer: LayerId, name: &str) -> Option<(LayerId, String)> {
+    /// A function of no layer has none.
+    pub fn member_of(&self, layer: Option<LayerId>, name: &str) -> Option<(LayerId, String)> {
         let (path, own) = member_path(name).unwrap_or((vec![], name));
-        let (layer, _) = self.instance_at(layer, &path).ok()?;
+        let (layer, _) = self.instance_at(layer?, &path).ok()?;
         Some((layer, own.to_string()))
     }
 
