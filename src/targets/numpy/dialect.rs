@@ -2,7 +2,7 @@
 
 use crate::targets::functional::{Import, Library};
 use crate::targets::numpy::special;
-use crate::targets::pycode::dialect::{Assignment, Dialect, NewState};
+use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, index_of};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::special::Special;
 use crate::targets::pytext::Py;
@@ -94,8 +94,8 @@ impl Dialect for NumPyArrays {
         Assignment::to(&place, as_array(new))
     }
 
-    fn set_slice(&self, place: Py, items: Vec<Py>, new: NewState) -> Assignment {
-        let items = Py::name("np").attr("s_").index(items);
+    fn set_slice(&self, place: Py, windows: Vec<Positions>, new: NewState) -> Assignment {
+        let items = Py::name("np").attr("s_").index(index_of(&windows));
         let changed = Py::name("replaced").call(vec![place.clone(), items, new.value]);
         Assignment::to(&place, changed)
     }
