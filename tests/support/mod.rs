@@ -8,10 +8,10 @@
 
 pub mod announced;
 pub mod directives;
+pub mod executors;
 pub mod generate;
 pub mod golden;
 pub mod optimised;
-pub mod python;
 pub mod trials;
 
 use std::path::{Path, PathBuf};

@@ -8,7 +8,7 @@ mod special;
 
 use crate::passes::Style;
 use crate::targets::functional;
-use crate::targets::{Capabilities, Target, TargetError, Templates, Writer};
+use crate::targets::{Capabilities, PythonRunner, Runner, Target, TargetError, Templates, Writer};
 use dialect::{DTYPES, NumPyArrays};
 
 pub struct NumPy;
@@ -40,6 +40,11 @@ impl Target for NumPy {
             state: true,
             fused: false,
         }
+    }
+
+    fn runner(&self) -> Option<Runner> {
+        let modules = &[("functional", include_str!("../functional/runner.py"))];
+        Some(Runner::Python(PythonRunner { script: include_str!("runner.py"), modules }))
     }
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
