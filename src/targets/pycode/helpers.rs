@@ -142,7 +142,7 @@ impl Library {
 fn read(dialect: &dyn Dialect, templates: &Skeletons, uses: Uses) -> Result<Helpers, Vec<TargetError>> {
     let mut list = vec![];
     let mut errors = vec![];
-    for name in templates.names(&format!("{}/helpers/", dialect.target())) {
+    for name in templates.helpers() {
         let context = context! { uses => uses.value(), training => uses.training };
         let text = match templates.render(name, context) {
             Ok(text) => text,

@@ -130,25 +130,13 @@ impl Constructor<'_, '_> {
             if let MemberKind::Storage(Storage { scheme: Some(scheme), .. }) = &member.kind {
                 let value = special::scheme(&Torch, scheme);
                 self.program.note(&value);
-                entries.push((names::python_string(&self.attribute(&member.name)), value));
+                entries.push((Py::string(&self.attribute(&member.name)), value));
             }
         }
         if entries.is_empty() {
             return Ok(());
         }
-        let text: Vec<String> = entries.iter().map(|(key, value)| format!("{key}: {}", value.text())).collect();
-        let flat = format!("self.schemes = {{{}}}", text.join(", "));
-        if flat.chars().count() <= lines.width() {
-            lines.line(&flat);
-            return Ok(());
-        }
-        lines.line("self.schemes = {");
-        lines.indent();
-        for (key, value) in &entries {
-            lines.statement(&format!("{key}: "), value, ",");
-        }
-        lines.dedent();
-        lines.line("}");
+        lines.dictionary("self.schemes = ", &entries, "");
         Ok(())
     }
 
