@@ -58,8 +58,8 @@ pub fn comparisons(source: &str, is_operation: &dyn Fn(&str) -> bool) -> Vec<Com
         Scan { tokens: &tokens, imports_find: imports_find(&tokens), looked_up: BTreeSet::new(), is_name: &is_name };
     scan.looked_up = scan.bound();
     let mut found: BTreeSet<(usize, String)> = BTreeSet::new();
-    for at in 0..tokens.len() {
-        let names = match &tokens[at] {
+    for (at, token) in tokens.iter().enumerate() {
+        let names = match token {
             Symbol("=>") => scan.names(scan.arm_begins(at)..at),
             Word(word) if word == "matches" && scan.is(at + 1, "!") => scan.names(scan.second_argument(at + 2)),
             Word(word) if word == "let" => scan.names(at..scan.next(at, "=")),
