@@ -10,6 +10,7 @@ pub mod announced;
 pub mod directives;
 pub mod generate;
 pub mod golden;
+pub mod op_names;
 pub mod optimised;
 pub mod python;
 pub mod trials;
