@@ -1,12 +1,13 @@
 //! The file: header, imports, helpers, functions, and what is called from outside.
 
 use crate::base::code;
-use crate::ir::{Init, Module, Part};
+use crate::ir::{Init, Module};
+use crate::quant::codes::Slices;
 use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
-use crate::targets::functional::held::{Held, held};
+use crate::targets::functional::held::{Held, Holdings, held};
 use crate::targets::pycode::helpers::{self, Helpers};
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
@@ -14,7 +15,7 @@ use crate::targets::pytext::{Lines, Py};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, names};
-use crate::types::{DType, Facts, HostValue};
+use crate::types::{DType, HostValue};
 use minijinja::context;
 
 pub fn write(
@@ -30,8 +31,9 @@ pub fn write(
     let mut program = Program::new(library, module, options, table, helpers);
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
-    let held = held(module).map_err(internal)?;
-    let mut file = File { library, program: &mut program, held: &held, packs: options.mode == Mode::Infer };
+    let Holdings { held, empty } = held(module).map_err(internal)?;
+    let packs = options.mode == Mode::Infer;
+    let mut file = File { library, program: &mut program, held: &held, empty: &empty, packs };
     let mut tables = vec![];
     tables.extend(file.parameters());
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
@@ -67,6 +69,8 @@ struct File<'a, 'm> {
     library: &'static dyn Library,
     program: &'a mut Program<'m>,
     held: &'a [Held<'m>],
+    /// Paths of lists of layers that have no elements.
+    empty: &'a [String],
     /// Quantised weights are stored as codes.
     packs: bool,
 }
@@ -84,6 +88,8 @@ impl File<'_, '_> {
                 }
             }
         }
+        // Nothing else would say that there is a list.
+        entries.extend(self.empty.iter().map(|path| (Py::string(path), Py::List(vec![]))));
         if entries.is_empty() {
             return None;
         }
@@ -107,23 +113,20 @@ impl File<'_, '_> {
     /// The tensors of a packed weight.
     fn parts(&mut self, held: &Held) -> Vec<(Py, Py)> {
         let Some(scheme) = &held.storage.scheme else { return vec![] };
-        let facts = Facts::default();
-        let mut entries = vec![];
-        for (part, name) in [(Part::Codes, "codes"), (Part::Scale, "scale"), (Part::ZeroPoint, "zero_point")] {
-            let Ok(ty) = held.storage.part_type(part, &facts) else { continue };
-            let size = |dim: &crate::types::Dim| dim.eval(&|symbol| held.values.get(symbol)?.as_int());
-            let mut shape: Vec<i64> = ty.shape.dims.iter().filter_map(size).collect();
-            let mut dtype = ty.dtype().unwrap_or(DType::Float32);
-            if part == Part::Codes {
-                dtype = DType::UInt8;
-                if let Some(last) = shape.last_mut() {
-                    *last = Format::of_scheme(scheme).row_bytes(usize::try_from(*last).unwrap_or(0)) as i64;
-                }
-            }
-            let (saved, path) = (format!("{}.{name}", held.saved), format!("{}.{name}", held.path));
-            entries.push(self.parameter(&saved, &path, dtype, &shape));
+        let mut shape: Vec<usize> = held.shape.iter().filter_map(|size| usize::try_from(*size).ok()).collect();
+        // The verifier has seen that the scheme fits.
+        let scales = Slices::of(&shape, scheme).map(|slices| slices.shape).unwrap_or_default();
+        if let Some(last) = shape.last_mut() {
+            *last = Format::of_scheme(scheme).row_bytes(*last);
         }
-        entries
+        let mut parts = vec![("codes", DType::UInt8, shape), ("scale", scheme.scale_dtype, scales.clone())];
+        parts.extend(scheme.has_zero_point().then(|| ("zero_point", scheme.code_dtype(), scales)));
+        let entry = |(name, dtype, shape): (&str, DType, Vec<usize>)| {
+            let (saved, path) = (format!("{}.{name}", held.saved), format!("{}.{name}", held.path));
+            let shape: Vec<i64> = shape.into_iter().map(|size| size as i64).collect();
+            self.parameter(&saved, &path, dtype, &shape)
+        };
+        parts.into_iter().map(entry).collect()
     }
 
     /// `initial_state()`: what state begins with, by name.

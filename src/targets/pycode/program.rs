@@ -66,6 +66,20 @@ pub struct Program<'m> {
     pub unknown_size: bool,
 }
 
+/// Where methods are functions of the file: what these take besides their own arguments, and the names under which the
+/// exported ones are called from outside.
+fn taken(dialect: &dyn Dialect, module: &Module) -> HashSet<String> {
+    if dialect.attributes().is_some() {
+        return HashSet::new();
+    }
+    let entry = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
+    let exported = entry.map(|method| &module[*method]).filter(|method| method.exported);
+    let mut taken: HashSet<String> = exported.map(|method| names::identifier(&method.source_name)).collect();
+    taken.insert(dialect.instance().to_string());
+    taken.extend(dialect.generator().map(String::from));
+    taken
+}
+
 impl<'m> Program<'m> {
     pub fn new(
         dialect: &'m dyn Dialect,
@@ -81,7 +95,7 @@ impl<'m> Program<'m> {
             table,
             classes: FxHashMap::default(),
             callees: FxHashMap::default(),
-            globals: Arc::new(Reserved { common: helpers.names.clone(), own: HashSet::new() }),
+            globals: Arc::new(Reserved { common: helpers.names.clone(), own: taken(dialect, module) }),
             function_names: FxHashMap::default(),
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),

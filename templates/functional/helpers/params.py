@@ -3,13 +3,14 @@ def nest(params, wanted):
 
     Every misfit is listed in one error.
     """
-    problems = [f"missing: {name}" for name in wanted if name not in params]
+    lists = {name for name in wanted if not wanted[name]}
+    problems = [f"missing: {name}" for name in wanted if name not in lists | set(params)]
     problems += [f"unexpected: {name}" for name in params if name not in wanted]
     root = {}
-    for name in wanted.keys() & params.keys():
-        dtype, shape, *path = wanted[name]
-        value = received(name, params[name], dtype)
-        if tuple(value.shape) != shape:
+    for name in lists | wanted.keys() & params.keys():
+        dtype, shape, *path = wanted[name] or (None, ())
+        value = [] if name in lists else received(name, params[name], dtype)
+        if name not in lists and tuple(value.shape) != shape:
             problems.append(f"{name} is {list(value.shape)}, not {list(shape)}")
         *parts, last = (path or [name])[0].split(".")
         node = root
