@@ -38,10 +38,11 @@ pub fn write(
     tables.extend(file.parameters());
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());
-    let mut entries = Entries { library, program: &mut program, held: &held };
+    let mut entries = Entries { library, program: &mut program, held: &held, packs };
     for forms in entries.methods() {
         items.push(entries.function(&forms));
     }
+    items.extend(entries.backward(&options.backward));
     items.extend(tables);
     if !program.errors.is_empty() {
         return Err(program.errors);
