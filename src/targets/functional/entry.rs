@@ -1,7 +1,7 @@
 //! What is called from outside: `forward(inputs, params)` and its like, which unpack dictionaries, call the method and
 //! pack its results.
 
-use crate::ir::{FuncId, Module};
+use crate::ir::{FuncId, Function, Module};
 use crate::targets::functional::held::Held;
 use crate::targets::functional::{Library, backward};
 use crate::targets::names::{self, Namer};
