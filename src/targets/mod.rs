@@ -5,6 +5,7 @@
 //! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
 
 pub mod names;
+pub mod pycode;
 pub mod pytext;
 pub mod pytorch;
 pub mod table;

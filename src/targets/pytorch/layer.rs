@@ -1,11 +1,12 @@
 //! Classes: a layer's constructor, its parameters and their initial values, and its methods.
 
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
+use crate::targets::pycode::function::Written;
+use crate::targets::pycode::head::obligation_broken;
+use crate::targets::pycode::program::Program;
+use crate::targets::pycode::{expression, numbers, special};
 use crate::targets::pytext::{Lines, Py};
-use crate::targets::pytorch::function::Written;
-use crate::targets::pytorch::head::obligation_broken;
-use crate::targets::pytorch::program::Program;
-use crate::targets::pytorch::{expression, numbers, special};
+use crate::targets::pytorch::dialect::{self, Torch};
 use crate::targets::{Mode, TargetError, names};
 use crate::types::{DType, HostExpr, HostValue, Symbol, TensorType};
 use std::collections::{BTreeSet, HashMap};
@@ -127,7 +128,7 @@ impl Constructor<'_, '_> {
         let mut entries = vec![];
         for member in &self.layer.members {
             if let MemberKind::Storage(Storage { scheme: Some(scheme), .. }) = &member.kind {
-                let value = special::scheme(scheme);
+                let value = special::scheme(&Torch, scheme);
                 self.program.note(&value);
                 entries.push((names::python_string(&self.attribute(&member.name)), value));
             }
@@ -242,7 +243,7 @@ impl Constructor<'_, '_> {
             MemberKind::Storage(storage) => {
                 let value = match (&storage.scheme, storage.role) {
                     (Some(scheme), _) if self.program.options.mode == Mode::Infer => {
-                        let scheme = special::scheme(scheme);
+                        let scheme = special::scheme(&Torch, scheme);
                         Py::name("PackedWeight").call(vec![self.filled("zeros", &storage.ty), scheme])
                     }
                     (_, Role::Param) if is_float(&storage.ty) => {
@@ -284,7 +285,7 @@ impl Constructor<'_, '_> {
             Init::Constant(value) => {
                 let sizes = expression::shape(&storage.ty.shape, &mut |s| self.argument(s));
                 let mut arguments = vec![sizes, self.host(value)];
-                arguments.push(Py::keyword("dtype", numbers::dtype(storage.ty.dtype().unwrap_or(DType::Float32))));
+                arguments.push(Py::keyword("dtype", dialect::dtype(storage.ty.dtype().unwrap_or(DType::Float32))));
                 Py::name("torch").method("full", arguments)
             }
             _ => self.filled("zeros", &storage.ty),
@@ -443,7 +444,7 @@ impl Constructor<'_, '_> {
             }
             Init::Values(tensor) if tensor.is_empty() => None,
             Init::Values(tensor) => {
-                let dtype = Py::keyword("dtype", numbers::dtype(tensor.dtype()));
+                let dtype = Py::keyword("dtype", dialect::dtype(tensor.dtype()));
                 copy(Py::name("torch").method("tensor", vec![numbers::nested(tensor), dtype]))
             }
             Init::Func(func) => {
@@ -475,7 +476,7 @@ fn is_float(ty: &TensorType) -> bool {
 
 fn dtype_argument(ty: &TensorType) -> Option<Py> {
     let dtype = ty.dtype().filter(|d| *d != DType::Float32)?;
-    Some(Py::keyword("dtype", numbers::dtype(dtype)))
+    Some(Py::keyword("dtype", dialect::dtype(dtype)))
 }
 
 /// An int constant where a float is meant.

@@ -10,56 +10,25 @@
 //! | `quantize`, `dequantize` of one weight | `quantized(self.weight, Ternary(axis=0))`, straight through |
 //! | codes and scale of a weight (`--mode infer`) | `self.weight.dequantize()` of a `PackedWeight` |
 //!
-//! The way: [`program`] names everything, [`function`] writes bodies (with [`flow`] deciding what becomes a
-//! variable and [`views`] what shares memory, [`operation`] writing operations and calls with [`expression`] and [`special`], [`head`] binding
-//! sizes from shapes, [`region`] branches and loops, [`collect`] lists that these fill, [`sizes`] what only a run tells of these, [`numbers`] sizes and literals), [`methods`] merges what
-//! `training` and optional inputs tell apart (with [`branches`]), [`layer`] writes classes with the names that are [`saved`], [`helpers`] what they all lean on, [`module`] the file.
+//! The way: `pycode` writes bodies, with PyTorch's ways in [`dialect`] and [`special`]; [`layer`] writes classes with
+//! the names that are [`saved`], [`module`] the file.
 
-mod branches;
-mod collect;
-mod expression;
-mod flow;
-mod function;
-mod head;
-mod helpers;
+mod dialect;
 mod layer;
-mod methods;
 mod module;
-mod numbers;
-mod operation;
-mod program;
-mod region;
 mod saved;
-mod sizes;
 mod special;
-mod views;
 
 use crate::ir::{Function, Verified};
 use crate::passes::{self, Style};
+use crate::targets::pycode::helpers::Library;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates, Writer};
-use crate::types::DType;
-use helpers::Library;
+use dialect::{DTYPES, Torch};
 use std::borrow::Cow;
 
 pub struct PyTorch;
-
-/// Element types that PyTorch has arithmetic for; `uint16` and wider unsigned ones it can only hold.
-const DTYPES: &[DType] = &[
-    DType::Bool,
-    DType::Trit,
-    DType::Int4,
-    DType::Int8,
-    DType::Int16,
-    DType::Int32,
-    DType::Int64,
-    DType::UInt8,
-    DType::Float16,
-    DType::BFloat16,
-    DType::Float32,
-    DType::Float64,
-];
 
 impl Target for PyTorch {
     fn name(&self) -> &'static str {
@@ -112,7 +81,7 @@ impl Writer for PyTorchWriter {
             Some(Cow::Owned(evaluation)) => Cow::Owned(EmitOptions { evaluation: Some(evaluation), ..options.clone() }),
             Some(Cow::Borrowed(_)) | None => Cow::Borrowed(options),
         };
-        let helpers = self.helpers.of(&self.skeletons, module, options)?;
+        let helpers = self.helpers.of(&Torch, &self.skeletons, module, options)?;
         module::write(module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
     }
 

@@ -1,10 +1,11 @@
 //! The file: header, imports, the helpers that the code uses, functions, classes, `Model` and `load`.
 
 use crate::ir::{LayerId, MemberKind, Module};
-use crate::targets::pytorch::helpers::{self, Helpers};
+use crate::targets::pycode::helpers::{self, Helpers};
+use crate::targets::pycode::methods::{self, Method};
+use crate::targets::pycode::program::Program;
+use crate::targets::pytorch::dialect::Torch;
 use crate::targets::pytorch::layer;
-use crate::targets::pytorch::methods::{self, Method};
-use crate::targets::pytorch::program::Program;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, names};
@@ -17,10 +18,10 @@ pub fn write(
     table: &Table,
     helpers: &Helpers,
 ) -> Result<Artifact, Vec<TargetError>> {
-    let mut program = Program::new(module, options, table, helpers);
+    let mut program = Program::new(&Torch, module, options, table, helpers);
     let mut functions = methods::functions(&mut program);
     if let (Mode::Train, Some(evaluation)) = (options.mode, &options.evaluation) {
-        let mut evaluation = Program::new(evaluation, options, table, helpers);
+        let mut evaluation = Program::new(&Torch, evaluation, options, table, helpers);
         evaluation.evaluates = true;
         methods::add_evaluation(&mut functions, &mut program, &mut evaluation);
         functions = methods::join(functions, &mut program, Some(&mut evaluation));

@@ -1,6 +1,6 @@
 //! Names in weights files that are not those of the attributes.
 //!
-//! An attribute is called as it is saved where it can be (`program::class_names`); what is left is mapped:
+//! An attribute is called as it is saved where it can be (`pycode::classes`); what is left is mapped:
 //!
 //! ```text
 //! keep_names(self, {f"layers.{i}": f"denselayer{i + 1}" for i in range(depth)})
@@ -8,9 +8,9 @@
 
 use crate::ir::{Member, MemberKind, Role, Sub};
 use crate::targets::names::python_string;
+use crate::targets::pycode::numbers;
 use crate::targets::pytext::Lines;
 use crate::targets::pytorch::layer::Constructor;
-use crate::targets::pytorch::numbers;
 use crate::types::Dim;
 use crate::types::saved::{POSITION, SavedName, SavedPiece};
 

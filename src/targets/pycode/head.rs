@@ -5,9 +5,9 @@ use crate::ir::{FuncId, Function, ValueId};
 use crate::ops::{Obligation, ObligationKind};
 use crate::targets::TargetError;
 use crate::targets::names;
+use crate::targets::pycode::function::{Parameter, Writer, Written};
+use crate::targets::pycode::program::Callee;
 use crate::targets::pytext::{Lines, Py};
-use crate::targets::pytorch::function::{Parameter, Writer, Written};
-use crate::targets::pytorch::program::Callee;
 use crate::types::dim::Atom;
 use crate::types::{Dim, Facts, Pack, Symbol};
 use std::collections::{HashMap, HashSet};
@@ -59,8 +59,8 @@ impl Writer<'_, '_> {
         params.for_each(|size| known.assume_at_least(size, &Dim::zero()));
         self.layer.iter().flat_map(|layer| &layer.obligations).for_each(|o| o.assume(&mut known));
         for (obligation, _) in &self.function.obligations {
-            // The constructor, an earlier line or PyTorch itself says so already.
-            if stated.contains(&&obligation.kind) || checked_by_torch(&obligation.message) {
+            // The constructor, an earlier line or the library itself says so already.
+            if stated.contains(&&obligation.kind) || self.program.dialect.checks(&obligation.message) {
                 continue;
             }
             if let ObligationKind::AtLeast(a, b) = &obligation.kind
@@ -76,18 +76,20 @@ impl Writer<'_, '_> {
         }
         self.lines = Lines::new(depth);
         let bound = self.bind_symbols();
+        let dialect = self.program.dialect;
+        let keeps_unused = self.function.exported && dialect.keeps_unused_numbers();
         let extra: Vec<Symbol> = self
             .function
             .symbols
             .iter()
             .map(|(symbol, _)| symbol.clone())
-            .filter(|s| !bound.contains(s) && (self.function.exported || self.used_symbols.contains(s)))
+            .filter(|s| !bound.contains(s) && (keeps_unused || self.used_symbols.contains(s)))
             .filter(|s| !self.is_derivable(s))
             .collect();
         let required = |name: &str| Parameter { name: Py::name(name), optional: None };
         let mut parameters: Vec<Parameter> = vec![];
         if self.function.layer.is_some() {
-            parameters.push(required("self"));
+            parameters.push(required(dialect.instance()));
         }
         let named: HashMap<ValueId, String> = self.names_of_parameters();
         for value in &self.function.params {
@@ -96,6 +98,7 @@ impl Writer<'_, '_> {
             parameters.extend(named.get(value).map(|name| Parameter { optional, ..required(name) }));
         }
         parameters.extend(extra.iter().filter_map(|s| self.symbols.get(s)).map(|name| required(name)));
+        parameters.extend(self.program.generator(id).map(required));
         let mut lines = std::mem::take(&mut self.lines);
         lines.append(conditions);
         lines.append(body);
@@ -122,7 +125,7 @@ impl Writer<'_, '_> {
 
     /// The same within the body, for what is known only there.
     pub(super) fn ensure(&mut self, obligation: &Obligation, loc: Loc) {
-        if !checked_by_torch(&obligation.message) {
+        if !self.program.dialect.checks(&obligation.message) {
             self.comment(loc);
             self.obligation(obligation);
         }
@@ -234,15 +237,8 @@ fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
     (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
 }
 
-/// Whether the condition is one of an operation that PyTorch refuses by itself if it is broken.
-fn checked_by_torch(message: &str) -> bool {
-    let operation = message.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).map_or("", |(name, _)| name);
-    let family = operation.trim_end_matches(|c: char| c.is_ascii_digit() || c == 'd');
-    matches!(family, "conv" | "conv_transpose" | "max_pool" | "avg_pool" | "repeat_interleave")
-}
-
 /// The condition under which an obligation is broken.
-pub(super) fn obligation_broken(obligation: &Obligation, dim: &mut dyn FnMut(&Dim) -> Py) -> Py {
+pub fn obligation_broken(obligation: &Obligation, dim: &mut dyn FnMut(&Dim) -> Py) -> Py {
     match &obligation.kind {
         ObligationKind::Equal(a, b) => Py::binary(dim(a), "!=", dim(b)),
         ObligationKind::AtLeast(a, b) => Py::binary(dim(a), "<", dim(b)),

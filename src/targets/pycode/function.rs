@@ -6,11 +6,13 @@ use crate::ir::{
 };
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
+use crate::targets::pycode::classes::ClassNames;
+use crate::targets::pycode::dialect::Assignment;
+use crate::targets::pycode::flow::{self, Flow};
+use crate::targets::pycode::numbers;
+use crate::targets::pycode::program::{self, Program};
+use crate::targets::pycode::sizes::Source;
 use crate::targets::pytext::{Lines, Py};
-use crate::targets::pytorch::flow::{self, Flow};
-use crate::targets::pytorch::numbers;
-use crate::targets::pytorch::program::{self, ClassNames, Program};
-use crate::targets::pytorch::sizes::Source;
 use crate::types::{DType, Dim, HostExpr, Symbol};
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{HashMap, HashSet};
@@ -40,13 +42,13 @@ pub struct Written {
 }
 
 /// The elements of `self.field`, where a loop runs over them.
-pub(super) struct Element {
+pub struct Element {
     pub field: String,
     pub index: Symbol,
     pub variable: String,
 }
 
-pub(super) struct Writer<'p, 'm> {
+pub struct Writer<'p, 'm> {
     pub program: &'p mut Program<'m>,
     pub function: &'m Function,
     pub layer: Option<&'m Layer>,
@@ -153,12 +155,13 @@ impl<'p, 'm> Writer<'p, 'm> {
     /// A tensor that is where new ones should be.
     pub(super) fn device_anchor(&self) -> Option<Py> {
         if let Some(first) = self.function.params.first() {
-            return self.expressions.get(first).map(|x| x.clone().attr("device"));
+            return self.expressions.get(first).and_then(|x| self.program.dialect.device_of(x.clone()));
         }
         let names = self.class_names()?;
         self.layer?.members.iter().find_map(|member| match &member.kind {
             MemberKind::Storage(storage) if storage.scheme.is_none() => {
-                Some(Py::name("self").attr(&names.member(&member.name)).attr("device"))
+                let dialect = self.program.dialect;
+                dialect.device_of(dialect.field(Py::name(dialect.instance()), &names.member(&member.name)))
             }
             _ => None,
         })
@@ -225,7 +228,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 path.push(PathSegment::Field(own.to_string()));
                 self.path(&path)
             }
-            None => Py::name("self").attr(&self.class_names().map_or_else(String::new, |c| c.member(name))),
+            None => self.path(&[PathSegment::Field(name.to_string())]),
         }
     }
 
@@ -241,7 +244,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         if let (true, Some(id)) = (own && !self.symbols.contains_key(symbol), self.function.layer) {
             self.program.stored.entry(id).or_default().insert(symbol.clone());
             let name = self.program.classes.get(&id).map_or_else(String::new, |c| c.hyper(symbol));
-            return Py::name("self").attr(&name);
+            return Py::name(self.program.dialect.instance()).attr(&name);
         }
         self.used_symbols.insert(symbol.clone());
         let name = self.symbols.get(symbol).cloned().unwrap_or_else(|| names::identifier(symbol.as_str()));
@@ -264,9 +267,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         if !self.numbers.contains(&value) {
             return expression;
         }
-        let mut arguments = vec![expression, Py::keyword("dtype", numbers::dtype(self.function.dtype(value)))];
-        arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
-        Py::name("torch").method("tensor", arguments)
+        self.program.dialect.scalar(expression, self.function.dtype(value), self.device.clone())
     }
 
     /// A value, as a plain number where it is one.
@@ -362,6 +363,10 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn write_instruction(&mut self, inst: InstId) -> Result<(), TargetError> {
         let data = &self.function[inst];
+        let dialect = self.program.dialect;
+        if let Some(written) = dialect.control_flow(self, inst) {
+            return written;
+        }
         match &data.kind {
             InstKind::Yield | InstKind::Return => Ok(()),
             InstKind::If { then, otherwise } => self.write_if(inst, then, otherwise),
@@ -380,7 +385,10 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::Assert { message } => {
                 let condition = self.number_or_tensor(data.operands[0]);
                 self.comment(data.loc);
-                self.raise_unless(condition, "RuntimeError", message);
+                match dialect.assertion(&condition, message) {
+                    Some(call) => self.statement("", &call, ""),
+                    None => self.raise_unless(condition, "RuntimeError", message),
+                }
                 Ok(())
             }
             InstKind::Ensure(obligation) => {
@@ -466,7 +474,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 let expression = self.build_short(inst, width)?;
                 let expression = match &data.kind {
                     // The state may change under the name.
-                    InstKind::Param { part: Part::Value, .. } => expression.method("clone", vec![]),
+                    InstKind::Param { part: Part::Value, .. } => self.copied(expression),
                     _ => expression,
                 };
                 self.comment(data.loc);
@@ -501,35 +509,21 @@ impl<'p, 'm> Writer<'p, 'm> {
     /// The expression of an instruction with results.
     fn build(&mut self, inst: InstId) -> Result<Py, TargetError> {
         let data = &self.function[inst];
+        let dialect = self.program.dialect;
         match &data.kind {
             InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
             InstKind::Param { name, part } => {
                 let member = self.member(name);
-                if let (Some(scheme), true) = (self.master_scheme(name), *part != Part::Value) {
-                    let index = [Part::Codes, Part::Scale, Part::ZeroPoint].iter().position(|p| p == part);
-                    let codes = Py::name("quantized_codes").call(vec![member, scheme]);
-                    return Ok(codes.index(vec![Py::int(index.unwrap_or(0) as i64)]));
-                }
-                Ok(match part {
-                    Part::Value => member,
-                    Part::Codes => member.method("unpack", vec![]),
-                    Part::Scale => member.attr("scale"),
-                    Part::ZeroPoint => member.attr("zero_point"),
+                Ok(match (part, self.packed(name)) {
+                    (Part::Value, _) | (_, None) => member,
+                    (part, Some((scheme, size))) => dialect.part(member, *part, scheme, size, self.program.evaluates),
                 })
             }
-            InstKind::Const(tensor) => {
-                let mut arguments = match tensor.is_empty() {
-                    true => vec![Py::Tuple(tensor.shape().iter().map(|n| Py::int(*n as i64)).collect())],
-                    false => vec![numbers::nested(tensor)],
-                };
-                if tensor.is_empty() || !matches!(tensor.dtype(), DType::Float32 | DType::Int64 | DType::Bool) {
-                    arguments.push(Py::keyword("dtype", numbers::dtype(tensor.dtype())));
-                }
-                arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
-                Ok(Py::name("torch").method(if tensor.is_empty() { "zeros" } else { "tensor" }, arguments))
-            }
+            InstKind::Const(tensor) => Ok(dialect.literal(tensor, self.device.clone())),
             InstKind::Host(value) => Ok(self.host(value)),
-            InstKind::Rng { .. } => Ok(Py::name("new_seed").call(vec![])),
+            InstKind::Rng { .. } => {
+                Ok(Py::name("new_seed").call(dialect.generator().map(Py::name).into_iter().collect()))
+            }
             InstKind::Call { func, bindings, path, .. } => self.build_call(inst, *func, bindings, path.as_deref()),
             _ => Ok(Py::none()),
         }
@@ -541,17 +535,15 @@ impl<'p, 'm> Writer<'p, 'm> {
         let data = &self.function[inst];
         // Copying broadcasts and converts by itself.
         let value = self.before_copy(data.operands[0]);
-        let member = self.member(name);
-        let call = match self.numbers.contains(&value) {
-            true => member.method("fill_", vec![self.number_or_tensor(value)]),
-            // State carries values from call to call, never gradients.
-            false if self.function.dtype(value).is_float() => {
-                member.method("copy_", vec![self.tensor(value).method("detach", vec![])])
-            }
-            false => member.method("copy_", vec![self.tensor(value)]),
-        };
+        let place = self.member(name);
+        let new = self.new_state(value);
+        let assignment = self.program.dialect.set_state(place, new);
         self.comment(data.loc);
-        self.statement("", &call, "");
+        self.assignment(&assignment);
+    }
+
+    pub(super) fn assignment(&mut self, assignment: &Assignment) {
+        self.statement(&assignment.prefix, &assignment.value, "");
     }
 
     pub fn raise_unless(&mut self, condition: Py, error: &str, message: &str) {
@@ -580,8 +572,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                     if let Some(&value) = operands.next() {
                         let number = self.numbers.contains(&value);
                         let tensor = self.number_or_tensor(value);
-                        let shown = |t: Py| t.method("detach", vec![]).method("cpu", vec![]).method("numpy", vec![]);
-                        arguments.push(if number { tensor } else { shown(tensor) });
+                        arguments.push(if number { tensor } else { self.program.dialect.shown(tensor) });
                     }
                 }
             }

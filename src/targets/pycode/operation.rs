@@ -4,13 +4,12 @@ use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId};
 use crate::ops::kinds::Kind;
 use crate::ops::{Attr, Attrs, Op, ParamKind, find};
-use crate::targets::names;
+use crate::targets::pycode::expression::{self, Filled, Holes};
+use crate::targets::pycode::function::Writer;
+use crate::targets::pycode::numbers;
+use crate::targets::pycode::program::{self, Callee, unsupported};
+use crate::targets::pycode::special::{self, Operand, Use};
 use crate::targets::pytext::Py;
-use crate::targets::pytorch::expression::{self, Filled, Holes};
-use crate::targets::pytorch::function::Writer;
-use crate::targets::pytorch::numbers;
-use crate::targets::pytorch::program::{self, Callee, unsupported};
-use crate::targets::pytorch::special::{self, Operand, Use};
 use crate::targets::{Mode, TargetError};
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 
@@ -24,8 +23,10 @@ impl<'m> Writer<'_, 'm> {
 
     pub(super) fn build_op(&mut self, inst: InstId, op: &'static Op, attrs: &Attrs) -> Result<Py, TargetError> {
         let data = &self.function[inst];
-        let failed =
-            |message: String| unsupported(format!("pytorch cannot express `{}`: {message}", op.name), data.loc);
+        let dialect = self.program.dialect;
+        let failed = |message: String| {
+            unsupported(format!("{} cannot express `{}`: {message}", dialect.target(), op.name), data.loc)
+        };
         self.check_dtypes(inst, op)?;
         if let Some(stack) = self.moved_stack(inst) {
             return Ok(stack);
@@ -33,24 +34,26 @@ impl<'m> Writer<'_, 'm> {
         if let Some(quantize) = self.flow.fused(inst) {
             let operands = self.function[quantize].operands.clone();
             let x = self.operand(operands[0]);
-            let given = operands[1..].iter().map(|part| self.tensor(*part)).collect();
+            let mut given: Vec<Py> = operands[1..].iter().map(|part| self.tensor(*part)).collect();
             let scheme = attrs.scheme("scheme").ok_or_else(|| failed("its scheme is not known".into()))?;
+            let seed = if scheme.is_stochastic() { given.pop() } else { None };
+            let scheme = special::drawn(dialect, scheme, seed);
             let own = self.function.dtype(operands[0]);
-            return Ok(in_type(special::fake_quantize(&x, scheme, given), own, attrs));
+            return Ok(self.in_type(dialect.fake_quantize(&x, scheme, given), own, attrs));
         }
         if let Some((weight, own)) = self.packed_weight(inst, op) {
-            return Ok(in_type(weight, own, attrs));
+            return Ok(self.in_type(weight, own, attrs));
         }
-        if let Some(special) = special::find(op.name) {
+        if let Some(special) = dialect.special(op.name) {
             let operands = data.operands.iter().map(|v| self.operand(*v)).collect();
             let results = data.results.iter().map(|v| self.function[*v].ty.clone()).collect();
             let dtype = data.operands.first().map_or(DType::Float32, |v| self.function.dtype(*v));
             // Both closures reach the writer's symbols, one at a time.
             let writer = std::cell::RefCell::new(&mut *self);
             let mut attr =
-                |attr: &Attr| expression::attribute(attr, None, dtype, &mut |s| writer.borrow_mut().symbol(s));
+                |attr: &Attr| expression::attribute(dialect, attr, None, dtype, &mut |s| writer.borrow_mut().symbol(s));
             let mut dim = |dim: &Dim| numbers::dim(dim, &mut |s| writer.borrow_mut().symbol(s));
-            let mut site = Use { operands, attrs, results, attr: &mut attr, dim: &mut dim };
+            let mut site = Use { dialect, operands, attrs, results, attr: &mut attr, dim: &mut dim };
             if let Some(expression) = special(&mut site).map_err(failed)? {
                 return Ok(expression);
             }
@@ -66,14 +69,12 @@ impl<'m> Writer<'_, 'm> {
         let filled = expression::fill(&entry, &mut holes);
         let filled = filled.map_err(|hole| failed(format!("`{{{hole}}}` has no value")))?;
         Ok(match data.results.first().map(|v| self.function.dtype(*v)) {
-            Some(result) if widened.is_some_and(|dtype| dtype != result) => {
-                filled.method("to", vec![numbers::dtype(result)])
-            }
+            Some(result) if widened.is_some_and(|dtype| dtype != result) => dialect.convert(filled, result),
             _ => filled,
         })
     }
 
-    /// The type in which PyTorch can compute a product with codes among its factors: that of the floats that they are
+    /// The type in which the library can compute a product with codes among its factors: that of the floats that they are
     /// multiplied with, or one in which sums of products of codes are exact.
     fn widened_product(&self, inst: InstId, op: &Op) -> Option<DType> {
         let data = &self.function[inst];
@@ -88,7 +89,7 @@ impl<'m> Writer<'_, 'm> {
     fn widened(&self, x: Py, value: ValueId, dtype: DType) -> Py {
         let own = self.function.dtype(value);
         let is_index = own.is_int() && own.bits() > 8;
-        if own == dtype || is_index { x } else { x.method("to", vec![numbers::dtype(dtype)]) }
+        if own == dtype || is_index { x } else { self.program.dialect.convert(x, dtype) }
     }
 
     /// Operands for a table entry: plain numbers where the operation takes them.
@@ -112,11 +113,16 @@ impl<'m> Writer<'_, 'm> {
 
     fn check_dtypes(&self, inst: InstId, op: &Op) -> Result<(), TargetError> {
         let data = &self.function[inst];
-        let wide = |dtype: DType| matches!(dtype, DType::UInt16 | DType::UInt32 | DType::UInt64);
-        match data.results.iter().map(|v| self.function.dtype(*v)).find(|d| wide(*d)) {
+        let dialect = self.program.dialect;
+        let has = |dtype: &DType| dialect.dtypes().contains(dtype);
+        match data.results.iter().map(|v| self.function.dtype(*v)).find(|dtype| !has(dtype)) {
             Some(dtype) => {
-                let message = format!("pytorch has no `{}` for {dtype}", op.name);
-                Err(TargetError::new(code::E0603, message).at(data.loc).note("use int64, or uint8 for small values"))
+                let message = format!("{} has no `{}` for {dtype}", dialect.target(), op.name);
+                let error = TargetError::new(code::E0603, message).at(data.loc);
+                Err(match dtype.is_float() {
+                    true => error.note("use float32"),
+                    false => error.note("use int64, or uint8 for small values"),
+                })
             }
             None => Ok(()),
         }
@@ -139,18 +145,28 @@ impl<'m> Writer<'_, 'm> {
         }
         let own = self.program.module.stored(self.function.layer?, first)?.ty.dtype()?;
         let weight = self.member(first);
+        let (scheme, size) = self.packed(first)?;
         // A file for training has float masters until they are packed.
-        let value = match self.master_scheme(first) {
-            Some(scheme) => Py::name("quantized").call(vec![weight, scheme]),
-            None => weight.method("dequantize", vec![]),
-        };
-        Some((value, own))
+        Some((self.program.dialect.restored(weight, scheme, size, self.program.evaluates), own))
     }
 
-    /// The scheme of a member that is a float master although the program reads its codes.
-    pub(super) fn master_scheme(&self, member: &str) -> Option<Py> {
+    /// The scheme of a quantised member, and the size of its last axis.
+    pub(super) fn packed(&mut self, member: &str) -> Option<(Py, Py)> {
         let storage = self.program.module.stored(self.function.layer?, member)?;
-        storage.scheme.as_ref().filter(|_| self.program.evaluates).map(special::scheme)
+        let scheme = special::scheme(self.program.dialect, storage.scheme.as_ref()?);
+        let size = storage.ty.shape.dims.last().cloned().unwrap_or_else(|| Dim::constant(1));
+        Some((scheme, self.dim(&size)))
+    }
+
+    /// What `dequantize` gives, in the type that it is asked for; helpers give that of the weight.
+    fn in_type(&self, value: Py, own: DType, attrs: &Attrs) -> Py {
+        match attrs.get("dtype") {
+            Some(Attr::DType(elem)) if !elem.is(own) => match elem.known() {
+                Some(dtype) => self.program.dialect.convert(value, dtype),
+                None => value,
+            },
+            _ => value,
+        }
     }
 
     // ---- calls
@@ -174,10 +190,11 @@ impl<'m> Writer<'_, 'm> {
         {
             let operands = data.operands.iter().map(|v| self.tensor(*v)).collect();
             let attrs = program::bound_arguments(callee, bindings);
+            let target = self.program.dialect.target();
             let mut holes = CallHoles { writer: self, callee, attrs, operands };
             return expression::fill(&entry, &mut holes).map_err(|hole| {
                 let message =
-                    format!("the pytorch form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
+                    format!("the {target} form of `{}` names `{{{hole}}}`, which it has not", callee.source_name);
                 TargetError::new(code::E0604, message).at(callee.loc)
             });
         }
@@ -197,14 +214,15 @@ impl<'m> Writer<'_, 'm> {
                 None => self.symbol(symbol),
             });
         }
+        arguments.extend(self.program.generator(func).map(Py::name));
         let Some(path) = path else { return Ok(Py::name(name).call(arguments)) };
         let object = self.path(path);
-        Ok(if name == "forward" { object.call(arguments) } else { object.method(&name, arguments) })
+        Ok(self.program.dialect.call_method(object, &name, arguments))
     }
 
     /// `self.blocks[i].norm`, or the element that the loop runs over.
     pub fn path(&mut self, path: &[PathSegment]) -> Py {
-        let mut object = Py::name("self");
+        let mut object = Py::name(self.program.dialect.instance());
         let mut rest = path;
         let mut part = None;
         if let [PathSegment::Field(field), PathSegment::Index(index), tail @ ..] = path
@@ -223,7 +241,7 @@ impl<'m> Writer<'_, 'm> {
                         layer = Some(*inner);
                     }
                     let attribute = layer.and_then(|id| self.program.classes.get(&id)).map(|names| names.member(name));
-                    object = object.attr(&attribute.unwrap_or_else(|| names::identifier(name)));
+                    object = self.program.dialect.field(object, attribute.as_ref().unwrap_or(name));
                     let member = layer.and_then(|id| self.program.module[id].member(name));
                     part = match member.map(|m| &m.kind) {
                         Some(MemberKind::Sub(sub)) => Some(sub),
@@ -256,16 +274,6 @@ fn element_of<'m>(sub: Option<&'m Sub>, index: &Dim) -> Option<&'m Sub> {
     }
 }
 
-/// What `dequantize` gives, in the type that it is asked for; helpers give that of the weight.
-fn in_type(value: Py, own: DType, attrs: &Attrs) -> Py {
-    match attrs.get("dtype") {
-        Some(Attr::DType(elem)) if !elem.is(own) => {
-            elem.known().map_or(value.clone(), |dtype| value.method("to", vec![numbers::dtype(dtype)]))
-        }
-        _ => value,
-    }
-}
-
 /// Placeholders of a primitive operation.
 struct OpHoles<'w, 'p, 'm> {
     writer: &'w mut Writer<'p, 'm>,
@@ -285,8 +293,9 @@ impl Holes for OpHoles<'_, '_, '_> {
                 let attr = self.attrs.get(name).cloned().unwrap_or(Attr::None);
                 let dtype = data.operands.first().map_or(result, |v| self.writer.function.dtype(*v));
                 let writer = &mut *self.writer;
-                let value = expression::attribute(&attr, Some(param.kind), dtype, &mut |s| writer.symbol(s));
-                return Some(Filled { value, is_default: expression::is_default(self.op, param, self.attrs) });
+                let dialect = writer.program.dialect;
+                let value = expression::attribute(dialect, &attr, Some(param.kind), dtype, &mut |s| writer.symbol(s));
+                return Some(Filled { value, is_default: expression::is_default(dialect, self.op, param, self.attrs) });
             }
             let before = self.op.params[..at].iter().filter(|p| p.is_operand()).count();
             return Some(match param.kind {
@@ -296,10 +305,10 @@ impl Holes for OpHoles<'_, '_, '_> {
         }
         match name {
             "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
-            "dtype" => Some(Filled::of(numbers::dtype(result))),
-            // PyTorch sums narrow integers in int64.
+            "dtype" => Some(Filled::of(self.writer.program.dialect.dtype(result))),
+            // Libraries sum narrow integers in int64.
             "accumulate" if result.is_float() || result == DType::Int64 => Some(Filled::omitted()),
-            "accumulate" => Some(Filled::of(numbers::dtype(result))),
+            "accumulate" => Some(Filled::of(self.writer.program.dialect.dtype(result))),
             _ => None,
         }
     }
@@ -323,19 +332,22 @@ impl Holes for CallHoles<'_, '_, '_> {
         let dtype = result.and_then(TensorType::dtype).unwrap_or(DType::Float32);
         if let Some(attr) = self.attrs.get(name).cloned() {
             let writer = &mut *self.writer;
-            let value = expression::attribute(&attr, None, DType::Float32, &mut |s| writer.symbol(s));
-            // What the library calls "none" is what PyTorch does when nothing is said.
+            let dialect = writer.program.dialect;
+            let value = expression::attribute(dialect, &attr, None, DType::Float32, &mut |s| writer.symbol(s));
+            // What the library of Tri calls "none" is what others do when nothing is said.
             let is_default = attr == Attr::None || attr == Attr::Str("none".into());
             return Some(Filled { is_default, value });
         }
         match name {
             "device" => Some(self.writer.device.clone().map_or_else(Filled::omitted, Filled::of)),
-            "dtype" => Some(Filled::of(numbers::dtype(dtype))),
-            "training" => Some(Filled::of(match (self.writer.layer, self.writer.program.options.mode) {
-                (Some(_), Mode::Train) => Py::name("self").attr("training"),
-                (None, Mode::Train) if !self.writer.program.evaluates => Py::name("True"),
-                _ => Py::name("False"),
-            })),
+            "dtype" => Some(Filled::of(self.writer.program.dialect.dtype(dtype))),
+            "training" => {
+                Some(Filled::of(match (self.writer.program.dialect.training(), self.writer.program.options.mode) {
+                    (Some(training), Mode::Train) if self.writer.layer.is_some() => training,
+                    (_, Mode::Train) if !self.writer.program.evaluates => Py::name("True"),
+                    _ => Py::name("False"),
+                }))
+            }
             _ => None,
         }
     }

@@ -3,90 +3,23 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, Layer, LayerId, Member, MemberKind, Module, Origin, PathSegment, Region,
-    Role, Sub, ValueId,
+    FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Origin, PathSegment, Region, Role, Sub,
+    ValueId,
 };
 use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
+use crate::targets::pycode::classes::ClassNames;
+use crate::targets::pycode::dialect::Dialect;
+use crate::targets::pycode::helpers::Helpers;
+use crate::targets::pycode::numbers;
+use crate::targets::pycode::views::Views;
 use crate::targets::pytext::{self, Py};
-use crate::targets::pytorch::helpers::Helpers;
-use crate::targets::pytorch::numbers;
-use crate::targets::pytorch::views::Views;
 use crate::targets::table::Table;
 use crate::targets::{EmitOptions, TargetError};
 use crate::types::Symbol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, LazyLock};
-
-/// Modules that locals must not hide.
-pub(super) const IMPORTS: &[&str] = &["F", "copy", "json", "math", "nn", "torch"];
-
-/// Attributes of `nn.Module`, and those that emitted classes add, that a member must not replace.
-const MODULE_ATTRIBUTES: &[&str] = &[
-    "T_destination",
-    "add_module",
-    "apply",
-    "bfloat16",
-    "buffers",
-    "call_super_init",
-    "children",
-    "compile",
-    "cpu",
-    "cuda",
-    "double",
-    "dump_patches",
-    "eval",
-    "extra_repr",
-    "float",
-    "forward",
-    "get_buffer",
-    "get_extra_state",
-    "get_parameter",
-    "get_submodule",
-    "half",
-    "ipu",
-    "load",
-    "load_state_dict",
-    "modules",
-    "mtia",
-    "named_buffers",
-    "named_children",
-    "named_modules",
-    "named_parameters",
-    "pack",
-    "parameters",
-    "register_backward_hook",
-    "register_buffer",
-    "register_forward_hook",
-    "register_forward_pre_hook",
-    "register_full_backward_hook",
-    "register_full_backward_pre_hook",
-    "register_load_state_dict_post_hook",
-    "register_load_state_dict_pre_hook",
-    "register_module",
-    "register_parameter",
-    "register_state_dict_post_hook",
-    "register_state_dict_pre_hook",
-    "requires_grad_",
-    "reset_parameters",
-    "saved_names",
-    "schemes",
-    "set_extra_state",
-    "set_submodule",
-    "share_memory",
-    "state_dict",
-    "to",
-    "to_empty",
-    "train",
-    "training",
-    "type",
-    "xpu",
-    "zero_grad",
-];
-
-static ATTRIBUTES: LazyLock<Arc<Reserved>> =
-    LazyLock::new(|| Arc::new(Reserved::new(MODULE_ATTRIBUTES.iter().copied())));
+use std::sync::Arc;
 
 /// How emitted code calls a function.
 #[derive(Clone, Debug)]
@@ -96,40 +29,8 @@ pub struct Callee {
     pub extra: Vec<Symbol>,
 }
 
-/// The names of a class and of what it holds.
-#[derive(Clone, Debug, Default)]
-pub struct ClassNames {
-    pub class: String,
-    attributes: HashMap<String, String>,
-    hypers: HashMap<Symbol, String>,
-    namer: Namer,
-}
-
-impl ClassNames {
-    /// The attribute that holds a member.
-    pub fn member(&self, name: &str) -> String {
-        self.attributes.get(name).cloned().unwrap_or_else(|| names::identifier(name))
-    }
-
-    /// A new name for a method; the first of its name that comes gets it as it is.
-    fn method(&mut self, name: &str) -> String {
-        if name != "forward" {
-            return self.namer.fresh(name);
-        }
-        let numbered = (2..).map(|number| format!("forward_{number}"));
-        let word = std::iter::once("forward".to_string()).chain(numbered).find(|word| !self.namer.is_taken(word));
-        let word = word.unwrap_or_default();
-        self.namer.take(&word);
-        word
-    }
-
-    /// The attribute, and the constructor's argument, for a hyperparameter.
-    pub fn hyper(&self, name: &Symbol) -> String {
-        self.hypers.get(name).cloned().unwrap_or_else(|| names::identifier(name.as_str()))
-    }
-}
-
 pub struct Program<'m> {
+    pub dialect: &'m dyn Dialect,
     pub module: &'m Module,
     pub options: &'m EmitOptions,
     pub table: &'m Table,
@@ -145,6 +46,8 @@ pub struct Program<'m> {
     /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
     /// what belongs to a sublayer.
     effects: FxHashMap<FuncId, BTreeSet<String>>,
+    /// Functions that take seeds, themselves or through calls.
+    draws: FxHashSet<FuncId>,
     /// Functions whose results may share memory with their parameters.
     views: FxHashSet<FuncId>,
     /// Hyperparameters that methods read, so that the constructor keeps them.
@@ -162,8 +65,15 @@ pub struct Program<'m> {
 }
 
 impl<'m> Program<'m> {
-    pub fn new(module: &'m Module, options: &'m EmitOptions, table: &'m Table, helpers: &Helpers) -> Program<'m> {
+    pub fn new(
+        dialect: &'m dyn Dialect,
+        module: &'m Module,
+        options: &'m EmitOptions,
+        table: &'m Table,
+        helpers: &Helpers,
+    ) -> Program<'m> {
         let mut program = Program {
+            dialect,
             module,
             options,
             table,
@@ -174,6 +84,7 @@ impl<'m> Program<'m> {
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),
             effects: FxHashMap::default(),
+            draws: FxHashSet::default(),
             views: view_functions(module, table),
             stored: FxHashMap::default(),
             used: BTreeSet::new(),
@@ -226,11 +137,12 @@ impl<'m> Program<'m> {
 
     /// The native form of a call: the source's `@map`, or the table's. `draws`: the caller leaves the seed open.
     pub fn native(&mut self, function: &Function, draws: bool) -> Option<Py> {
-        if let Some(text) = function.maps.get("pytorch") {
+        if let Some(text) = function.maps.get(self.dialect.target()) {
             match pytext::parse(text) {
                 Ok(entry) => return Some(entry),
                 Err(message) => {
-                    let message = format!("`@map` of `{}` for pytorch: {message}", function.source_name);
+                    let target = self.dialect.target();
+                    let message = format!("`@map` of `{}` for {target}: {message}", function.source_name);
                     self.error(TargetError::new(code::E0604, message).at(function.loc));
                     return Some(Py::none());
                 }
@@ -250,7 +162,7 @@ impl<'m> Program<'m> {
             let common = matches!(hole.name.as_str(), "device" | "dtype" | "training");
             complete &= has_param(&hole.name) || common || function.host_args.get(&hole.name).is_some();
         });
-        // PyTorch's own generator is no answer to a seed that the source gives.
+        // The library's own generator is no answer to a seed that the source gives.
         (complete && (names_seed || draws || !has_param("seed"))).then_some(entry)
     }
 
@@ -274,7 +186,7 @@ impl<'m> Program<'m> {
 
     /// What a call becomes instead of a call of an emitted function: a native form, or an argument as it is.
     fn is_replaced(&self, function: &Function, draws: bool) -> bool {
-        function.maps.contains_key("pytorch")
+        function.maps.contains_key(self.dialect.target())
             || self.table_form(function, draws).is_some()
             || identity(function).is_some()
     }
@@ -362,7 +274,18 @@ impl<'m> Program<'m> {
             }
         }
         let mut changed = BTreeSet::new();
-        visit(function, &function.body, &mut |inst| changed.extend(self.changed_by(&function[inst].kind)));
+        let mut draws = false;
+        visit(function, &function.body, &mut |inst| {
+            changed.extend(self.changed_by(&function[inst].kind));
+            draws |= match &function[inst].kind {
+                InstKind::Rng { .. } => true,
+                InstKind::Call { func, .. } => self.draws.contains(func),
+                _ => false,
+            };
+        });
+        if draws {
+            self.draws.insert(id);
+        }
         if !changed.is_empty() {
             self.effects.insert(id, changed);
         }
@@ -375,12 +298,14 @@ impl<'m> Program<'m> {
     fn name_everything(&mut self) {
         let module = self.module;
         let mut namer = Namer::among(self.globals.clone());
+        let attributes = self.dialect.attributes();
         for &id in &self.layers {
+            let Some(taken) = &attributes else { break };
             let layer = &module[id];
             // The entry's own class may be called `Model`: then it needs no second one.
             let is_model = self.is_entry(id) && layer.name == "Model";
             let class = if is_model { "Model".to_string() } else { namer.fresh(&layer.name) };
-            self.classes.insert(id, class_names(class, module, layer));
+            self.classes.insert(id, ClassNames::new(class, taken, self.dialect.imports(), module, layer));
         }
         let mut firsts: HashMap<(Option<LayerId>, &str), FuncId> = HashMap::new();
         for &id in &self.functions {
@@ -395,20 +320,36 @@ impl<'m> Program<'m> {
             let wanted = name_beside(&module[first], function);
             let name = match function.layer.and_then(|layer| self.classes.get_mut(&layer)) {
                 Some(class) => match (self.makers.get(&id), self.properties.get(&id)) {
-                    (Some(member), _) => class.namer.fresh(&format!("make_{member}")),
+                    (Some(member), _) => class.fresh(&format!("make_{member}")),
                     (None, Some(member)) => class.member(member),
                     (None, None) => class.method(&wanted),
                 },
-                None => namer.fresh(&wanted),
+                None => namer.fresh(&self.free_name(id, &wanted)),
             };
             self.function_names.insert(id, name);
         }
         drop(namer);
-        let free = self.functions.iter().filter(|id| module[**id].layer.is_none());
+        let in_classes = self.dialect.attributes().is_some();
+        let free = self.functions.iter().filter(|id| !in_classes || module[**id].layer.is_none());
         let free: Vec<String> = free.filter_map(|id| self.function_names.get(id).cloned()).collect();
         let globals = &mut Arc::make_mut(&mut self.globals).own;
         globals.extend(self.classes.values().map(|c| c.class.clone()));
         globals.extend(free);
+    }
+
+    /// What a function is called that belongs to no class: a method after its layer.
+    fn free_name(&self, id: FuncId, wanted: &str) -> String {
+        let Some(layer) = self.module[id].layer else { return wanted.to_string() };
+        let layer = names::snake_case(&self.module[layer].name);
+        match self.makers.get(&id).or_else(|| self.properties.get(&id)) {
+            Some(member) => format!("{layer}_{member}"),
+            None => format!("{layer}_{wanted}"),
+        }
+    }
+
+    /// The parameter through which a function gets its seeds, if it needs one.
+    pub fn generator(&self, id: FuncId) -> Option<&'static str> {
+        self.dialect.generator().filter(|_| self.draws.contains(&id))
     }
 
     pub fn function_name(&self, id: FuncId) -> String {
@@ -460,44 +401,6 @@ fn name_beside(first: &Function, function: &Function) -> String {
         }
     }
     name
-}
-
-/// Whether an attribute of a module can have the name of a member.
-fn can_be_attribute(name: &str) -> bool {
-    Namer::among(ATTRIBUTES.clone()).safe(name) == name
-}
-
-/// The saved name of a member where it can be the attribute's as well: then nothing needs to be renamed.
-fn saved_attribute(module: &Module, layer: &Layer, member: &Member) -> Option<String> {
-    let name = member.saved.as_ref()?.as_text().filter(|name| can_be_attribute(name))?;
-    let is_other = layer.members.iter().any(|other| other.name == name && other.name != member.name)
-        || layer.hypers.iter().any(|hyper| hyper.name.as_str() == name)
-        || layer.methods.iter().any(|method| module[*method].source_name == name);
-    (!is_other).then(|| name.to_string())
-}
-
-/// Whether the attribute of a member is not called as the member is saved.
-pub fn is_renamed(module: &Module, layer: &Layer, member: &Member) -> bool {
-    match member.saved {
-        Some(_) => saved_attribute(module, layer, member).is_none(),
-        None => !can_be_attribute(&member.name),
-    }
-}
-
-fn class_names(class: String, module: &Module, layer: &Layer) -> ClassNames {
-    let mut namer = Namer::among(ATTRIBUTES.clone());
-    let mut attribute = |member: &Member| {
-        let name = saved_attribute(module, layer, member);
-        (member.name.clone(), namer.fresh(name.as_ref().unwrap_or(&member.name)))
-    };
-    let attributes = layer.members.iter().map(&mut attribute).collect();
-    // An argument of the constructor must not hide what the constructor calls.
-    let argument = |name: &Symbol| match IMPORTS.contains(&name.as_str()) {
-        true => format!("{name}_"),
-        false => name.to_string(),
-    };
-    let hypers = layer.hypers.iter().map(|h| (h.name.clone(), namer.fresh(&argument(&h.name)))).collect();
-    ClassNames { class, attributes, hypers, namer }
 }
 
 /// The parameter that a function gives back as it came, where that is all it does.

@@ -10,8 +10,8 @@
 
 use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
 use crate::ops::Attr;
-use crate::targets::pytorch::sizes;
-use crate::targets::pytorch::views::Views;
+use crate::targets::pycode::sizes;
+use crate::targets::pycode::views::Views;
 use crate::types::Symbol;
 use rustc_hash::{FxHashMap, FxHashSet};
 use std::ops::RangeInclusive;

@@ -86,13 +86,12 @@ pub fn float(value: f64) -> Py {
     if value.is_sign_negative() { Py::Unary("-", Box::new(magnitude)) } else { magnitude }
 }
 
-/// The element type as PyTorch holds it: codes of `trit` and `int4` lie in bytes.
-pub fn dtype(value: DType) -> Py {
-    let name = match value {
-        DType::Trit | DType::Int4 => "int8",
-        other => other.name(),
-    };
-    Py::name("torch").attr(name)
+/// The element type in which values lie: codes of `trit` and `int4` in bytes.
+pub fn stored(value: DType) -> DType {
+    match value {
+        DType::Trit | DType::Int4 => DType::Int8,
+        other => other,
+    }
 }
 
 /// One element of a tensor.

@@ -6,9 +6,9 @@
 
 use crate::ir::{InstId, InstKind, MemberKind, PathSegment, Region, Sub, ValueId};
 use crate::targets::TargetError;
+use crate::targets::pycode::function::{Element, Writer};
+use crate::targets::pycode::program;
 use crate::targets::pytext::{Lines, Py};
-use crate::targets::pytorch::function::{Element, Writer};
-use crate::targets::pytorch::program;
 use crate::types::{Dim, HostExpr, Symbol};
 
 impl<'m> Writer<'_, 'm> {

@@ -8,10 +8,10 @@
 //! function that differs gets a second one beside it, which only such methods call.
 
 use crate::ir::{FuncId, LayerId};
+use crate::targets::pycode::branches::{Body, Condition, choice};
+use crate::targets::pycode::function::{self, Parameter, Written};
+use crate::targets::pycode::program::Program;
 use crate::targets::pytext::Lines;
-use crate::targets::pytorch::branches::{Body, Condition, choice};
-use crate::targets::pytorch::function::{self, Parameter, Written};
-use crate::targets::pytorch::program::Program;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

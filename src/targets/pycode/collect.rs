@@ -9,9 +9,10 @@
 //! ```
 
 use crate::ir::{InstId, InstKind, Region, ValueId, Window};
+use crate::targets::pycode::dialect::NewState;
+use crate::targets::pycode::function::Writer;
+use crate::targets::pycode::{expression, program};
 use crate::targets::pytext::Py;
-use crate::targets::pytorch::function::Writer;
-use crate::targets::pytorch::{expression, numbers, program};
 use crate::types::dim::Atom;
 use crate::types::{DType, Dim, Symbol};
 
@@ -93,7 +94,7 @@ impl<'m> Writer<'_, 'm> {
         rest.zip(1..).all(|(axis, wanted)| *axis == wanted).then_some(axis)
     }
 
-    /// `torch.stack(outs, dim=1)` for a `permute` of what a loop collected.
+    /// `stack(outs, dim=1)` for a `permute` of what a loop collected.
     pub(super) fn moved_stack(&mut self, inst: InstId) -> Option<Py> {
         let data = &self.function[inst];
         let (list, result) = (*data.operands.first()?, *data.results.first()?);
@@ -101,17 +102,13 @@ impl<'m> Writer<'_, 'm> {
         Some(self.stack_of(list, result, axis))
     }
 
-    /// `torch.stack(outs)`; a loop that may not turn at all leaves nothing to stack.
+    /// `stack(outs)`; a loop that may not turn at all leaves nothing to stack.
     fn stack_of(&mut self, list_value: ValueId, result: ValueId, axis: usize) -> Py {
         let turns = self.function[list_value].ty.shape.dims.first();
         let is_positive = turns.is_some_and(|turns| self.is_positive(turns));
         let list = self.number_or_tensor(list_value);
         let ty = self.function[result].ty.clone();
-        let mut arguments = vec![list.clone()];
-        if axis > 0 {
-            arguments.push(Py::keyword("dim", Py::int(axis as i64)));
-        }
-        let stack = Py::name("torch").method("stack", arguments);
+        let stack = self.program.dialect.stack(list.clone(), axis);
         if is_positive {
             return stack;
         }
@@ -120,16 +117,9 @@ impl<'m> Writer<'_, 'm> {
         let none = |symbol: &Symbol| counted.is_some_and(|own| own.contains(symbol)).then(Dim::zero);
         let shape = ty.shape.map_dims(|dim| dim.substitute_symbols(&none));
         let sizes = expression::shape(&shape, &mut |s| self.symbol(s));
-        let mut arguments = vec![sizes];
-        if let Some(dtype) = ty.dtype().filter(|dtype| *dtype != DType::Float32) {
-            arguments.push(Py::keyword("dtype", numbers::dtype(dtype)));
-        }
-        arguments.extend(self.device.clone().map(|device| Py::keyword("device", device)));
-        Py::Conditional {
-            value: Box::new(stack),
-            condition: Box::new(list),
-            other: Box::new(Py::name("torch").method("zeros", arguments)),
-        }
+        let dtype = ty.dtype().unwrap_or(DType::Float32);
+        let none = self.program.dialect.zeros(sizes, dtype, self.device.clone());
+        Py::Conditional { value: Box::new(stack), condition: Box::new(list), other: Box::new(none) }
     }
 
     /// Sums of sizes of inputs, which are at least 1, and of numbers.
@@ -148,7 +138,7 @@ impl<'m> Writer<'_, 'm> {
     pub(super) fn lasting(&mut self, value: ValueId) -> Py {
         let expression = self.tensor(value);
         match self.flow.is_state_view(value) {
-            true => expression.method("clone", vec![]),
+            true => self.copied(expression),
             false => expression,
         }
     }
@@ -167,18 +157,24 @@ impl<'m> Writer<'_, 'm> {
                 Some((Window { size: Some(size), .. }, start)) => self.window(*start, size),
             });
         }
-        let target = self.member(name).index(items);
+        let place = self.member(name);
         // Assignment broadcasts by itself.
         let value = self.before_copy(*value);
-        let number = self.numbers.contains(&value);
-        let mut new = self.number_or_tensor(value);
-        // State carries values from call to call, never gradients.
-        if !number && self.function.dtype(value).is_float() {
-            new = new.method("detach", vec![]);
-        }
+        let new = self.new_state(value);
+        let assignment = self.program.dialect.set_slice(place, items, new);
         self.comment(data.loc);
-        self.program.note(&target);
-        self.statement(&format!("{} = ", target.text()), &new, "");
+        self.assignment(&assignment);
+    }
+
+    pub(super) fn new_state(&mut self, value: ValueId) -> NewState {
+        let expression = self.number_or_tensor(value);
+        NewState { value: expression, is_number: self.numbers.contains(&value), dtype: self.function.dtype(value) }
+    }
+
+    /// A value of its own, where state changes in place.
+    pub(super) fn copied(&self, expression: Py) -> Py {
+        let dialect = self.program.dialect;
+        if dialect.changes_in_place() { dialect.copied(expression) } else { expression }
     }
 
     /// `start:start + size`

@@ -1,9 +1,10 @@
-//! The helpers of a file: definitions of `templates/pytorch/helpers/`, of which only the used ones are written.
+//! The helpers of a file: definitions of `templates/TARGET/helpers/`, of which only the used ones are written.
 
 use crate::ir::{InstKind, MemberKind, Module};
 use crate::ops::Attr;
 use crate::quant::{Scheme, SchemeKind, Ste};
-use crate::targets::pytorch::program;
+use crate::targets::pycode::dialect::Dialect;
+use crate::targets::pycode::{classes, program};
 use crate::targets::templates::Skeletons;
 use crate::targets::{EmitOptions, Mode, TargetError};
 use crate::types::DType;
@@ -22,7 +23,7 @@ pub struct Helper {
 /// The helpers that a program may use, in the order of the files.
 pub struct Helpers {
     pub list: Vec<Helper>,
-    /// What the top level of every file holds that has these: their names, modules, `Model` and `load`.
+    /// What the top level of every file holds that has these: their names, modules, what every file defines.
     pub names: Arc<HashSet<String>>,
 }
 
@@ -45,11 +46,15 @@ struct Uses {
 }
 
 impl Uses {
-    fn of(module: &Module, options: &EmitOptions) -> Uses {
+    fn of(dialect: &dyn Dialect, module: &Module, options: &EmitOptions) -> Uses {
+        let attributes = dialect.attributes();
         let mut uses = Uses { training: options.mode == Mode::Train, ..Uses::default() };
         let members = module.layers.iter().flat_map(|layer| layer.members.iter().map(move |member| (layer, member)));
         for (layer, member) in members {
-            uses.names |= program::is_renamed(module, layer, member);
+            uses.names |= match &attributes {
+                Some(taken) => classes::is_renamed(taken, module, layer, member),
+                None => member.saved.is_some(),
+            };
             if let MemberKind::Storage(storage) = &member.kind
                 && let Some(scheme) = &storage.scheme
             {
@@ -114,17 +119,18 @@ impl Library {
     /// The helpers for a program.
     pub fn of(
         &self,
+        dialect: &dyn Dialect,
         templates: &Skeletons,
         module: &Module,
         options: &EmitOptions,
     ) -> Result<Arc<Helpers>, Vec<TargetError>> {
-        let uses = Uses::of(module, options);
+        let uses = Uses::of(dialect, module, options);
         // What a panic leaves behind is whole: entries are only added.
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(helpers) = rendered.get(&uses) {
             return Ok(helpers.clone());
         }
-        let helpers = Arc::new(read(templates, uses)?);
+        let helpers = Arc::new(read(dialect, templates, uses)?);
         if rendered.len() >= MAX_RENDERED {
             rendered.clear();
         }
@@ -133,10 +139,10 @@ impl Library {
     }
 }
 
-fn read(templates: &Skeletons, uses: Uses) -> Result<Helpers, Vec<TargetError>> {
+fn read(dialect: &dyn Dialect, templates: &Skeletons, uses: Uses) -> Result<Helpers, Vec<TargetError>> {
     let mut list = vec![];
     let mut errors = vec![];
-    for name in templates.names("pytorch/helpers/") {
+    for name in templates.names(&format!("{}/helpers/", dialect.target())) {
         let context = context! { uses => uses.value(), training => uses.training };
         let text = match templates.render(name, context) {
             Ok(text) => text,
@@ -154,11 +160,11 @@ fn read(templates: &Skeletons, uses: Uses) -> Result<Helpers, Vec<TargetError>> 
     }
     // Of the words only those matter that are defined or imported.
     let mut names: HashSet<String> = list.iter().map(|helper| helper.name.clone()).collect();
-    names.extend(program::IMPORTS.iter().map(|name| name.to_string()));
+    names.extend(dialect.imports().iter().map(|name| name.to_string()));
     for helper in &mut list {
         helper.words.retain(|word| names.contains(word));
     }
-    names.extend(["Model".to_string(), "load".to_string()]);
+    names.extend(dialect.top_level().iter().map(|name| name.to_string()));
     if errors.is_empty() { Ok(Helpers { list, names: Arc::new(names) }) } else { Err(errors) }
 }
 

@@ -1,9 +1,10 @@
 //! Operations as expressions: table entries with their placeholders filled.
 
 use crate::ops::{Attr, Attrs, Default, Op, Param, ParamKind};
+use crate::targets::pycode::dialect::Dialect;
+use crate::targets::pycode::{numbers, special};
 use crate::targets::pytext::Py;
 use crate::targets::pytext::expr::Hole;
-use crate::targets::pytorch::{numbers, special};
 use crate::types::{DType, Dim, Elem, Shape, Symbol};
 
 /// What placeholders of one use of an operation stand for.
@@ -96,7 +97,13 @@ fn fill_items(items: &[Py], holes: &mut dyn Holes) -> Result<Vec<Py>, String> {
 }
 
 /// An attribute as Python; `dtype` is that of the tensors it goes with.
-pub fn attribute(attr: &Attr, kind: Option<ParamKind>, dtype: DType, symbols: &mut dyn FnMut(&Symbol) -> Py) -> Py {
+pub fn attribute(
+    dialect: &dyn Dialect,
+    attr: &Attr,
+    kind: Option<ParamKind>,
+    dtype: DType,
+    symbols: &mut dyn FnMut(&Symbol) -> Py,
+) -> Py {
     match attr {
         Attr::None | Attr::Unknown => Py::none(),
         Attr::Int(dim) => numbers::dim(dim, symbols),
@@ -111,9 +118,9 @@ pub fn attribute(attr: &Attr, kind: Option<ParamKind>, dtype: DType, symbols: &m
         },
         Attr::Bool(value) => Py::name(if *value { "True" } else { "False" }),
         Attr::Str(text) => Py::string(text),
-        Attr::DType(Elem::Known(dtype)) => numbers::dtype(*dtype),
+        Attr::DType(Elem::Known(dtype)) => dialect.dtype(*dtype),
         Attr::DType(_) => Py::none(),
-        Attr::Scheme(scheme) => special::scheme(scheme),
+        Attr::Scheme(scheme) => special::scheme(dialect, scheme),
     }
 }
 
@@ -129,8 +136,8 @@ pub fn shape(shape: &Shape, symbols: &mut dyn FnMut(&Symbol) -> Py) -> Py {
     Py::Tuple(items)
 }
 
-/// Whether the attribute may be left out: the op's default, which is PyTorch's too wherever a table says so.
-pub fn is_default(op: &Op, param: &Param, attrs: &Attrs) -> bool {
+/// Whether the attribute may be left out: the op's default, which is the library's too wherever a table says so.
+pub fn is_default(dialect: &dyn Dialect, op: &Op, param: &Param, attrs: &Attrs) -> bool {
     let attr = attrs.get(param.name);
     let same_as = |value: Dim| match attr {
         Some(Attr::Int(dim)) => *dim == value,
@@ -138,13 +145,7 @@ pub fn is_default(op: &Op, param: &Param, attrs: &Attrs) -> bool {
         _ => false,
     };
     match (attr, param.default) {
-        // `x.sum(keepdim=True)` is no call that PyTorch knows: the axis must be said.
-        (None | Some(Attr::None), _)
-            if param.kind == ParamKind::Axes && op.params.iter().any(|p| p.name == "keepdim") =>
-        {
-            attrs.bool("keepdim") != Some(true)
-        }
-        (None | Some(Attr::None), _) => true,
+        (None | Some(Attr::None), _) => dialect.omits_none(op, param, attrs),
         (_, Default::Int(value)) => same_as(Dim::constant(value)),
         (Some(Attr::Float(e)), Default::Float(value)) => e.as_const() == Some(value),
         (Some(Attr::Bool(b)), Default::Bool(value)) => *b == value,

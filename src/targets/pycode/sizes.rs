@@ -1,8 +1,8 @@
 //! Sizes that only a run tells, read off a tensor that has them: `outs.shape[0]` after the loop that filled `outs`.
 
 use crate::ir::{Function, InstId, InstKind, ValueId};
+use crate::targets::pycode::function::Writer;
 use crate::targets::pytext::Py;
-use crate::targets::pytorch::function::Writer;
 use crate::types::dim::Atom;
 use crate::types::{Dim, Symbol};
 
