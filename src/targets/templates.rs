@@ -10,28 +10,8 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-macro_rules! embedded {
-    ($($name:literal)*) => {
-        &[$(($name, include_str!(concat!("../../templates/", $name)))),*]
-    };
-}
-
-/// The built-in files.
-static BUILTIN: &[(&str, &str)] = embedded! {
-    "pytorch/ops.toml"
-    "pytorch/module.py.jinja"
-    "pytorch/layer.py.jinja"
-    "pytorch/model.py.jinja"
-    "pytorch/helpers/codes.py"
-    "pytorch/helpers/elementwise.py"
-    "pytorch/helpers/indexing.py"
-    "pytorch/helpers/layers.py"
-    "pytorch/helpers/matmul.py"
-    "pytorch/helpers/packed.py"
-    "pytorch/helpers/random.py"
-    "pytorch/helpers/schemes.py"
-    "pytorch/helpers/weights.py"
-};
+/// The built-in files: name and text of each file in `templates/`, which `build.rs` lists.
+static BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
 /// One file and where it is, for messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,8 +78,8 @@ impl Templates {
         self.files.keys().map(String::as_str).filter(move |name| name.starts_with(folder))
     }
 
-    /// Parses the skeletons and helpers under a folder.
-    pub fn skeletons(&self, folder: &str) -> Result<Skeletons, Vec<TargetError>> {
+    /// Parses the skeletons and helpers under some folders.
+    pub fn skeletons(&self, folders: &[&str]) -> Result<Skeletons, Vec<TargetError>> {
         let mut environment = Environment::new();
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
@@ -108,7 +88,8 @@ impl Templates {
         environment.set_syntax(syntax);
         let mut skeletons = Skeletons { environment, files: BTreeMap::new() };
         let mut errors = vec![];
-        for name in self.names(folder).filter(|name| !name.ends_with(".toml")) {
+        let names = folders.iter().flat_map(|folder| self.names(folder));
+        for name in names.filter(|name| !name.ends_with(".toml")) {
             let Ok(file) = self.get(name) else { continue };
             let added = skeletons.environment.add_template_owned(name.to_string(), file.text.clone());
             errors.extend(added.err().map(|error| broken(&file.shown, &error)));
@@ -126,9 +107,9 @@ pub struct Skeletons {
 }
 
 impl Skeletons {
-    /// The names of the files under a folder, in order.
-    pub fn names<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
-        self.files.keys().map(String::as_str).filter(move |name| name.starts_with(folder))
+    /// The names of the helpers, in order.
+    pub fn helpers(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str).filter(|name| name.contains("/helpers/"))
     }
 
     /// Renders a skeleton. Values are put in as they are: nothing in them is read as template text.

@@ -98,6 +98,23 @@ impl Lines {
         }
     }
 
+    /// `prefix{key: value, ...}`, with one entry a line where it does not fit.
+    pub fn dictionary(&mut self, prefix: &str, entries: &[(Py, Py)], suffix: &str) {
+        let flat: Vec<String> =
+            entries.iter().map(|(key, value)| format!("{}: {}", key.text(), value.text())).collect();
+        let flat = format!("{prefix}{{{}}}{suffix}", flat.join(", "));
+        if flat.chars().count() <= self.width() {
+            return self.line(&flat);
+        }
+        self.line(&format!("{prefix}{{"));
+        self.indent();
+        for (key, value) in entries {
+            self.statement(&format!("{}: ", key.text()), value, ",");
+        }
+        self.dedent();
+        self.line(&format!("}}{suffix}"));
+    }
+
     /// `def name(parameters):`
     pub fn definition(&mut self, name: &str, parameters: &[Py]) {
         self.statement("def ", &Py::Call(Box::new(Py::name(name)), parameters.to_vec()), ":");

@@ -61,7 +61,7 @@ impl Target for PyTorch {
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
         let table = Table::load(templates, self.name())?;
-        let skeletons = templates.skeletons("pytorch/")?;
+        let skeletons = templates.skeletons(&["pytorch/"])?;
         Ok(Box::new(PyTorchWriter { table, helpers: Library::default(), skeletons }))
     }
 }
