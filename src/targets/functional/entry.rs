@@ -30,6 +30,8 @@ pub struct Entries<'a, 'm> {
     pub held: &'a [Held<'m>],
     /// Quantised weights are stored as codes.
     pub packs: bool,
+    /// Paths of lists that are there without an element.
+    pub empty_lists: &'a [String],
 }
 
 /// The results of a method in the order in which it gives them, by their names for the outside.
@@ -145,7 +147,11 @@ impl<'m> Entries<'_, 'm> {
             if self.held.iter().any(Held::is_state) {
                 given = Py::binary(Py::name("initial_state").call(vec![]), "|", given);
             }
-            self.statement(lines, "p = ", &Py::name("nest").call(vec![given, Py::name("PARAMETERS")]));
+            let mut arguments = vec![given, Py::name("PARAMETERS")];
+            if !self.empty_lists.is_empty() {
+                arguments.push(Py::List(self.empty_lists.iter().map(|path| Py::string(path)).collect()));
+            }
+            self.statement(lines, "p = ", &Py::name("nest").call(arguments));
         }
         if self.draws(forms) {
             lines.line("rng = {\"seed\": seed, \"count\": 0}");

@@ -1,13 +1,12 @@
 //! The file: header, imports, helpers, functions, and what is called from outside.
 
 use crate::base::code;
-use crate::ir::{Init, Module};
-use crate::quant::codes::Slices;
+use crate::ir::{Init, Module, Part, Storage};
 use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
-use crate::targets::functional::held::{Held, Holdings, held};
+use crate::targets::functional::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
@@ -15,7 +14,7 @@ use crate::targets::pytext::{Lines, Py};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, names};
-use crate::types::{DType, HostValue};
+use crate::types::{DType, Dim, Facts, HostValue, Shape};
 use minijinja::context;
 
 pub fn write(
@@ -31,14 +30,16 @@ pub fn write(
     let mut program = Program::new(library, module, options, table, helpers);
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
-    let Holdings { held, empty } = held(module).map_err(internal)?;
+    let held::Contents { tensors: held, empty_lists } = held::held(module).map_err(internal)?;
     let packs = options.mode == Mode::Infer;
-    let mut file = File { library, program: &mut program, held: &held, empty: &empty, packs };
+    let mut file = File { library, program: &mut program, held: &held, packs };
     let mut tables = vec![];
-    tables.extend(file.parameters());
+    if !held.is_empty() || !empty_lists.is_empty() {
+        tables.push(file.parameters());
+    }
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());
-    let mut entries = Entries { library, program: &mut program, held: &held, packs };
+    let mut entries = Entries { library, program: &mut program, held: &held, packs, empty_lists: &empty_lists };
     for forms in entries.methods() {
         items.push(entries.function(&forms));
     }
@@ -70,15 +71,13 @@ struct File<'a, 'm> {
     library: &'static dyn Library,
     program: &'a mut Program<'m>,
     held: &'a [Held<'m>],
-    /// Paths of lists of layers that have no elements.
-    empty: &'a [String],
     /// Quantised weights are stored as codes.
     packs: bool,
 }
 
 impl File<'_, '_> {
     /// `PARAMETERS`: each name in files with its type and sizes, and its path where that is another.
-    fn parameters(&mut self) -> Option<String> {
+    fn parameters(&mut self) -> String {
         let mut entries = vec![];
         for held in self.held {
             match &held.storage.scheme {
@@ -89,15 +88,10 @@ impl File<'_, '_> {
                 }
             }
         }
-        // Nothing else would say that there is a list.
-        entries.extend(self.empty.iter().map(|path| (Py::string(path), Py::List(vec![]))));
-        if entries.is_empty() {
-            return None;
-        }
         let mut lines = Lines::new(0);
         lines.line("# What the model holds: element type and sizes of each tensor, by its name in files.");
         lines.dictionary("PARAMETERS = ", &entries, "");
-        Some(lines.text().trim_end().to_string())
+        lines.text().trim_end().to_string()
     }
 
     fn parameter(&mut self, saved: &str, path: &str, dtype: DType, shape: &[i64]) -> (Py, Py) {
@@ -114,20 +108,25 @@ impl File<'_, '_> {
     /// The tensors of a packed weight.
     fn parts(&mut self, held: &Held) -> Vec<(Py, Py)> {
         let Some(scheme) = &held.storage.scheme else { return vec![] };
-        let mut shape: Vec<usize> = held.shape.iter().filter_map(|size| usize::try_from(*size).ok()).collect();
-        // The verifier has seen that the scheme fits.
-        let scales = Slices::of(&shape, scheme).map(|slices| slices.shape).unwrap_or_default();
-        if let Some(last) = shape.last_mut() {
-            *last = Format::of_scheme(scheme).row_bytes(*last);
-        }
-        let mut parts = vec![("codes", DType::UInt8, shape), ("scale", scheme.scale_dtype, scales.clone())];
-        parts.extend(scheme.has_zero_point().then(|| ("zero_point", scheme.code_dtype(), scales)));
-        let entry = |(name, dtype, shape): (&str, DType, Vec<usize>)| {
+        // A group divides a size that is known, not one that is open.
+        let sizes = held.shape.iter().map(|size| Dim::constant(*size)).collect();
+        let storage = Storage { ty: held.storage.ty.with_shape(Shape::new(sizes)), ..held.storage.clone() };
+        let facts = Facts::default();
+        let mut entries = vec![];
+        for (part, name) in [(Part::Codes, "codes"), (Part::Scale, "scale"), (Part::ZeroPoint, "zero_point")] {
+            let Ok(ty) = storage.part_type(part, &facts) else { continue };
+            let mut shape: Vec<i64> = ty.shape.dims.iter().filter_map(Dim::as_const).collect();
+            let mut dtype = ty.dtype().unwrap_or(DType::Float32);
+            if part == Part::Codes {
+                dtype = DType::UInt8;
+                if let Some(last) = shape.last_mut() {
+                    *last = Format::of_scheme(scheme).row_bytes(usize::try_from(*last).unwrap_or(0)) as i64;
+                }
+            }
             let (saved, path) = (format!("{}.{name}", held.saved), format!("{}.{name}", held.path));
-            let shape: Vec<i64> = shape.into_iter().map(|size| size as i64).collect();
-            self.parameter(&saved, &path, dtype, &shape)
-        };
-        parts.into_iter().map(entry).collect()
+            entries.push(self.parameter(&saved, &path, dtype, &shape));
+        }
+        entries
     }
 
     /// `initial_state()`: what state begins with, by name.

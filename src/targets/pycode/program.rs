@@ -66,18 +66,12 @@ pub struct Program<'m> {
     pub unknown_size: bool,
 }
 
-/// Where methods are functions of the file: what these take besides their own arguments, and the names under which the
-/// exported ones are called from outside.
-fn taken(dialect: &dyn Dialect, module: &Module) -> HashSet<String> {
-    if dialect.attributes().is_some() {
-        return HashSet::new();
-    }
-    let entry = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
-    let exported = entry.map(|method| &module[*method]).filter(|method| method.exported);
-    let mut taken: HashSet<String> = exported.map(|method| names::identifier(&method.source_name)).collect();
-    taken.insert(dialect.instance().to_string());
-    taken.extend(dialect.generator().map(String::from));
-    taken
+/// Where methods are functions of the file, the names under which the exported ones are called from outside.
+fn called_from_outside(dialect: &dyn Dialect, module: &Module) -> HashSet<String> {
+    let methods = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
+    let exported = methods.map(|method| &module[*method]).filter(|method| method.exported);
+    let names = exported.filter(|_| dialect.attributes().is_none());
+    names.map(|method| names::identifier(&method.source_name)).collect()
 }
 
 impl<'m> Program<'m> {
@@ -95,7 +89,7 @@ impl<'m> Program<'m> {
             table,
             classes: FxHashMap::default(),
             callees: FxHashMap::default(),
-            globals: Arc::new(Reserved { common: helpers.names.clone(), own: taken(dialect, module) }),
+            globals: Arc::new(Reserved { common: helpers.names.clone(), own: called_from_outside(dialect, module) }),
             function_names: FxHashMap::default(),
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),

@@ -1,27 +1,32 @@
-def nest(params, wanted):
+def nest(params, wanted, empty_lists=()):
     """What a model holds, by part: nested dicts, and lists where parts are numbered.
 
     Every misfit is listed in one error.
     """
-    lists = {name for name in wanted if not wanted[name]}
-    problems = [f"missing: {name}" for name in wanted if name not in lists | set(params)]
+    problems = [f"missing: {name}" for name in wanted if name not in params]
     problems += [f"unexpected: {name}" for name in params if name not in wanted]
     root = {}
-    for name in lists | wanted.keys() & params.keys():
-        dtype, shape, *path = wanted[name] or (None, ())
-        value = [] if name in lists else received(name, params[name], dtype)
-        if name not in lists and tuple(value.shape) != shape:
+    for name in wanted.keys() & params.keys():
+        dtype, shape, *path = wanted[name]
+        value = received(name, params[name], dtype)
+        if tuple(value.shape) != shape:
             problems.append(f"{name} is {list(value.shape)}, not {list(shape)}")
-        *parts, last = (path or [name])[0].split(".")
-        node = root
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[last] = value
+        hang(root, (path or [name])[0], value)
+    for path in empty_lists:
+        hang(root, path, [])
     if problems:
         raise ValueError(
             "parameters do not fit the model:\n  " + "\n  ".join(sorted(problems))
         )
     return numbered(root)
+
+
+def hang(root, path, value):
+    """Puts a value into a tree of dicts."""
+    *parts, last = path.split(".")
+    for part in parts:
+        root = root.setdefault(part, {})
+    root[last] = value
 
 
 def numbered(node):
