@@ -8,16 +8,16 @@
 
 pub mod announced;
 pub mod directives;
+pub mod executors;
 pub mod generate;
 pub mod golden;
+pub mod op_names;
 pub mod optimised;
-pub mod python;
+pub mod stack;
 pub mod trials;
 
+pub use stack::with_deep_stack;
 use std::path::{Path, PathBuf};
-
-/// The stack of the compiler's own threads (the command line runs on one as large).
-const STACK: usize = 256 << 20;
 
 /// The folder of the package.
 pub fn root() -> &'static Path {
@@ -41,15 +41,4 @@ pub fn files_below(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, String> 
     }
     files.sort();
     Ok(files)
-}
-
-/// Runs the compiler on a thread with room for deep programs. A panic in it goes on here.
-pub fn with_deep_stack<T: Send>(work: impl FnOnce() -> T + Send) -> T {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work);
-        match thread.expect("a thread can be started").join() {
-            Ok(value) => value,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
 }
