@@ -196,7 +196,7 @@ fn modules_are_found_from_its_folder() {
     std::fs::remove_file(folder.path().join("nets/shared/sizes.tri")).unwrap();
     std::fs::remove_file(folder.path().join("tritonc.toml")).unwrap();
     let run = tritonc(folder.path(), &["check", "nets/main.tri"]);
-    assert!(run.status == 1 && run.err.contains("E0106") && run.err.contains("shared.sizes"), "{}", run.err);
+    assert!(run.status == 1 && run.err.contains("E0103") && run.err.contains("shared.sizes"), "{}", run.err);
 }
 
 #[test]
