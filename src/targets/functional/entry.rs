@@ -1,9 +1,9 @@
 //! What is called from outside: `forward(inputs, params)` and its like, which unpack dictionaries, call the method and
 //! pack its results.
 
-use crate::ir::{FuncId, Function, Module};
-use crate::targets::functional::Library;
+use crate::ir::{FuncId, Module};
 use crate::targets::functional::held::Held;
+use crate::targets::functional::{Library, backward};
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::Program;
@@ -18,6 +18,8 @@ pub struct Entries<'a, 'm> {
     pub library: &'static dyn Library,
     pub program: &'a mut Program<'m>,
     pub held: &'a [Held<'m>],
+    /// Quantised weights are stored as codes.
+    pub packs: bool,
 }
 
 /// The results of a method in the order in which it gives them, by their names for the outside.
@@ -38,7 +40,8 @@ impl<'m> Entries<'_, 'm> {
         let module = self.module();
         let Some(entry) = &module.entry else { return vec![] };
         let mut groups: Vec<Vec<FuncId>> = vec![];
-        for &method in module[entry.layer].methods.iter().filter(|method| module[**method].exported) {
+        let is_public = |method: &&FuncId| module[**method].exported && module[**method].source_name != backward::NAME;
+        for &method in module[entry.layer].methods.iter().filter(is_public) {
             let name = &module[method].source_name;
             match groups.iter_mut().find(|group| module[group[0]].source_name == *name) {
                 Some(group) => group.push(method),
@@ -62,7 +65,9 @@ impl<'m> Entries<'_, 'm> {
         self.by_form(&mut lines, forms, &mut |entries, lines, method| {
             let mut scope = scope.clone();
             let arguments = entries.arguments(lines, method, &mut scope);
-            let results = entries.call(lines, method, arguments, &mut scope);
+            let wishes = output_names(entries.module()[method].results.len());
+            let wishes: Vec<String> = wishes.into_iter().map(|name| name.replace('.', "_")).collect();
+            let results = entries.call(lines, method, arguments, &wishes, &mut scope);
             entries.give(lines, "return ", method, &results, "");
         });
         lines.text().trim_end().to_string()
@@ -173,13 +178,14 @@ impl<'m> Entries<'_, 'm> {
         for &value in &function.params {
             let name = function[value].name.clone().unwrap_or_default();
             let given = Py::name("inputs").index(vec![Py::string(&name)]);
-            arguments.push(self.receive(lines, &name, given, function.dtype(value), scope));
+            let variable = scope.fresh(&name);
+            arguments.push(self.receive(lines, &name, &variable, given, function.dtype(value)));
         }
         arguments
     }
 
-    pub fn receive(&mut self, lines: &mut Lines, name: &str, given: Py, dtype: DType, scope: &mut Namer) -> Py {
-        let variable = scope.fresh(name);
+    /// Brings what is given under a name into a variable.
+    pub fn receive(&mut self, lines: &mut Lines, name: &str, variable: &str, given: Py, dtype: DType) -> Py {
         let received = self.library.received(name, given, dtype);
         self.statement(lines, &format!("{variable} = "), &received);
         Py::name(variable)
@@ -192,14 +198,20 @@ impl<'m> Entries<'_, 'm> {
     }
 
     /// The entry's value for a hyperparameter.
-    fn hyper(&self, symbol: &Symbol) -> Option<&'m HostValue> {
+    pub fn hyper(&self, symbol: &Symbol) -> Option<&'m HostValue> {
         let entry = self.module().entry.as_ref()?;
         entry.args.iter().find(|(own, _)| own == symbol).map(|(_, value)| value)
     }
 
-    /// Calls the method; the variables of its results.
-    pub fn call(&mut self, lines: &mut Lines, method: FuncId, tensors: Vec<Py>, scope: &mut Namer) -> Vec<Py> {
-        let function: &Function = &self.module()[method];
+    /// Calls the method; the variables of its results, which are called like this if they can be.
+    pub fn call(
+        &mut self,
+        lines: &mut Lines,
+        method: FuncId,
+        tensors: Vec<Py>,
+        wishes: &[String],
+        scope: &mut Namer,
+    ) -> Vec<Py> {
         let Some(callee) = self.program.callees.get(&method).cloned() else { return vec![] };
         let mut arguments = vec![];
         if self.program.takes_instance(method) {
@@ -214,8 +226,7 @@ impl<'m> Entries<'_, 'm> {
         }
         arguments.extend(self.program.generator(method).map(Py::name));
         let call = Py::name(callee.name).call(arguments);
-        let wishes = output_names(function.results.len()).into_iter().map(|name| name.replace('.', "_"));
-        let variables: Vec<String> = wishes.map(|wish| scope.fresh(&wish)).collect();
+        let variables: Vec<String> = wishes.iter().map(|wish| scope.fresh(wish)).collect();
         let prefix = match variables.as_slice() {
             [] => String::new(),
             all => format!("{} = ", all.join(", ")),

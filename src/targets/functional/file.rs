@@ -31,15 +31,17 @@ pub fn write(
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
     let held = held(module).map_err(internal)?;
-    let mut file = File { library, program: &mut program, held: &held, packs: options.mode == Mode::Infer };
+    let packs = options.mode == Mode::Infer;
+    let mut file = File { library, program: &mut program, held: &held, packs };
     let mut tables = vec![];
     tables.extend(file.parameters());
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());
-    let mut entries = Entries { library, program: &mut program, held: &held };
+    let mut entries = Entries { library, program: &mut program, held: &held, packs };
     for forms in entries.methods() {
         items.push(entries.function(&forms));
     }
+    items.extend(entries.backward(&options.backward));
     items.extend(tables);
     if !program.errors.is_empty() {
         return Err(program.errors);

@@ -12,6 +12,7 @@
 //! The way: [`close`] makes arguments of hyperparameters, `pycode` writes the functions, [`held`] lists what the entry's
 //! instance holds, and [`file`] puts what is called from outside ([`entry`], [`backward`]) below.
 
+mod backward;
 mod close;
 mod entry;
 mod file;
