@@ -14,10 +14,11 @@ mod random;
 #[path = "support/stack.rs"]
 mod stack;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use random::generate::Generator;
 use random::hunt::{Found, Passes, hunt};
 use random::planted::MaximumIsMinimum;
+use random::targets::Targets;
 use random::{library, ranges};
 use stack::with_deep_stack;
 use std::collections::BTreeSet;
@@ -46,12 +47,34 @@ fn main() -> ExitCode {
         let name = format!("passes::{}_{}", batch.start, batch.end - 1);
         trials.push(Trial::test(name, move || told(&with_deep_stack(|| hunt(batch, &mut Passes::default())))));
     }
+    for (part, seeds) in halves(first..first + count).into_iter().enumerate() {
+        trials.push(Trial::ignorable_test(format!("targets::{}", part + 1), move || {
+            with_deep_stack(|| targets_agree(seeds))
+        }));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn batches(seeds: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let end = seeds.end;
     seeds.step_by(BATCH as usize).map(move |start| start..end.min(start + BATCH))
+}
+
+/// Each half has its own processes.
+fn halves(seeds: Range<u64>) -> Vec<Range<u64>> {
+    let middle = seeds.start + (seeds.end - seeds.start).div_ceil(2);
+    [seeds.start..middle, middle..seeds.end].into_iter().filter(|half| !half.is_empty()).collect()
+}
+
+fn targets_agree(seeds: Range<u64>) -> Result<Completion, Failed> {
+    let mut targets = Targets::default();
+    if let Some(why) = targets.missing() {
+        let required = std::env::var("TRITONC_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
+        return if required { Err(why.into()) } else { Ok(Completion::ignored_with(why)) };
+    }
+    let found = hunt(seeds, &mut targets);
+    eprintln!("{:?}", targets.tally);
+    told(&found).map(|()| Completion::Completed)
 }
 
 fn told(found: &[Found]) -> Result<(), Failed> {
