@@ -56,6 +56,10 @@ fn files(folder: &str) -> Outcome<Vec<String>> {
     for entry in fs::read_dir(root.join(folder))? {
         let entry = entry?;
         let name = entry.file_name().into_string().map_err(|name| format!("{name:?} is no text"))?;
+        // What tools leave behind.
+        if name.starts_with(['.', '_']) {
+            continue;
+        }
         let path = format!("{folder}/{name}");
         if entry.file_type()?.is_dir() {
             found.extend(files(&path)?);

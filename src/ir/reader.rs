@@ -10,7 +10,7 @@ mod layer;
 mod lexer;
 
 use crate::base::{FileId, Loc};
-use crate::ir::printer::{is_identifier, starts_identifier};
+use crate::ir::words::{is_identifier, starts_identifier};
 use crate::ir::{FuncId, HostKind, LayerId, Module};
 use crate::types::Symbol;
 use lexer::{Kind, Token};

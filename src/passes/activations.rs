@@ -27,7 +27,7 @@ use crate::ops::factors::meets_rows;
 use crate::ops::{Attr, Attrs, OpId, RuleCx, Stop, builtin};
 use crate::passes::copy::compact;
 use crate::passes::inliner::inline_calls;
-use crate::passes::products::{Use, member_of, takers, uses};
+use crate::passes::products::{Use, takers, uses};
 use crate::passes::quantise::AssignError;
 use crate::quant::Scheme;
 use crate::types::saved::{SavedName, SavedPiece};
@@ -111,7 +111,7 @@ struct Weight {
 }
 
 fn weight_of(module: &Module, function: &Function, read: &str) -> Option<Weight> {
-    let (layer, member) = member_of(module, function, read)?;
+    let (layer, member) = module.member_of(function.layer, read)?;
     let scheme = activations(module[layer].member(&member)?)?.clone();
     Some(Weight { layer, member, scheme, read: read.to_string(), operand: 0 })
 }
@@ -190,11 +190,7 @@ impl Insert {
     fn region(&mut self, function: &mut Function, region: Region, known: &mut Known) -> Result<Region, String> {
         let mut insts = vec![];
         for id in region.insts {
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested), &mut known.clone())?;
-            }
-            function[id].kind = kind;
+            function.try_change_regions(id, |function, nested| self.region(function, nested, &mut known.clone()))?;
             if let (Some(weight), InstKind::Op { op, attrs }) = (self.wanted.get(&id).cloned(), &function[id].kind) {
                 let value = function[id].operands[weight.operand];
                 let scheme = shared(*op, attrs, weight.operand, &function[value].ty, &weight.scheme);

@@ -13,14 +13,17 @@
 //! %2 = add %0, %1 : float32[n]
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::base::F64;
 use crate::ir::{FuncId, Function, InstId, InstKind, Module, Part, Region, ValueId};
 use crate::ops::{Attrs, OpId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::effects::Effects;
+use crate::passes::rewrite::Replaced;
 use crate::types::{DType, HostExpr, Symbol, TensorType};
-use rustc_hash::FxHashMap;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash, Hasher};
 
@@ -30,9 +33,8 @@ const MAX_COMPARED: usize = 1024;
 pub(super) fn cse(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
-        let mut pass = Cse { effects: &effects, scopes: vec![], replaced: FxHashMap::default(), removed: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        let mut pass = Cse { effects: &effects, scopes: vec![], replaced: Replaced::default(), removed: 0 };
+        function.change_body(|function, body| pass.region(function, body));
         cx.count("merged", pass.removed);
         if pass.removed > 0 {
             compact(function);
@@ -78,7 +80,7 @@ struct Cse<'e> {
     effects: &'e Effects,
     /// What is computed already, innermost region last.
     scopes: Vec<HashMap<Key, InstId>>,
-    replaced: FxHashMap<ValueId, ValueId>,
+    replaced: Replaced,
     removed: usize,
 }
 
@@ -87,9 +89,7 @@ impl Cse<'_> {
         self.scopes.push(HashMap::with_capacity(region.insts.len()));
         let mut kept = vec![];
         for id in region.insts {
-            for operand in &mut function[id].operands {
-                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
-            }
+            self.replaced.rename(function, id);
             if self.replaces(function, id) {
                 self.removed += 1;
                 continue;
@@ -97,16 +97,13 @@ impl Cse<'_> {
             let sets = self.effects.sets(function, &function[id].kind);
             // A loop's body also runs after itself.
             self.forget(&sets);
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
             // A fused region sees nothing from outside.
-            let outside = matches!(kind, InstKind::Fused { .. }).then(|| std::mem::take(&mut self.scopes));
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
+            let is_fused = matches!(function[id].kind, InstKind::Fused { .. });
+            let outside = is_fused.then(|| std::mem::take(&mut self.scopes));
+            function.change_regions(id, |function, nested| self.region(function, nested));
             if let Some(outside) = outside {
                 self.scopes = outside;
             }
-            function[id].kind = kind;
             self.forget(&sets);
             kept.push(id);
         }
@@ -126,10 +123,7 @@ impl Cse<'_> {
         let pairs: Vec<(ValueId, ValueId)> =
             function[id].results.iter().copied().zip(function[earlier].results.iter().copied()).collect();
         for (from, to) in pairs {
-            if function[to].name.is_none() {
-                function[to].name = function[from].name.clone();
-            }
-            self.replaced.insert(from, to);
+            self.replaced.put(function, from, to);
         }
         true
     }

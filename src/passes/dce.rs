@@ -11,6 +11,9 @@
 //! return %x
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Region, Sub, ValueId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
@@ -33,8 +36,7 @@ pub(super) fn dce(module: &mut Module, cx: &mut PassCx) {
 /// Removes the instructions of a function that nothing uses, and says how many there were.
 pub(super) fn sweep(function: &mut Function, effects: &Effects) -> usize {
     let mut sweep = Sweep { effects, live: FxHashSet::default(), symbols: FxHashSet::default(), removed: 0 };
-    let body = std::mem::take(&mut function.body);
-    function.body = sweep.region(function, body);
+    function.change_body(|function, body| sweep.region(function, body));
     sweep.removed
 }
 
@@ -69,11 +71,7 @@ impl Sweep<'_> {
                 self.symbols.insert(symbol.clone());
             };
             types.flat_map(|shape| &shape.dims).for_each(|dim| dim.visit_symbols(&mut note));
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
+            function.change_regions(id, |function, nested| self.region(function, nested));
         }
         kept.reverse();
         Region { params: region.params, insts: kept }

@@ -12,6 +12,9 @@
 //! }                                                  }
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{Function, Module, Verified, verify};
 use crate::passes::PassCx;
 use crate::passes::inliner::inline_calls;

@@ -14,11 +14,15 @@
 //! %2 = mul %0, %1 : float32
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Origin, Part, Region, ValueId};
 use crate::ops::kinds::is_random;
 use crate::ops::{Attr, Attrs, EvalCx, OpId, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
+use crate::passes::rewrite::Replaced;
 use crate::types::{HostValue, Tensor, tensor};
 use rustc_hash::FxHashMap;
 
@@ -42,9 +46,8 @@ pub(super) fn fold(module: &mut Module, cx: &mut PassCx) {
 
 /// Folds in a function, with values that are known to be constants.
 fn fold_function(function: &mut Function, known: FxHashMap<ValueId, Tensor>, cx: &mut PassCx) {
-    let mut pass = Fold { known, replaced: FxHashMap::default(), folded: 0, branches: 0 };
-    let body = std::mem::take(&mut function.body);
-    function.body = pass.region(function, body);
+    let mut pass = Fold { known, replaced: Replaced::default(), folded: 0, branches: 0 };
+    function.change_body(|function, body| pass.region(function, body));
     cx.count("folded", pass.folded);
     cx.count("branches", pass.branches);
     if pass.folded + pass.branches > 0 {
@@ -81,7 +84,7 @@ fn read(
 ) -> FxHashMap<ValueId, Tensor> {
     let reads = function.insts.iter().filter_map(|inst| match &inst.kind {
         InstKind::Param { name, part: Part::Value } => {
-            let tensor = members.get(&module.member_of(function.layer?, name)?)?;
+            let tensor = members.get(&module.member_of(function.layer, name)?)?;
             Some((*inst.results.first()?, tensor.clone()))
         }
         _ => None,
@@ -93,7 +96,7 @@ struct Fold {
     /// Values that are constants.
     known: FxHashMap<ValueId, Tensor>,
     /// Results of an `if` that is gone.
-    replaced: FxHashMap<ValueId, ValueId>,
+    replaced: Replaced,
     /// Instructions that became constants.
     folded: usize,
     /// `if`s that became the branch that runs.
@@ -109,9 +112,7 @@ impl Fold {
 
     fn insts(&mut self, function: &mut Function, insts: Vec<InstId>, kept: &mut Vec<InstId>) {
         for id in insts {
-            for operand in &mut function[id].operands {
-                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
-            }
+            self.replaced.rename(function, id);
             if let Some(branch) = self.branch_taken(&function[id]) {
                 self.splice(function, id, branch, kept);
                 continue;
@@ -120,11 +121,7 @@ impl Fold {
                 self.replace(function, id, tensors, kept);
                 continue;
             }
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
+            function.change_regions(id, |function, nested| self.region(function, nested));
             if let (InstKind::Const(tensor), [result]) = (&function[id].kind, function[id].results.as_slice()) {
                 self.known.insert(*result, tensor.clone());
             }
@@ -146,8 +143,7 @@ impl Fold {
         let yielded = last.map_or(vec![], |last| function[last].operands.clone());
         let results = function[id].results.clone();
         for (result, value) in results.into_iter().zip(yielded) {
-            let value = self.replaced.get(&value).copied().unwrap_or(value);
-            self.replaced.insert(result, value);
+            self.replaced.put_unnamed(result, self.replaced.value(value));
         }
         self.branches += 1;
     }

@@ -14,11 +14,12 @@
 //! %y = exp %v : float32[n]
 //! ```
 
-use crate::ir::{Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Part, Region, ValueId};
+use crate::ir::{Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Part, ValueId};
 use crate::ops::{Attr, Attrs, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::{compact, push};
 use crate::passes::dce::dce;
+use crate::passes::rewrite::{Rewrite, Seen};
 use std::collections::{BTreeSet, HashMap};
 
 pub(super) fn fold_fake_quant(module: &mut Module, cx: &mut PassCx) {
@@ -26,16 +27,8 @@ pub(super) fn fold_fake_quant(module: &mut Module, cx: &mut PassCx) {
     let mut values = 0;
     for index in 0..module.functions.len() {
         let mut function = module.functions[index].clone();
-        let mut pass = Fold {
-            module,
-            layer: function.layer,
-            restored: &restored,
-            makers: HashMap::new(),
-            replaced: HashMap::new(),
-            folded: 0,
-        };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(&mut function, body);
+        let mut pass = Fold { module, layer: function.layer, restored: &restored, seen: Seen::default(), folded: 0 };
+        pass.function(&mut function);
         if pass.folded > 0 {
             values += pass.folded;
             compact(&mut function);
@@ -52,10 +45,6 @@ pub(super) fn fold_fake_quant(module: &mut Module, cx: &mut PassCx) {
 /// A storage member, by its layer.
 type Member = (LayerId, String);
 
-fn member_of(module: &Module, layer: Option<LayerId>, name: &str) -> Option<Member> {
-    module.member_of(layer?, name)
-}
-
 /// Members whose codes and scales are read, but for nothing else than to restore their values.
 fn restored_members(module: &Module) -> BTreeSet<Member> {
     let (mut read, mut otherwise) = (BTreeSet::new(), BTreeSet::new());
@@ -63,7 +52,7 @@ fn restored_members(module: &Module) -> BTreeSet<Member> {
         let mut parts: HashMap<ValueId, Member> = HashMap::new();
         for inst in &function.insts {
             let InstKind::Param { name, part } = &inst.kind else { continue };
-            if let Some(member) = member_of(module, function.layer, name).filter(|_| *part != Part::Value) {
+            if let Some(member) = module.member_of(function.layer, name).filter(|_| *part != Part::Value) {
                 parts.extend(inst.results.iter().map(|result| (*result, member.clone())));
                 read.insert(member);
             }
@@ -87,53 +76,47 @@ struct Fold<'m> {
     module: &'m Module,
     layer: Option<LayerId>,
     restored: &'m BTreeSet<Member>,
-    makers: HashMap<ValueId, InstId>,
-    replaced: HashMap<ValueId, ValueId>,
+    seen: Seen,
     folded: usize,
 }
 
-impl Fold<'_> {
-    fn region(&mut self, function: &mut Function, region: Region) -> Region {
-        let mut kept = vec![];
-        for id in region.insts {
-            for operand in &mut function[id].operands {
-                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
-            }
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
-            self.makers.extend(function[id].results.iter().map(|result| (*result, id)));
-            match self.source(function, id) {
-                Source::None => kept.push(id),
-                // Everything that used it is gone.
-                Source::PartRead => {}
-                Source::Value(value) => self.take(function, id, value, &mut kept),
-                Source::Member(name) => {
-                    let value = self.read(function, id, name, &mut kept);
-                    self.take(function, id, value, &mut kept);
-                }
-            }
-        }
-        Region { params: region.params, insts: kept }
+impl Rewrite for Fold<'_> {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 
+    fn inst(&mut self, function: &mut Function, id: InstId, kept: &mut Vec<InstId>) {
+        match self.source(function, id) {
+            Source::None => kept.push(id),
+            // Everything that used it is gone.
+            Source::PartRead => {}
+            Source::Value(value) => self.take(function, id, value, kept),
+            Source::Member(name) => {
+                let value = self.read(function, id, name, kept);
+                self.take(function, id, value, kept);
+            }
+        }
+    }
+}
+
+impl Fold<'_> {
     /// Where the value of an instruction comes from, if it is a restored one.
     fn source(&self, function: &Function, id: InstId) -> Source {
         let inst = &function[id];
         if let InstKind::Param { name, part } = &inst.kind {
-            let member = member_of(self.module, self.layer, name).filter(|_| *part != Part::Value);
+            let member = self.module.member_of(self.layer, name).filter(|_| *part != Part::Value);
             return match member.is_some_and(|member| self.restored.contains(&member)) {
                 true => Source::PartRead,
                 false => Source::None,
             };
         }
-        let Some(maker) = inst.operands.first().and_then(|codes| self.makers.get(codes)) else { return Source::None };
+        let Some(maker) = inst.operands.first().and_then(|codes| self.seen.makers.get(codes)) else {
+            return Source::None;
+        };
         let maker = &function[*maker];
         match &maker.kind {
             _ if !is(&inst.kind, "dequantize") => Source::None,
-            InstKind::Param { name, .. } => match member_of(self.module, self.layer, name) {
+            InstKind::Param { name, .. } => match self.module.member_of(self.layer, name) {
                 Some(member) if self.restored.contains(&member) => Source::Member(name.clone()),
                 _ => Source::None,
             },
@@ -174,10 +157,7 @@ impl Fold<'_> {
             kept.push(id);
             return;
         }
-        if function[value].name.is_none() {
-            function[value].name = function[result].name.clone();
-        }
-        self.replaced.insert(result, value);
+        self.seen.replaced.put(function, result, value);
     }
 }
 
@@ -200,7 +180,7 @@ fn forget_schemes(module: &mut Module) -> usize {
         let mut values: HashMap<ValueId, Member> = HashMap::new();
         for inst in &function.insts {
             if let InstKind::Param { name, part } = &inst.kind
-                && let Some(member) = member_of(module, function.layer, name)
+                && let Some(member) = module.member_of(function.layer, name)
             {
                 if *part == Part::Value {
                     values.extend(inst.results.iter().map(|result| (*result, member.clone())));

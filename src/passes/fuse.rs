@@ -53,8 +53,7 @@ pub(super) fn fuse(module: &mut Module, cx: &mut PassCx) {
     let effects = Effects::of(module);
     for function in &mut module.functions {
         let mut pass = Fuse::new(&effects, function);
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        function.change_body(|function, body| pass.region(function, body));
         let (kernels, operations) = (pass.kernels, pass.operations);
         cx.count("kernels", kernels);
         cx.count("operations in them", operations);
@@ -101,13 +100,9 @@ impl<'e> Fuse<'e> {
         let mut out = Vec::with_capacity(region.insts.len());
         let mut segment = Segment::default();
         for id in region.insts {
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            if !matches!(kind, InstKind::Fused { .. }) {
-                for nested in Function::regions_mut(&mut kind) {
-                    *nested = self.region(function, std::mem::take(nested));
-                }
+            if !matches!(function[id].kind, InstKind::Fused { .. }) {
+                function.change_regions(id, |function, nested| self.region(function, nested));
             }
-            function[id].kind = kind;
             if self.is_border(function, id) {
                 self.finish(function, std::mem::take(&mut segment), &mut out);
                 out.push(id);
@@ -168,7 +163,7 @@ impl<'e> Fuse<'e> {
                 segment.groups.put(id, function[id].results[0], role, &joined, &needs);
             }
             None => {
-                captured(function, id, &mut |operand| self.leaves(function, operand, &mut used));
+                function.used_by(id).into_iter().for_each(|operand| self.leaves(function, operand, &mut used));
                 let needs = segment.groups.needs_of(used.iter().copied());
                 segment.groups.pass(&function[id].results, &needs);
             }
@@ -248,12 +243,4 @@ enum Fit {
 struct Segment {
     order: Vec<InstId>,
     groups: Groups,
-}
-
-/// Calls `f` with what an instruction uses, its regions included.
-fn captured(function: &Function, id: InstId, f: &mut dyn FnMut(ValueId)) {
-    function[id].operands.iter().for_each(|operand| f(*operand));
-    for region in Function::regions(&function[id].kind) {
-        region.insts.iter().for_each(|inner| captured(function, *inner, f));
-    }
 }

@@ -40,8 +40,7 @@ pub(super) fn fuse_loops(module: &mut Module, cx: &mut PassCx) {
             continue;
         }
         let mut pass = FuseLoops { effects: &effects, bounds: FxHashMap::default(), merged: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        function.change_body(|function, body| pass.region(function, body));
         cx.count("loops", pass.merged);
         if pass.merged > 0 {
             compact(function);
@@ -89,11 +88,7 @@ impl FuseLoops<'_> {
     fn region(&mut self, function: &mut Function, region: Region) -> Region {
         let mut insts = vec![];
         for id in region.insts {
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
+            function.change_regions(id, |function, nested| self.region(function, nested));
             self.note_bound(function, id);
             if matches!(function[id].kind, InstKind::For { .. }) {
                 self.join_earlier(function, &mut insts, id);
@@ -143,11 +138,7 @@ impl FuseLoops<'_> {
             return false;
         }
         let results: FxHashSet<ValueId> = a.inst.results.iter().copied().collect();
-        let uses = |id: &InstId| {
-            let mut used = FxHashSet::default();
-            captured(function, *id, &mut used);
-            !used.is_disjoint(&results)
-        };
+        let uses = |id: &InstId| function.used_by(*id).iter().any(|used| results.contains(used));
         if between.iter().any(uses) || b.inst.operands.iter().any(|operand| results.contains(operand)) {
             return false;
         }
@@ -170,14 +161,15 @@ impl FuseLoops<'_> {
     }
 
     fn is_pure(&self, function: &Function, id: InstId) -> bool {
-        fn binds(function: &Function, region: &Region) -> bool {
-            region.insts.iter().map(|id| &function[*id].kind).any(|kind| {
-                let nested = || Function::regions(kind).into_iter().any(|region| binds(function, region));
-                !kind.binds().is_empty() || matches!(kind, InstKind::For { .. }) || nested()
-            })
-        }
         let kind = &function[id].kind;
-        !self.effects.acts(function, kind) && !Function::regions(kind).into_iter().any(|region| binds(function, region))
+        let mut binds = false;
+        for region in Function::regions(kind) {
+            function.visit(region, &mut |inner| {
+                let kind = &function[inner].kind;
+                binds |= !kind.binds().is_empty() || matches!(kind, InstKind::For { .. });
+            });
+        }
+        !self.effects.acts(function, kind) && !binds
     }
 
     /// Where the body of `b` reads what `a` collected in the same turn, and the value that this is; `None` if it reads
@@ -207,9 +199,7 @@ fn write(function: &mut Function, a: &Loop, b: &Loop, place: InstId) {
     let source = function.clone();
     let index = Substitution::new([(b.index.clone(), int_symbol(&a.index))]);
     let mut copier = Copier::new(&source, index, None);
-    let mut outside = FxHashSet::default();
-    captured(&source, place, &mut outside);
-    copier.values.extend(outside.into_iter().map(|value| (value, value)));
+    copier.values.extend(source.used_by(place).into_iter().map(|value| (value, value)));
     copier.values.insert(b.body.params[0], a.body.params[0]);
     let mut params = a.body.params.clone();
     params.extend(b.body.params[1..].iter().map(|param| copier.value(function, *param)));
@@ -232,20 +222,6 @@ fn write(function: &mut Function, a: &Loop, b: &Loop, place: InstId) {
 /// What both carry, then what both collect.
 fn both(a: &[ValueId], b: &[ValueId], carried_by_a: usize, carried_by_b: usize) -> Vec<ValueId> {
     [&a[..carried_by_a], &b[..carried_by_b], &a[carried_by_a..], &b[carried_by_b..]].concat()
-}
-
-/// What an instruction and its regions use of what is defined around it.
-fn captured(function: &Function, id: InstId, found: &mut FxHashSet<ValueId>) {
-    fn collect(function: &Function, id: InstId, own: &mut FxHashSet<ValueId>, found: &mut FxHashSet<ValueId>) {
-        let inst = &function[id];
-        found.extend(inst.operands.iter().filter(|operand| !own.contains(operand)));
-        for region in Function::regions(&inst.kind) {
-            own.extend(&region.params);
-            region.insts.iter().for_each(|inner| collect(function, *inner, own, found));
-        }
-        own.extend(&inst.results);
-    }
-    collect(function, id, &mut FxHashSet::default(), found);
 }
 
 #[cfg(test)]

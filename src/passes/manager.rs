@@ -2,7 +2,7 @@
 
 use super::pass::{PassCx, PassError};
 use super::pipeline::Pipeline;
-use crate::ir::{Function, InstId, Module, Region, Verified, verify};
+use crate::ir::{Module, Verified, verify};
 use std::fmt;
 use std::time::{Duration, Instant};
 
@@ -82,11 +82,7 @@ fn verified(module: Module, pass: &str) -> Result<Verified, PassError> {
 
 /// Instructions that stand in a region; the arenas may hold more.
 pub fn instruction_count(module: &Module) -> usize {
-    fn region_count(function: &Function, region: &Region) -> usize {
-        let nested = |id: &InstId| -> usize {
-            Function::regions(&function[*id].kind).into_iter().map(|region| region_count(function, region)).sum()
-        };
-        region.insts.len() + region.insts.iter().map(nested).sum::<usize>()
-    }
-    module.functions.iter().map(|function| region_count(function, &function.body)).sum()
+    let mut count = 0;
+    module.functions.iter().for_each(|function| function.visit(&function.body, &mut |_| count += 1));
+    count
 }

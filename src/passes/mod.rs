@@ -29,6 +29,7 @@ pub mod precision;
 pub mod products;
 pub mod quantise;
 pub mod quantise_fusion;
+mod rewrite;
 pub mod simplify;
 pub mod unfuse;
 

@@ -4,7 +4,7 @@
 //! quantisation, into calls. What goes through control flow is not followed. [`uses`] tells the products themselves, in
 //! the function that reads the parameter.
 
-use crate::ir::{FuncId, Function, InstId, InstKind, LayerId, Module, Part, Region, ValueId, member_path};
+use crate::ir::{FuncId, Function, InstId, InstKind, LayerId, Module, Part, Region, ValueId};
 use crate::ops::kinds::Kind;
 use crate::ops::{OpId, builtin};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -45,7 +45,7 @@ fn function_factors(module: &Module, function: &Function, params: &Positions, fo
     for inst in &function.insts {
         let InstKind::Param { name, part: Part::Value | Part::Codes } = &inst.kind else { continue };
         if inst.results.iter().any(|result| factors.contains(result))
-            && let Some(member) = member_of(module, function, name)
+            && let Some(member) = module.member_of(function.layer, name)
         {
             found.insert(member);
         }
@@ -170,14 +170,5 @@ fn follow(function: &Function, region: &Region, origins: &mut Origins, visit: &m
             }
             _ => {}
         }
-    }
-}
-
-/// The layer and own name of a member that a function reads, possibly of a sublayer.
-pub fn member_of(module: &Module, function: &Function, name: &str) -> Option<(LayerId, String)> {
-    let layer = function.layer?;
-    match member_path(name) {
-        None => Some((layer, name.to_string())),
-        Some((path, own)) => Some((module.instance_at(layer, &path).ok()?.0, own.to_string())),
     }
 }

@@ -352,11 +352,7 @@ impl Reads {
     fn region(&mut self, function: &mut Function, region: Region) -> Result<Region, String> {
         let mut insts = vec![];
         for id in region.insts {
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested))?;
-            }
-            function[id].kind = kind;
+            function.try_change_regions(id, |function, nested| self.region(function, nested))?;
             self.inst(function, id, &mut insts)?;
         }
         Ok(Region { params: region.params, insts })

@@ -9,21 +9,21 @@
 //! %2 = exp %1 : float32[n, m]
 //! ```
 
-use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
+use crate::ir::{Function, InstId, InstKind, Module, ValueId};
 use crate::ops::simplify::{Made, Operand, Program, Simpler, simplify as apply};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
+use crate::passes::rewrite::{Rewrite, Seen};
 use crate::types::{Tensor, TensorType};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// No chain of laws is longer; they all make programs smaller, so this is never reached.
 const MAX_STEPS: usize = 64;
 
 pub(super) fn simplify(module: &mut Module, cx: &mut PassCx) {
     for function in &mut module.functions {
-        let mut pass = Simplify { makers: HashMap::new(), replaced: HashMap::new(), applied: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        let mut pass = Simplify::default();
+        pass.function(function);
         cx.count("simplified", pass.applied);
         if pass.applied > 0 {
             compact(function);
@@ -31,50 +31,37 @@ pub(super) fn simplify(module: &mut Module, cx: &mut PassCx) {
     }
 }
 
+#[derive(Default)]
 struct Simplify {
-    /// The instruction of each value seen so far. What stands before a use is all that a law may look at.
-    makers: HashMap<ValueId, InstId>,
-    replaced: HashMap<ValueId, ValueId>,
+    seen: Seen,
     applied: usize,
 }
 
-impl Simplify {
-    fn region(&mut self, function: &mut Function, region: Region) -> Region {
-        let mut kept = vec![];
-        for id in region.insts {
-            for operand in &mut function[id].operands {
-                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
-            }
-            if self.is_replaced(function, id) {
-                continue;
-            }
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
-            self.makers.extend(function[id].results.iter().map(|result| (*result, id)));
-            kept.push(id);
-        }
-        Region { params: region.params, insts: kept }
+impl Rewrite for Simplify {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 
+    fn inst(&mut self, function: &mut Function, id: InstId, kept: &mut Vec<InstId>) {
+        if !self.is_replaced(function, id) {
+            kept.push(id);
+        }
+    }
+}
+
+impl Simplify {
     /// Rewrites the instruction as far as laws go; true if a value that is there already stands for it.
     fn is_replaced(&mut self, function: &mut Function, id: InstId) -> bool {
         for _ in 0..MAX_STEPS {
             let [result] = function[id].results[..] else { return false };
-            let view = View { function, makers: &self.makers };
+            let view = View { function, makers: &self.seen.makers };
             let Some(simpler) = view.made(id).and_then(|made| apply(&view, made, &function[result].ty)) else {
                 return false;
             };
             self.applied += 1;
             match simpler {
                 Simpler::Value(Operand(value)) => {
-                    let value = ValueId(value);
-                    if function[value].name.is_none() {
-                        function[value].name = function[result].name.clone();
-                    }
-                    self.replaced.insert(result, value);
+                    self.seen.replaced.put(function, result, ValueId(value));
                     return true;
                 }
                 Simpler::Op { op, attrs, operands } => {
@@ -91,7 +78,7 @@ impl Simplify {
 /// A function, as laws see it.
 struct View<'a> {
     function: &'a Function,
-    makers: &'a HashMap<ValueId, InstId>,
+    makers: &'a FxHashMap<ValueId, InstId>,
 }
 
 impl<'a> View<'a> {

@@ -12,9 +12,9 @@
 //! } : float32[n]
 //! ```
 
-use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId, Verified, verify};
+use crate::ir::{Function, InstId, InstKind, Module, Verified, verify};
 use crate::passes::copy::compact;
-use rustc_hash::FxHashMap;
+use crate::passes::rewrite::{Rewrite, Seen};
 use std::borrow::Cow;
 
 /// The module without fused instructions; itself, where it has none.
@@ -34,9 +34,8 @@ pub fn unfused(module: &Verified) -> Cow<'_, Verified> {
 pub(super) fn expand_fused(module: &mut Module) -> usize {
     let mut count = 0;
     for function in module.functions.iter_mut().filter(|function| has_fused(function)) {
-        let mut pass = Unfuse { replaced: FxHashMap::default(), count: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        let mut pass = Unfuse::default();
+        pass.function(function);
         count += pass.count;
         compact(function);
     }
@@ -47,53 +46,35 @@ fn has_fused(function: &Function) -> bool {
     function.insts.iter().any(|inst| matches!(inst.kind, InstKind::Fused { .. }))
 }
 
+#[derive(Default)]
 struct Unfuse {
-    /// Operands for parameters of expanded regions, and what these yield for the results.
-    replaced: FxHashMap<ValueId, ValueId>,
+    seen: Seen,
     count: usize,
 }
 
-impl Unfuse {
-    fn region(&mut self, function: &mut Function, region: Region) -> Region {
-        let mut kept = vec![];
-        for id in region.insts {
-            self.rename_operands(function, id);
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            if let InstKind::Fused { body } = kind {
-                self.splice(function, id, body, &mut kept);
-                continue;
-            }
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
+impl Rewrite for Unfuse {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    /// Operands stand for parameters of an expanded region, and what it yields for the results.
+    fn inst(&mut self, function: &mut Function, id: InstId, kept: &mut Vec<InstId>) {
+        let InstKind::Fused { body } = &function[id].kind else {
             kept.push(id);
-        }
-        Region { params: region.params, insts: kept }
-    }
-
-    fn splice(&mut self, function: &mut Function, id: InstId, mut body: Region, kept: &mut Vec<InstId>) {
+            return;
+        };
+        let mut body = body.clone();
         self.count += 1;
-        self.replaced.extend(body.params.iter().copied().zip(function[id].operands.iter().copied()));
-        let last = body.insts.pop();
-        for inner in body.insts {
-            self.rename_operands(function, inner);
-            kept.push(inner);
+        let replaced = &mut self.seen.replaced;
+        for (param, operand) in body.params.into_iter().zip(function[id].operands.clone()) {
+            replaced.put_unnamed(param, operand);
         }
-        let Some(last) = last else { return };
-        self.rename_operands(function, last);
-        for place in 0..function[id].results.len().min(function[last].operands.len()) {
-            let (result, value) = (function[id].results[place], function[last].operands[place]);
-            if function[value].name.is_none() {
-                function[value].name = function[result].name.clone();
-            }
-            self.replaced.insert(result, value);
-        }
-    }
-
-    fn rename_operands(&self, function: &mut Function, id: InstId) {
-        for operand in &mut function[id].operands {
-            *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
+        body.insts.iter().for_each(|inner| replaced.rename(function, *inner));
+        let Some(last) = body.insts.pop() else { return };
+        kept.extend(body.insts);
+        let yielded = function[last].operands.clone();
+        for (result, value) in function[id].results.clone().into_iter().zip(yielded) {
+            replaced.put(function, result, value);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Names of values in the text: those of the source, made unique, else numbers in order of definition.
 
-use crate::ir::printer::{continues_identifier, starts_identifier};
+use crate::ir::words::{continues_identifier, starts_identifier};
 use crate::ir::{Function, Region, ValueId};
 use std::collections::HashMap;
 

@@ -1,9 +1,9 @@
 //! Functions, regions and instructions.
 
 use crate::base::Loc;
-use crate::ir::printer::{implied_layer, implied_source_name};
 use crate::ir::reader::lexer::Kind;
 use crate::ir::reader::{Read, Reader, value_name};
+use crate::ir::words::{implied_layer, implied_source_name};
 use crate::ir::{Function, Inst, InstId, InstKind, Part, PrintPiece, Region, Value, ValueId, Window};
 use crate::ops::{self, Attrs, ParamKind};
 use crate::types::{Symbol, TensorType};

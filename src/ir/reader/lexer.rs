@@ -1,7 +1,7 @@
 //! Tokens of the IR text.
 
-use crate::ir::printer::{continues_identifier, starts_identifier};
 use crate::ir::reader::ReadError;
+use crate::ir::words::{continues_identifier, starts_identifier};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {

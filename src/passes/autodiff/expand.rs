@@ -92,7 +92,7 @@ impl Expansion<'_> {
     /// The instructions in the place of one `gradient`.
     fn gradient(&mut self, id: InstId, body: &Region) -> Result<Vec<InstId>> {
         let (operands, results) = (self.function[id].operands.clone(), self.function[id].results.clone());
-        let captured = captured(&self.function, body);
+        let captured = self.function.captured(body);
         let func = self.outline(body, &captured);
         let wanted: Vec<bool> = operands.iter().map(|_| true).chain(captured.iter().map(|_| false)).collect();
         let given: Vec<ValueId> = operands.iter().chain(&captured).copied().collect();
@@ -192,23 +192,4 @@ impl Expansion<'_> {
 fn filled(name: &str, ty: &TensorType) -> InstKind {
     let attrs = gradient::shape_attr(ty.shape.dims.clone()).with("dtype", Attr::DType(ty.elem.clone()));
     InstKind::Op { op: builtin(name), attrs }
-}
-
-/// What a region uses from around it, in the order of first use.
-pub(super) fn captured(function: &Function, region: &Region) -> Vec<ValueId> {
-    fn walk(function: &Function, region: &Region, own: &mut HashSet<ValueId>, found: &mut Vec<ValueId>) {
-        own.extend(&region.params);
-        for id in &region.insts {
-            for operand in &function[*id].operands {
-                if !own.contains(operand) && !found.contains(operand) {
-                    found.push(*operand);
-                }
-            }
-            Function::regions(&function[*id].kind).into_iter().for_each(|inner| walk(function, inner, own, found));
-            own.extend(&function[*id].results);
-        }
-    }
-    let mut found = vec![];
-    walk(function, region, &mut HashSet::new(), &mut found);
-    found
 }

@@ -8,7 +8,6 @@
 //!                                                     }
 //! ```
 
-use super::expand::captured;
 use super::regions::Regions;
 use super::{AutodiffError, Differentiator, Result};
 use crate::base::code::E0403;
@@ -58,7 +57,7 @@ impl Differentiator {
         names.insert(index.clone());
         let first = fresh_symbol(&Symbol::new("first"), &mut names);
         let segment_index = fresh_symbol(&Symbol::new("segment"), &mut names);
-        let outer = captured(function, body);
+        let outer = function.captured(body);
         let segment = self.outline_segment(function, &inst, &outer, &first, size);
         let counter = value(function, &TensorType::scalar(DType::Int64));
         let types: Vec<TensorType> = inst.results.iter().map(|result| function[*result].ty.clone()).collect();
@@ -125,17 +124,13 @@ impl Differentiator {
 
 /// Whether an instruction is a `for` that calls sublayers and collects nothing.
 fn walks_layers(function: &Function, id: InstId) -> bool {
-    fn calls(function: &Function, region: &Region) -> bool {
-        region.insts.iter().any(|id| match &function[*id].kind {
-            InstKind::Call { path, .. } => path.as_ref().is_some_and(|path| !path.is_empty()),
-            kind => Function::regions(kind).into_iter().any(|inner| calls(function, inner)),
-        })
-    }
     let inst = &function[id];
-    match &inst.kind {
-        InstKind::For { body, .. } => calls(function, body) && inst.operands.len() == inst.results.len() + 2,
-        _ => false,
-    }
+    let InstKind::For { body, .. } = &inst.kind else { return false };
+    let mut calls = false;
+    function.visit(body, &mut |inner| {
+        calls |= matches!(&function[inner].kind, InstKind::Call { path: Some(path), .. } if !path.is_empty());
+    });
+    calls && inst.operands.len() == inst.results.len() + 2
 }
 
 /// How many turns a segment has; what must hold for that becomes a condition of the function.

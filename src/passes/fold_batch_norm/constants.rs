@@ -1,7 +1,6 @@
 //! Which values of a function are the same in every run.
 
 use crate::ir::{Function, InstKind, LayerId, Module, Region, ValueId};
-use crate::passes::products::member_of;
 use crate::types::Symbol;
 use std::collections::{BTreeSet, HashSet};
 
@@ -11,7 +10,7 @@ pub(super) type Assigned = BTreeSet<(LayerId, String)>;
 pub(super) fn assigned(module: &Module) -> Assigned {
     let members = module.functions.iter().flat_map(|function| {
         function.insts.iter().filter_map(|inst| match &inst.kind {
-            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => member_of(module, function, name),
+            InstKind::SetState { name } | InstKind::SetSlice { name, .. } => module.member_of(function.layer, name),
             _ => None,
         })
     });
@@ -45,7 +44,7 @@ impl Constants {
                 InstKind::Const(_) => true,
                 InstKind::Host(expr) => expr.symbols().is_subset(&self.hypers),
                 InstKind::Param { name, .. } => {
-                    member_of(module, function, name).is_some_and(|member| !assigned.contains(&member))
+                    module.member_of(function.layer, name).is_some_and(|member| !assigned.contains(&member))
                 }
                 InstKind::Op { .. } => {
                     let sizes = inst.kind.symbols();

@@ -28,7 +28,7 @@ mod chain;
 mod constants;
 mod weight;
 
-use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
+use crate::ir::{Function, InstId, Module, Region, ValueId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::types::Facts;
@@ -44,8 +44,7 @@ pub(super) fn fold_batch_norm(module: &mut Module, cx: &mut PassCx) {
         let constants = Constants::of(module, function, &assigned);
         let mut function = function.clone();
         let mut pass = Fold { facts: &facts, constants: &constants, users: users(&function), folded: 0 };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(&mut function, body);
+        function.change_body(|function, body| pass.region(function, body));
         if pass.folded > 0 {
             cx.count("folded", pass.folded);
             compact(&mut function);
@@ -77,11 +76,7 @@ struct Fold<'p> {
 impl Fold<'_> {
     fn region(&mut self, function: &mut Function, region: Region) -> Region {
         for id in &region.insts {
-            let mut kind = std::mem::replace(&mut function[*id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[*id].kind = kind;
+            function.change_regions(*id, |function, nested| self.region(function, nested));
         }
         let mut insts = region.insts;
         let mut at = 0;

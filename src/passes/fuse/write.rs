@@ -1,7 +1,7 @@
 //! Writes a segment with fused instructions in the place of its groups.
 
 use super::groups::{Group, Member};
-use super::{Fuse, Segment, captured};
+use super::{Fuse, Segment};
 use crate::ir::{Function, Inst, InstId, InstKind, Region, Value, ValueId};
 use crate::ops::kinds::Role;
 use crate::passes::copy::push;
@@ -146,8 +146,9 @@ impl Order<'_, '_> {
                 continue;
             }
             open.push((id, true));
-            let mut needed = vec![];
-            captured(self.function, id, &mut |operand| needed.extend(self.fuse.makers.get(&operand).copied()));
+            let used = self.function.used_by(id);
+            let mut needed: Vec<InstId> =
+                used.iter().filter_map(|operand| self.fuse.makers.get(operand).copied()).collect();
             if matches!(self.function[id].kind, InstKind::Rng { .. }) {
                 let before = self.rngs.iter().take_while(|rng| **rng != id);
                 needed.extend(before.last().copied());

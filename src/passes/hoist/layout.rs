@@ -31,8 +31,7 @@ pub fn choose(module: &Module, function: &mut Function, layer: LayerId) -> usize
         return 0;
     }
     let mut transposed = HashMap::new();
-    let body = std::mem::take(&mut function.body);
-    function.body = region(function, body, &chosen, &mut transposed);
+    function.change_body(|function, body| region(function, body, &chosen, &mut transposed));
     chosen.len()
 }
 
@@ -49,12 +48,10 @@ fn lies_wrong(function: &Function, inst: &Inst, operand: usize) -> bool {
 /// Whether nothing but this instruction reads a member: a second layout would be a second copy.
 fn is_read_once(module: &Module, function: &Function, kind: &InstKind) -> bool {
     let InstKind::Param { name, part: Part::Value } = kind else { return true };
-    let Some(member) = function.layer.and_then(|layer| module.member_of(layer, name)) else { return false };
+    let Some(member) = module.member_of(function.layer, name) else { return false };
     let reads = module.functions.iter().flat_map(|other| {
         other.insts.iter().filter(|inst| match &inst.kind {
-            InstKind::Param { name, .. } => {
-                other.layer.and_then(|layer| module.member_of(layer, name)).as_ref() == Some(&member)
-            }
+            InstKind::Param { name, .. } => module.member_of(other.layer, name).as_ref() == Some(&member),
             _ => false,
         })
     });
@@ -69,10 +66,8 @@ fn region(
 ) -> Region {
     let mut kept = vec![];
     for id in region.insts {
+        function.change_regions(id, |function, nested| self::region(function, nested, chosen, transposed));
         let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-        for nested in Function::regions_mut(&mut kind) {
-            *nested = self::region(function, std::mem::take(nested), chosen, transposed);
-        }
         if let InstKind::Op { op, attrs } = &mut kind
             && *op == builtin("matmul")
         {

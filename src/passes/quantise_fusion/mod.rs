@@ -28,23 +28,23 @@ mod products;
 #[cfg(test)]
 mod tests;
 
-use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
+use crate::ir::{Function, InstId, InstKind, Module, ValueId};
 use crate::ops::{Attrs, OpId, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::environments::Environments;
+use crate::passes::rewrite::{Rewrite, Seen};
 use crate::quant::{Scheme, Ste};
 use crate::types::{DType, Facts};
-use std::collections::HashMap;
 
 pub(super) fn quantise_fusion(module: &mut Module, cx: &mut PassCx) {
     let environments = Environments::of(module);
     for index in 0..module.functions.len() {
         let facts = module.facts(&module.functions[index]);
         let function = &mut module.functions[index];
-        let mut pass = QuantiseFusion { environments: &environments, facts, ..QuantiseFusion::new(&environments) };
-        let body = std::mem::take(&mut function.body);
-        function.body = pass.region(function, body);
+        let seen = Seen::default();
+        let mut pass = QuantiseFusion { environments: &environments, facts, seen, requantised: 0, products: 0 };
+        pass.function(function);
         cx.count("requantisations", pass.requantised);
         cx.count("integer products", pass.products);
         if pass.requantised + pass.products > 0 {
@@ -56,61 +56,40 @@ pub(super) fn quantise_fusion(module: &mut Module, cx: &mut PassCx) {
 struct QuantiseFusion<'m> {
     environments: &'m Environments,
     facts: Facts,
-    /// The instruction of each value seen so far.
-    makers: HashMap<ValueId, InstId>,
-    replaced: HashMap<ValueId, ValueId>,
+    seen: Seen,
     requantised: usize,
     products: usize,
 }
 
-impl<'m> QuantiseFusion<'m> {
-    fn new(environments: &'m Environments) -> Self {
-        QuantiseFusion {
-            environments,
-            facts: Facts::default(),
-            makers: HashMap::new(),
-            replaced: HashMap::new(),
-            requantised: 0,
-            products: 0,
-        }
+impl Rewrite for QuantiseFusion<'_> {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
     }
 
-    fn region(&mut self, function: &mut Function, region: Region) -> Region {
-        let mut kept = vec![];
-        for id in region.insts {
-            for operand in &mut function[id].operands {
-                *operand = self.replaced.get(operand).copied().unwrap_or(*operand);
+    fn inst(&mut self, function: &mut Function, id: InstId, kept: &mut Vec<InstId>) {
+        if let Some(parts) = self.codes_before(function, id) {
+            for (result, part) in function[id].results.clone().into_iter().zip(parts) {
+                self.seen.replaced.put_unnamed(result, part);
             }
-            if let Some(parts) = self.codes_before(function, id) {
-                self.replaced.extend(function[id].results.iter().copied().zip(parts));
-                self.requantised += 1;
-                continue;
+            self.requantised += 1;
+        } else if let Some((insts, value)) = self.integer_product(function, id) {
+            let result = function[id].results[0];
+            self.seen.replaced.put(function, result, value);
+            for id in &insts {
+                self.seen.makers.extend(function[*id].results.iter().map(|result| (*result, *id)));
             }
-            if let Some((insts, value)) = self.integer_product(function, id) {
-                let result = function[id].results[0];
-                function[value].name = function[result].name.clone();
-                self.replaced.insert(result, value);
-                for id in &insts {
-                    self.makers.extend(function[*id].results.iter().map(|result| (*result, *id)));
-                }
-                kept.extend(insts);
-                self.products += 1;
-                continue;
-            }
-            let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
-            for nested in Function::regions_mut(&mut kind) {
-                *nested = self.region(function, std::mem::take(nested));
-            }
-            function[id].kind = kind;
-            self.makers.extend(function[id].results.iter().map(|result| (*result, id)));
+            kept.extend(insts);
+            self.products += 1;
+        } else {
             kept.push(id);
         }
-        Region { params: region.params, insts: kept }
     }
+}
 
+impl QuantiseFusion<'_> {
     /// The operation that made a value, if it is this one.
     fn made_by<'f>(&self, function: &'f Function, value: ValueId, name: &str) -> Option<(InstId, &'f Attrs)> {
-        let id = *self.makers.get(&value)?;
+        let id = *self.seen.makers.get(&value)?;
         match &function[id].kind {
             InstKind::Op { op, attrs } if *op == builtin(name) => Some((id, attrs)),
             _ => None,

@@ -55,7 +55,7 @@ impl QuantiseFusion<'_> {
         let (id, attrs) = self.made_by(function, value, "dequantize")?;
         let [codes, scale] = function[id].operands[..] else { return None };
         let scale_axes = scale_axes(attrs.scheme("scheme")?, function[value].ty.shape.rank()?)?;
-        let maker = self.makers.get(&codes).map(|id| &function[*id].kind);
+        let maker = self.seen.makers.get(&codes).map(|id| &function[*id].kind);
         Some(Factor { codes, scale, scale_axes, is_stored: matches!(maker, Some(InstKind::Param { .. })) })
     }
 

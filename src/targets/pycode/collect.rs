@@ -9,7 +9,7 @@
 //! ```
 
 use crate::ir::{InstId, InstKind, Region, ValueId, Window};
-use crate::targets::pycode::dialect::NewState;
+use crate::targets::pycode::dialect::{NewState, Positions};
 use crate::targets::pycode::function::Writer;
 use crate::targets::pycode::{expression, program};
 use crate::targets::pytext::Py;
@@ -147,21 +147,20 @@ impl<'m> Writer<'_, 'm> {
     pub(super) fn set_slice(&mut self, inst: InstId, name: &str, windows: &[Window]) {
         let data = &self.function[inst];
         let [value, starts @ ..] = data.operands.as_slice() else { return };
-        let last = windows.last().map_or(0, |window| window.axis);
-        let mut items = vec![];
-        for axis in 0..=last {
-            let window = windows.iter().zip(starts).find(|(window, _)| window.axis == axis);
-            items.push(match window {
-                None => Py::full_slice(),
-                Some((Window { size: None, .. }, start)) => self.number_or_tensor(*start),
-                Some((Window { size: Some(size), .. }, start)) => self.window(*start, size),
-            });
+        let mut positions = vec![];
+        for (Window { axis, size }, &start) in windows.iter().zip(starts) {
+            let from = self.number_or_tensor(start);
+            let (size, item) = match size {
+                None => (None, from.clone()),
+                Some(size) => (Some(self.dim(size)), self.window(start, size)),
+            };
+            positions.push(Positions { axis: *axis, start: from, size, item });
         }
         let place = self.member(name);
         // Assignment broadcasts by itself.
         let value = self.before_copy(*value);
         let new = self.new_state(value);
-        let assignment = self.program.dialect.set_slice(place, items, new);
+        let assignment = self.program.dialect.set_slice(place, positions, new);
         self.comment(data.loc);
         self.assignment(&assignment);
     }

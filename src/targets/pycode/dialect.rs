@@ -30,6 +30,26 @@ impl Assignment {
     }
 }
 
+/// Positions along an axis.
+pub struct Positions {
+    pub axis: usize,
+    pub start: Py,
+    /// How many there are; `None` for one position, which is no axis of the new values.
+    pub size: Option<Py>,
+    /// As Python's indexing has it: `start`, or `start:start + size`.
+    pub item: Py,
+}
+
+/// The index of some positions: `:, start:start + size`.
+pub fn index_of(windows: &[Positions]) -> Vec<Py> {
+    let last = windows.iter().map(|window| window.axis).max().unwrap_or(0);
+    let item = |axis: usize| windows.iter().find(|window| window.axis == axis).map(|window| window.item.clone());
+    (0..=last).map(|axis| item(axis).unwrap_or_else(Py::full_slice)).collect()
+}
+
+/// Writes a size; what it is made of counts as used then.
+pub type Size<'a> = &'a mut dyn FnMut() -> Py;
+
 /// What is assigned to a state.
 pub struct NewState {
     pub value: Py,
@@ -141,15 +161,15 @@ pub trait Dialect: Sync {
 
     /// A weight of which codes and scale are stored, as floats. `size` is that of its last axis; `is_master`: the file
     /// holds floats until it is packed.
-    fn restored(&self, weight: Py, scheme: Py, size: Py, _is_master: bool) -> Py {
-        scheme.method("restore", vec![weight, size])
+    fn restored(&self, weight: Py, scheme: Py, size: Size, _is_master: bool) -> Py {
+        scheme.method("restore", vec![weight, size()])
     }
 
     /// One of the tensors in which such a weight is stored.
-    fn part(&self, weight: Py, part: Part, scheme: Py, size: Py, _is_master: bool) -> Py {
+    fn part(&self, weight: Py, part: Part, scheme: Py, size: Size, _is_master: bool) -> Py {
         match part {
             Part::Value => weight,
-            Part::Codes => scheme.method("unpack", vec![weight, size]),
+            Part::Codes => scheme.method("unpack", vec![weight, size()]),
             Part::Scale => weight.index(vec![Py::string("scale")]),
             Part::ZeroPoint => weight.index(vec![Py::string("zero_point")]),
         }
@@ -169,8 +189,8 @@ pub trait Dialect: Sync {
 
     fn set_state(&self, place: Py, new: NewState) -> Assignment;
 
-    /// Assigns to a part of a state: `items` are its index.
-    fn set_slice(&self, place: Py, items: Vec<Py>, new: NewState) -> Assignment;
+    /// Assigns to a part of a state: of each axis in `windows`, some positions; of others, all.
+    fn set_slice(&self, place: Py, windows: Vec<Positions>, new: NewState) -> Assignment;
 
     // ---- statements
 

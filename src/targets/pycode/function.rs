@@ -7,7 +7,7 @@ use crate::ir::{
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::classes::ClassNames;
-use crate::targets::pycode::dialect::Assignment;
+use crate::targets::pycode::dialect::{Assignment, NewState};
 use crate::targets::pycode::flow::{self, Flow};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::{self, Program};
@@ -39,6 +39,27 @@ pub struct Written {
     pub parameters: Vec<Parameter>,
     pub docstring: Option<Vec<String>>,
     pub body: Lines,
+}
+
+impl Written {
+    /// The whole definition, at this depth of indentation.
+    pub fn text(&self, name: &str, depth: usize) -> String {
+        let mut lines = Lines::new(depth);
+        if self.is_property {
+            lines.line("@property");
+        }
+        let required = self.parameters.iter().filter(|parameter| parameter.optional.is_none());
+        let optional = self.parameters.iter().filter(|parameter| parameter.optional.is_some());
+        let required = required.map(|parameter| parameter.name.clone());
+        let optional = optional.map(|parameter| Py::keyword(&parameter.name.text(), Py::none()));
+        lines.definition(name, &required.chain(optional).collect::<Vec<Py>>());
+        lines.indent();
+        for line in self.docstring.iter().flatten() {
+            lines.line(line);
+        }
+        lines.append(self.body.clone());
+        lines.text().trim_end().to_string()
+    }
 }
 
 /// The elements of `self.field`, where a loop runs over them.
@@ -514,9 +535,12 @@ impl<'p, 'm> Writer<'p, 'm> {
             InstKind::Op { op, attrs } => self.build_op(inst, op.get(), attrs),
             InstKind::Param { name, part } => {
                 let member = self.member(name);
+                let is_master = self.program.evaluates;
                 Ok(match (part, self.packed(name)) {
                     (Part::Value, _) | (_, None) => member,
-                    (part, Some((scheme, size))) => dialect.part(member, *part, scheme, size, self.program.evaluates),
+                    (part, Some((scheme, size))) => {
+                        dialect.part(member, *part, scheme, &mut || self.dim(&size), is_master)
+                    }
                 })
             }
             InstKind::Const(tensor) => Ok(dialect.literal(tensor, self.device.clone())),
@@ -533,10 +557,14 @@ impl<'p, 'm> Writer<'p, 'm> {
 
     fn set_state(&mut self, inst: InstId, name: &str) {
         let data = &self.function[inst];
-        // Copying broadcasts and converts by itself.
-        let value = self.before_copy(data.operands[0]);
+        let mut new = self.new_state(data.operands[0]);
+        if self.program.dialect.changes_in_place() {
+            // Copying broadcasts and converts by itself.
+            new = self.new_state(self.before_copy(data.operands[0]));
+        } else if new.is_number {
+            new = NewState { value: self.tensor(data.operands[0]), is_number: false, ..new };
+        }
         let place = self.member(name);
-        let new = self.new_state(value);
         let assignment = self.program.dialect.set_state(place, new);
         self.comment(data.loc);
         self.assignment(&assignment);

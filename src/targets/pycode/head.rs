@@ -87,13 +87,19 @@ impl Writer<'_, '_> {
             .filter(|s| !self.is_derivable(s))
             .collect();
         let required = |name: &str| Parameter { name: Py::name(name), optional: None };
+        // Functions that belong to no class have a name for each set of optional inputs.
+        let joins = dialect.attributes().is_some();
         let mut parameters: Vec<Parameter> = vec![];
-        if self.function.layer.is_some() {
+        if self.program.takes_instance(id) {
             parameters.push(required(dialect.instance()));
         }
         let named: HashMap<ValueId, String> = self.names_of_parameters();
         for value in &self.function.params {
-            let optional = self.function.given().find(|name| self.function[*value].name.as_deref() == Some(name));
+            let optional = self
+                .function
+                .given()
+                .filter(|_| joins)
+                .find(|name| self.function[*value].name.as_deref() == Some(name));
             let optional = optional.map(String::from);
             parameters.extend(named.get(value).map(|name| Parameter { optional, ..required(name) }));
         }

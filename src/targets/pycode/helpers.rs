@@ -6,7 +6,7 @@ use crate::quant::{Scheme, SchemeKind, Ste};
 use crate::targets::pycode::dialect::Dialect;
 use crate::targets::pycode::{classes, program};
 use crate::targets::templates::Skeletons;
-use crate::targets::{EmitOptions, Mode, TargetError};
+use crate::targets::{EmitOptions, Mode, TargetError, names};
 use crate::types::DType;
 use minijinja::context;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -192,4 +192,13 @@ pub fn close_over(helpers: &[Helper], mut used: BTreeSet<String>) -> BTreeSet<St
         }
     }
     used
+}
+
+/// What a file begins with: where it comes from.
+pub fn header(options: &EmitOptions) -> Vec<String> {
+    let of = match options.entry_expr.is_empty() {
+        true => options.source_name.clone(),
+        false => format!("{} of {}", options.entry_expr, options.source_name),
+    };
+    vec![names::python_comment(&format!("{of}, compiled by tritonc {}", options.version))]
 }

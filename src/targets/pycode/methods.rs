@@ -69,7 +69,8 @@ pub fn functions(program: &mut Program) -> Vec<Method> {
 
 fn method(program: &mut Program, id: FuncId, tree: Tree) -> Option<Method> {
     let function = &program.module[id];
-    let depth = if function.layer.is_some() { 2 } else { 1 };
+    let in_class = function.layer.is_some() && program.dialect.attributes().is_some();
+    let depth = if in_class { 2 } else { 1 };
     match function::write(program, id, depth) {
         Ok(written) => Some(Method {
             layer: function.layer,

@@ -3,7 +3,7 @@
 use crate::targets::pytext::Py;
 use crate::types::dim::{Atom, Monomial};
 use crate::types::host::{HostFn, HostOp};
-use crate::types::{DType, Dim, HostExpr, Symbol, Tensor};
+use crate::types::{DType, Dim, HostExpr, HostValue, Symbol, Tensor};
 
 /// Stands for a size that nothing is known of; who writes it reports it.
 pub const UNKNOWN: &str = "?";
@@ -84,6 +84,16 @@ pub fn float(value: f64) -> Py {
         x => Py::Atom(format!("{x:?}")),
     };
     if value.is_sign_negative() { Py::Unary("-", Box::new(magnitude)) } else { magnitude }
+}
+
+/// A value that is known.
+pub fn host_value(value: &HostValue) -> Py {
+    match value {
+        HostValue::Int(value) => Py::int(*value),
+        HostValue::Float(value) => float(value.0),
+        HostValue::Bool(value) => Py::name(if *value { "True" } else { "False" }),
+        HostValue::Str(text) => Py::string(text),
+    }
 }
 
 /// The element type in which values lie: codes of `trit` and `int4` in bytes.

@@ -1,7 +1,7 @@
 //! Operations and calls as expressions.
 
 use crate::base::code;
-use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId};
+use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId, member_path};
 use crate::ops::kinds::Kind;
 use crate::ops::{Attr, Attrs, Op, ParamKind, find};
 use crate::targets::pycode::expression::{self, Filled, Holes};
@@ -147,15 +147,20 @@ impl<'m> Writer<'_, 'm> {
         let weight = self.member(first);
         let (scheme, size) = self.packed(first)?;
         // A file for training has float masters until they are packed.
-        Some((self.program.dialect.restored(weight, scheme, size, self.program.evaluates), own))
+        let (dialect, is_master) = (self.program.dialect, self.program.evaluates);
+        Some((dialect.restored(weight, scheme, &mut || self.dim(&size), is_master), own))
     }
 
     /// The scheme of a quantised member, and the size of its last axis.
-    pub(super) fn packed(&mut self, member: &str) -> Option<(Py, Py)> {
-        let storage = self.program.module.stored(self.function.layer?, member)?;
+    pub(super) fn packed(&self, member: &str) -> Option<(Py, Dim)> {
+        let module = self.program.module;
+        let layer = self.function.layer?;
+        let storage = module.stored(layer, member)?;
         let scheme = special::scheme(self.program.dialect, storage.scheme.as_ref()?);
         let size = storage.ty.shape.dims.last().cloned().unwrap_or_else(|| Dim::constant(1));
-        Some((scheme, self.dim(&size)))
+        let (path, _) = member_path(member).unwrap_or((vec![], member));
+        let (_, values) = module.instance_at(layer, &path).ok()?;
+        Some((scheme, values.dim(&size)))
     }
 
     /// What `dequantize` gives, in the type that it is asked for; helpers give that of the weight.
@@ -215,7 +220,9 @@ impl<'m> Writer<'_, 'm> {
             });
         }
         arguments.extend(self.program.generator(func).map(Py::name));
-        let Some(path) = path else { return Ok(Py::name(name).call(arguments)) };
+        let Some(path) = path.filter(|_| self.program.takes_instance(func)) else {
+            return Ok(Py::name(name).call(arguments));
+        };
         let object = self.path(path);
         Ok(self.program.dialect.call_method(object, &name, arguments))
     }

@@ -46,6 +46,8 @@ pub struct Program<'m> {
     /// The state that functions assign, themselves or through calls: own members by name, and `part.` for
     /// what belongs to a sublayer.
     effects: FxHashMap<FuncId, BTreeSet<String>>,
+    /// Methods that look at what their instance holds, themselves or through calls.
+    looking: FxHashSet<FuncId>,
     /// Functions that take seeds, themselves or through calls.
     draws: FxHashSet<FuncId>,
     /// Functions whose results may share memory with their parameters.
@@ -84,6 +86,7 @@ impl<'m> Program<'m> {
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),
             effects: FxHashMap::default(),
+            looking: FxHashSet::default(),
             draws: FxHashSet::default(),
             views: view_functions(module, table),
             stored: FxHashMap::default(),
@@ -274,7 +277,7 @@ impl<'m> Program<'m> {
             }
         }
         let mut changed = BTreeSet::new();
-        let mut draws = false;
+        let (mut draws, mut looks) = (false, false);
         visit(function, &function.body, &mut |inst| {
             changed.extend(self.changed_by(&function[inst].kind));
             draws |= match &function[inst].kind {
@@ -282,9 +285,17 @@ impl<'m> Program<'m> {
                 InstKind::Call { func, .. } => self.draws.contains(func),
                 _ => false,
             };
+            looks |= match &function[inst].kind {
+                InstKind::Param { .. } | InstKind::SetState { .. } | InstKind::SetSlice { .. } => true,
+                InstKind::Call { func, path: Some(_), .. } => self.looking.contains(func),
+                _ => false,
+            };
         });
         if draws {
             self.draws.insert(id);
+        }
+        if looks {
+            self.looking.insert(id);
         }
         if !changed.is_empty() {
             self.effects.insert(id, changed);
@@ -312,7 +323,9 @@ impl<'m> Program<'m> {
             let function = &module[id];
             let first = *firsts.entry((function.layer, &function.source_name)).or_insert(id);
             // The entry's methods are joined into one.
-            let is_joined = first != id && !function.optional.is_empty() && !module[first].optional.is_empty();
+            let in_class = attributes.is_some() && function.layer.is_some();
+            let is_joined =
+                in_class && first != id && !function.optional.is_empty() && !module[first].optional.is_empty();
             if let Some(name) = self.function_names.get(&first).filter(|_| is_joined) {
                 self.function_names.insert(id, name.clone());
                 continue;
@@ -344,6 +357,35 @@ impl<'m> Program<'m> {
         match self.makers.get(&id).or_else(|| self.properties.get(&id)) {
             Some(member) => format!("{layer}_{member}"),
             None => format!("{layer}_{wanted}"),
+        }
+    }
+
+    /// Whether a function takes the instance that it works on: a class's method does, others if they look at it.
+    pub fn takes_instance(&self, id: FuncId) -> bool {
+        let in_class = self.module[id].layer.is_some() && self.dialect.attributes().is_some();
+        in_class || self.looking.contains(&id)
+    }
+
+    /// Whether instances of a layer hold tensors, themselves or in their parts.
+    fn holds(&self, layer: LayerId) -> bool {
+        self.module[layer].members.iter().any(|member| match &member.kind {
+            MemberKind::Storage(_) => true,
+            MemberKind::Sub(sub) => self.sub_holds(sub),
+            MemberKind::Constant { .. } => false,
+        })
+    }
+
+    /// Whether there is a place for a part of an instance in what functions take.
+    pub fn is_held(&self, sub: &Sub) -> bool {
+        self.dialect.attributes().is_some() || self.sub_holds(sub)
+    }
+
+    fn sub_holds(&self, sub: &Sub) -> bool {
+        match sub {
+            Sub::Instance { layer, .. } => self.holds(*layer),
+            Sub::List(elements) => elements.iter().any(|element| self.sub_holds(element)),
+            Sub::Repeat { element, .. } => self.sub_holds(element),
+            Sub::Function { .. } => false,
         }
     }
 

@@ -276,8 +276,8 @@ impl<'m> Writer<'_, 'm> {
             }
         });
         let [field] = fields.as_slice() else { return None };
-        let MemberKind::Sub(Sub::Repeat { count, .. }) = &self.layer?.member(field)?.kind else { return None };
-        (*count == stop).then(|| Over { field: field.clone(), only: !other_uses })
+        let MemberKind::Sub(sub @ Sub::Repeat { count, .. }) = &self.layer?.member(field)?.kind else { return None };
+        (*count == stop && self.program.is_held(sub)).then(|| Over { field: field.clone(), only: !other_uses })
     }
 
     pub fn write_while(

@@ -4,6 +4,7 @@
 //! A special form sees a use of the operation through [`Use`] and gives an expression, or `None` to leave
 //! the operation to the table.
 
+use crate::ops::matmul::TRANSPOSE;
 use crate::ops::{Attr, Attrs};
 use crate::quant::{Scheme, SchemeKind, Ste, TernaryRule};
 use crate::targets::pycode::dialect::Dialect;
@@ -65,6 +66,7 @@ pub type Special = fn(&mut Use) -> Result<Option<Py>, String>;
 /// What most libraries share.
 static SPECIAL: &[(&str, Special)] = &[
     ("dequantize", dequantize),
+    ("matmul", matmul),
     ("quantize", quantize),
     ("quantize_with", quantize_with),
     ("slice", slice),
@@ -74,6 +76,26 @@ static SPECIAL: &[(&str, Special)] = &[
 /// The special form that an operation has unless a library has its own.
 pub fn find(name: &str) -> Option<Special> {
     SPECIAL.iter().find(|(own, _)| *own == name).map(|(_, special)| *special)
+}
+
+fn matmul(u: &mut Use) -> Result<Option<Py>, String> {
+    let result = u.result_dtype();
+    let narrow = |o: &Operand| o.dtype().bits() <= 8 && !o.dtype().is_float();
+    let operand = |index: usize| match u.attrs.flag(TRANSPOSE[index]) {
+        true => transposed(&u.operands[index]),
+        false => u.operands[index].value.clone(),
+    };
+    let (a, b) = (operand(0), operand(1));
+    if u.operands.iter().all(narrow) {
+        return Ok(Some(Py::name("integer_matmul").call(vec![a, b])));
+    }
+    // Codes are multiplied as what they are: small numbers of the other side's type.
+    Ok(Some(Py::binary(u.as_dtype(0, a, result), "@", u.as_dtype(1, b, result))))
+}
+
+/// With its last two axes exchanged.
+fn transposed(x: &Operand) -> Py {
+    x.value.clone().attr(if x.rank() == Some(2) { "T" } else { "mT" })
 }
 
 /// `items` at an axis of `x`: `x[items]`, `x[:, items]`, `x[..., items]`.

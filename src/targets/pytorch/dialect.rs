@@ -3,7 +3,7 @@
 use crate::ir::Part;
 use crate::ops::{Attrs, Op, Param, ParamKind};
 use crate::targets::names::Reserved;
-use crate::targets::pycode::dialect::{Assignment, Dialect, NewState};
+use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, Size, index_of};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::special::{Operand, Special};
 use crate::targets::pytext::Py;
@@ -225,14 +225,14 @@ impl Dialect for Torch {
         Py::name(function).call([x.value.clone(), scheme].into_iter().chain(given).collect())
     }
 
-    fn restored(&self, weight: Py, scheme: Py, _size: Py, is_master: bool) -> Py {
+    fn restored(&self, weight: Py, scheme: Py, _size: Size, is_master: bool) -> Py {
         match is_master {
             true => Py::name("quantized").call(vec![weight, scheme]),
             false => weight.method("dequantize", vec![]),
         }
     }
 
-    fn part(&self, weight: Py, part: Part, scheme: Py, _size: Py, is_master: bool) -> Py {
+    fn part(&self, weight: Py, part: Part, scheme: Py, _size: Size, is_master: bool) -> Py {
         let quantized = |position: i64| {
             Py::name("quantized_codes").call(vec![weight.clone(), scheme]).index(vec![Py::int(position)])
         };
@@ -260,7 +260,7 @@ impl Dialect for Torch {
         Assignment::by(place.method(method, vec![detached(new)]))
     }
 
-    fn set_slice(&self, place: Py, items: Vec<Py>, new: NewState) -> Assignment {
-        Assignment::to(&place.index(items), detached(new))
+    fn set_slice(&self, place: Py, windows: Vec<Positions>, new: NewState) -> Assignment {
+        Assignment::to(&place.index(index_of(&windows)), detached(new))
     }
 }

@@ -1,7 +1,6 @@
 //! Classes: a layer's constructor, its parameters and their initial values, and its methods.
 
 use crate::ir::{FuncId, HostKind, Hyper, Init, Layer, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
-use crate::targets::pycode::function::Written;
 use crate::targets::pycode::head::obligation_broken;
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{expression, numbers, special};
@@ -34,25 +33,6 @@ pub fn write(program: &mut Program, id: LayerId, methods: Vec<String>) -> Result
     let constructor = writer.write(has_reset)?;
     let name = program.classes.get(&id).map_or_else(|| layer.name.clone(), |names| names.class.clone());
     Ok(Class { name, docstring: docstring(layer), constructor, methods })
-}
-
-/// A function's text at this depth of indentation.
-pub fn function_text(name: &str, written: &Written, depth: usize) -> String {
-    let mut lines = Lines::new(depth);
-    if written.is_property {
-        lines.line("@property");
-    }
-    let required = written.parameters.iter().filter(|parameter| parameter.optional.is_none());
-    let optional = written.parameters.iter().filter(|parameter| parameter.optional.is_some());
-    let required = required.map(|parameter| parameter.name.clone());
-    let optional = optional.map(|parameter| Py::keyword(&parameter.name.text(), Py::none()));
-    lines.definition(name, &required.chain(optional).collect::<Vec<Py>>());
-    lines.indent();
-    for line in written.docstring.iter().flatten() {
-        lines.line(line);
-    }
-    lines.append(written.body.clone());
-    lines.text().trim_end().to_string()
 }
 
 fn docstring(layer: &Layer) -> String {
@@ -187,7 +167,8 @@ impl Constructor<'_, '_> {
                 parameters.push(Py::name("*"));
             }
             let name = self.argument(&hyper.name);
-            let given = values.iter().find(|(symbol, _)| *symbol == hyper.name).map(|(_, value)| host_value(value));
+            let given =
+                values.iter().find(|(symbol, _)| *symbol == hyper.name).map(|(_, value)| numbers::host_value(value));
             let default = given.or_else(|| {
                 let default = hyper.default.as_ref()?;
                 Some(if default.symbols().is_empty() { self.host(&typed(default, hyper.kind)) } else { Py::none() })
@@ -479,15 +460,6 @@ fn typed(value: &HostExpr, kind: HostKind) -> HostExpr {
     }
 }
 
-fn host_value(value: &HostValue) -> Py {
-    match value {
-        HostValue::Int(value) => Py::int(*value),
-        HostValue::Float(value) => numbers::float(value.0),
-        HostValue::Bool(value) => Py::name(if *value { "True" } else { "False" }),
-        HostValue::Str(text) => Py::string(text),
-    }
-}
-
 /// How many hyperparameters may be given by position: Python wants no required one after a default.
 fn positional_count(layer: &Layer) -> usize {
     let first_default = layer.hypers.iter().position(|h| h.default.is_some());
@@ -508,7 +480,7 @@ pub fn model_constructor(program: &Program, id: LayerId, args: &[(Symbol, HostVa
     let name = |hyper: &Hyper| names.hyper(&hyper.name);
     let mut parameters = vec![Py::name("self")];
     for hyper in &layer.hypers {
-        let value = args.iter().find(|(symbol, _)| *symbol == hyper.name).map(|(_, value)| host_value(value));
+        let value = args.iter().find(|(symbol, _)| *symbol == hyper.name).map(|(_, value)| numbers::host_value(value));
         parameters.push(Py::keyword(&name(hyper), value.unwrap_or_else(Py::none)));
     }
     let all_positional = layer.hypers.len() <= MAX_POSITIONAL && positional_count(layer) == layer.hypers.len();

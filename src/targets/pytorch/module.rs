@@ -29,7 +29,7 @@ pub fn write(
     } else {
         functions = methods::join(functions, &mut program, None);
     }
-    let text = |method: &Method, depth: usize| layer::function_text(&method.name, &method.written, depth);
+    let text = |method: &Method, depth: usize| method.written.text(&method.name, depth);
     let mut items: Vec<String> = vec![];
     items.extend(functions.iter().filter(|method| method.layer.is_none()).map(|method| text(method, 0)));
     for id in program.layers.clone() {
@@ -68,7 +68,7 @@ pub fn write(
     all.extend(items);
     let imports: Vec<&str> = ["copy", "json", "math"].into_iter().filter(|name| used.contains(*name)).collect();
     let context = context! {
-        header => header(options),
+        header => helpers::header(options),
         imports => imports,
         functional => used.contains("F"),
         modules => used.contains("nn"),
@@ -92,14 +92,6 @@ impl Program<'_> {
             .flat_map(|id| &self.module[*id].members)
             .any(|member| matches!(&member.kind, MemberKind::Storage(storage) if storage.scheme.is_some()))
     }
-}
-
-fn header(options: &EmitOptions) -> Vec<String> {
-    let of = match options.entry_expr.is_empty() {
-        true => options.source_name.clone(),
-        false => format!("{} of {}", options.entry_expr, options.source_name),
-    };
-    vec![names::python_comment(&format!("{of}, compiled by tritonc {}", options.version))]
 }
 
 /// `Model` and `load`.

@@ -4,8 +4,7 @@
 //! the operation to the table.
 
 use crate::ops::Attr;
-use crate::ops::matmul::TRANSPOSE;
-use crate::targets::pycode::special::{self, Operand, Special, Use, at_axis};
+use crate::targets::pycode::special::{self, Special, Use, at_axis};
 use crate::targets::pytext::Py;
 use crate::targets::pytorch::dialect;
 use crate::types::{DType, Dim};
@@ -13,7 +12,6 @@ use crate::types::{DType, Dim};
 static SPECIAL: &[(&str, Special)] = &[
     ("cast", cast),
     ("gather", gather),
-    ("matmul", matmul),
     ("one_hot", one_hot),
     ("pad", pad),
     ("permute", permute),
@@ -43,26 +41,6 @@ fn cast(u: &mut Use) -> Result<Option<Py>, String> {
         _ if from.is_float() && to.is_int() => Py::name("saturating_cast").call(vec![x, target]),
         _ => x.method("to", vec![target]),
     }))
-}
-
-fn matmul(u: &mut Use) -> Result<Option<Py>, String> {
-    let result = u.result_dtype();
-    let narrow = |o: &Operand| o.dtype().bits() <= 8 && !o.dtype().is_float();
-    let operand = |index: usize| match u.attrs.flag(TRANSPOSE[index]) {
-        true => transposed(&u.operands[index]),
-        false => u.operands[index].value.clone(),
-    };
-    let (a, b) = (operand(0), operand(1));
-    if u.operands.iter().all(narrow) {
-        return Ok(Some(Py::name("integer_matmul").call(vec![a, b])));
-    }
-    // Codes are multiplied as what they are: small numbers of the other side's type.
-    Ok(Some(Py::binary(u.as_dtype(0, a, result), "@", u.as_dtype(1, b, result))))
-}
-
-/// With its last two axes exchanged.
-fn transposed(x: &Operand) -> Py {
-    x.value.clone().attr(if x.rank() == Some(2) { "T" } else { "mT" })
 }
 
 fn permute(u: &mut Use) -> Result<Option<Py>, String> {

@@ -1,0 +1,82 @@
+//! Programs as functions over dictionaries: what the targets have in common whose layers are no classes.
+//!
+//! | in the IR | in Python |
+//! | --- | --- |
+//! | method of a layer | `block_forward(p, x)`: `p` is what the instance holds, nested dicts and lists |
+//! | hyperparameter | an argument, unless a shape gives it |
+//! | storage | `p["attn"]["weight"]`; with a scheme and `--mode infer` a dict of `codes`, `scale` and `zero_point` |
+//! | constant or derived member | a call of the function that computes it |
+//! | assignment to state | `p["count"] = ...`, in a dict that is the call's own |
+//! | exported method | `forward(inputs, params)`, a dict of results |
+//!
+//! The way: [`close`] makes arguments of hyperparameters, `pycode` writes the functions, [`held`] lists what the entry's
+//! instance holds, and [`file`] puts what is called from outside ([`entry`], [`backward`]) below.
+
+mod close;
+mod entry;
+mod file;
+mod held;
+
+use crate::ir::{Function, Verified};
+use crate::passes;
+use crate::targets::pycode::Dialect;
+use crate::targets::pycode::helpers::Library as Renderings;
+use crate::targets::pytext::Py;
+use crate::targets::table::Table;
+use crate::targets::templates::Skeletons;
+use crate::targets::{Artifact, EmitOptions, TargetError, Templates, Writer};
+use crate::types::DType;
+
+/// A line that imports a module, and the word that needs it.
+pub struct Import {
+    pub word: &'static str,
+    pub line: &'static str,
+    /// Of Python's own library: such lines come first.
+    pub is_standard: bool,
+}
+
+/// A library whose programs are functions over dictionaries.
+pub trait Library: Dialect {
+    /// The modules among [`Dialect::imports`].
+    fn import_lines(&self) -> &'static [Import];
+
+    /// An input or parameter as a tensor of this type; `name` is for the message if it is none.
+    fn received(&self, name: &str, value: Py, dtype: DType) -> Py {
+        Py::name("received").call(vec![Py::string(name), value, self.dtype(dtype)])
+    }
+
+    /// A tensor with the same number everywhere.
+    fn full(&self, shape: Py, number: Py, dtype: DType) -> Py;
+
+    /// Whether `forward_backward` is written with the library's own gradients.
+    fn differentiates(&self) -> bool {
+        false
+    }
+}
+
+/// Reads the table and templates of a target that is one of these.
+pub fn writer(library: &'static dyn Library, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
+    let table = Table::load(templates, library.target())?;
+    let skeletons = templates.skeletons(&["functional/", &format!("{}/", library.target())])?;
+    Ok(Box::new(FunctionalWriter { library, table, skeletons, helpers: Renderings::default() }))
+}
+
+struct FunctionalWriter {
+    library: &'static dyn Library,
+    table: Table,
+    skeletons: Skeletons,
+    helpers: Renderings,
+}
+
+impl Writer for FunctionalWriter {
+    fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>> {
+        let module = &*passes::unfused(module);
+        let helpers = self.helpers.of(self.library, &self.skeletons, module, options)?;
+        file::write(self.library, module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
+    }
+
+    fn has_form(&self, function: &Function) -> bool {
+        let in_table = function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some());
+        in_table || function.maps.contains_key(self.library.target())
+    }
+}
