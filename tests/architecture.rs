@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
+use support::op_names::comparisons;
 use support::{files_below, root};
 
 /// Each part, and the parts that it may name, lowest first.
@@ -37,6 +38,25 @@ const TESTS_MAY_NAME: &[(&str, &str)] = &[("passes", "interp"), ("targets", "int
 
 /// The parts that work on the database of the checker.
 const NAMES_SALSA: &[&str] = &["analysis", "lower"];
+
+/// Words that are compared and are no operations there: a file, the words, and what they are.
+const OTHER_WORDS: &[(&str, &[&str], &str)] = &[
+    ("src/analysis/check.rs", &["quantize"], "an attribute"),
+    ("src/analysis/elaborate/layer.rs", &["quantize"], "an attribute"),
+    (
+        "src/analysis/elaborate/builtins.rs",
+        &["zeros", "ones", "prod"],
+        "initial values, and a function of host numbers",
+    ),
+    (
+        "src/analysis/elaborate/host_functions.rs",
+        &["prod", "minimum", "maximum", "sqrt", "log", "exp", "abs"],
+        "functions of host numbers",
+    ),
+    ("src/analysis/elaborate/scheme.rs", &["max"], "a rule for the threshold of ternary codes"),
+    ("src/ir/reader/expr.rs", &["max"], "a rule for the threshold of ternary codes"),
+    ("src/ir/reader/layer.rs", &["quantize", "zeros", "ones"], "a line of the IR's text, and initial values"),
+];
 
 const LONG_FILE: usize = 600;
 const TOO_LONG_FILE: usize = 900;
@@ -195,6 +215,35 @@ fn salsa_stays_in_its_parts() {
     assert_none("salsa is named in", &wrong);
 }
 
+/// Whoever knows of operations asks their entries; targets have tables by name.
+#[test]
+fn nobody_compares_with_names_of_operations() {
+    let is_operation = |name: &str| tritonc::ops::find(name).is_some();
+    let knows_operations = |part: &str| {
+        part != "targets" && MAY_NAME.iter().any(|(own, allowed)| *own == part && allowed.contains(&"ops"))
+    };
+    let mut problems = vec![];
+    let mut excuses: BTreeSet<(String, String)> = BTreeSet::new();
+    for file in files().iter().filter(|file| knows_operations(&file.part) && file.tests_at > 0) {
+        let text = std::fs::read_to_string(root().join(&file.path)).unwrap();
+        for found in comparisons(&text, &is_operation) {
+            let is_other =
+                OTHER_WORDS.iter().any(|(path, words, _)| *path == file.path && words.contains(&found.name.as_str()));
+            if is_other {
+                excuses.insert((file.path.clone(), found.name));
+            } else {
+                let name = if found.name.is_empty() { "a name".into() } else { format!("`{}`", found.name) };
+                problems.push(format!("{}:{} compares with {name}", file.path, found.line));
+            }
+        }
+    }
+    for (file, words, _) in OTHER_WORDS {
+        let unused = words.iter().filter(|word| !excuses.contains(&(file.to_string(), word.to_string())));
+        problems.extend(unused.map(|word| format!("{file} does not compare with `{word}` any more")));
+    }
+    assert_none("ask the registry's entry instead (src/ops/traits.rs)", &problems);
+}
+
 #[test]
 fn the_page_shows_the_table() {
     let rows: BTreeMap<String, BTreeSet<String>> = page()
@@ -264,6 +313,59 @@ fn paths_are_found_in_code() {
     );
     let names: Vec<String> = named_parts(&code).into_iter().map(|(_, name)| name).collect();
     assert_eq!(names, ["base", "ir", "ops", "types", "syntax"]);
+}
+
+#[test]
+fn comparisons_with_names_are_found() {
+    let found = |source: &str| {
+        let is_operation = |name: &str| ["add", "sub", "sum", "where"].contains(&name);
+        let found = comparisons(source, &is_operation);
+        found.into_iter().map(|found| format!("{} {}", found.line, found.name)).collect::<Vec<_>>()
+    };
+    for (source, wanted) in [
+        // Patterns.
+        ("match op.name() {\n    \"add\" | \"sub\" => 1,\n    _ => 2,\n}", &["2 add", "2 sub"][..]),
+        (r#"match (op.name(), at) { ("sub", 0) => a("add"), _ => b }"#, &["1 sub"]),
+        (
+            r#"match name { Some("sum") if at == 0 => {} Some(Named { name: "add" }) => {} _ => {} }"#,
+            &["1 add", "1 sum"],
+        ),
+        (r#"let is = matches!(op.name(), "add" | "other");"#, &["1 add"]),
+        (r#"if let Some("add") = name { go() }"#, &["1 add"]),
+        // Comparisons.
+        (r#"if op.name() == "add" {}"#, &["1 ", "1 add"]),
+        (r#"if "add" != name || name == Some("sum") {}"#, &["1 add", "1 sum"]),
+        ("fn is(op: OpId, name: &str) -> bool { op.name() == name }", &["1 "]),
+        ("if operation.name == other.name {}", &["1 "]),
+        ("if other.name != op.name {}", &["1 "]),
+        (r#"if *op == builtin("add") || ops::find("sum") == Some(op) {}"#, &["1 add", "1 sum"]),
+        ("if op != crate::ops::builtin(name) {}", &["1 "]),
+        ("use crate::ops::{Attr, find};\nlet wanted = find(\"add\");\nif Some(op) == wanted {}", &["3 "]),
+        // Lists.
+        (r#"["add", "other"].contains(&op.name())"#, &["1 add"]),
+        (r#"[builtin("add"), builtin("sub")].contains(op)"#, &["1 add", "1 sub"]),
+        (r#"names.contains("add") || op.name().starts_with("conv")"#, &["1 ", "1 add"]),
+        ("const LINEAR: &[&str] = &[\n    \"add\",\n    \"sub\",\n];", &["2 add", "3 sub"]),
+        (r#"const LINEAR: &[&str] = &["add sub"];"#, &["1 add sub"]),
+    ] {
+        assert_eq!(found(source), wanted, "{source}");
+    }
+    for source in [
+        // Making an instruction.
+        "let op = builtin(\"add\");\nlet sum = builder.op(\"sum\", &[x], attrs)?;",
+        r#"match kind { Plus => builtin("add"), Minus => "sub" }"#,
+        r#"let name = if least { "add" } else { "sub" };"#,
+        // Other words, and other functions that find.
+        r#"match word { "layer" => 1, other => report("add", other) }"#,
+        "if text.find(\"add\") == None {}\nlet at = find(\"x\");\nif at == 3 {}",
+        r#"const WORDS: &[&str] = &["sum", "of", "what"];"#,
+        // Texts, characters, comments, tests.
+        r#"let text = "match op { \"add\" => 1 }"; let quote = '"'; let end = '\\';"#,
+        r##"let text = r#"op == "add" "#; fn a<'a>(x: &'a str) {} // op == "add""##,
+        "fn a() {}\n#[cfg(test)]\nmod tests {\n    fn b() { op.name() == \"add\" }\n}",
+    ] {
+        assert_eq!(found(source), Vec::<String>::new(), "{source}");
+    }
 }
 
 /// Work that an edit overtakes is ended by unwinding, so a build that aborts on panic could not cancel it.

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use support::trials::{self, Case};
-use support::{golden, python};
+use support::{executors, golden};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
         }
     };
     let conclusion = libtest_mimic::run(&arguments, trials);
-    python::stop();
+    executors::stop();
     if !arguments.list {
         println!("{} passed, {} failed", conclusion.num_passed, conclusion.num_failed);
     }
@@ -60,6 +60,5 @@ fn collect(folder: &Path) -> Result<Vec<Trial>, String> {
         let names: Vec<String> = orphans.iter().map(|path| path.display().to_string()).collect();
         if names.is_empty() { Ok(()) } else { Err(format!("no case asks for {}", names.join(", ")).into()) }
     }));
-    trials.push(Trial::ignorable_test("the worker runs a module", || trials::finish(support::trials::try_worker())));
     Ok(trials)
 }

@@ -4,10 +4,11 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use support::directives::{Announced, RunMode, Stage, parse};
+use support::directives::{Announced, Stage, parse};
 use support::{announced, generate, golden};
 use tritonc::base::code::{E0301, W0101};
 use tritonc::base::{Diagnostic, Source, Sources, Span};
+use tritonc::driver::Mode;
 use tritonc::types::DType;
 
 #[test]
@@ -17,7 +18,7 @@ fn directives_are_read() {
                 let y = a @ b     #~ E0301 \"inner dimensions\"\n";
     let found = parse(text).unwrap();
     assert_eq!(found.tests, [Stage::Check, Stage::Ir]);
-    assert_eq!((found.targets, found.modes), (vec!["pytorch".to_string()], vec![RunMode::Infer]));
+    assert_eq!((found.targets, found.modes), (vec!["pytorch".to_string()], vec![Mode::Infer]));
     assert_eq!(found.runs[0].entry, "Net(f(2), s=[1, 2])");
     let names: Vec<&str> = found.runs[0].inputs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["x", "y"]);
@@ -39,10 +40,15 @@ fn what_is_no_directive_is_an_error() {
     assert_eq!(error("#@ test: chekc\n"), "line 1: there is no stage `chekc`");
     assert_eq!(error("#@ test: check\n#@ precision: float8\n"), "line 2: the low type is float16 or bfloat16");
     assert_eq!(error("#@ test check\n"), "line 1: a directive has the form `#@ NAME: ...`");
-    assert_eq!(error("#@ target: fortran\n"), "line 1: the runner knows no target `fortran`");
+    assert_eq!(error("#@ target: fortran\n"), "line 1: there is no target `fortran`");
     assert_eq!(error("let a = 1\n"), "a case needs a line `#@ test: ...`");
     assert_eq!(error("#@ test: check\n#@ target: pytorch\n"), "a case with a target needs a line `#@ run: ...`");
     assert!(error("#@ test: check\n#@ mode: infer\n").contains("beside `target`"));
+    assert_eq!(error("#@ without: pytorch\n"), "line 1: a target is left out by `#@ without: NAME  # why`");
+    assert_eq!(error("#@ without: pytorch #\n"), "line 1: a target is left out by `#@ without: NAME  # why`");
+    assert!(error("#@ test: check\n#@ without: pytorch  # why\n").contains("beside `target`"));
+    let both = "#@ test: check\n#@ target: pytorch\n#@ without: pytorch  # why\n#@ run: net() ~= interp\n";
+    assert_eq!(error(both), "`pytorch` is asked for and left out");
     assert_eq!(error("#@ test: check\nx #~ E9999 \"a\"\n"), "line 2: there is no code `E9999`");
     for remark in ["E0301", "E0301 inner", "E0301 \"inner"] {
         assert!(error(&format!("#@ test: check\nx #~ {remark}\n")).contains("a remark has the form"), "{remark}");

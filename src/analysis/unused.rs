@@ -7,7 +7,7 @@ use crate::analysis::db::{Item, Place, Report, SourceFile, interface, items, par
 use crate::analysis::locals::{self, Local};
 use crate::analysis::{check, modules};
 use crate::base::{Span, code, deep};
-use crate::ops;
+use crate::ops::{self, Content};
 use crate::syntax::ast::*;
 use crate::syntax::items::RawKind;
 use std::collections::BTreeSet;
@@ -164,7 +164,9 @@ fn has_effect<'db>(db: &'db dyn salsa::Database, item: Item<'db>, ast: &'db Ast,
         match modules::implicit(db, name).map(|function| &interface(db, function).item.kind) {
             Some(ItemKind::Fn(decl)) => decl.params.iter().all(|param| param.name.name != "seed"),
             Some(_) => false,
-            None => ops::find(name).is_some_and(|op| op.get().params.iter().all(|param| param.name != "seed")),
+            None => {
+                ops::find(name).is_some_and(|op| op.get().params.iter().all(|param| param.content != Content::Seed))
+            }
         }
     };
     match &ast[expr].kind {

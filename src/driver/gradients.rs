@@ -2,6 +2,7 @@
 
 use crate::base::Diagnostic;
 use crate::base::code::{E0409, E0607, E0804};
+use crate::driver::model;
 use crate::interp::{Instance, RunError, Stacked};
 use crate::ir::{FuncId, Part, Role, Verified};
 use crate::passes::autodiff::{self, AutodiffError, Differentiated, Source};
@@ -33,31 +34,6 @@ pub fn derive(
     autodiff::differentiate(module.clone(), method, &given, segments).map_err(|error| refused(&error))
 }
 
-/// A form of `forward`, and the method beside it that also gives gradients, by their unique names.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Backward {
-    pub forward: String,
-    /// Takes the inputs, then the gradient of each float result; gives the results, then `gradients`.
-    pub function: String,
-    pub gradients: Vec<Source>,
-}
-
-/// The module with a `forward_backward` beside each form of `forward`: what `build --grad` shows, and what a target is
-/// written from whose framework has no gradients.
-pub fn beside(module: Verified) -> Result<(Verified, Vec<Backward>), Diagnostic> {
-    let Some(entry) = &module.entry else { return Ok((module, vec![])) };
-    let is_forward = |method: &FuncId| module[*method].exported && module[*method].source_name == "forward";
-    let methods: Vec<FuncId> = module[entry.layer].methods.iter().copied().filter(is_forward).collect();
-    let (module, found) = autodiff::differentiate_each(module, &methods).map_err(|error| refused(&error))?;
-    let named = methods.iter().zip(found).map(|(method, (function, gradients))| Backward {
-        forward: module[*method].name.clone(),
-        function: module[function].name.clone(),
-        gradients,
-    });
-    let named = named.collect();
-    Ok((module, named))
-}
-
 pub fn refused(error: &AutodiffError) -> Diagnostic {
     if error.internal {
         return Diagnostic::new(E0409, format!("internal error: autodiff: {error}; please report it"));
@@ -71,17 +47,14 @@ pub fn refused(error: &AutodiffError) -> Diagnostic {
 
 /// Takes the gradients off the end of the results. A parameter that the results do not depend on has zeros.
 pub fn take(derived: &Differentiated, instance: &mut Instance, results: &mut Vec<Tensor>) -> Result<Tensors, RunError> {
-    let function = &derived.module[derived.function];
+    let names = model::input_names(&derived.module[derived.function]);
     let first = results.len().saturating_sub(derived.gradients.len());
     let found = results.split_off(first);
     let mut named = parameters(instance)?;
     let (mut inputs, mut reached) = (vec![], vec![]);
     for (source, gradient) in derived.gradients.iter().zip(found) {
         match source {
-            Source::Input(index) => {
-                let name = function[function.params[*index]].name.clone();
-                inputs.push((name.unwrap_or(format!("x{index}")), gradient));
-            }
+            Source::Input(index) => inputs.extend(names.get(*index).map(|name| (name.clone(), gradient))),
             Source::Storage(storage) => {
                 let stacked =
                     Stacked { path: &storage.path, name: &storage.name, counts: &storage.counts, turn: autodiff::turn };

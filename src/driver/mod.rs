@@ -307,10 +307,12 @@ impl Session {
         };
         let mut artifacts = vec![];
         for target in request.targets.iter().filter(own) {
-            let module = derived.as_ref().filter(|_| derives(target)).unwrap_or(&module);
+            let derived = derived.as_ref().filter(|_| derives(target));
+            let (module, backward) = derived.map_or((&module, &[][..]), |(module, backward)| (module, backward));
+            let given = pipeline::Given { module, evaluation: evaluation.as_ref(), backward };
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
-            let mut written = pipeline::emit(self, module, evaluation.clone(), target, &request, weights.clone())?;
+            let mut written = pipeline::emit(self, given, target, &request, weights.clone())?;
             if request.targets.len() > 1 {
                 written.iter_mut().for_each(|artifact| artifact.path = format!("{target}/{}", artifact.path));
             }

@@ -13,7 +13,8 @@ use crate::driver::{
 };
 use crate::interp::{Instance, Machine, ParameterRef, RunError, RunOptions, Trace};
 use crate::ir::{self, Part};
-use crate::passes::{Form, Keep, Style, autodiff};
+use crate::passes::autodiff::{self, Backward};
+use crate::passes::{Form, Keep, Style};
 use crate::quant::pack::{Format, pack};
 use crate::types::{DType, Tensor};
 use crate::weights::{WeightSet, encode};
@@ -151,7 +152,7 @@ pub fn emit_stage(
         Emit::Ir => {
             let first = request.targets.first().map_or(Style::default(), |target| style_of(target));
             let module = match request.grad {
-                true => differentiated(session, file, request, first)?,
+                true => differentiated(session, file, request, first)?.0,
                 false => optimised(session, file, request, first)?,
             };
             ("ir", ir::printer::print(&module))
@@ -199,19 +200,19 @@ pub fn after_passes(
     optimise::run(session, module, &request.passes, (form, form_name(style)), keep)
 }
 
-/// The same with a method beside `forward` that also gives all gradients.
+/// The same with a method beside `forward` that also gives all gradients, and what these are.
 pub fn differentiated(
     session: &mut Session,
     file: FileId,
     request: &BuildRequest,
     style: Style,
-) -> Result<ir::Verified, Failed> {
+) -> Result<(ir::Verified, Vec<Backward>), Failed> {
     let module = lower(session, file, &request.entry)?;
-    let (module, _) = gradients::beside(module).map_err(|error| {
-        session.report(error);
+    let (module, backward) = autodiff::beside(module).map_err(|error| {
+        session.report(gradients::refused(&error));
         Failed
     })?;
-    after_passes(session, module, request, style)
+    Ok((after_passes(session, module, request, style)?, backward))
 }
 
 /// The entry of a file that was checked before, with `training` false, after the passes.
@@ -450,21 +451,31 @@ fn run_test(module: &ir::Verified, method: ir::FuncId) -> Result<(), RunError> {
     Machine::new(module, RunOptions::default()).run(&mut instance, method, &[]).map(|_| ())
 }
 
-/// The files of one target. With `weights` given, they are written beside the code. `evaluation` is the same
-/// entry with `training` false, where `module` has it true.
+/// A module as a target is given it.
+#[derive(Clone, Copy)]
+pub struct Given<'a> {
+    pub module: &'a ir::Verified,
+    /// The same entry with `training` false, where `module` has it true.
+    pub evaluation: Option<&'a ir::Verified>,
+    /// The methods for gradients in it.
+    pub backward: &'a [Backward],
+}
+
+/// The files of one target. With `weights` given, they are written beside the code.
 pub fn emit(
     session: &mut Session,
-    module: &ir::Verified,
-    evaluation: Option<ir::Verified>,
+    given: Given<'_>,
     target: &str,
     request: &BuildRequest,
     weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
+    let Given { module, evaluation, backward } = given;
     let options = targets::EmitOptions {
         mode: request.entry.mode,
         source_name: request.source_name.clone(),
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
-        evaluation,
+        evaluation: evaluation.cloned(),
+        backward: backward.to_vec(),
         ..targets::EmitOptions::default()
     };
     let writer = writer(session, target, request.templates.as_deref())?;

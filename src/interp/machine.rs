@@ -9,7 +9,6 @@ use crate::interp::{Env, Instance, RunError, Trace, broken, eval_expr, seed};
 use crate::ir::{
     FuncId, Function, Inst, InstId, InstKind, Part, PathSegment, PrintPiece, Region, ValueId, Verified, Window,
 };
-use crate::ops::kinds::Kind;
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::types::display;
 use crate::types::{HostExpr, HostValue, Symbol, Tensor};
@@ -285,7 +284,7 @@ impl<'m> Machine<'m> {
     /// Shows a product to who watches.
     fn show(&mut self, frame: &Frame<'m>, id: InstId, inst: &Inst) -> Result<(), RunError> {
         let (Some(watch), InstKind::Op { op, attrs }) = (&mut self.watch, &inst.kind) else { return Ok(()) };
-        if op.kind() != Kind::Product {
+        if !op.is_product() {
             return Ok(());
         }
         let attrs = attrs.map(|attr| attr.resolve(&|symbol| frame.env.get(symbol).cloned()));

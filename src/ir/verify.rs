@@ -49,7 +49,7 @@ mod module;
 mod op;
 
 use crate::ir::{Function, Module, Part, Storage};
-use crate::ops::{self, Attr, Attrs, RuleCx};
+use crate::ops::{Attr, Attrs, RuleCx, builtin};
 use crate::types::{DType, Dim, Facts, TensorType, Verdict};
 use std::fmt;
 use std::ops::Deref;
@@ -148,9 +148,8 @@ impl Storage {
         if part == Part::Value {
             return Ok(self.ty.clone());
         }
-        let (Some(scheme), Some(op)) = (&self.scheme, ops::find("quantize")) else {
-            return Err("is not quantised".into());
-        };
+        let Some(scheme) = &self.scheme else { return Err("is not quantised".into()) };
+        let op = builtin("quantize");
         let attrs = Attrs::new().with("scheme", Attr::Scheme(scheme.clone()));
         // Stochastic rounding draws when it runs.
         let seed = scheme.is_stochastic().then(|| TensorType::scalar(DType::Int64));

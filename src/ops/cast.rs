@@ -1,20 +1,32 @@
 //! Conversion between element types, and the identity that stops gradients.
 
+use crate::ops::cost::Cost;
 use crate::ops::elementwise::unary_op;
-use crate::ops::{Default, EvalError, Gradient, Op, Param, ParamKind, gradient};
+use crate::ops::precision::Precision;
+use crate::ops::simplify;
+use crate::ops::traits::{Movement, Role, Traits};
+use crate::ops::{EvalError, Gradient, Op, Param, ParamKind, gradient};
 use crate::types::tensor::{Data, round_f32, round_f64, saturate, wrap};
 use crate::types::{DType, Tensor};
+
+const CONVERSION: Traits =
+    Traits { role: Role::Conversion, movement: Movement::Converts, cost: Cost::Nothing, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
         name: "cast",
-        params: &[Param::tensor("x"), Param { name: "dtype", kind: ParamKind::DType, default: Default::Required }],
+        params: &[Param::tensor("x"), Param::required("dtype", ParamKind::DType)],
         rule: |cx| {
             let elem = cx.elem("dtype")?;
             Ok(vec![cx.operand(0).with_elem(elem)])
         },
         eval: |cx| Ok(vec![convert(cx.operand(0), cx.dtype("dtype")?)?]),
         gradient: Gradient::Rule(gradient::elementwise::cast),
+        traits: Traits {
+            precision: Precision::Any,
+            laws: &[simplify::cast_to_itself, simplify::cast_of_cast],
+            ..CONVERSION
+        },
         doc: "Converts each element to another type, `x.to(dtype)`.\n\nKeeps the shape. Floats round to nearest, \
               ties to even. Float to integer goes toward zero and saturates, NaN gives 0; integer to integer \
               wraps; anything but 0 is true. A value outside -1 to 1 is an error where `trit` is wanted.",
@@ -24,6 +36,7 @@ pub static OPS: &[Op] = &[
         |cx| Ok(vec![cx.operand(0).clone()]),
         |cx| Ok(vec![cx.operand(0).clone()]),
         Gradient::None("it is there to stop gradients"),
+        Traits { precision: Precision::Moves, laws: &[simplify::repeated], ..CONVERSION },
         "The same values, through which no gradient flows.\n\nKeeps type and shape. PyTorch: `detach`.",
     ),
 ];

@@ -1,6 +1,7 @@
 //! What operations do to channels: which products make them, where they go, and what scales or shifts each of them.
 //! A pass that folds a scale of channels into the weight that made them asks here.
 
+use crate::ops::traits::{Movement, Product};
 use crate::ops::{Attrs, OpId};
 use crate::types::{Dim, Facts, TensorType};
 
@@ -19,18 +20,18 @@ pub struct Channels {
 /// The channels of a product's result; `None` if there is no slice of one operand for each.
 pub fn made_by(op: OpId, attrs: &Attrs, operands: &[TensorType], result: &TensorType) -> Option<Channels> {
     let weight = operands.get(1)?.shape.rank()?;
-    match op.name() {
-        "conv1d" | "conv2d" | "conv3d" => Some(Channels { axis: 1, weight: 1, weight_axis: 0, takes_offset: true }),
+    match op.product()? {
+        Product::Convolution => Some(Channels { axis: 1, weight: 1, weight_axis: 0, takes_offset: true }),
         // With groups the weight has the channels of one group only.
-        "conv_transpose1d" | "conv_transpose2d" | "conv_transpose3d" if attrs.const_int("groups") == Some(1) => {
+        Product::TransposedConvolution if attrs.const_int("groups") == Some(1) => {
             Some(Channels { axis: 1, weight: 1, weight_axis: 1, takes_offset: true })
         }
-        "matmul" if weight == 2 => {
+        Product::Matrix if weight == 2 => {
             let axis = result.shape.rank()?.checked_sub(1)?;
             let weight_axis = usize::from(attrs.bool("transpose_b") != Some(true));
             Some(Channels { axis, weight: 1, weight_axis, takes_offset: false })
         }
-        _ => None,
+        Product::Matrix | Product::Routed | Product::TransposedConvolution => None,
     }
 }
 
@@ -53,40 +54,17 @@ pub enum Step {
 
 /// The step that an operation is for its operand at `position`.
 pub fn step(op: OpId, position: usize) -> Option<Step> {
-    match (op.name(), position) {
-        ("add", _) => Some(Step::Add),
-        ("sub", 0) => Some(Step::Subtract),
-        ("sub", _) => Some(Step::SubtractFrom),
-        ("mul", _) => Some(Step::Scale),
-        ("div", 0) => Some(Step::Divide),
-        ("neg", _) => Some(Step::Negate),
-        _ => None,
-    }
+    op.traits().steps.get(position).copied()
 }
 
 /// Where the channels of an operand are in the result, if the operation leaves each element in its channel and changes
 /// none but by rounding.
 pub fn moved(op: OpId, attrs: &Attrs, from: &TensorType, to: &TensorType, axis: usize, facts: &Facts) -> Option<usize> {
-    match op.name() {
-        "cast" => (from.elem.is_float() && to.elem.is_float()).then_some(axis),
-        "reshape" | "squeeze" | "unsqueeze" => regrouped(from.shape.known()?, to.shape.known()?, axis, facts),
-        "permute" => {
-            let rank = from.shape.rank()?;
-            let axes = attrs.const_ints("axes")?;
-            axes.iter().position(|old| counted(*old, rank) == Some(axis))
-        }
-        "transpose" => {
-            let rank = from.shape.rank()?;
-            let (a, b) = (counted(attrs.const_int("axis0")?, rank)?, counted(attrs.const_int("axis1")?, rank)?);
-            Some(if axis == a {
-                b
-            } else if axis == b {
-                a
-            } else {
-                axis
-            })
-        }
-        _ => None,
+    match op.movement() {
+        Movement::Converts => (from.elem.is_float() && to.elem.is_float()).then_some(axis),
+        Movement::Regroups => regrouped(from.shape.known()?, to.shape.known()?, axis, facts),
+        Movement::Permutes(axes) => axes(attrs, from.shape.rank()?)?.iter().position(|old| *old == axis),
+        Movement::None | Movement::Shows | Movement::Rearranges => None,
     }
 }
 
@@ -99,12 +77,6 @@ fn regrouped(from: &[Dim], to: &[Dim], axis: usize, facts: &Facts) -> Option<usi
             && facts.equal(&size(&to[..*at]), &before)
             && facts.equal(&size(&to[at + 1..]), &after)
     })
-}
-
-/// An axis counted from the start.
-fn counted(axis: i64, rank: usize) -> Option<usize> {
-    let from_start = if axis < 0 { axis + rank as i64 } else { axis };
-    usize::try_from(from_start).ok().filter(|axis| *axis < rank)
 }
 
 /// Whether a value that broadcasts to `shape` has one number for each index of `axis`, or one for all.

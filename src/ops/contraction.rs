@@ -4,6 +4,7 @@
 //! before: `(a * s) @ b` is `(a @ b) * s` for an `s` that does not change along the inner axis.
 
 use crate::ops::matmul::TRANSPOSE;
+use crate::ops::traits::Product;
 use crate::ops::{Attrs, OpId};
 use crate::types::{Dim, TensorType};
 
@@ -25,10 +26,10 @@ impl Contraction {
     pub fn of(op: OpId, attrs: &Attrs, operands: &[TensorType]) -> Option<Contraction> {
         let [left, right, ..] = operands else { return None };
         let (left, right) = (left.shape.known()?, right.shape.known()?);
-        match op.name() {
-            "matmul" => matmul(left, right, TRANSPOSE.map(|flag| attrs.flag(flag))),
-            "conv1d" | "conv2d" | "conv3d" => convolution(left, right),
-            _ => None,
+        match op.product()? {
+            Product::Matrix => matmul(left, right, TRANSPOSE.map(|flag| attrs.flag(flag))),
+            Product::Convolution => convolution(left, right),
+            Product::Routed | Product::TransposedConvolution => None,
         }
     }
 }

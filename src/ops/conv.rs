@@ -6,8 +6,11 @@
 //! added into the image.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype};
+use crate::ops::matmul::PRODUCT;
 use crate::ops::matmul::require_product;
+use crate::ops::traits::{Product, Traits};
 use crate::ops::window::{AxisWindow, Windows, require_size, window_count, windows};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
@@ -42,6 +45,7 @@ macro_rules! conv {
             rule: conv_rule::<$axes>,
             eval: conv_eval::<$axes>,
             gradient: Gradient::Rule(gradient::conv::conv),
+            traits: Traits { product: Some(Product::Convolution), cost: Cost::Convolution, ..PRODUCT },
             doc: concat!(
                 "Slides the weight over the last axes of `x` and adds up the products.\n\n`x: ",
                 $x,
@@ -64,6 +68,7 @@ macro_rules! transposed {
             rule: transposed_rule::<$axes>,
             eval: transposed_eval::<$axes>,
             gradient: Gradient::Rule(gradient::conv::transposed),
+            traits: Traits { product: Some(Product::TransposedConvolution), cost: Cost::Transposed, ..PRODUCT },
             doc: concat!(
                 "The transpose of a convolution: spreads each element of `x` over a window of the result.\n\n`x: ",
                 $x,

@@ -5,14 +5,13 @@
 //! one, as an addition does. Elements that are only moved, made or converted take none. Operations on integers count like
 //! those on floats, so that quantised programs can be compared with others.
 
-use crate::ops::kinds::Kind;
 use crate::ops::matmul::TRANSPOSE;
-use crate::ops::{Attr, Attrs, OpId, families};
+use crate::ops::{Attr, Attrs, OpId};
 use crate::types::{Dim, TensorType};
 
 /// What an operation does how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Count {
+pub enum Cost {
     /// It moves or makes elements.
     Nothing,
     /// Once for each element of the first result.
@@ -29,76 +28,30 @@ enum Count {
     Window,
 }
 
-/// By family.
-static FAMILY_COUNTS: &[(&str, Count)] = &[
-    ("Arithmetic", Count::Results),
-    ("Mathematical functions", Count::Results),
-    ("Comparison and logic", Count::Results),
-    ("Conversion", Count::Nothing),
-    ("Reductions", Count::Operands),
-    ("Scans and sorting", Count::Operands),
-    ("Creation", Count::Nothing),
-    ("Random numbers", Count::Results),
-    ("Quantisation", Count::Results),
-    ("Matrix products", Count::Product),
-    ("Convolution", Count::Convolution),
-    ("Pooling", Count::Window),
-    ("Shape", Count::Nothing),
-    ("Joining and splitting", Count::Nothing),
-    ("Slices", Count::Nothing),
-    ("Indexing", Count::Nothing),
-    ("Repetition", Count::Nothing),
-];
-
-/// By name, where an operation is not like its family.
-static COUNTS: &[(&str, Count)] = &[
-    ("categorical", Count::Operands),
-    ("conv_transpose1d", Count::Transposed),
-    ("conv_transpose2d", Count::Transposed),
-    ("conv_transpose3d", Count::Transposed),
-    ("pack", Count::Nothing),
-    ("unpack", Count::Nothing),
-    ("upsample", Count::Results),
-];
-
-fn count_of(op: OpId) -> Count {
-    if op.kind() == Kind::Moves {
-        return Count::Nothing;
-    }
-    if let Some((_, count)) = COUNTS.iter().find(|(name, _)| *name == op.name()) {
-        return *count;
-    }
-    let family = families().iter().find(|(_, ops)| ops.iter().any(|known| known.name == op.name()));
-    let count = family.and_then(|(family, _)| FAMILY_COUNTS.iter().find(|(name, _)| name == family));
-    count.map_or(Count::Results, |(_, count)| *count)
-}
-
 /// The floating-point operations of one use; `None` where a shape is not known.
 pub fn flops(op: OpId, operands: &[&TensorType], attrs: &Attrs, results: &[&TensorType]) -> Option<Dim> {
     let elements = |types: &[&TensorType], index: usize| types.get(index)?.shape.elements();
-    let bias = || match op.get().params.get(2) {
-        Some(param) if param.name == "bias" && operands.len() > 2 => elements(results, 0),
-        Some(_) | None => Some(Dim::zero()),
-    };
-    match count_of(op) {
-        Count::Nothing => Some(Dim::zero()),
-        Count::Results => elements(results, 0),
-        Count::Operands => elements(operands, 0),
-        Count::Product => {
+    // The bias, a third operand, is added to each element of the result.
+    let bias = || if operands.len() > 2 { elements(results, 0) } else { Some(Dim::zero()) };
+    match op.traits().cost {
+        Cost::Nothing => Some(Dim::zero()),
+        Cost::Results => elements(results, 0),
+        Cost::Operands => elements(operands, 0),
+        Cost::Product => {
             let left = operands.first()?.shape.known()?;
             let is_last = !attrs.flag(TRANSPOSE[0]) || left.len() < 2;
             let inner = left.get(left.len().checked_sub(if is_last { 1 } else { 2 })?)?;
             Some(elements(results, 0)?.mul(inner).scale(2))
         }
-        Count::Convolution => {
+        Cost::Convolution => {
             let weights = product(operands.get(1)?.shape.known()?.get(1..)?);
             Some(elements(results, 0)?.mul(&weights).scale(2).add(&bias()?))
         }
-        Count::Transposed => {
+        Cost::Transposed => {
             let weights = product(operands.get(1)?.shape.known()?.get(1..)?);
             Some(elements(operands, 0)?.mul(&weights).scale(2).add(&bias()?))
         }
-        Count::Window => {
+        Cost::Window => {
             let rank = results.first()?.shape.rank()?.saturating_sub(2);
             let window = match attrs.get("kernel_size")? {
                 Attr::Int(size) => product(&vec![size.clone(); rank]),
@@ -118,7 +71,7 @@ fn product(dims: &[Dim]) -> Dim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{builtin, find};
+    use crate::ops::builtin;
     use crate::types::{DType, Shape};
 
     fn float(dims: &[&str]) -> TensorType {
@@ -130,16 +83,6 @@ mod tests {
         let operands: Vec<TensorType> = operands.iter().map(|dims| float(dims)).collect();
         let operands: Vec<&TensorType> = operands.iter().collect();
         flops(builtin(op), &operands, &attrs, &[&float(result)]).map_or("unknown".into(), |flops| flops.to_string())
-    }
-
-    #[test]
-    fn tables_name_what_there_is() {
-        for (name, _) in COUNTS {
-            assert!(find(name).is_some(), "{name}");
-        }
-        let listed: Vec<&str> = FAMILY_COUNTS.iter().map(|(name, _)| *name).collect();
-        let known: Vec<&str> = families().iter().map(|(name, _)| *name).collect();
-        assert_eq!(listed, known);
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Tensors made from host values.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::kernel::element_count;
+use crate::ops::precision::Precision;
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Attr, Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::wrap;
 use crate::types::{Dim, Elem, HostExpr, Shape, Tensor, TensorType};
+
+const CREATION: Traits =
+    Traits { role: Role::Free, cost: Cost::Nothing, precision: Precision::Any, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -13,6 +19,7 @@ pub static OPS: &[Op] = &[
         rule: filled_rule,
         eval: |cx| filled(cx, 0.0),
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "A tensor of zeros.\n\nGives `dtype[shape]`; the element type is the context's, else `float32`, if \
               left out.",
     },
@@ -22,6 +29,7 @@ pub static OPS: &[Op] = &[
         rule: filled_rule,
         eval: |cx| filled(cx, 1.0),
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "A tensor of ones.\n\nGives `dtype[shape]`; the element type is the context's, else `float32`, if \
               left out.",
     },
@@ -31,6 +39,7 @@ pub static OPS: &[Op] = &[
         rule: full_rule,
         eval: full_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "A tensor filled with `value`.\n\nGives `dtype[shape]`; the element type is the context's, else \
               `float32`, if left out. A value that an integer type cannot hold is an error.",
     },
@@ -40,6 +49,7 @@ pub static OPS: &[Op] = &[
         rule: eye_rule,
         eval: eye_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "The identity matrix: ones on the diagonal, zeros elsewhere.\n\nGives `dtype[n, m]`, square without \
               `m`.",
     },
@@ -54,6 +64,7 @@ pub static OPS: &[Op] = &[
         rule: arange_rule,
         eval: arange_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "The numbers from `start` up to `stop`, which is left out, in steps of `step`.\n\nWith one number, \
               those from 0 up to it: `arange(3)` is 0, 1, 2. Gives `dtype[n]` with \
               `n = ceil((stop - start) / step)`; `int64` if the element type is left out. The step is not 0 and \
@@ -70,16 +81,17 @@ pub static OPS: &[Op] = &[
         rule: linspace_rule,
         eval: linspace_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: CREATION,
         doc: "`num` numbers at equal distances from `start` to `stop`, both included.\n\nGives `dtype[num]`; floats \
               only.",
     },
 ];
 
 /// The checker fills in the element type where it is left out.
-pub(super) const DTYPE: Param = Param { name: "dtype", kind: ParamKind::DType, default: Default::None };
+pub(super) const DTYPE: Param = Param::with("dtype", ParamKind::DType, Default::None);
 
 /// The same, an `int64` unless it is given.
-pub(super) const INT64: Param = Param { name: "dtype", kind: ParamKind::DType, default: Default::Str("int64") };
+pub(super) const INT64: Param = Param::with("dtype", ParamKind::DType, Default::Str("int64"));
 
 /// The `dtype[shape]` that the attributes state; no dim may be negative.
 pub(super) fn filled_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {

@@ -4,10 +4,19 @@
 //! stored by its bits, so only operations that read the sign treat it apart.
 
 use crate::base::code;
+use crate::ops::channels::Step;
 use crate::ops::kernel::{binary, order_key, unary};
+use crate::ops::precision::{self, Precision};
+use crate::ops::simplify;
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{round_f64, saturate};
 use crate::types::{DType, Tensor, TensorType};
+
+const ARITHMETIC: Traits =
+    Traits { role: Role::Elementwise, is_arithmetic: true, precision: Precision::Follows, ..Traits::CAUTIOUS };
+/// Integers have one precision.
+const BITS: Traits = Traits { precision: Precision::Any, ..ARITHMETIC };
 
 pub static OPS: &[Op] = &[
     binary_op(
@@ -15,6 +24,7 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         |cx| pair(cx, |a, b| a + b, i64::wrapping_add),
         Gradient::Rule(gradient::elementwise::add),
+        Traits { laws: &[simplify::add_zero, simplify::add_negative], steps: &[Step::Add, Step::Add], ..ARITHMETIC },
         "Sum of two tensors, `a + b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
     ),
     binary_op(
@@ -22,6 +32,11 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         |cx| pair(cx, |a, b| a - b, i64::wrapping_sub),
         Gradient::Rule(gradient::elementwise::sub),
+        Traits {
+            laws: &[simplify::sub_zero, simplify::sub_negative],
+            steps: &[Step::Subtract, Step::SubtractFrom],
+            ..ARITHMETIC
+        },
         "Difference of two tensors, `a - b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap.",
     ),
     binary_op(
@@ -29,6 +44,11 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         |cx| pair(cx, |a, b| a * b, i64::wrapping_mul),
         Gradient::Rule(gradient::elementwise::mul),
+        Traits {
+            laws: &[simplify::mul_one, simplify::mul_negatives],
+            steps: &[Step::Scale, Step::Scale],
+            ..ARITHMETIC
+        },
         "Product of two tensors, element by element, `a * b`.\n\nShapes broadcast; both have one numeric \
          element type. Integers wrap.",
     ),
@@ -37,6 +57,7 @@ pub static OPS: &[Op] = &[
         div_rule,
         |cx| float_pair(cx, |a, b| a / b),
         Gradient::Rule(gradient::elementwise::div),
+        Traits { laws: &[simplify::by_one], steps: &[Step::Divide], ..ARITHMETIC },
         "Quotient of two float tensors, `a / b`.\n\nShapes broadcast. Integers are an error: use `//`, or \
          convert them.",
     ),
@@ -45,6 +66,7 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         floor_div_eval,
         gradient::PIECEWISE,
+        Traits { laws: &[simplify::integers_by_one], ..ARITHMETIC },
         "Quotient rounded down, `a // b`.\n\nShapes broadcast; both have one numeric element type. An integer \
          division by zero is an error when it runs. PyTorch: `floor_divide`.",
     ),
@@ -53,6 +75,7 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         mod_eval,
         Gradient::Rule(gradient::elementwise::modulo),
+        ARITHMETIC,
         "Remainder of the floor division, `a % b`, with the sign of `b`.\n\nShapes broadcast; both have one \
          numeric element type. An integer remainder by zero is an error when it runs. PyTorch: `remainder`.",
     ),
@@ -61,6 +84,7 @@ pub static OPS: &[Op] = &[
         arithmetic_rule,
         pow_eval,
         Gradient::Rule(gradient::elementwise::pow),
+        Traits { laws: &[simplify::by_one], precision: precision::EXPONENTIAL, ..ARITHMETIC },
         "Power, `a ** b`.\n\nShapes broadcast; both have one numeric element type. Integers wrap; a negative \
          integer exponent is an error when it runs.",
     ),
@@ -72,6 +96,7 @@ pub static OPS: &[Op] = &[
             pair(cx, minimum, |a, b| (a ^ flip).min(b ^ flip) ^ flip)
         },
         Gradient::Rule(gradient::elementwise::minimum),
+        Traits { laws: &[simplify::same_twice], ..ARITHMETIC },
         "Smaller of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
     ),
     binary_op(
@@ -82,6 +107,7 @@ pub static OPS: &[Op] = &[
             pair(cx, maximum, |a, b| (a ^ flip).max(b ^ flip) ^ flip)
         },
         Gradient::Rule(gradient::elementwise::maximum),
+        Traits { laws: &[simplify::same_twice], ..ARITHMETIC },
         "Larger of two elements.\n\nShapes broadcast; both have one numeric element type. NaN if either is NaN.",
     ),
     binary_op(
@@ -89,6 +115,7 @@ pub static OPS: &[Op] = &[
         bits_rule,
         |cx| int_pair(cx, |a, b| a & b),
         gradient::INTEGERS,
+        Traits { laws: &[simplify::same_twice], ..BITS },
         "Bitwise and of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_and`.",
     ),
     binary_op(
@@ -96,6 +123,7 @@ pub static OPS: &[Op] = &[
         bits_rule,
         |cx| int_pair(cx, |a, b| a | b),
         gradient::INTEGERS,
+        Traits { laws: &[simplify::same_twice], ..BITS },
         "Bitwise or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_or`.",
     ),
     binary_op(
@@ -103,6 +131,7 @@ pub static OPS: &[Op] = &[
         bits_rule,
         |cx| int_pair(cx, |a, b| a ^ b),
         gradient::INTEGERS,
+        BITS,
         "Bitwise exclusive or of integers or bools.\n\nShapes broadcast. PyTorch: `bitwise_xor`.",
     ),
     binary_op(
@@ -110,6 +139,7 @@ pub static OPS: &[Op] = &[
         shift_rule,
         shift_left_eval,
         gradient::INTEGERS,
+        BITS,
         "Integer `a` shifted left by `b` bits.\n\nShapes broadcast. A count outside 0 to the width less one \
          shifts everything out. PyTorch: `bitwise_left_shift`.",
     ),
@@ -118,6 +148,7 @@ pub static OPS: &[Op] = &[
         shift_rule,
         shift_right_eval,
         gradient::INTEGERS,
+        BITS,
         "Integer `a` shifted right by `b` bits, keeping its sign.\n\nShapes broadcast. A count outside 0 to \
          the width less one shifts everything out. PyTorch: `bitwise_right_shift`.",
     ),
@@ -133,6 +164,7 @@ pub static OPS: &[Op] = &[
             Ok(vec![unary(x, |x| x, |x| if is_bool { 1 - x } else { !x })])
         },
         gradient::INTEGERS,
+        Traits { laws: &[simplify::undone, simplify::not_equal], ..BITS },
         "Bitwise complement of integers; `not` of bools.\n\nKeeps the shape.",
     ),
     unary_op(
@@ -140,6 +172,7 @@ pub static OPS: &[Op] = &[
         num_rule,
         |cx| Ok(vec![unary(cx.operand(0), |x| -x, i64::wrapping_neg)]),
         Gradient::Rule(gradient::elementwise::neg),
+        Traits { laws: &[simplify::undone], steps: &[Step::Negate], ..ARITHMETIC },
         "Negation, `-x`.\n\nKeeps the shape. Integers wrap.",
     ),
     unary_op(
@@ -150,6 +183,7 @@ pub static OPS: &[Op] = &[
             Ok(vec![unary(cx.operand(0), f64::abs, |x| if unsigned { x } else { x.wrapping_abs() })])
         },
         Gradient::Rule(gradient::elementwise::abs),
+        Traits { laws: &[simplify::repeated, simplify::abs_negative], ..ARITHMETIC },
         "Absolute value.\n\nKeeps the shape. The least integer stays as it is, since integers wrap.",
     ),
     unary_op(
@@ -160,6 +194,7 @@ pub static OPS: &[Op] = &[
             Ok(vec![unary(cx.operand(0), sign, |x| if unsigned { i64::from(x != 0) } else { x.signum() })])
         },
         gradient::PIECEWISE,
+        Traits { laws: &[simplify::repeated], ..ARITHMETIC },
         "-1, 0 or 1 by the sign of each element; 0 for NaN.\n\nKeeps the shape.",
     ),
     Op {
@@ -172,6 +207,7 @@ pub static OPS: &[Op] = &[
         rule: clamp_rule,
         eval: clamp_eval,
         gradient: Gradient::Rule(gradient::elementwise::clamp),
+        traits: ARITHMETIC,
         doc: "Each element limited to `min` below and `max` above.\n\nKeeps the shape. At least one bound is \
               needed; where they cross, `max` wins. NaN stays NaN. Bounds of integers must be whole.",
     },
@@ -185,9 +221,10 @@ pub(super) const fn unary_op(
     rule: crate::ops::Rule,
     eval: crate::ops::Eval,
     gradient: Gradient,
+    traits: Traits,
     doc: &'static str,
 ) -> Op {
-    Op { name, params: UNARY, rule, eval, gradient, doc }
+    Op { name, params: UNARY, rule, eval, gradient, traits, doc }
 }
 
 pub(super) const fn binary_op(
@@ -195,9 +232,10 @@ pub(super) const fn binary_op(
     rule: crate::ops::Rule,
     eval: crate::ops::Eval,
     gradient: Gradient,
+    traits: Traits,
     doc: &'static str,
 ) -> Op {
-    Op { name, params: BINARY, rule, eval, gradient, doc }
+    Op { name, params: BINARY, rule, eval, gradient, traits, doc }
 }
 
 /// The operand's own type, if it has arithmetic.
@@ -424,162 +462,4 @@ fn clamp_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::Attrs;
-    use crate::ops::testkit::{eval, rule, rule_error, same, tensor, try_eval, vector};
-    use crate::types::HostExpr;
-    use DType::{BFloat16, Bool, Float16, Float32, Float64, Int8, Int32, Int64, UInt8, UInt64};
-
-    fn two(op: &str, dtype: DType, a: &[f64], b: &[f64]) -> Vec<f64> {
-        eval(op, &[vector(dtype, a), vector(dtype, b)], Attrs::new()).to_f64()
-    }
-
-    fn ints(op: &str, dtype: DType, a: &[i64], b: &[i64]) -> Vec<i64> {
-        let operand = |v: &[i64]| Tensor::from_i64(dtype, vec![v.len()], v.to_vec());
-        eval(op, &[operand(a), operand(b)], Attrs::new()).as_i64().unwrap().to_vec()
-    }
-
-    fn float(value: f64) -> Attr {
-        Attr::Float(HostExpr::float(value))
-    }
-
-    #[test]
-    fn rules_broadcast_and_keep_packs() {
-        let none = Attrs::new;
-        assert_eq!(rule("add", &["float32[B, 1, n]", "float32[T, n]"], none()), "float32[B, T, n]");
-        assert_eq!(rule("mul", &["int8[...S, n]", "int8[n]"], none()), "int8[...S, n]");
-        assert_eq!(rule("sub", &["T[...S]", "T"], none()), "T[...S]");
-        assert_eq!(rule("add", &["float32[?]", "float32[n]"], none()), "float32[n] | ? ~ n");
-        assert_eq!(rule("neg", &["float16[...S]"], none()), "float16[...S]");
-        assert_eq!(rule("bit_or", &["bool[2]", "bool[2]"], none()), "bool[2]");
-        assert_eq!(rule("clamp", &["int32[n]"], Attrs::new().with("max", Attr::int(3))), "int32[n]");
-    }
-
-    #[test]
-    fn rules_name_the_remedy() {
-        let none = Attrs::new;
-        let clash = rule_error("add", &["float32[B, T]", "float32[B]"], none());
-        assert!(clash.starts_with("E0302 shapes [B, T] and [B] do not broadcast: last dims T and B differ"), "{clash}");
-        let mixed = rule_error("add", &["float32", "float16"], none());
-        assert!(mixed.starts_with("E0202 `add` needs one element type, but these are float32 and float16"), "{mixed}");
-        let storage = rule_error("add", &["trit[4]", "trit[4]"], none());
-        assert!(storage.contains("`add` takes numbers, not trit; trit is a storage type") && storage.contains(".to("));
-        let ints = rule_error("div", &["int32[n]", "int32[n]"], none());
-        assert!(ints.starts_with("E0209 `div` takes float elements, not int32; use `//`"), "{ints}");
-        assert!(rule_error("mul", &["bool[n]", "bool[n]"], none()).contains("`and`"));
-        assert!(rule_error("neg", &["A[n]"], none()).contains("bound `any`: declare it as `num`"));
-        assert!(rule_error("shift_left", &["float32", "float32"], none()).contains("takes integers, not float32"));
-        assert!(rule_error("clamp", &["int32[n]"], none()).starts_with("E0205"));
-        let half = rule_error("clamp", &["int32[n]"], none().with("min", float(0.5)));
-        assert!(half.starts_with("E0212 `min` of `clamp` is 0.5"), "{half}");
-    }
-
-    #[test]
-    fn floats_round_once_to_their_type() {
-        assert_eq!(two("add", BFloat16, &[1.0, 256.0], &[0.00390625, 1.0]), [1.0, 256.0]);
-        assert_eq!(two("add", Float16, &[2048.0], &[1.0]), [2048.0]);
-        assert_eq!(two("mul", Float32, &[1e30], &[1e30]), [f64::INFINITY]);
-        assert_eq!(
-            two("div", Float64, &[1.0, 1.0, -1.0], &[3.0, 0.0, 0.0]),
-            [1.0 / 3.0, f64::INFINITY, -f64::INFINITY]
-        );
-        assert_eq!(two("div", Float32, &[1.0], &[3.0]), [f64::from(1f32 / 3f32)]);
-    }
-
-    #[test]
-    fn operands_broadcast() {
-        let column = tensor(Float32, &[2, 1], &[1.0, 2.0]);
-        let row = vector(Float32, &[10.0, 20.0, 30.0]);
-        let sum = eval("add", &[column.clone(), row.clone()], Attrs::new());
-        assert_eq!((sum.shape(), sum.to_f64()), (&[2, 3][..], vec![11.0, 21.0, 31.0, 12.0, 22.0, 32.0]));
-        let scalar = tensor(Float32, &[], &[5.0]);
-        assert_eq!(eval("sub", &[scalar, row.clone()], Attrs::new()).to_f64(), [-5.0, -15.0, -25.0]);
-        let empty = tensor(Float32, &[0, 1], &[]);
-        assert_eq!(eval("mul", &[empty, row.clone()], Attrs::new()).shape(), [0, 3]);
-        assert!(try_eval("mul", &[vector(Float32, &[1.0, 2.0]), row], Attrs::new()).is_err());
-    }
-
-    #[test]
-    fn integers_wrap() {
-        assert_eq!(ints("add", Int8, &[127, -128], &[1, -1]), [-128, 127]);
-        assert_eq!(ints("sub", UInt8, &[0], &[1]), [255]);
-        assert_eq!(ints("mul", Int32, &[1 << 30], &[4]), [0]);
-        assert_eq!(ints("add", Int64, &[i64::MAX], &[1]), [i64::MIN]);
-        assert_eq!(ints("floor_div", Int8, &[-128], &[-1]), [-128]);
-        assert_eq!(ints("floor_div", Int64, &[i64::MIN], &[-1]), [i64::MIN]);
-        assert_eq!(ints("pow", Int8, &[2, 3, -2, 0], &[7, 4, 3, 0]), [-128, 81, -8, 1]);
-    }
-
-    #[test]
-    fn floor_division_and_remainder_follow_python() {
-        assert_eq!(ints("floor_div", Int32, &[7, -7, 7, -7], &[2, 2, -2, -2]), [3, -4, -4, 3]);
-        assert_eq!(ints("mod", Int32, &[7, -7, 7, -7], &[3, 3, -3, -3]), [1, 2, -2, -1]);
-        assert_eq!(
-            two("floor_div", Float32, &[7.0, -7.0, 1.0, 6.0], &[2.0, 2.0, 0.0, -4.0]),
-            [3.0, -4.0, f64::INFINITY, -2.0]
-        );
-        assert_eq!(two("floor_div", Float64, &[1.0], &[0.1]), [9.0]);
-        assert_eq!(two("mod", Float32, &[7.5, -7.5, 7.5, -6.0], &[2.0, 2.0, -2.0, 2.0]), [1.5, 0.5, -0.5, 0.0]);
-        assert!(two("mod", Float32, &[1.0], &[0.0])[0].is_nan());
-        assert_eq!(two("mod", Float64, &[1.0], &[f64::INFINITY]), [1.0]);
-        let by_zero = try_eval("floor_div", &[vector(Int32, &[1.0, 2.0]), vector(Int32, &[1.0, 0.0])], Attrs::new());
-        assert!(by_zero.unwrap_err().0.contains("division by zero, at element 1"));
-        assert!(try_eval("mod", &[vector(Int32, &[]), vector(Int32, &[])], Attrs::new()).is_ok());
-        let whole = try_eval("div", [vector(Int32, &[1.0]), vector(Int32, &[1.0])], Attrs::new()).unwrap_err();
-        assert_eq!(whole.0, "div: not defined for int32");
-        assert!(try_eval("pow", &[vector(Int32, &[2.0]), vector(Int32, &[-1.0])], Attrs::new()).is_err());
-    }
-
-    #[test]
-    fn unsigned_64_bit_integers_use_their_bits() {
-        assert_eq!(ints("floor_div", UInt64, &[-1], &[2]), [i64::MAX]);
-        assert_eq!(ints("mod", UInt64, &[-1], &[10]), [5]);
-        assert_eq!(ints("maximum", UInt64, &[-1, 3], &[1, 4]), [-1, 4]);
-        assert_eq!(ints("minimum", UInt64, &[-1], &[1]), [1]);
-        assert_eq!(ints("shift_right", UInt64, &[-1], &[63]), [1]);
-        let x = Tensor::from_i64(UInt64, vec![2], vec![-1, 5]);
-        assert_eq!(eval("clamp", &[x], Attrs::new().with("max", Attr::int(9))).as_i64(), Some(&[9, 5][..]));
-    }
-
-    #[test]
-    fn extremes_propagate_nan() {
-        let nan = f64::NAN;
-        assert!(same(&two("maximum", Float32, &[1.0, nan, 2.0], &[3.0, 1.0, nan]), &[3.0, nan, nan]));
-        assert!(same(&two("minimum", Float32, &[1.0, nan], &[-3.0, 1.0]), &[-3.0, nan]));
-    }
-
-    #[test]
-    fn bits_and_shifts() {
-        assert_eq!(ints("bit_and", Int8, &[12, -1], &[10, 7]), [8, 7]);
-        assert_eq!(ints("bit_or", UInt8, &[12], &[3]), [15]);
-        assert_eq!(ints("bit_xor", Bool, &[1, 1], &[1, 0]), [0, 1]);
-        assert_eq!(ints("shift_left", Int8, &[1, 64, 1, 1], &[3, 1, 8, -1]), [8, -128, 0, 0]);
-        assert_eq!(ints("shift_right", Int8, &[-8, 8, -8, 8], &[1, 1, 9, -1]), [-4, 4, -1, 0]);
-        let not = |dtype, value| eval("bit_not", &[vector(dtype, &[value])], Attrs::new()).to_f64();
-        assert_eq!((not(UInt8, 1.0), not(Bool, 1.0), not(Int32, 0.0)), (vec![254.0], vec![0.0], vec![-1.0]));
-    }
-
-    #[test]
-    fn signs() {
-        let one = |op, dtype, values: &[f64]| eval(op, &[vector(dtype, values)], Attrs::new()).to_f64();
-        assert_eq!(one("sign", Float32, &[-2.0, -0.0, 5.0, f64::NAN]), [-1.0, 0.0, 1.0, 0.0]);
-        assert_eq!(one("sign", UInt8, &[200.0, 0.0]), [1.0, 0.0]);
-        assert_eq!(one("abs", Int8, &[-128.0, -3.0]), [-128.0, 3.0]);
-        assert!(one("neg", Float32, &[0.0])[0].is_sign_negative());
-        assert_eq!(one("neg", UInt8, &[1.0]), [255.0]);
-    }
-
-    #[test]
-    fn clamps() {
-        let x = vector(Float32, &[-2.0, 0.5, 9.0, f64::NAN]);
-        let both = Attrs::new().with("min", float(-1.0)).with("max", Attr::int(1));
-        assert!(same(&eval("clamp", [x.clone()], both).to_f64(), &[-1.0, 0.5, 1.0, f64::NAN]));
-        let low = Attrs::new().with("min", Attr::int(0)).with("max", Attr::None);
-        assert!(same(&eval("clamp", [x.clone()], low).to_f64(), &[0.0, 0.5, 9.0, f64::NAN]));
-        let crossed = Attrs::new().with("min", float(3.0)).with("max", float(2.0));
-        assert_eq!(eval("clamp", &[vector(Int32, &[7.0, 0.0])], crossed).to_f64(), [2.0, 2.0]);
-        let rounded = Attrs::new().with("max", float(0.1));
-        assert_eq!(eval("clamp", &[x], rounded).to_f64()[1], f64::from(0.1f32));
-    }
-}
+mod tests;

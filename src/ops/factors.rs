@@ -1,8 +1,8 @@
 //! How a product contracts one of its factors: the matrices that stand in a weight, and the vectors that they meet. For
 //! who chooses a weight's codes by what becomes of the product.
 
-use crate::ops::kinds::Kind;
 use crate::ops::matmul::TRANSPOSE;
+use crate::ops::traits::Product;
 use crate::ops::{Attrs, EvalCx, OpId};
 use crate::quant::gptq::Layout;
 use crate::types::{DType, Tensor};
@@ -23,12 +23,12 @@ enum Form {
 }
 
 fn form(op: OpId, attrs: &Attrs) -> Result<Form, Refusal> {
-    match op.name() {
-        "matmul" => Ok(Form::Matrix(TRANSPOSE.map(|flag| attrs.flag(flag)))),
-        "routed_matmul" => Ok(Form::Routed),
-        _ if op.kind() != Kind::Product => Err("it is no factor of a product"),
-        name if name.starts_with("conv_transpose") => Err(TRANSPOSED),
-        _ => Ok(Form::Convolution),
+    match op.product() {
+        Some(Product::Matrix) => Ok(Form::Matrix(TRANSPOSE.map(|flag| attrs.flag(flag)))),
+        Some(Product::Routed) => Ok(Form::Routed),
+        Some(Product::Convolution) => Ok(Form::Convolution),
+        Some(Product::TransposedConvolution) => Err(TRANSPOSED),
+        None => Err("it is no factor of a product"),
     }
 }
 

@@ -1,19 +1,25 @@
 //! Reading and writing by integer tensors: take, gather, scatter, one_hot.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::gemm::finish;
+use crate::ops::precision::{self, Precision};
 use crate::ops::storage::{Element, around, by_class, for_each_offset, from_runs, position, signed_strides};
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType};
 
+const INDEX: Traits = Traits { role: Role::Read, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
+
 pub static OPS: &[Op] = &[
     Op {
         name: "take",
-        params: &[Param::tensor("x"), Param::tensor("index"), Param::with("axis", ParamKind::Axis, Default::Int(0))],
+        params: &[Param::tensor("x"), Param::indices("index"), Param::with("axis", ParamKind::Axis, Default::Int(0))],
         rule: take_rule,
         eval: take_eval,
         gradient: Gradient::Rule(gradient::index::take),
+        traits: INDEX,
         doc: "The slices of an axis that an integer tensor names, written `x[index]`.\n\n\
               The shape is that of `x` with the axis replaced by the shape of `index`. Negative indices count from \
               the end; one out of range is an error. PyTorch: `index_select`, or indexing; an embedding is \
@@ -21,10 +27,11 @@ pub static OPS: &[Op] = &[
     },
     Op {
         name: "gather",
-        params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis), Param::tensor("index")],
+        params: &[Param::tensor("x"), Param::required("axis", ParamKind::Axis), Param::indices("index")],
         rule: gather_rule,
         eval: gather_eval,
         gradient: Gradient::Rule(gradient::index::gather),
+        traits: INDEX,
         doc: "For each place of `index`, the element of `x` at that place with the axis' coordinate replaced by the \
               index.\n\n\
               `index` has the rank of `x` (E0304) and, beside the axis, is at most as large (E0309); the result has \
@@ -35,13 +42,14 @@ pub static OPS: &[Op] = &[
         params: &[
             Param::tensor("x"),
             Param::required("axis", ParamKind::Axis),
-            Param::tensor("index"),
+            Param::indices("index"),
             Param::tensor("updates"),
             Param::with("reduce", ParamKind::Str, Default::None),
         ],
         rule: scatter_rule,
         eval: scatter_eval,
         gradient: Gradient::Rule(gradient::index::scatter),
+        traits: Traits { role: Role::Alone, precision: precision::ACCUMULATES, ..INDEX },
         doc: "`x` with each element of `updates` written to the place that `gather` would read.\n\n\
               `reduce` is how it meets what stands there: left out, it replaces it (the last one in row-major order \
               where several meet); \"add\", \"mul\", \"max\" or \"min\" combine. PyTorch: `scatter` and \
@@ -54,6 +62,7 @@ pub static OPS: &[Op] = &[
         rule: one_hot_rule,
         eval: one_hot_eval,
         gradient: gradient::INTEGERS,
+        traits: Traits { precision: Precision::Any, ..INDEX },
         doc: "A new last axis with a 1 at the position that each integer names and 0 elsewhere, as `int64`.\n\n\
               An integer outside `0..num_classes` is an error.",
     },

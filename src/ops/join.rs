@@ -1,13 +1,21 @@
 //! Putting tensors together and taking them apart: concat, stack, unbind, split, chunk.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
 use crate::ops::shape::{insert_axis, new_axis};
+use crate::ops::simplify;
 use crate::ops::storage::{View, around, from_runs};
+use crate::ops::traits::{Joining, Movement, Role, Traits};
 use crate::ops::{Attr, Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Dim, Shape, Tensor, TensorType, Verdict};
 
 const LIST_PARAMS: &[Param] =
     &[Param::required("tensors", ParamKind::Tensors), Param::with("axis", ParamKind::Axis, Default::Int(0))];
+
+const SPLIT: Traits =
+    Traits { movement: Movement::Rearranges, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
+const JOIN: Traits = Traits { role: Role::Read, ..SPLIT };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -16,6 +24,7 @@ pub static OPS: &[Op] = &[
         rule: concat_rule,
         eval: concat_eval,
         gradient: Gradient::Rule(gradient::join::concat),
+        traits: Traits { joining: Some(Joining::OwnAxis), laws: &[simplify::only_one], ..JOIN },
         doc: "Joins tensors along an axis they have.\n\n\
               All other sizes must be provably equal (E0303), and so the element types (E0202); the sizes of the axis \
               add up. PyTorch calls it `cat`.",
@@ -26,6 +35,7 @@ pub static OPS: &[Op] = &[
         rule: stack_rule,
         eval: stack_eval,
         gradient: Gradient::Rule(gradient::join::stack),
+        traits: Traits { joining: Some(Joining::NewAxis), ..JOIN },
         doc: "Joins tensors of one shape along a new axis, whose size is their number.\n\n\
               The shapes must be provably equal (E0303), and so the element types (E0202).",
     },
@@ -35,6 +45,7 @@ pub static OPS: &[Op] = &[
         rule: unbind_rule,
         eval: unbind_eval,
         gradient: Gradient::Rule(gradient::join::unbind),
+        traits: SPLIT,
         doc: "The slices of an axis, each without that axis.\n\nThe axis must have a size known when compiling.",
     },
     Op {
@@ -47,6 +58,7 @@ pub static OPS: &[Op] = &[
         rule: split_rule,
         eval: split_eval,
         gradient: Gradient::Rule(gradient::join::pieces),
+        traits: SPLIT,
         doc: "Cuts an axis into pieces of the given sizes, which must add up to it (E0303).\n\n\
               One number stands for as many pieces of that size as there are; with sizes known when compiling, the \
               last piece may be smaller.",
@@ -61,6 +73,7 @@ pub static OPS: &[Op] = &[
         rule: chunk_rule,
         eval: chunk_eval,
         gradient: Gradient::Rule(gradient::join::pieces),
+        traits: SPLIT,
         doc: "Cuts an axis into `n` equal pieces.\n\n\
               Its size must provably be a multiple of `n` (E0303). A size known when compiling need not be: then, as \
               in PyTorch, every piece has the size of the quotient rounded up, the last one is smaller, and there may \

@@ -2,8 +2,14 @@
 
 use crate::ops::elementwise::{binary_op, unary_op};
 use crate::ops::kernel::{compare, select};
+use crate::ops::precision::Precision;
+use crate::ops::simplify;
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{EvalCx, EvalError, Gradient, Op, Param, RuleCx, Stop, gradient};
 use crate::types::{DType, Shape, Tensor, TensorType};
+
+const LOGIC: Traits = Traits { role: Role::Elementwise, precision: Precision::Any, ..Traits::CAUTIOUS };
+const COMPARISON: Traits = Traits { precision: Precision::Compares, ..LOGIC };
 
 pub static OPS: &[Op] = &[
     binary_op(
@@ -11,6 +17,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a == b, |a, b| a == b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether elements are equal, `a == b`; NaN equals nothing.\n\nShapes broadcast; both have one element \
          type. Gives `bool`.",
     ),
@@ -19,6 +26,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a != b, |a, b| a != b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether elements differ, `a != b`; NaN differs from everything.\n\nShapes broadcast; both have one \
          element type. Gives `bool`.",
     ),
@@ -27,6 +35,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a < b, |a, b| a < b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether `a < b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
@@ -34,6 +43,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a <= b, |a, b| a <= b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether `a <= b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
@@ -41,6 +51,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a > b, |a, b| a > b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether `a > b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
@@ -48,6 +59,7 @@ pub static OPS: &[Op] = &[
         compare_rule,
         |cx| test(cx, |a, b| a >= b, |a, b| a >= b),
         gradient::INTEGERS,
+        COMPARISON,
         "Whether `a >= b`; false with NaN.\n\nShapes broadcast; both have one element type. Gives `bool`.",
     ),
     binary_op(
@@ -55,6 +67,7 @@ pub static OPS: &[Op] = &[
         logical_rule,
         |cx| test(cx, |_, _| false, |a, b| a & b != 0),
         gradient::INTEGERS,
+        LOGIC,
         "Both hold, `a and b`.\n\nShapes broadcast; `bool` only, and both sides are computed.",
     ),
     binary_op(
@@ -62,6 +75,7 @@ pub static OPS: &[Op] = &[
         logical_rule,
         |cx| test(cx, |_, _| false, |a, b| a | b != 0),
         gradient::INTEGERS,
+        LOGIC,
         "At least one holds, `a or b`.\n\nShapes broadcast; `bool` only, and both sides are computed.",
     ),
     unary_op(
@@ -72,6 +86,7 @@ pub static OPS: &[Op] = &[
         },
         |cx| check(cx, |_| false, |x| x == 0),
         gradient::INTEGERS,
+        LOGIC,
         "The opposite, `not x`.\n\nKeeps the shape; `bool` only.",
     ),
     unary_op(
@@ -79,6 +94,7 @@ pub static OPS: &[Op] = &[
         float_test_rule,
         |cx| check(cx, f64::is_nan, |_| false),
         gradient::INTEGERS,
+        LOGIC,
         "Whether each element is NaN.\n\nKeeps the shape; floats only. Gives `bool`.",
     ),
     unary_op(
@@ -86,14 +102,16 @@ pub static OPS: &[Op] = &[
         float_test_rule,
         |cx| check(cx, f64::is_infinite, |_| false),
         gradient::INTEGERS,
+        LOGIC,
         "Whether each element is infinite, of either sign.\n\nKeeps the shape; floats only. Gives `bool`.",
     ),
     Op {
         name: "where",
-        params: &[Param::tensor("cond"), Param::tensor("a"), Param::tensor("b")],
+        params: &[Param::mask("cond"), Param::tensor("a"), Param::tensor("b")],
         rule: where_rule,
         eval: |cx| Ok(vec![select(cx.op.name, cx.operand(0), cx.operand(1), cx.operand(2))?]),
         gradient: Gradient::Rule(gradient::elementwise::select),
+        traits: Traits { precision: Precision::Follows, laws: &[simplify::where_same], ..LOGIC },
         doc: "Elements of `a` where `cond` holds, else of `b`.\n\nAll three shapes broadcast; `cond` is `bool`, \
               and `a` and `b` have one element type.",
     },

@@ -2,8 +2,14 @@
 
 use crate::ops::elementwise::{unary_op, undefined};
 use crate::ops::kernel::unary;
+use crate::ops::precision::{self, Precision};
+use crate::ops::simplify;
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{EvalCx, EvalError, Gradient, Op, RuleCx, Stop, gradient};
 use crate::types::{Tensor, TensorType};
+
+const FUNCTION: Traits =
+    Traits { role: Role::Elementwise, is_arithmetic: true, precision: Precision::Follows, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     unary_op(
@@ -11,6 +17,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::exp),
         Gradient::Rule(gradient::elementwise::exp),
+        Traits { precision: precision::EXPONENTIAL, ..FUNCTION },
         "e to the power of each element.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -18,6 +25,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::ln),
         Gradient::Rule(gradient::elementwise::log),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Natural logarithm; NaN below 0, minus infinity at 0.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -25,6 +33,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::sqrt),
         Gradient::Rule(gradient::elementwise::sqrt),
+        FUNCTION,
         "Square root; NaN below 0.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -32,6 +41,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, |x| 1.0 / x.sqrt()),
         Gradient::Rule(gradient::elementwise::rsqrt),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "One over the square root; infinity at 0, NaN below.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -39,6 +49,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::sin),
         Gradient::Rule(gradient::elementwise::sin),
+        Traits { precision: precision::PERIODIC, ..FUNCTION },
         "Sine, in radians.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -46,6 +57,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::cos),
         Gradient::Rule(gradient::elementwise::cos),
+        Traits { precision: precision::PERIODIC, ..FUNCTION },
         "Cosine, in radians.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -53,6 +65,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::tan),
         Gradient::Rule(gradient::elementwise::tan),
+        Traits { precision: precision::PERIODIC, ..FUNCTION },
         "Tangent, in radians.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -60,6 +73,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::asin),
         Gradient::Rule(gradient::elementwise::asin),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Inverse sine; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -67,6 +81,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::acos),
         Gradient::Rule(gradient::elementwise::acos),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Inverse cosine; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -74,6 +89,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::atan),
         Gradient::Rule(gradient::elementwise::atan),
+        FUNCTION,
         "Inverse tangent.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -81,6 +97,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::sinh),
         Gradient::Rule(gradient::elementwise::sinh),
+        Traits { precision: precision::EXPONENTIAL, ..FUNCTION },
         "Hyperbolic sine.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -88,6 +105,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::cosh),
         Gradient::Rule(gradient::elementwise::cosh),
+        Traits { precision: precision::EXPONENTIAL, ..FUNCTION },
         "Hyperbolic cosine.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -95,6 +113,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::tanh),
         Gradient::Rule(gradient::elementwise::tanh),
+        FUNCTION,
         "Hyperbolic tangent.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -102,6 +121,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, libm::asinh),
         Gradient::Rule(gradient::elementwise::asinh),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Inverse hyperbolic sine.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -109,6 +129,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, libm::acosh),
         Gradient::Rule(gradient::elementwise::acosh),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Inverse hyperbolic cosine; NaN below 1.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -116,6 +137,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, libm::atanh),
         Gradient::Rule(gradient::elementwise::atanh),
+        Traits { precision: precision::STEEP, ..FUNCTION },
         "Inverse hyperbolic tangent; NaN outside -1 to 1.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -123,6 +145,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, libm::erf),
         Gradient::Rule(gradient::elementwise::erf),
+        FUNCTION,
         "Gauss error function.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -130,6 +153,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::floor),
         gradient::PIECEWISE,
+        Traits { laws: &[simplify::repeated], ..FUNCTION },
         "Largest whole number not above each element.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -137,6 +161,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::ceil),
         gradient::PIECEWISE,
+        Traits { laws: &[simplify::repeated], ..FUNCTION },
         "Smallest whole number not below each element.\n\nKeeps the shape; floats only.",
     ),
     unary_op(
@@ -144,6 +169,7 @@ pub static OPS: &[Op] = &[
         float_rule,
         |cx| map(cx, f64::round_ties_even),
         gradient::PIECEWISE,
+        Traits { laws: &[simplify::repeated], ..FUNCTION },
         "Nearest whole number, ties to even.\n\nKeeps the shape; floats only.",
     ),
 ];

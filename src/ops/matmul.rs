@@ -1,11 +1,19 @@
 //! Matrix products: `matmul` and `routed_matmul`.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::gemm::{Matrix, Number, Pair, finish, product_dtype, product_elem};
+use crate::ops::precision::Precision;
+use crate::ops::simplify;
 use crate::ops::storage::{Element, for_each_offset, position, signed_strides};
+use crate::ops::traits::{Product, Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Hint, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::Data;
 use crate::types::{DType, Dim, Elem, Pack, Shape, Tensor, TensorType, Verdict};
+
+/// Sums are float32 whatever the operands are, and rounded once.
+pub(super) const PRODUCT: Traits =
+    Traits { role: Role::Product, cost: Cost::Product, precision: Precision::Low, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -19,6 +27,7 @@ pub static OPS: &[Op] = &[
         rule: matmul_rule,
         eval: matmul_eval,
         gradient: Gradient::Rule(gradient::matmul::matmul),
+        traits: Traits { product: Some(Product::Matrix), laws: &[simplify::transposed_operand], ..PRODUCT },
         doc: "The matrix product of the last two axes, written `a @ b`.\n\n\
               `[..., M, K] @ [..., K, N]` gives `[..., M, N]`; the leading axes broadcast. A rank-1 operand is a \
               row on the left, a column on the right, and its axis vanishes from the result.\n\n\
@@ -29,10 +38,11 @@ pub static OPS: &[Op] = &[
     },
     Op {
         name: "routed_matmul",
-        params: &[Param::tensor("x"), Param::tensor("w"), Param::tensor("index")],
+        params: &[Param::tensor("x"), Param::tensor("w"), Param::indices("index")],
         rule: routed_rule,
         eval: routed_eval,
         gradient: Gradient::Rule(gradient::matmul::routed),
+        traits: Traits { product: Some(Product::Routed), ..PRODUCT },
         doc: "Multiplies each row by the matrix that an index picks: row n is `x[n] @ w[index[n]].T`.\n\n\
               `x: [..., K]`, `w: [E, N, K]` and `index: [...]` of integers give `[..., N]`. Negative indices count \
               from the end; one out of range is an error. Mixture-of-experts layers use it.",

@@ -1,8 +1,9 @@
 //! The registry of primitive operations: one file per family, one [`Op`] per operation.
 //!
 //! Everything that must know an operation reads its entry: the checker and the IR verifier run `rule`,
-//! the interpreter runs `eval`, autodiff builds with `gradient`, hover and documentation print `doc`. No other module matches on an
-//! operation's name. Adding one is one entry here and one line in each target's `ops.toml`.
+//! the interpreter runs `eval`, autodiff builds with `gradient`, passes ask its `traits`, hover and documentation print
+//! `doc`. No other module compares with an operation's name (`tests/architecture.rs` looks for it). Adding one is one entry
+//! in the file of its family and one line in each target's `ops.toml`.
 //!
 //! Operands come flattened in the order of the tensor parameters: a [`ParamKind::Tensor`] is one
 //! operand, an [`ParamKind::OptionalTensor`] none or one (at most one such parameter, the last of the
@@ -21,7 +22,6 @@ pub mod eval;
 pub mod factors;
 pub mod gradient;
 pub mod kernel;
-pub mod kinds;
 pub mod logic;
 pub mod math;
 pub mod precision;
@@ -46,6 +46,7 @@ mod repeat;
 mod shape;
 pub mod slice;
 pub mod storage;
+pub mod traits;
 mod window;
 
 pub use attr::{Attr, Attrs};
@@ -53,6 +54,7 @@ pub use error::{Hint, Obligation, ObligationKind, OpError, Stop};
 pub use eval::{EvalCx, EvalError};
 pub use gradient::{Gradient, GradientCx, GradientError, Tape, Var};
 pub use rule::{Repeat, RuleCx};
+pub use traits::Traits;
 
 use crate::types::{DType, HostExpr, Tensor, TensorType};
 use std::collections::HashMap;
@@ -72,6 +74,8 @@ pub struct Op {
     pub eval: Eval,
     /// How gradients flow back through it, or why they do not.
     pub gradient: Gradient,
+    /// What else passes, the checker and targets ask of it.
+    pub traits: Traits,
     /// Markdown; the first line is a summary.
     pub doc: &'static str,
 }
@@ -96,6 +100,20 @@ pub struct Param {
     pub name: &'static str,
     pub kind: ParamKind,
     pub default: Default,
+    pub content: Content,
+}
+
+/// What an operand's elements are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// They are computed with. So are attributes.
+    Elements,
+    /// They choose between elements of other operands, whose type says nothing of theirs.
+    Mask,
+    /// They are positions: integers, whatever the other operands are.
+    Indices,
+    /// They are a seed for random numbers.
+    Seed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,20 +156,32 @@ pub enum Default {
 
 impl Param {
     pub const fn tensor(name: &'static str) -> Param {
-        Param { name, kind: ParamKind::Tensor, default: Default::Required }
+        Param::required(name, ParamKind::Tensor)
+    }
+
+    pub const fn mask(name: &'static str) -> Param {
+        Param { content: Content::Mask, ..Param::tensor(name) }
+    }
+
+    pub const fn indices(name: &'static str) -> Param {
+        Param { content: Content::Indices, ..Param::tensor(name) }
+    }
+
+    pub const fn seed() -> Param {
+        Param { content: Content::Seed, ..Param::tensor("seed") }
     }
 
     pub const fn required(name: &'static str, kind: ParamKind) -> Param {
-        Param { name, kind, default: Default::Required }
+        Param::with(name, kind, Default::Required)
     }
 
     pub const fn with(name: &'static str, kind: ParamKind, default: Default) -> Param {
-        Param { name, kind, default }
+        Param { name, kind, default, content: Content::Elements }
     }
 
     /// A tensor of positions or a seed: integers whatever the other operands are.
     pub fn holds_indices(&self) -> bool {
-        matches!(self.name, "index" | "seed" | "target" | "start") && self.is_operand()
+        matches!(self.content, Content::Indices | Content::Seed)
     }
 
     /// The default as an attribute; `None` if a value must be given.
@@ -242,13 +272,6 @@ pub fn builtin(name: &str) -> OpId {
 /// Every operation, family by family.
 pub fn all() -> impl Iterator<Item = OpId> {
     (0..REGISTRY.ops.len()).map(|i| OpId(i as u16))
-}
-
-impl OpId {
-    /// Whether each element of the result comes from the elements at its place in the operands, of one type.
-    pub fn is_elementwise(self) -> bool {
-        elementwise::OPS.iter().chain(math::OPS).any(|op| op.name == self.name())
-    }
 }
 
 /// The families and their operations.

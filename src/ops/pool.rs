@@ -4,7 +4,10 @@
 //! rows' maxima. So one pass along one axis serves every number of axes.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
 use crate::ops::storage::{Element, around, by_class};
+use crate::ops::traits::{Role, Traits};
 use crate::ops::window::{AxisWindow, Windows, window_count, windows};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Elem, Shape, Tensor, TensorType};
@@ -27,6 +30,8 @@ const AVERAGE_PARAMS: &[Param] = &[
     Param::with("count_include_pad", ParamKind::Bool, Default::Bool(true)),
 ];
 
+const POOL: Traits = Traits { role: Role::Window, cost: Cost::Window, ..Traits::CAUTIOUS };
+
 macro_rules! max_pool {
     ($name:literal, $axes:literal, $last:literal) => {
         Op {
@@ -35,6 +40,7 @@ macro_rules! max_pool {
             rule: max_rule::<$axes>,
             eval: max_eval::<$axes>,
             gradient: Gradient::Rule(gradient::pool::max_pool::<$axes>),
+            traits: Traits { precision: Precision::Moves, ..POOL },
             doc: concat!(
                 "The maximum of each window over ",
                 $last,
@@ -55,6 +61,7 @@ macro_rules! average_pool {
             rule: average_rule::<$axes>,
             eval: average_eval::<$axes>,
             gradient: Gradient::Rule(gradient::pool::average_pool::<$axes>),
+            traits: Traits { precision: Precision::Follows, ..POOL },
             doc: concat!(
                 "The mean of each window over ",
                 $last,

@@ -2,6 +2,9 @@
 //! What they compute is in [`crate::quant::codes`] and [`crate::quant::pack`].
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
+use crate::ops::traits::{Quantisation, Role, Traits, TypedBy};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::quant::{self, QuantError, Scheme, SchemeKind, pack::Format};
 use crate::types::{DType, Dim, Elem, Shape, Tensor, TensorType, Verdict};
@@ -12,11 +15,12 @@ pub static OPS: &[Op] = &[
         params: &[
             Param::tensor("x"),
             Param::required("scheme", ParamKind::Scheme),
-            Param::with("seed", ParamKind::OptionalTensor, Default::None),
+            Param { kind: ParamKind::OptionalTensor, default: Default::None, ..Param::seed() },
         ],
         rule: quantize_rule,
         eval: quantize_eval,
         gradient: Gradient::StraightThrough(gradient::quantize::quantize),
+        traits: Traits { quantisation: Some(Quantisation::Quantise), precision: Precision::Any, ..Traits::CAUTIOUS },
         doc: "Codes, scale and, for asymmetric schemes, zero point of a float tensor.\n\nGives `(q, s)` or \
               `(q, s, z)`: codes of the operand's shape; scales of shape `[]`, `[n]` for `axis`, `[..., K / g]` \
               for `group=g`, `[...]` for dynamic activations. A group must divide the last dim; NaN and infinity \
@@ -33,6 +37,12 @@ pub static OPS: &[Op] = &[
         rule: quantize_with_rule,
         eval: quantize_with_eval,
         gradient: Gradient::StraightThrough(gradient::quantize::quantize_with),
+        traits: Traits {
+            role: Role::Elementwise,
+            quantisation: Some(Quantisation::QuantiseWith),
+            precision: Precision::Wide("rounds by scales of float32"),
+            ..Traits::CAUTIOUS
+        },
         doc: "Codes of a float tensor under scales that are given, as activations have them that were calibrated.\n\nThe \
               scheme is `int8` or `int4`; scales and zero points are as `quantize` makes them for it. A scale that is \
               not a positive number is an error.",
@@ -44,11 +54,18 @@ pub static OPS: &[Op] = &[
             Param::tensor("s"),
             Param::with("z", ParamKind::OptionalTensor, Default::None),
             Param::required("scheme", ParamKind::Scheme),
-            Param { name: "dtype", kind: ParamKind::DType, default: Default::Required },
+            Param::required("dtype", ParamKind::DType),
         ],
         rule: dequantize_rule,
         eval: dequantize_eval,
         gradient: Gradient::StraightThrough(gradient::quantize::dequantize),
+        traits: Traits {
+            role: Role::Conversion,
+            quantisation: Some(Quantisation::Dequantise),
+            precision: Precision::Unpacks,
+            typed_by: TypedBy::Operand(1),
+            ..Traits::CAUTIOUS
+        },
         doc: "The values that codes stand for, `(q - z) * s`.\n\nGives `dtype` with the codes' shape. Codes, scales \
               and zero point must be as `quantize` makes them for the scheme.",
     },
@@ -61,6 +78,12 @@ pub static OPS: &[Op] = &[
             Ok(vec![quant::pack::pack(cx.operand(0), format).map_err(|error| failure(cx, &error))?])
         },
         gradient: gradient::INTEGERS,
+        traits: Traits {
+            quantisation: Some(Quantisation::Pack),
+            cost: Cost::Nothing,
+            precision: Precision::Any,
+            ..Traits::CAUTIOUS
+        },
         doc: "Codes packed along the last axis, each row starting on a byte.\n\nFrom `q[..., K]` gives \
               `uint8[..., ceil(K / n)]`. Formats: `ternary2` (n = 4) and `ternary5` (n = 5) of `trit`, `int4` \
               (n = 2) of `int4` or `uint8`, `int8` (n = 1) of `int8`.",
@@ -71,11 +94,19 @@ pub static OPS: &[Op] = &[
             Param::tensor("p"),
             Param::required("format", ParamKind::Str),
             Param::required("size", ParamKind::Int),
-            Param { name: "dtype", kind: ParamKind::DType, default: Default::Required },
+            Param::required("dtype", ParamKind::DType),
         ],
         rule: unpack_rule,
         eval: unpack_eval,
         gradient: gradient::INTEGERS,
+        traits: Traits {
+            role: Role::Read,
+            quantisation: Some(Quantisation::Unpack),
+            cost: Cost::Nothing,
+            precision: Precision::Any,
+            typed_by: TypedBy::Format,
+            ..Traits::CAUTIOUS
+        },
         doc: "Codes from packed bytes, `size` of them a row.\n\nFrom `uint8[..., ceil(size / n)]` gives \
               `dtype[..., size]`; see `pack` for the formats. A byte that no packing gives is an error when it runs.",
     },

@@ -4,8 +4,11 @@
 //! computed in double precision and rounded once.
 
 use crate::base::{code, philox};
+use crate::ops::cost::Cost;
 use crate::ops::create::{DTYPE, INT64, filled_rule};
 use crate::ops::kernel::element_count;
+use crate::ops::precision::Precision;
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::wrap;
 use crate::types::{DType, Elem, Shape, Tensor, TensorType};
@@ -13,12 +16,14 @@ use crate::types::{DType, Elem, Shape, Tensor, TensorType};
 /// The widest range of `random_int`: its product with a 32-bit word fits 63 bits on every target.
 const MAX_RANGE: i64 = 1 << 31;
 
+const RANDOM: Traits = Traits { role: Role::Elementwise, precision: Precision::Any, ..Traits::CAUTIOUS };
+
 pub static OPS: &[Op] = &[
     Op {
         name: "random_normal",
         params: &[
             Param::required("shape", ParamKind::Shape),
-            Param::tensor("seed"),
+            Param::seed(),
             Param::with("mean", ParamKind::Float, Default::Float(0.0)),
             Param::with("std", ParamKind::Float, Default::Float(1.0)),
             DTYPE,
@@ -26,6 +31,7 @@ pub static OPS: &[Op] = &[
         rule: |cx| random_rule(cx, Elem::is_float, "floats"),
         eval: normal_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: RANDOM,
         doc: "Normally distributed numbers.\n\nGives `dtype[shape]`, floats only. `seed` is an `int64` scalar; the \
               same seed gives the same numbers. PyTorch: `randn`.",
     },
@@ -33,7 +39,7 @@ pub static OPS: &[Op] = &[
         name: "random_uniform",
         params: &[
             Param::required("shape", ParamKind::Shape),
-            Param::tensor("seed"),
+            Param::seed(),
             Param::with("low", ParamKind::Float, Default::Float(0.0)),
             Param::with("high", ParamKind::Float, Default::Float(1.0)),
             DTYPE,
@@ -41,6 +47,7 @@ pub static OPS: &[Op] = &[
         rule: |cx| random_rule(cx, Elem::is_float, "floats"),
         eval: uniform_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: RANDOM,
         doc: "Evenly distributed numbers from `low` up to `high`.\n\nGives `dtype[shape]`, floats only. `seed` is an \
               `int64` scalar; the same seed gives the same numbers. `high` itself occurs only by rounding. \
               PyTorch: `rand`.",
@@ -51,22 +58,29 @@ pub static OPS: &[Op] = &[
             Param::required("shape", ParamKind::Shape),
             Param::required("low", ParamKind::Int),
             Param::required("high", ParamKind::Int),
-            Param::tensor("seed"),
+            Param::seed(),
             INT64,
         ],
         rule: int_rule,
         eval: int_eval,
         gradient: gradient::NO_OPERANDS,
+        traits: RANDOM,
         doc: "Evenly distributed integers from `low` up to `high`, which is left out.\n\nGives `dtype[shape]`, \
               integers only. `seed` is an `int64` scalar; the same seed gives the same numbers. There are 1 to \
               2**31 values to choose from. PyTorch: `randint`.",
     },
     Op {
         name: "categorical",
-        params: &[Param::tensor("logits"), Param::tensor("seed")],
+        params: &[Param::tensor("logits"), Param::seed()],
         rule: categorical_rule,
         eval: categorical_eval,
         gradient: gradient::INTEGERS,
+        traits: Traits {
+            role: Role::Alone,
+            cost: Cost::Operands,
+            precision: Precision::Wide("draws by probabilities"),
+            ..RANDOM
+        },
         doc: "Draws an index of the last axis with the probabilities `softmax(logits)`.\n\nFrom `logits[..., C]` \
               gives `int64[...]`. `seed` is an `int64` scalar; the same seed gives the same draws. A logit of \
               minus infinity is never drawn while another is finite. PyTorch: `multinomial`.",

@@ -4,11 +4,17 @@
 //! extreme of no elements is an error; a sum of none is 0, a product 1, a mean NaN.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::elementwise::{maximum, minimum};
 use crate::ops::kernel::{Lanes, order_key, runs};
+use crate::ops::precision::{self, Precision};
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{Data, wrap};
 use crate::types::{DType, Dim, Elem, Shape, Tensor, TensorType};
+
+const REDUCTION: Traits =
+    Traits { role: Role::Reduction, cost: Cost::Operands, precision: Precision::Any, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     reduction(
@@ -16,6 +22,7 @@ pub static OPS: &[Op] = &[
         num_rule,
         |cx| fold_eval(cx, 0.0, |a, x| a + x, 0, i64::wrapping_add),
         Gradient::Rule(gradient::reduce::sum),
+        Traits { precision: precision::ACCUMULATES, ..REDUCTION },
         "Sum over `axis`, or over everything.\n\nKeeps the element type. Reduced axes vanish, or stay as 1 with \
          `keepdim`. Integers wrap; floats accumulate in a wider type.",
     ),
@@ -24,6 +31,7 @@ pub static OPS: &[Op] = &[
         mean_rule,
         mean_eval,
         Gradient::Rule(gradient::reduce::mean),
+        Traits { precision: precision::ACCUMULATES, ..REDUCTION },
         "Mean over `axis`, or over everything; NaN of no elements.\n\nFloats only. Reduced axes vanish, or stay \
          as 1 with `keepdim`.",
     ),
@@ -36,6 +44,7 @@ pub static OPS: &[Op] = &[
             fold_eval(cx, f64::NEG_INFINITY, maximum, i64::MIN ^ flip, |a, x| (a ^ flip).max(x ^ flip) ^ flip)
         },
         Gradient::Rule(gradient::reduce::extreme),
+        Traits { precision: Precision::Moves, ..REDUCTION },
         "Largest element over `axis`, or of all; NaN if there is one.\n\nKeeps the element type. Reduced axes \
          vanish, or stay as 1 with `keepdim`, and must not be empty. PyTorch: `amax`.",
     ),
@@ -48,6 +57,7 @@ pub static OPS: &[Op] = &[
             fold_eval(cx, f64::INFINITY, minimum, i64::MAX ^ flip, |a, x| (a ^ flip).min(x ^ flip) ^ flip)
         },
         Gradient::Rule(gradient::reduce::extreme),
+        Traits { precision: Precision::Moves, ..REDUCTION },
         "Smallest element over `axis`, or of all; NaN if there is one.\n\nKeeps the element type. Reduced axes \
          vanish, or stay as 1 with `keepdim`, and must not be empty. PyTorch: `amin`.",
     ),
@@ -56,6 +66,7 @@ pub static OPS: &[Op] = &[
         num_rule,
         |cx| fold_eval(cx, 1.0, |a, x| a * x, 1, i64::wrapping_mul),
         Gradient::Rule(gradient::reduce::prod),
+        Traits { precision: precision::ACCUMULATES, ..REDUCTION },
         "Product over `axis`, or over everything.\n\nKeeps the element type. Reduced axes vanish, or stay as 1 \
          with `keepdim`. Integers wrap; floats accumulate in a wider type.",
     ),
@@ -64,6 +75,7 @@ pub static OPS: &[Op] = &[
         position_rule,
         |cx| position_eval(cx, true),
         gradient::INTEGERS,
+        REDUCTION,
         "Position of the largest element along `axis`, the first on a tie; NaN counts as largest.\n\nGives \
          `int64`. Takes one axis; without one, the position in the flattened tensor.",
     ),
@@ -72,6 +84,7 @@ pub static OPS: &[Op] = &[
         position_rule,
         |cx| position_eval(cx, false),
         gradient::INTEGERS,
+        REDUCTION,
         "Position of the smallest element along `axis`, the first on a tie; NaN counts as smallest.\n\nGives \
          `int64`. Takes one axis; without one, the position in the flattened tensor.",
     ),
@@ -80,6 +93,7 @@ pub static OPS: &[Op] = &[
         bool_rule,
         |cx| fold_eval(cx, 0.0, |a, _| a, 0, |a, x| a | x),
         gradient::INTEGERS,
+        REDUCTION,
         "Whether any element over `axis`, or at all, holds; false of none.\n\n`bool` only. Reduced axes vanish, \
          or stay as 1 with `keepdim`.",
     ),
@@ -88,6 +102,7 @@ pub static OPS: &[Op] = &[
         bool_rule,
         |cx| fold_eval(cx, 0.0, |a, _| a, 1, |a, x| a & x),
         gradient::INTEGERS,
+        REDUCTION,
         "Whether every element over `axis`, or at all, holds; true of none.\n\n`bool` only. Reduced axes vanish, \
          or stay as 1 with `keepdim`.",
     ),
@@ -98,6 +113,7 @@ const fn reduction(
     rule: crate::ops::Rule,
     eval: crate::ops::Eval,
     gradient: Gradient,
+    traits: Traits,
     doc: &'static str,
 ) -> Op {
     const PARAMS: &[Param] = &[
@@ -105,7 +121,7 @@ const fn reduction(
         Param::with("axis", ParamKind::Axes, Default::None),
         Param::with("keepdim", ParamKind::Bool, Default::Bool(false)),
     ];
-    Op { name, params: PARAMS, rule, eval, gradient, doc }
+    Op { name, params: PARAMS, rule, eval, gradient, traits, doc }
 }
 
 fn num_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {

@@ -1,11 +1,17 @@
 //! Repeating elements and blanking triangles: repeat, repeat_interleave, upsample, tril, triu.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
 use crate::ops::storage::{Element, around, by_class, for_each_offset, from_runs, signed_strides};
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::{Dim, Elem, Shape, Tensor, TensorType};
 
 const TRIANGLE_PARAMS: &[Param] = &[Param::tensor("x"), Param::with("diagonal", ParamKind::Int, Default::Int(0))];
+
+const REPEAT: Traits =
+    Traits { role: Role::Read, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -14,6 +20,7 @@ pub static OPS: &[Op] = &[
         rule: repeat_rule,
         eval: repeat_eval,
         gradient: Gradient::Rule(gradient::repeat::repeat),
+        traits: REPEAT,
         doc: "Lays copies of `x` side by side, so many along each axis.\n\n\
               There is one number for each axis; further ones in front make new axes. NumPy calls it `tile`.",
     },
@@ -23,6 +30,7 @@ pub static OPS: &[Op] = &[
         rule: interleave_rule,
         eval: interleave_eval,
         gradient: Gradient::Rule(gradient::repeat::repeat_interleave),
+        traits: REPEAT,
         doc: "Repeats every slice of an axis `n` times before the next one.\n\nNumPy calls it `repeat`.",
     },
     Op {
@@ -35,6 +43,7 @@ pub static OPS: &[Op] = &[
         rule: upsample_rule,
         eval: upsample_eval,
         gradient: Gradient::Rule(gradient::repeat::upsample),
+        traits: Traits { role: Role::Window, precision: Precision::Follows, ..Traits::CAUTIOUS },
         doc: "Enlarges the axes after batch and channels by whole factors.\n\n\
               `mode` is \"nearest\" or, for floats, \"linear\" (also \"bilinear\" for two axes, \"trilinear\" for three): \
               elements stand for the middles of their cells, PyTorch's `align_corners=false`. PyTorch calls it \
@@ -46,6 +55,7 @@ pub static OPS: &[Op] = &[
         rule: triangle_rule,
         eval: tril_eval,
         gradient: Gradient::Rule(gradient::slice::triangle),
+        traits: Traits { role: Role::Elementwise, ..REPEAT },
         doc: "Keeps the lower triangle of the last two axes, and puts zeros above it.\n\n\
               Row i keeps columns up to `i + diagonal`.",
     },
@@ -55,6 +65,7 @@ pub static OPS: &[Op] = &[
         rule: triangle_rule,
         eval: triu_eval,
         gradient: Gradient::Rule(gradient::slice::triangle),
+        traits: Traits { role: Role::Elementwise, ..REPEAT },
         doc: "Keeps the upper triangle of the last two axes, and puts zeros below it.\n\n\
               Row i keeps columns from `i + diagonal` on.",
     },

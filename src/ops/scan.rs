@@ -4,12 +4,19 @@
 //! is determined.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
 use crate::ops::elementwise::num_rule;
 use crate::ops::kernel::{Lanes, order_key};
+use crate::ops::precision::{self, Precision};
+use crate::ops::traits::{Role, Traits};
 use crate::ops::{Default, EvalCx, EvalError, Gradient, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient};
 use crate::types::tensor::{Data, round_f64, wrap};
 use crate::types::{DType, Dim, Shape, Tensor, TensorType};
 use std::cmp::Ordering;
+
+const SCAN: Traits =
+    Traits { role: Role::Scan, cost: Cost::Operands, precision: precision::ACCUMULATES, ..Traits::CAUTIOUS };
+const ORDER: Traits = Traits { cost: Cost::Operands, precision: Precision::Moves, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -18,6 +25,7 @@ pub static OPS: &[Op] = &[
         rule: scan_rule,
         eval: |cx| scan_eval(cx, 0.0, |total, x| total + x, 0, i64::wrapping_add),
         gradient: Gradient::Rule(gradient::scan::cumsum),
+        traits: SCAN,
         doc: "Running sum along `axis`, each element included.\n\nKeeps type and shape. Integers wrap; floats \
               accumulate in a wider type.",
     },
@@ -27,6 +35,7 @@ pub static OPS: &[Op] = &[
         rule: scan_rule,
         eval: |cx| scan_eval(cx, 1.0, |total, x| total * x, 1, i64::wrapping_mul),
         gradient: Gradient::Rule(gradient::scan::cumprod),
+        traits: SCAN,
         doc: "Running product along `axis`, each element included.\n\nKeeps type and shape. Integers wrap; floats \
               accumulate in a wider type.",
     },
@@ -43,6 +52,7 @@ pub static OPS: &[Op] = &[
             order_eval(cx, axis, cx.operand(0).shape()[axis], cx.bool("descending")?)
         },
         gradient: Gradient::Rule(gradient::scan::order),
+        traits: ORDER,
         doc: "Sorted values along `axis`, and the positions they came from.\n\nGives `(values, indices)`, indices \
               `int64`, both of the operand's shape. Equal elements keep their order; NaN is the largest. \
               PyTorch: `sort(stable=True)`.",
@@ -58,6 +68,7 @@ pub static OPS: &[Op] = &[
         rule: topk_rule,
         eval: topk_eval,
         gradient: Gradient::Rule(gradient::scan::order),
+        traits: ORDER,
         doc: "The `k` largest (or smallest) values along `axis` in order, and their positions.\n\nGives \
               `(values, indices)`, indices `int64`, with `k` in the place of the axis, which must have as many \
               elements. The lower index comes first on a tie; NaN is the largest.",

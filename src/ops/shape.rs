@@ -1,13 +1,20 @@
 //! Operations that change the shape and keep the elements: reshape, permute, squeeze and their like.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
+use crate::ops::simplify;
 use crate::ops::storage::View;
+use crate::ops::traits::{Movement, Role, Traits};
 use crate::ops::{
-    Attr, Default, EvalCx, EvalError, Gradient, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop, gradient,
+    Attr, Attrs, Default, EvalCx, EvalError, Gradient, ObligationKind, Op, OpError, Param, ParamKind, RuleCx, Stop,
+    gradient,
 };
 use crate::types::dim::Atom;
 use crate::types::shape::Broadcast;
 use crate::types::{Dim, Facts, Pack, Shape, Tensor, TensorType, Verdict};
+
+const SHAPE: Traits = Traits { role: Role::View, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -16,6 +23,11 @@ pub static OPS: &[Op] = &[
         rule: reshape_rule,
         eval: reshape_eval,
         gradient: Gradient::Rule(gradient::shape::same_elements),
+        traits: Traits {
+            movement: Movement::Regroups,
+            laws: &[simplify::reshaped_back, simplify::reshape_of_reshape],
+            ..SHAPE
+        },
         doc: "The same elements, in row-major order, under another shape.\n\n\
               The numbers of elements must be provably equal (E0306). One size may be -1: it is what the others \
               leave. A pack of `x` (`...S`) may stand in the shape again.",
@@ -26,6 +38,7 @@ pub static OPS: &[Op] = &[
         rule: permute_rule,
         eval: permute_eval,
         gradient: Gradient::Rule(gradient::shape::permute),
+        traits: Traits { movement: Movement::Permutes(permuted_axes), laws: &[simplify::permutation], ..SHAPE },
         doc: "Puts the axes in another order: axis i of the result is axis `axes[i]` of `x`.\n\n\
               `axes` names every axis once (E0305).",
     },
@@ -39,6 +52,7 @@ pub static OPS: &[Op] = &[
         rule: transpose_rule,
         eval: transpose_eval,
         gradient: Gradient::Rule(gradient::shape::transpose),
+        traits: Traits { movement: Movement::Permutes(transposed_axes), laws: &[simplify::permutation], ..SHAPE },
         doc: "Exchanges two axes.\n\n`x.T` is `transpose(x, -2, -1)`.",
     },
     Op {
@@ -47,6 +61,7 @@ pub static OPS: &[Op] = &[
         rule: squeeze_rule,
         eval: squeeze_eval,
         gradient: Gradient::Rule(gradient::shape::same_elements),
+        traits: Traits { movement: Movement::Regroups, laws: &[simplify::reshaped_back], ..SHAPE },
         doc: "Removes axes of size 1.\n\n\
               Each axis named must provably have size 1 (E0303; PyTorch leaves others as they are). Without `axis` \
               every axis of size 1 goes, and all sizes must be known when compiling.",
@@ -57,6 +72,7 @@ pub static OPS: &[Op] = &[
         rule: unsqueeze_rule,
         eval: unsqueeze_eval,
         gradient: Gradient::Rule(gradient::shape::same_elements),
+        traits: Traits { movement: Movement::Regroups, laws: &[simplify::reshaped_back], ..SHAPE },
         doc: "Inserts an axis of size 1, so that it is axis `axis` of the result.\n\nWritten `x[None]` or `x[..., None]`, too.",
     },
     Op {
@@ -65,6 +81,12 @@ pub static OPS: &[Op] = &[
         rule: broadcast_rule,
         eval: broadcast_eval,
         gradient: Gradient::Rule(gradient::shape::broadcast_to),
+        traits: Traits {
+            role: Role::Free,
+            movement: Movement::Shows,
+            laws: &[simplify::unchanged, simplify::broadcast_of_broadcast],
+            ..SHAPE
+        },
         doc: "Repeats axes of size 1, and adds axes in front, until the shape is the given one (E0302).\n\n\
               PyTorch calls it `expand`.",
     },
@@ -242,6 +264,27 @@ fn axis_values(cx: &RuleCx<'_>, name: &str) -> Result<Vec<i64>, Stop> {
         _ => return Err(cx.unknown()),
     };
     values.iter().map(|dim| cx.facts.normal(dim).as_const().ok_or_else(|| cx.unknown())).collect()
+}
+
+/// Where the axes of a permutation come from.
+fn permuted_axes(attrs: &Attrs, rank: usize) -> Option<Vec<usize>> {
+    let axes: Vec<usize> =
+        attrs.const_ints("axes")?.into_iter().map(|axis| counted(axis, rank)).collect::<Option<_>>()?;
+    (axes.len() == rank).then_some(axes)
+}
+
+/// The same of a transposition.
+fn transposed_axes(attrs: &Attrs, rank: usize) -> Option<Vec<usize>> {
+    let axis = |name: &str| counted(attrs.const_int(name)?, rank);
+    let mut axes: Vec<usize> = (0..rank).collect();
+    axes.swap(axis("axis0")?, axis("axis1")?);
+    Some(axes)
+}
+
+/// An axis counted from the start.
+fn counted(axis: i64, rank: usize) -> Option<usize> {
+    let from_start = if axis < 0 { axis + rank as i64 } else { axis };
+    usize::try_from(from_start).ok().filter(|axis| *axis < rank)
 }
 
 fn permute_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {

@@ -5,10 +5,9 @@
 //! `x - 0.0` is.
 
 use crate::ops::matmul::TRANSPOSE;
+use crate::ops::traits::Movement;
 use crate::ops::{Attr, Attrs, OpId, find};
-use crate::types::{DType, Dim, Tensor, TensorType};
-use std::collections::HashMap;
-use std::sync::LazyLock;
+use crate::types::{DType, Tensor, TensorType};
 
 /// A value of the program, as whoever applies laws numbers them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,51 +41,13 @@ pub enum Simpler {
     Op { op: OpId, attrs: Attrs, operands: Vec<Operand> },
 }
 
-/// One law; `None` where it does not apply.
-type Law = fn(&Site<'_>) -> Option<Simpler>;
-
-/// The laws of each operation, first ones first.
-static LAWS: &[(&str, &[Law])] = &[
-    ("add", &[add_zero, add_negative]),
-    ("sub", &[sub_zero, sub_negative]),
-    ("mul", &[mul_one, mul_negatives]),
-    ("div", &[|site| site.right_is(1.0)]),
-    ("floor_div", &[|site| site.ty().dtype().filter(|dtype| dtype.is_int()).and_then(|_| site.right_is(1.0))]),
-    ("pow", &[|site| site.right_is(1.0)]),
-    ("minimum", &[same_twice]),
-    ("maximum", &[same_twice]),
-    ("bit_and", &[same_twice]),
-    ("bit_or", &[same_twice]),
-    ("where", &[where_same]),
-    ("neg", &[undone]),
-    ("bit_not", &[undone, not_equal]),
-    ("abs", &[repeated, abs_negative]),
-    ("sign", &[repeated]),
-    ("floor", &[repeated]),
-    ("ceil", &[repeated]),
-    ("round", &[repeated]),
-    ("stop_gradient", &[repeated]),
-    ("flip", &[flip_back]),
-    ("cast", &[cast_to_itself, cast_of_cast]),
-    ("permute", &[permutation]),
-    ("transpose", &[permutation]),
-    ("reshape", &[reshaped_back, reshape_of_reshape]),
-    ("squeeze", &[reshaped_back]),
-    ("unsqueeze", &[reshaped_back]),
-    ("broadcast_to", &[unchanged, broadcast_of_broadcast]),
-    ("concat", &[only_one]),
-    ("pad", &[unchanged_by_pad]),
-    ("matmul", &[transposed_operand]),
-];
-
-/// Ids instead of names.
-static BY_OP: LazyLock<HashMap<OpId, &'static [Law]>> =
-    LazyLock::new(|| LAWS.iter().filter_map(|(name, laws)| Some((find(name)?, *laws))).collect());
+/// One law; `None` where it does not apply. Entries of the registry list theirs.
+pub type Law = fn(&Site<'_>) -> Option<Simpler>;
 
 /// Applies the first law that fits an operation with one result of type `ty`. A value in its place has
 /// that very type.
 pub fn simplify(program: &dyn Program, made: Made<'_>, ty: &TensorType) -> Option<Simpler> {
-    let laws = BY_OP.get(&made.op)?;
+    let laws = made.op.traits().laws;
     let site = Site { program, made, ty };
     laws.iter().find_map(|law| {
         law(&site).filter(|simpler| match simpler {
@@ -97,17 +58,13 @@ pub fn simplify(program: &dyn Program, made: Made<'_>, ty: &TensorType) -> Optio
 }
 
 /// The operation that a law looks at.
-struct Site<'a> {
+pub struct Site<'a> {
     program: &'a dyn Program,
     made: Made<'a>,
     ty: &'a TensorType,
 }
 
 impl<'a> Site<'a> {
-    fn ty(&self) -> &TensorType {
-        self.ty
-    }
-
     fn operand(&self, index: usize) -> Option<Operand> {
         self.made.operands.get(index).copied()
     }
@@ -153,13 +110,13 @@ fn op(name: &str, attrs: Attrs, operands: &[Operand]) -> Option<Simpler> {
 }
 
 /// `x + 0` of integers; of floats, `x + -0.0`.
-fn add_zero(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn add_zero(site: &Site<'_>) -> Option<Simpler> {
     let zero = if site.is_float() { -0.0 } else { 0.0 };
     site.right_is(zero).or_else(|| site.value(1).filter(|_| site.is(0, zero)))
 }
 
 /// `x + -y` is `x - y`.
-fn add_negative(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn add_negative(site: &Site<'_>) -> Option<Simpler> {
     if let Some(negative) = site.maker_named(1, "neg") {
         return op("sub", Attrs::new(), &[site.operand(0)?, *negative.operands.first()?]);
     }
@@ -167,42 +124,52 @@ fn add_negative(site: &Site<'_>) -> Option<Simpler> {
     op("sub", Attrs::new(), &[site.operand(1)?, *negative.operands.first()?])
 }
 
-fn sub_zero(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn sub_zero(site: &Site<'_>) -> Option<Simpler> {
     site.right_is(0.0)
 }
 
 /// `x - -y` is `x + y`.
-fn sub_negative(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn sub_negative(site: &Site<'_>) -> Option<Simpler> {
     let negative = site.maker_named(1, "neg")?;
     op("add", Attrs::new(), &[site.operand(0)?, *negative.operands.first()?])
 }
 
-fn mul_one(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn mul_one(site: &Site<'_>) -> Option<Simpler> {
     site.right_is(1.0).or_else(|| site.value(1).filter(|_| site.is(0, 1.0)))
 }
 
 /// `-x * -y` is `x * y`.
-fn mul_negatives(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn mul_negatives(site: &Site<'_>) -> Option<Simpler> {
     let (a, b) = (site.maker_named(0, "neg")?, site.maker_named(1, "neg")?);
     op("mul", Attrs::new(), &[*a.operands.first()?, *b.operands.first()?])
 }
 
-fn same_twice(site: &Site<'_>) -> Option<Simpler> {
+/// `x / 1`, or `x ** 1`.
+pub(super) fn by_one(site: &Site<'_>) -> Option<Simpler> {
+    site.right_is(1.0)
+}
+
+/// `x // 1`, which rounds floats.
+pub(super) fn integers_by_one(site: &Site<'_>) -> Option<Simpler> {
+    site.right_is(1.0).filter(|_| site.ty.dtype().is_some_and(DType::is_int))
+}
+
+pub(super) fn same_twice(site: &Site<'_>) -> Option<Simpler> {
     site.value(0).filter(|_| site.operand(0) == site.operand(1))
 }
 
-fn where_same(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn where_same(site: &Site<'_>) -> Option<Simpler> {
     site.value(1).filter(|_| site.operand(1) == site.operand(2))
 }
 
 /// The same operation twice does nothing.
-fn undone(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn undone(site: &Site<'_>) -> Option<Simpler> {
     let first = site.maker(0).filter(|first| first.op == site.made.op)?;
     first.operands.first().copied().map(Simpler::Value)
 }
 
 /// `not (a == b)` is `a != b`, for NaN too.
-fn not_equal(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn not_equal(site: &Site<'_>) -> Option<Simpler> {
     let comparison = site.maker(0)?;
     match comparison.op.name() {
         "eq" => op("ne", Attrs::new(), &comparison.operands),
@@ -212,29 +179,29 @@ fn not_equal(site: &Site<'_>) -> Option<Simpler> {
 }
 
 /// The same operation a second time does nothing more.
-fn repeated(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn repeated(site: &Site<'_>) -> Option<Simpler> {
     site.value(0).filter(|_| site.maker(0).is_some_and(|first| first.op == site.made.op))
 }
 
-fn abs_negative(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn abs_negative(site: &Site<'_>) -> Option<Simpler> {
     op("abs", Attrs::new(), &[*site.maker_named(0, "neg")?.operands.first()?])
 }
 
-fn flip_back(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn flip_back(site: &Site<'_>) -> Option<Simpler> {
     let first = site.maker_named(0, "flip").filter(|first| first.attrs == site.made.attrs)?;
     first.operands.first().copied().map(Simpler::Value)
 }
 
-fn unchanged(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn unchanged(site: &Site<'_>) -> Option<Simpler> {
     site.value(0)
 }
 
-fn cast_to_itself(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn cast_to_itself(site: &Site<'_>) -> Option<Simpler> {
     site.value(0)
 }
 
 /// A conversion by way of a type that holds every value of the first.
-fn cast_of_cast(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn cast_of_cast(site: &Site<'_>) -> Option<Simpler> {
     let first = site.maker_named(0, "cast")?;
     let source = *first.operands.first()?;
     let dtype = |value: Operand| site.program.ty(value).dtype();
@@ -268,32 +235,16 @@ fn holds_all(wide: DType, narrow: DType) -> bool {
     }
 }
 
-/// Axes of a permutation, or of a transposition seen as one.
+/// Axes of an operation that only puts them in another order.
 fn axes_of(made: &Made<'_>, rank: usize) -> Option<Vec<usize>> {
-    let position = |dim: &Dim| {
-        let axis = dim.as_const()?;
-        usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok().filter(|axis| *axis < rank)
-    };
-    match made.op.name() {
-        "permute" => {
-            let axes: Vec<usize> = made.attrs.dims("axes")?.iter().map(position).collect::<Option<_>>()?;
-            (axes.len() == rank).then_some(axes)
-        }
-        "transpose" => {
-            let axis = |name: &str| match made.attrs.get(name)? {
-                Attr::Int(dim) => position(dim),
-                _ => None,
-            };
-            let mut axes: Vec<usize> = (0..rank).collect();
-            axes.swap(axis("axis0")?, axis("axis1")?);
-            Some(axes)
-        }
+    match made.op.movement() {
+        Movement::Permutes(axes) => axes(made.attrs, rank),
         _ => None,
     }
 }
 
 /// A permutation that moves nothing, or one after another.
-fn permutation(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn permutation(site: &Site<'_>) -> Option<Simpler> {
     let source = site.operand(0)?;
     let rank = site.rank(source)?;
     let outer = axes_of(&site.made, rank)?;
@@ -316,36 +267,36 @@ fn permutation(site: &Site<'_>) -> Option<Simpler> {
 fn regrouped<'a>(site: &'a Site<'_>) -> impl Iterator<Item = Operand> + 'a {
     std::iter::successors(site.operand(0), |value| {
         let made = site.program.made_by(*value)?;
-        matches!(made.op.name(), "reshape" | "squeeze" | "unsqueeze").then(|| made.operands.first().copied())?
+        matches!(made.op.movement(), Movement::Regroups).then(|| made.operands.first().copied())?
     })
 }
 
 /// Back to a shape that the elements had before.
-fn reshaped_back(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn reshaped_back(site: &Site<'_>) -> Option<Simpler> {
     regrouped(site).find(|source| site.program.ty(*source) == site.ty).map(Simpler::Value)
 }
 
-fn reshape_of_reshape(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn reshape_of_reshape(site: &Site<'_>) -> Option<Simpler> {
     op("reshape", site.made.attrs.clone(), &[regrouped(site).skip(1).last()?])
 }
 
-fn broadcast_of_broadcast(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn broadcast_of_broadcast(site: &Site<'_>) -> Option<Simpler> {
     let first = site.maker_named(0, "broadcast_to")?;
     op("broadcast_to", site.made.attrs.clone(), &[*first.operands.first()?])
 }
 
 /// A list with one element, joined.
-fn only_one(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn only_one(site: &Site<'_>) -> Option<Simpler> {
     site.value(0).filter(|_| site.made.operands.len() == 1)
 }
 
-fn unchanged_by_pad(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn unchanged_by_pad(site: &Site<'_>) -> Option<Simpler> {
     let pads = site.made.attrs.dims("pads")?;
     site.value(0).filter(|_| pads.iter().all(|pad| pad.as_const() == Some(0)))
 }
 
 /// An operand whose last two axes were exchanged: the flag says so instead.
-fn transposed_operand(site: &Site<'_>) -> Option<Simpler> {
+pub(super) fn transposed_operand(site: &Site<'_>) -> Option<Simpler> {
     TRANSPOSE.into_iter().enumerate().find_map(|(index, flag)| {
         let operand = site.operand(index)?;
         let axes = axes_of(&site.maker(index)?, site.rank(operand)?)?;
@@ -363,14 +314,6 @@ fn transposed_operand(site: &Site<'_>) -> Option<Simpler> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn laws_are_about_operations() {
-        for (name, laws) in LAWS {
-            assert!(find(name).is_some() && !laws.is_empty(), "{name}");
-        }
-        assert_eq!(BY_OP.len(), LAWS.len(), "each operation has one row");
-    }
 
     #[test]
     fn types_that_hold_others() {

@@ -1,11 +1,17 @@
 //! Parts of a tensor and their surroundings: slices, dynamic slices and updates, padding, flip and roll.
 
 use crate::base::code;
+use crate::ops::cost::Cost;
+use crate::ops::precision::Precision;
+use crate::ops::simplify;
 use crate::ops::storage::{Element, View, around, by_class, from_runs};
+use crate::ops::traits::{Movement, Role, Traits};
 use crate::ops::{
     Attr, Attrs, Default, EvalCx, EvalError, Gradient, Op, OpError, OpId, Param, ParamKind, RuleCx, Stop, gradient,
 };
 use crate::types::{Dim, Elem, Shape, Tensor, TensorType};
+
+const SLICE: Traits = Traits { role: Role::Read, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
 
 pub static OPS: &[Op] = &[
     Op {
@@ -20,6 +26,7 @@ pub static OPS: &[Op] = &[
         rule: slice_rule,
         eval: slice_eval,
         gradient: Gradient::Rule(gradient::slice::slice),
+        traits: Traits { movement: Movement::Shows, ..SLICE },
         doc: "Indices `start` to `stop` (exclusive) of an axis, written `x[start:stop:step]`.\n\n\
               The result has `stop - start` elements there, divided by `step` and rounded up. Nothing is clamped: \
               `0 <= start <= stop <= size` must hold (E0309).",
@@ -28,13 +35,14 @@ pub static OPS: &[Op] = &[
         name: "dynamic_slice",
         params: &[
             Param::tensor("x"),
-            Param::tensor("start"),
+            Param::indices("start"),
             Param::required("axis", ParamKind::Axis),
             Param::required("size", ParamKind::Int),
         ],
         rule: dynamic_slice_rule,
         eval: dynamic_slice_eval,
         gradient: Gradient::Rule(gradient::slice::dynamic_slice),
+        traits: Traits { movement: Movement::Rearranges, ..SLICE },
         doc: "`size` elements of an axis from `start`, a scalar that is known at run time.\n\n\
               A negative start counts from the end; a slice that leaves the axis is an error. PyTorch: `narrow`.",
     },
@@ -43,12 +51,13 @@ pub static OPS: &[Op] = &[
         params: &[
             Param::tensor("x"),
             Param::tensor("updates"),
-            Param::tensor("start"),
+            Param::indices("start"),
             Param::required("axis", ParamKind::Axis),
         ],
         rule: dynamic_update_rule,
         eval: dynamic_update_eval,
         gradient: Gradient::Rule(gradient::slice::dynamic_update),
+        traits: Traits { role: Role::Alone, ..SLICE },
         doc: "`x` with `updates` in the place of as many elements of an axis, from `start` on.\n\n\
               All other sizes must be those of `x` (E0303). A negative start counts from the end; an update that \
               leaves the axis is an error. PyTorch: `slice_scatter`.",
@@ -64,6 +73,7 @@ pub static OPS: &[Op] = &[
         rule: pad_rule,
         eval: pad_eval,
         gradient: Gradient::Rule(gradient::slice::pad),
+        traits: Traits { laws: &[simplify::unchanged_by_pad], ..SLICE },
         doc: "Adds `(low, high)` elements before and after each axis.\n\n\
               There is one pair for each axis; fewer pairs stand for the last axes. `mode` is \"constant\" (with \
               `value`), \"reflect\" (without repeating the edge; less than the size), \"edge\" (PyTorch: replicate) or \
@@ -75,6 +85,7 @@ pub static OPS: &[Op] = &[
         rule: flip_rule,
         eval: flip_eval,
         gradient: Gradient::Rule(gradient::slice::flip),
+        traits: Traits { role: Role::View, movement: Movement::Rearranges, laws: &[simplify::flip_back], ..SLICE },
         doc: "Reverses the order along the axes; all of them for `None`.\n\n`x[::-1]` is `flip(x, 0)`.",
     },
     Op {
@@ -87,6 +98,7 @@ pub static OPS: &[Op] = &[
         rule: roll_rule,
         eval: roll_eval,
         gradient: Gradient::Rule(gradient::slice::roll),
+        traits: Traits { role: Role::View, ..SLICE },
         doc: "Moves elements along the axes by as many places; what leaves at one end comes in at the other.\n\n\
               There is one shift for each axis (E0304). Without axes, `x` is rolled as if it were flat.",
     },

@@ -18,8 +18,8 @@
 mod tests;
 
 use crate::ir::{FuncId, Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Origin, Part, Region, ValueId};
-use crate::ops::kinds::is_random;
-use crate::ops::{Attr, Attrs, EvalCx, OpId, builtin};
+use crate::ops::traits::Quantisation;
+use crate::ops::{Attr, Attrs, EvalCx, OpId};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::rewrite::Replaced;
@@ -179,8 +179,8 @@ impl Fold {
 
     fn evaluate_op(&self, function: &Function, inst: &Inst, op: OpId, attrs: &Attrs) -> Option<Vec<Tensor>> {
         // Restoring them would undo what codes are for.
-        let restores = op == builtin("dequantize");
-        if restores || is_random(op, inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
+        let restores = op.quantisation() == Some(Quantisation::Dequantise);
+        if restores || op.is_random(inst.operands.len()) || !attrs.iter().all(|(_, attr)| is_concrete(attr)) {
             return None;
         }
         let size = |value: &ValueId| function[*value].ty.shape.elements().and_then(|size| size.as_const());

@@ -15,6 +15,7 @@
 //! ```
 
 use crate::ir::{Function, Inst, InstId, InstKind, LayerId, MemberKind, Module, Part, ValueId};
+use crate::ops::traits::Quantisation;
 use crate::ops::{Attr, Attrs, builtin};
 use crate::passes::PassCx;
 use crate::passes::copy::{compact, push};
@@ -60,7 +61,7 @@ fn restored_members(module: &Module) -> BTreeSet<Member> {
         for inst in &function.insts {
             let members: Vec<&Member> = inst.operands.iter().filter_map(|operand| parts.get(operand)).collect();
             let all_of_one = members.len() == inst.operands.len() && members.windows(2).all(|pair| pair[0] == pair[1]);
-            if !(is(&inst.kind, "dequantize") && all_of_one) {
+            if !(restores(&inst.kind) && all_of_one) {
                 otherwise.extend(members.into_iter().cloned());
             }
         }
@@ -68,8 +69,15 @@ fn restored_members(module: &Module) -> BTreeSet<Member> {
     read.difference(&otherwise).cloned().collect()
 }
 
-fn is(kind: &InstKind, name: &str) -> bool {
-    matches!(kind, InstKind::Op { op, .. } if *op == builtin(name))
+fn quantisation(kind: &InstKind) -> Option<Quantisation> {
+    match kind {
+        InstKind::Op { op, .. } => op.quantisation(),
+        _ => None,
+    }
+}
+
+fn restores(kind: &InstKind) -> bool {
+    quantisation(kind) == Some(Quantisation::Dequantise)
 }
 
 struct Fold<'m> {
@@ -114,19 +122,23 @@ impl Fold<'_> {
             return Source::None;
         };
         let maker = &function[*maker];
-        match &maker.kind {
-            _ if !is(&inst.kind, "dequantize") => Source::None,
-            InstKind::Param { name, .. } => match self.module.member_of(self.layer, name) {
+        if !restores(&inst.kind) {
+            return Source::None;
+        }
+        if let InstKind::Param { name, .. } = &maker.kind {
+            return match self.module.member_of(self.layer, name) {
                 Some(member) if self.restored.contains(&member) => Source::Member(name.clone()),
                 _ => Source::None,
-            },
-            kind if is(kind, "quantize") && maker.results == inst.operands => {
-                maker.operands.first().map_or(Source::None, |x| Source::Value(*x))
-            }
-            // The same scales, and zero points, that the codes were made with.
-            kind if is(kind, "quantize_with") && maker.operands.get(1..) == inst.operands.get(1..) => {
-                maker.operands.first().map_or(Source::None, |x| Source::Value(*x))
-            }
+            };
+        }
+        // The scales, and zero points, must be those that the codes were made with.
+        let same_scales = match quantisation(&maker.kind) {
+            Some(Quantisation::Quantise) => maker.results == inst.operands,
+            Some(Quantisation::QuantiseWith) => maker.operands.get(1..) == inst.operands.get(1..),
+            Some(Quantisation::Dequantise | Quantisation::Pack | Quantisation::Unpack) | None => false,
+        };
+        match maker.operands.first() {
+            Some(x) if same_scales => Source::Value(*x),
             _ => Source::None,
         }
     }
@@ -187,7 +199,7 @@ fn forget_schemes(module: &mut Module) -> usize {
                 } else {
                     quantised.insert(member);
                 }
-            } else if is(&inst.kind, "quantize") {
+            } else if quantisation(&inst.kind) == Some(Quantisation::Quantise) {
                 quantised.extend(inst.operands.iter().filter_map(|operand| values.get(operand)).cloned());
             }
         }

@@ -36,7 +36,7 @@ mod tests;
 mod write;
 
 use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
-use crate::ops::kinds::Role;
+use crate::ops::traits::Role;
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::dce::sweep;

@@ -5,8 +5,8 @@
 //! the function that reads the parameter.
 
 use crate::ir::{FuncId, Function, InstId, InstKind, LayerId, Module, Part, Region, ValueId};
-use crate::ops::kinds::Kind;
-use crate::ops::{OpId, builtin};
+use crate::ops::OpId;
+use crate::ops::traits::Quantisation;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// Storage members, each by its layer and name.
@@ -63,8 +63,8 @@ fn mark(function: &Function, region: &Region, params: &Positions, factors: &mut 
         }
         let goes_on = inst.results.iter().any(|result| factors.contains(result));
         match &inst.kind {
-            InstKind::Op { op, .. } if op.kind() == Kind::Product => factors.extend(&inst.operands),
-            InstKind::Op { op, .. } if goes_on && op.kind() == Kind::Moves => factors.extend(&inst.operands),
+            InstKind::Op { op, .. } if op.is_product() => factors.extend(&inst.operands),
+            InstKind::Op { op, .. } if goes_on && op.movement().is_some() => factors.extend(&inst.operands),
             InstKind::Op { op, .. } if goes_on && is_quantisation(*op) => factors.extend(inst.operands.first()),
             InstKind::Call { func, .. } => {
                 let positions = params.get(func).into_iter().flatten();
@@ -76,7 +76,7 @@ fn mark(function: &Function, region: &Region, params: &Positions, factors: &mut 
 }
 
 fn is_quantisation(op: OpId) -> bool {
-    op == builtin("quantize") || op == builtin("dequantize")
+    matches!(op.quantisation(), Some(Quantisation::Quantise | Quantisation::Dequantise))
 }
 
 /// A product in a function, with a stored member that it multiplies with.
@@ -103,7 +103,7 @@ pub fn uses(function: &Function) -> Vec<Use> {
     let mut found = vec![];
     follow(function, &function.body, &mut Origins::new(), &mut |inst, origins| {
         let InstKind::Op { op, .. } = &function[inst].kind else { return };
-        let factors = function[inst].operands.get(..2).filter(|_| op.kind() == Kind::Product).unwrap_or_default();
+        let factors = function[inst].operands.get(..2).filter(|_| op.is_product()).unwrap_or_default();
         let members: Vec<_> = factors.iter().map(|operand| origins.get(operand)).collect();
         let (position, origin) = match members[..] {
             [Some(origin), None] => (0, origin),
@@ -155,7 +155,7 @@ fn follow(function: &Function, region: &Region, origins: &mut Origins, visit: &m
                 let origin = Origin { member: name.clone(), moves: vec![] };
                 origins.extend(inst.results.iter().map(|result| (*result, origin.clone())));
             }
-            InstKind::Op { op, .. } if op.kind() == Kind::Moves => {
+            InstKind::Op { op, .. } if op.movement().is_some() => {
                 let Some(origin) = inst.operands.iter().find_map(|operand| origins.get(operand)).cloned() else {
                     continue;
                 };

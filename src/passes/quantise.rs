@@ -23,6 +23,7 @@ use crate::ir::{
     FuncId, Function, Init, Inst, InstId, InstKind, LayerId, Member, MemberKind, Module, Part, PathSegment, Region,
     Storage, Sub, Value, ValueId, Verified, verify, verify::VerifyError,
 };
+use crate::ops::traits::Quantisation;
 use crate::ops::{Attr, Attrs, Obligation, ObligationKind, builtin};
 use crate::passes::copy::compact;
 use crate::passes::dce::remove_unreached;
@@ -374,10 +375,10 @@ impl Reads {
                     self.read(function, name, inst.results[0], inst.loc, insts)?;
                 }
             }
-            (InstKind::Op { op, .. }, Some(name)) if *op == builtin("quantize") => {
+            (InstKind::Op { op, .. }, Some(name)) if op.quantisation() == Some(Quantisation::Quantise) => {
                 self.reads.extend(inst.results.iter().map(|result| (*result, name.clone())));
             }
-            (InstKind::Op { op, .. }, Some(name)) if *op == builtin("dequantize") => {
+            (InstKind::Op { op, .. }, Some(name)) if op.quantisation() == Some(Quantisation::Dequantise) => {
                 self.read(function, &name, inst.results[0], inst.loc, insts)?;
             }
             _ => insts.push(id),

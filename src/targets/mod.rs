@@ -16,6 +16,7 @@ pub use templates::Templates;
 
 use crate::base::{Code, Loc};
 use crate::ir::{Function, Verified};
+pub use crate::passes::autodiff::Backward;
 pub use crate::passes::{Mode, Style};
 use crate::types::DType;
 
@@ -60,6 +61,9 @@ pub struct EmitOptions {
     pub version: String,
     /// With [`Mode::Train`]: the same entry with `training` false, for targets whose code can do both.
     pub evaluation: Option<Verified>,
+    /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
+    /// gradients, one beside each form of `forward`.
+    pub backward: Vec<Backward>,
 }
 
 impl Default for EmitOptions {
@@ -70,6 +74,7 @@ impl Default for EmitOptions {
             entry_expr: String::new(),
             version: env!("CARGO_PKG_VERSION").into(),
             evaluation: None,
+            backward: vec![],
         }
     }
 }
@@ -120,6 +125,21 @@ impl TargetError {
     }
 }
 
+/// How what a target writes is executed, by `tritonc verify` and the tests.
+#[derive(Clone, Copy, Debug)]
+pub enum Runner {
+    /// By a Python process that serves many jobs (`src/driver/verify/python.rs`).
+    Python(PythonRunner),
+}
+
+/// A script that speaks the protocol of `src/driver/verify/protocol.py`, which lies beside it as the module `protocol`.
+#[derive(Clone, Copy, Debug)]
+pub struct PythonRunner {
+    pub script: &'static str,
+    /// Other modules that it imports, each by name, with their texts.
+    pub modules: &'static [(&'static str, &'static str)],
+}
+
 pub trait Target: Sync {
     /// As `--target` takes it.
     fn name(&self) -> &'static str;
@@ -134,6 +154,11 @@ pub trait Target: Sync {
     fn packages(&self) -> &'static [&'static str];
 
     fn capabilities(&self) -> Capabilities;
+
+    /// How what it writes is executed; `None` if it cannot be here.
+    fn runner(&self) -> Option<Runner> {
+        None
+    }
 
     /// Reads the target's table and templates, to write any number of modules with them.
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>>;

@@ -4,7 +4,8 @@
 //! #@ test: check, run            stages; every case is checked, whatever it asks
 //! #@ test: messages, remedy      the whole text of the diagnostics; each fix in them, applied
 //! #@ test: fix                   what `tritonc fix` makes of it, which has no more to say
-//! #@ target: pytorch             text, validity and execution of what the target writes
+//! #@ target: pytorch             text and validity of what the target writes; execution on every target
+//! #@ without: numpy  # reason    a target that it is not executed on
 //! #@ golden: none                that text is not kept; for whole models, whose text follows the library's
 //! #@ grad: none                 no comparison of gradients; the comment says why
 //! #@ mode: infer                 the modes that are executed; both, if this is left out
@@ -21,6 +22,8 @@
 
 use super::generate::{self, Generator};
 use tritonc::base::F64;
+use tritonc::driver::Mode;
+use tritonc::targets;
 use tritonc::types::{DType, HostValue};
 
 /// What one case asks for.
@@ -28,12 +31,14 @@ use tritonc::types::{DType, HostValue};
 pub struct Directives {
     pub tests: Vec<Stage>,
     pub targets: Vec<String>,
+    /// Targets on which the case is not executed.
+    pub without: Vec<String>,
     /// Whether the target's text is left out of the golden files.
     pub without_text: bool,
     /// Whether gradients are not compared with the target's.
     pub without_gradients: bool,
     /// Empty for both.
-    pub modes: Vec<RunMode>,
+    pub modes: Vec<Mode>,
     pub rules: Vec<String>,
     /// The low type of mixed precision.
     pub precision: Option<DType>,
@@ -65,12 +70,6 @@ pub enum Stage {
     Fix,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunMode {
-    Train,
-    Infer,
-}
-
 /// A `#@ run:` line: an instance, a method, and its inputs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -91,9 +90,6 @@ pub struct Announced {
     /// Part of what the diagnostic says.
     pub part: String,
 }
-
-/// The targets whose output the runner can examine.
-const TARGETS: &[&str] = &["pytorch"];
 
 /// Reads the directives of a case, or says what is wrong with them, with the line.
 pub fn parse(text: &str) -> Result<Directives, String> {
@@ -117,8 +113,13 @@ pub fn parse(text: &str) -> Result<Directives, String> {
     if found.precision.is_some() && found.runs.is_empty() {
         return Err("a case with `precision` needs a line `#@ run: ...`".to_string());
     }
-    if found.targets.is_empty() && !(found.rules.is_empty() && found.modes.is_empty() && !found.without_text) {
-        return Err("`quantize`, `mode` and `golden` mean something only beside `target`".to_string());
+    let of_targets =
+        found.rules.is_empty() && found.modes.is_empty() && found.without.is_empty() && !found.without_text;
+    if found.targets.is_empty() && !of_targets {
+        return Err("`quantize`, `mode`, `golden` and `without` mean something only beside `target`".to_string());
+    }
+    if let Some(both) = found.without.iter().find(|name| found.targets.contains(name)) {
+        return Err(format!("`{both}` is asked for and left out"));
     }
     Ok(found)
 }
@@ -143,19 +144,25 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
         }),
         "mode" => words().iter().try_for_each(|word| {
             found.modes.push(match word.as_str() {
-                "train" => RunMode::Train,
-                "infer" => RunMode::Infer,
+                "train" => Mode::Train,
+                "infer" => Mode::Infer,
                 _ => return Err(format!("there is no mode `{word}`")),
             });
             Ok(())
         }),
-        "target" => words().into_iter().try_for_each(|word| {
-            if !TARGETS.contains(&word.as_str()) {
-                return Err(format!("the runner knows no target `{word}`"));
-            }
-            found.targets.push(word);
+        "target" => {
+            found.targets.extend(known_targets(rest)?);
             Ok(())
-        }),
+        }
+        "without" => {
+            let form = "a target is left out by `#@ without: NAME  # why`";
+            let (names, why) = rest.split_once('#').ok_or(form)?;
+            if why.trim().is_empty() {
+                return Err(form.to_string());
+            }
+            found.without.extend(known_targets(names)?);
+            Ok(())
+        }
         "golden" if rest == "none" => {
             found.without_text = true;
             Ok(())
@@ -187,6 +194,15 @@ fn read_directive(text: &str, found: &mut Directives) -> Result<(), String> {
             Ok(())
         }
         other => Err(format!("there is no directive `{other}`")),
+    }
+}
+
+/// Names of targets, separated by commas.
+fn known_targets(text: &str) -> Result<Vec<String>, String> {
+    let names = split_commas(text);
+    match names.iter().find(|name| targets::find(name).is_none()) {
+        Some(unknown) => Err(format!("there is no target `{unknown}`")),
+        None => Ok(names),
     }
 }
 

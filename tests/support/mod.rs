@@ -8,10 +8,11 @@
 
 pub mod announced;
 pub mod directives;
+pub mod executors;
 pub mod generate;
 pub mod golden;
+pub mod op_names;
 pub mod optimised;
-pub mod python;
 pub mod stack;
 pub mod trials;
 

@@ -2,8 +2,9 @@
 //! what is printed.
 
 use super::directives::Run;
+use super::executors::Trouble;
 use super::generate::Generator;
-use super::python::Trouble;
+
 use super::trials::{Case, SEED, draw_inputs, entry, rendered, session, signature};
 use tritonc::driver::{EntryRequest, Mode};
 use tritonc::interp::{Instance, Machine, RunOptions};

@@ -4,13 +4,13 @@
 //! offer, `::run` executes the file's `test` blocks, `::ir` compares and re-reads the IR, `::fmt` compares the
 //! formatted text, `::passes` runs the named passes and compares results, `::precision` compares results in mixed
 //! precision with those in float32, `::optimised::infer` and `::train` compare before and after all passes of kernels.
-//! For a target there are `::pytorch::text`
-//! (golden text), `::pytorch::valid` (the
-//! language's own tools accept it) and `::pytorch::infer`, `::pytorch::train` (it computes what the
-//! interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's); a second `#@ run:` line adds trials whose names end in `_2`.
+//! For a target that the case names there are `::pytorch::text` (golden text) and `::pytorch::valid` (the language's own
+//! tools accept it); for that and every other that can be executed `::pytorch::infer`, `::pytorch::train` (it computes
+//! what the interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's). What another one than those
+//! named refuses is ignored. A second `#@ run:` line adds trials whose names end in `_2`.
 
-use super::directives::{self, Directives, Run, RunMode, Stage};
-use super::python::{self, Trouble};
+use super::directives::{self, Directives, Run, Stage};
+use super::executors::{self, Shared, Trouble};
 use super::{announced, golden, optimised, with_deep_stack};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::path::{Path, PathBuf};
@@ -18,19 +18,16 @@ use std::sync::Arc;
 use tritonc::base::Diagnostic;
 use tritonc::driver::options::PassRequest;
 use tritonc::driver::verify::compare::compare;
-use tritonc::driver::verify::executor::{Broken, Executor, Job};
 use tritonc::driver::verify::tolerance::{Scope, tolerance};
 use tritonc::driver::verify::{Row, Status, VerifyRequest};
-use tritonc::driver::{BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
+use tritonc::driver::{Artifact, BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::passes::{OptLevel, Pipeline, Selection};
 use tritonc::syntax::format::format;
 use tritonc::types::{DType, Symbol, Tensor};
-use tritonc::weights;
 use tritonc::{ir, passes};
+use tritonc::{targets, weights};
 
-/// The file of an emitted module while it is examined.
-const MODULE_FILE: &str = "module.py";
 /// The golden text of the diagnostics.
 const MESSAGES_GOLDEN: &str = "check.txt";
 /// The case as the formatter writes it.
@@ -50,8 +47,8 @@ pub struct Case {
     pub directives: Directives,
 }
 
-/// What a trial needs: the case, and which of its runs.
-type Work = fn(&Case, usize) -> Result<(), Trouble>;
+/// A trial: what is done with the case.
+type Work = Box<dyn FnOnce(&Case) -> Result<(), Trouble> + Send>;
 
 impl Case {
     /// Reads a case. `cases` is the folder of all cases.
@@ -108,8 +105,11 @@ fn given(run: &Run) -> Vec<String> {
     numbers.map(|(name, _)| name.clone()).collect()
 }
 
+/// `pytorch_2.py`: the ending is that of the target's files.
 fn target_golden(target: &str, run: usize) -> String {
-    format!("{target}{}.py", suffix(run))
+    let extension = targets::find(target).and_then(|target| target.files().rsplit_once('.'));
+    let extension = extension.map_or(String::new(), |(_, extension)| format!(".{extension}"));
+    format!("{target}{}{extension}", suffix(run))
 }
 
 /// What tells the second and later runs of a case from the first.
@@ -120,70 +120,79 @@ fn suffix(run: usize) -> String {
 /// All trials of a case.
 pub fn expand(case: Case) -> Vec<Trial> {
     let case = Arc::new(case);
-    let mut trials = vec![];
-    let mut add = |name: String, run: usize, work: Work| {
-        let case = case.clone();
-        let name = format!("{}::{name}", case.name);
-        trials.push(Trial::ignorable_test(name, move || finish(with_deep_stack(|| work(&case, run)))));
-    };
-    add("check".into(), 0, |case, _| check(case));
+    let mut trials: Vec<(String, Work)> = vec![("check".into(), Box::new(check))];
     for stage in &case.directives.tests {
-        match stage {
-            Stage::Check => {}
-            Stage::Ir => add("ir".into(), 0, |case, _| check_ir(case)),
-            Stage::Run => add("run".into(), 0, |case, _| run_tests(case)),
-            Stage::Messages => add("messages".into(), 0, |case, _| check_messages(case)),
-            Stage::Remedy => add("remedy".into(), 0, |case, _| check_remedies(case)),
-            Stage::Fmt => add("fmt".into(), 0, |case, _| check_format(case)),
-            Stage::Fix => add("fix".into(), 0, |case, _| check_fix(case)),
-        }
+        let (name, work): (&str, Work) = match stage {
+            Stage::Check => continue,
+            Stage::Ir => ("ir", Box::new(check_ir)),
+            Stage::Run => ("run", Box::new(run_tests)),
+            Stage::Messages => ("messages", Box::new(check_messages)),
+            Stage::Remedy => ("remedy", Box::new(check_remedies)),
+            Stage::Fmt => ("fmt", Box::new(check_format)),
+            Stage::Fix => ("fix", Box::new(check_fix)),
+        };
+        trials.push((name.into(), work));
     }
     if !case.directives.passes.is_empty() {
-        add("passes".into(), 0, |case, _| check_passes(case));
+        trials.push(("passes".into(), Box::new(check_passes)));
     }
     if case.directives.precision.is_some() {
-        add("precision".into(), 0, |case, _| check_precision(case));
+        trials.push(("precision".into(), Box::new(check_precision)));
     }
     for run in 0..case.directives.runs.len() {
-        let suffix = suffix(run);
         for mode in executed_modes(&case.directives) {
-            match mode {
-                RunMode::Infer => {
-                    add(format!("optimised::infer{suffix}"), run, |c, r| optimised::check(c, r, Mode::Infer))
-                }
-                RunMode::Train => {
-                    add(format!("optimised::train{suffix}"), run, |c, r| optimised::check(c, r, Mode::Train))
-                }
-            }
+            let name = format!("optimised::{}{}", mode_name(mode), suffix(run));
+            trials.push((name, Box::new(move |case| optimised::check(case, run, mode))));
         }
     }
-    for target in &case.directives.targets {
-        for run in 0..case.directives.runs.len() {
+    trials.extend(target_trials(&case));
+    let trial = |(name, work): (String, Work)| {
+        let case = case.clone();
+        let name = format!("{}::{name}", case.name);
+        Trial::ignorable_test(name, move || finish(with_deep_stack(|| work(&case))))
+    };
+    trials.into_iter().map(trial).collect()
+}
+
+/// The trials of targets: a case that names one is executed on all.
+fn target_trials(case: &Case) -> Vec<(String, Work)> {
+    let asked = &case.directives;
+    let mut trials: Vec<(String, Work)> = vec![];
+    for target in &asked.targets {
+        for run in (0..asked.runs.len()).filter(|run| case.builds(*run)) {
             let suffix = suffix(run);
-            if !case.directives.without_text && case.builds(run) {
-                add(format!("{target}::text{suffix}"), run, check_text);
+            if !asked.without_text {
+                let name = target.clone();
+                trials.push((format!("{target}::text{suffix}"), Box::new(move |case| check_text(case, run, &name))));
             }
-            if case.builds(run) {
-                add(format!("{target}::valid{suffix}"), run, check_validity);
-            }
-            for mode in executed_modes(&case.directives) {
-                match mode {
-                    RunMode::Infer => {
-                        add(format!("{target}::infer{suffix}"), run, |c, r| execute(c, r, Mode::Infer, false))
-                    }
-                    RunMode::Train => {
-                        add(format!("{target}::train{suffix}"), run, |c, r| execute(c, r, Mode::Train, false))
-                    }
-                }
+            let name = target.clone();
+            trials.push((format!("{target}::valid{suffix}"), Box::new(move |case| check_validity(case, run, &name))));
+        }
+    }
+    let executed = executors::executed_targets().into_iter().filter(|_| !asked.targets.is_empty());
+    for target in executed.filter(|target| asked.without.iter().all(|without| without != target)) {
+        for run in 0..asked.runs.len() {
+            let suffix = suffix(run);
+            for mode in executed_modes(asked) {
+                let name = format!("{target}::{}{suffix}", mode_name(mode));
+                trials.push((name, Box::new(move |case| execute(case, run, target, mode, false))));
             }
             // Other methods than `forward` are for use, not for training.
-            let trains = executed_modes(&case.directives).contains(&RunMode::Train);
-            if trains && case.directives.runs[run].method.is_none() && !case.directives.without_gradients {
-                add(format!("{target}::grad{suffix}"), run, |c, r| execute(c, r, Mode::Train, true));
+            let trains = executed_modes(asked).contains(&Mode::Train);
+            if trains && asked.runs[run].method.is_none() && !asked.without_gradients {
+                let name = format!("{target}::grad{suffix}");
+                trials.push((name, Box::new(move |case| execute(case, run, target, Mode::Train, true))));
             }
         }
     }
     trials
+}
+
+fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Infer => "infer",
+        Mode::Train => "train",
+    }
 }
 
 /// The levels whose code is looked at.
@@ -191,16 +200,16 @@ fn levels(case: &Case) -> &'static [OptLevel] {
     if case.directives.highest_level { &[OptLevel::O2, OptLevel::O3] } else { &[OptLevel::O2] }
 }
 
-fn executed_modes(directives: &Directives) -> Vec<RunMode> {
-    if directives.modes.is_empty() { vec![RunMode::Infer, RunMode::Train] } else { directives.modes.clone() }
+fn executed_modes(directives: &Directives) -> Vec<Mode> {
+    if directives.modes.is_empty() { vec![Mode::Infer, Mode::Train] } else { directives.modes.clone() }
 }
 
 /// The trial's end: what is missing is ignored, unless tools are required.
 pub fn finish(result: Result<(), Trouble>) -> Result<Completion, Failed> {
     match result {
         Ok(()) => Ok(Completion::Completed),
-        Err(Trouble::Missing(why)) if python::tools_required() && !why.ends_with(" yet") => Err(why.into()),
-        Err(Trouble::Missing(why)) => Ok(Completion::ignored_with(why)),
+        Err(Trouble::Missing(why)) if executors::tools_required() => Err(why.into()),
+        Err(Trouble::Missing(why) | Trouble::Refused(why)) => Ok(Completion::ignored_with(why)),
         Err(Trouble::Failed(why)) => Err(why.into()),
     }
 }
@@ -319,7 +328,7 @@ fn check_ir(case: &Case) -> Result<(), Trouble> {
         emit: Some(Emit::Ir),
         ..BuildRequest::default()
     };
-    let text = build(case, &request)?;
+    let text = text(build(case, &request)?)?;
     let module = read_ir(&text)?;
     if let Some(shown) = golden::first_difference(&text, &ir::printer::print(&module)) {
         return Err(Trouble::Failed(format!("the IR changes when it is read:\n{shown}")));
@@ -406,52 +415,60 @@ fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<
     results.map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// The only file of a build, as text.
-fn build(case: &Case, request: &BuildRequest) -> Result<String, Trouble> {
+/// The only file of a build.
+fn build(case: &Case, request: &BuildRequest) -> Result<Artifact, Trouble> {
     let mut session = session();
     let artifacts = session.build(&case.source(), request);
-    match rendered(&session, artifacts)?.as_slice() {
-        [artifact] => String::from_utf8(artifact.bytes.clone()).map_err(|error| Trouble::Failed(error.to_string())),
-        several => Err(Trouble::Failed(format!("the build has {} files", several.len()))),
+    let mut artifacts = rendered(&session, artifacts)?;
+    match (artifacts.pop(), artifacts.len()) {
+        (Some(artifact), 0) => Ok(artifact),
+        (_, more) => Err(Trouble::Failed(format!("the build has not one file, but {more} more"))),
     }
 }
 
-fn build_target(case: &Case, run: usize, mode: Mode, level: OptLevel) -> Result<String, Trouble> {
+fn text(artifact: Artifact) -> Result<String, Trouble> {
+    String::from_utf8(artifact.bytes).map_err(|error| Trouble::Failed(error.to_string()))
+}
+
+fn build_target(case: &Case, run: usize, target: &str, mode: Mode, level: OptLevel) -> Result<Artifact, Trouble> {
     let entry = entry(case, case.directives.runs.get(run), mode);
-    let mut request = BuildRequest { entry, targets: case.directives.targets.clone(), ..BuildRequest::default() };
+    let mut request = BuildRequest { entry, targets: vec![target.to_string()], ..BuildRequest::default() };
     request.passes.selection.level = level;
     build(case, &request)
 }
 
-fn check_text(case: &Case, run: usize) -> Result<(), Trouble> {
-    let text = build_target(case, run, Mode::Infer, OptLevel::default())?;
-    golden::check(&case.path, &target_golden("pytorch", run), &text, golden::blessing()).map_err(Trouble::Failed)
+fn check_text(case: &Case, run: usize, target: &str) -> Result<(), Trouble> {
+    let text = text(build_target(case, run, target, Mode::Infer, OptLevel::default())?)?;
+    golden::check(&case.path, &target_golden(target, run), &text, golden::blessing()).map_err(Trouble::Failed)
 }
 
-fn check_validity(case: &Case, run: usize) -> Result<(), Trouble> {
+fn check_validity(case: &Case, run: usize, target: &str) -> Result<(), Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
-    let path = folder.path().join(MODULE_FILE);
     for level in levels(case) {
         for mode in [Mode::Infer, Mode::Train] {
-            io(&path, std::fs::write(&path, build_target(case, run, mode, *level)?))?;
-            python::compile(&path)?;
-            // The highest level writes code to run, not to read.
-            if *level == OptLevel::default() {
-                python::ruff(&path)?;
-            }
+            let artifact = build_target(case, run, target, mode, *level)?;
+            let path = folder.path().join(&artifact.path);
+            io(&path, std::fs::write(&path, &artifact.bytes))?;
+            executors::check_valid(target, &path, *level == OptLevel::default())?;
         }
     }
     Ok(())
 }
 
-/// Has the emitted module compared with the interpreter on the same inputs and weights, and its gradients.
-fn execute(case: &Case, index: usize, mode: Mode, grad: bool) -> Result<(), Trouble> {
-    python::torch()?;
-    levels(case).iter().try_for_each(|level| execute_at(case, index, mode, grad, *level))
+/// Has what a target writes compared with the interpreter on the same inputs and weights, and its gradients.
+fn execute(case: &Case, index: usize, target: &str, mode: Mode, grad: bool) -> Result<(), Trouble> {
+    levels(case).iter().try_for_each(|level| execute_at(case, index, target, (mode, grad), *level))
 }
 
-fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel) -> Result<(), Trouble> {
+fn execute_at(
+    case: &Case,
+    index: usize,
+    target: &str,
+    (mode, grad): (Mode, bool),
+    level: OptLevel,
+) -> Result<(), Trouble> {
     let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
+    let executor = Shared::of(target)?;
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let inputs = write_inputs(case, run, mode, folder.path())?;
     let request = VerifyRequest {
@@ -464,17 +481,24 @@ fn execute_at(case: &Case, index: usize, mode: Mode, grad: bool, level: OptLevel
             grad,
             ..RunRequest::default()
         },
-        targets: Some(case.directives.targets.clone()),
+        targets: Some(vec![target.to_string()]),
         passes: PassRequest { selection: Selection { level, ..Selection::default() }, ..PassRequest::default() },
         templates: None,
-        limit: python::ANSWER_LIMIT,
+        limit: executors::ANSWER_LIMIT,
     };
     let mut session = session();
-    let report = session.verify(&case.source(), &request, &mut [Box::new(python::Shared)], &mut |_, _, _| {});
+    let report = session.verify(&case.source(), &request, &mut [Box::new(executor)], &mut |_, _, _| {});
     let report = rendered(&session, report)?;
-    let wrong: Vec<String> =
-        report.rows.iter().filter(|row| row.target != "all" && row.status != Status::Agrees).map(told).collect();
-    if wrong.is_empty() { Ok(()) } else { Err(Trouble::Failed(wrong.join("\n"))) }
+    let wrong: Vec<&Row> =
+        report.rows.iter().filter(|row| row.target != "all" && row.status != Status::Agrees).collect();
+    let reasons = wrong.iter().map(|row| told(row)).collect::<Vec<_>>().join("\n");
+    if wrong.is_empty() {
+        Ok(())
+    } else if wrong.iter().all(|row| row.refused) && !case.directives.targets.iter().any(|name| name == target) {
+        Err(Trouble::Refused(reasons))
+    } else {
+        Err(Trouble::Failed(reasons))
+    }
 }
 
 fn told(row: &Row) -> String {
@@ -525,46 +549,5 @@ pub fn draw_inputs(run: &Run, module: &ir::Verified) -> Result<Vec<(String, Opti
     match run.inputs.iter().find(|(name, _)| inputs.iter().all(|(known, _)| known != name)) {
         Some((name, _)) => Err(Trouble::Failed(format!("the entry has no input `{name}`"))),
         None => Ok(inputs),
-    }
-}
-
-/// Drives PyTorch on a module written by hand: results and errors come back as they should.
-pub fn try_worker() -> Result<(), Trouble> {
-    python::torch()?;
-    let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
-    let module = folder.path().join(MODULE_FILE);
-    let code = "import torch\n\n\nclass Model(torch.nn.Module):\n    def forward(self, x):\n        \
-                print('noise')\n        if x.numel() == 1:\n            raise ValueError('too small')\n        \
-                return x.to(torch.bfloat16) * 2, (x.sum(), x > 0)\n";
-    io(&module, std::fs::write(&module, code))?;
-    let execute = |values: Vec<f32>| {
-        let tensor = Tensor::from_f32(vec![values.len()], values);
-        python::Shared.execute(&Job {
-            files: std::slice::from_ref(&module),
-            scratch: folder.path(),
-            weights: None,
-            train: false,
-            method: "forward",
-            inputs: &[("x".to_string(), Some(tensor))],
-            numbers: &[],
-            seeds: &[],
-            output_gradients: None,
-            state: &[],
-            trace: false,
-            limit: python::ANSWER_LIMIT,
-        })
-    };
-    let outputs = execute(vec![1.0, -2.0]).map_err(|trouble| Trouble::Failed(format!("{trouble:?}")))?.outputs;
-    let shown: Vec<String> = outputs.iter().map(|t| format!("{}{:?} {:?}", t.dtype(), t.shape(), t.to_f64())).collect();
-    if shown != ["bfloat16[2] [2.0, -4.0]", "float32[] [-1.0]", "bool[2] [1.0, 0.0]"] {
-        return Err(Trouble::Failed(format!("results: {shown:?}")));
-    }
-    match execute(vec![1.0]) {
-        Err(Broken(why))
-            if why.contains("line 8, in forward: raise ValueError('too small')\nValueError: too small") =>
-        {
-            Ok(())
-        }
-        other => Err(Trouble::Failed(format!("an error in the module gives {other:?}"))),
     }
 }

@@ -52,9 +52,6 @@ pub const NAMES: &[&str] = &[
     "rng",
 ];
 
-/// Names that are a function here when their arguments are host values, and an operation otherwise.
-const SHARED_WITH_OPERATIONS: &[&str] = &["prod", "minimum", "maximum", "sqrt", "log", "exp", "abs", "zeros", "ones"];
-
 /// The value of a built-in name.
 pub fn lookup<'db>(name: &str, training: Option<bool>) -> Option<Value<'db>> {
     match name {
@@ -107,8 +104,11 @@ impl<'db> Elaborator<'_, 'db> {
         if args.iter().any(|arg| matches!(arg.value, Value::Error)) {
             return Ok(Value::Error);
         }
-        if SHARED_WITH_OPERATIONS.contains(&name) && !self.takes_host(name, &args) {
-            return self.call_op(ops::builtin(name), args, span);
+        // Some names are a function here when their arguments are host values, and an operation otherwise.
+        if let Some(op) = ops::find(name)
+            && !self.takes_host(name, &args)
+        {
+            return self.call_op(op, args, span);
         }
         let mut taken = Taken { callee: name, args };
         let value = match name {

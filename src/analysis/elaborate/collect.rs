@@ -10,12 +10,14 @@ use crate::analysis::elaborate::{Binding, Elaborator};
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Structured, Walk};
 use crate::base::{Span, code};
-use crate::ops::{Attr, Attrs, Obligation, ObligationKind};
+use crate::ops::{self, Attr, Attrs, Obligation, ObligationKind};
 use crate::syntax::ast::{BinaryOp, Block, ExprId, ExprKind, FnBody, FnDecl, ItemKind, MemberKind, Pattern, StmtKind};
 use crate::types::{DType, Dim, Shape, Symbol, TensorType};
 
-/// Functions that take a list as a whole.
-const WHOLE: &[&str] = &["stack", "concat", "len"];
+/// Whether a function of this name takes a list as a whole.
+fn takes_whole(name: &str) -> bool {
+    name == "len" || ops::find(name).is_some_and(|op| op.traits().joining.is_some())
+}
 
 impl<'db> Elaborator<'_, 'db> {
     /// Names that hold lists to which a loop may add, and the others.
@@ -46,7 +48,7 @@ impl<'db> Elaborator<'_, 'db> {
     pub fn is_used_whole(&self, name: &str, body: &Block) -> bool {
         let ast = self.ast;
         let is_name = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(own) if own == name);
-        let is_whole = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(f) if WHOLE.contains(&f.as_str()));
+        let is_whole = |expr: ExprId| matches!(&ast[expr].kind, ExprKind::Name(f) if takes_whole(f));
         let function = function_around(&ast.item.kind, body.span).unwrap_or(body);
         let inside = |span: Span| function.span.start <= span.start && span.end <= function.span.end;
         let here = || ast.exprs.iter().filter(|expr| inside(expr.span));
@@ -54,7 +56,7 @@ impl<'db> Elaborator<'_, 'db> {
         let uses = here().filter(|expr| match &expr.kind {
             ExprKind::Call { callee, args } => {
                 let method = matches!(&ast[*callee].kind, ExprKind::Field { base, name: f }
-                    if is_name(*base) && WHOLE.contains(&f.name.as_str()));
+                    if is_name(*base) && takes_whole(&f.name));
                 method || is_whole(*callee) && args.first().is_some_and(|arg| is_name(arg.value))
             }
             ExprKind::Pipe { value, function } => is_name(*value) && is_whole(*function),

@@ -7,7 +7,8 @@ use crate::analysis::foreign;
 use crate::analysis::value::{List, TensorValue, Value};
 use crate::analysis::world::{Abort, Walk};
 use crate::base::{Near, Span, code, suggest};
-use crate::ops::{Attr, Attrs, Default, OpId, Param, ParamKind, Repeat, RuleCx, Stop};
+use crate::ops::traits::{Joining, TypedBy};
+use crate::ops::{Attr, Attrs, Content, Default, OpId, Param, ParamKind, Repeat, RuleCx, Stop};
 use crate::types::{DType, Dim, Elem, HostExpr, Symbol, TensorType};
 
 /// An element of a list, or one for many: their index and number.
@@ -119,11 +120,10 @@ impl<'db> Elaborator<'_, 'db> {
         if bound.iter().flatten().any(|arg| matches!(arg.value, Value::Error)) {
             return self.judge_known(op, bound, span);
         }
-        let hint = match entry.name {
-            // Codes do not say what they stand for; the scales are of the type that was quantised to.
-            "dequantize" => bound.get(1).and_then(Option::as_ref).and_then(|scale| first_elem(&scale.value)),
-            "unpack" => packed_elem(&bound),
-            _ => operand_elem(entry.params, &bound),
+        let hint = match entry.traits.typed_by {
+            TypedBy::Operands => operand_elem(entry.params, &bound),
+            TypedBy::Operand(index) => bound.get(index).and_then(Option::as_ref).and_then(|arg| first_elem(&arg.value)),
+            TypedBy::Format => packed_elem(&bound),
         };
         let mut operands = vec![];
         let mut operand_spans = vec![];
@@ -141,7 +141,7 @@ impl<'db> Elaborator<'_, 'db> {
                 continue;
             }
             let Some(arg) = arg else {
-                if param.kind == ParamKind::Tensor && param.name == "seed" {
+                if param.kind == ParamKind::Tensor && param.content == Content::Seed {
                     let Value::Tensor(seed) = self.rng(span) else { return Ok(Value::Error) };
                     operands.push(seed);
                     operand_spans.push(span);
@@ -206,10 +206,10 @@ impl<'db> Elaborator<'_, 'db> {
             Attr::Int(dim) => dim.as_const(),
             _ => None,
         };
-        let whole = match (op == crate::ops::builtin("stack"), op == crate::ops::builtin("concat"), axis) {
-            (true, _, Some(axis)) => self.restacked(stack.clone(), axis, span)?,
-            (_, true, Some(axis)) => self.reconcatenated(stack.clone(), axis, span)?,
-            _ => None,
+        let whole = match (entry.traits.joining, axis) {
+            (Some(Joining::NewAxis), Some(axis)) => self.restacked(stack.clone(), axis, span)?,
+            (Some(Joining::OwnAxis), Some(axis)) => self.reconcatenated(stack.clone(), axis, span)?,
+            (None, _) | (_, None) => None,
         };
         if let Some(whole) = whole {
             return Ok(Value::Tensor(whole));
@@ -442,7 +442,7 @@ fn operand_elem(params: &[Param], args: &[Option<CallArg<'_>>]) -> Option<Elem> 
         }
         found.get_or_insert(elem);
     }
-    found.filter(|_| params.iter().all(|p| p.name != "cond"))
+    found.filter(|_| params.iter().all(|param| param.content != Content::Mask))
 }
 
 /// The element type of the codes in a packed format, `format` being the second parameter.

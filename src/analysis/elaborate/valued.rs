@@ -224,7 +224,7 @@ impl<'db> Elaborator<'_, 'db> {
         });
         let Some(first) = first else { return Ok(Value::Error) };
         let name = &first.layer.decl.name.name;
-        if !op.is_elementwise() {
+        if !op.traits().is_arithmetic {
             let message = format!("`{}` is not defined for an instance of `{name}`", op.name());
             let report = Report::new(code::E0201, message).at(self.place(span), "").note(
                 "instances combine with `+ - * / **` and functions of single elements, parameter by parameter; \

@@ -1,8 +1,9 @@
-//! What executes the files that a target writes. Each target that can be verified has one [`Executor`], in a file of
-//! its own; everything else about verifying is the same for all.
+//! What executes the files that a target writes. There is one [`Executor`] for each kind of [`Runner`], in a file of its
+//! own; everything else about verifying is the same for all targets.
 
-use super::pytorch::PyTorch;
+use super::python::Python;
 use crate::interp::Trace;
+use crate::targets::{self, Runner, Target};
 use crate::types::{HostValue, Tensor};
 use crate::weights::Tensors;
 use std::path::{Path, PathBuf};
@@ -16,12 +17,15 @@ pub struct Unavailable(pub String);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken(pub String);
 
-pub trait Executor {
+pub trait Executor: Send {
     /// The target whose files it executes.
     fn target(&self) -> &'static str;
 
     /// Looks for the tools, and starts what serves many jobs.
     fn prepare(&mut self) -> Result<(), Unavailable>;
+
+    /// Has the target's language look at files without running them.
+    fn compile(&mut self, files: &[PathBuf], limit: Duration) -> Result<(), Broken>;
 
     fn execute(&mut self, job: &Job<'_>) -> Result<Executed, Broken>;
 }
@@ -37,7 +41,8 @@ pub struct Job<'a> {
     pub train: bool,
     /// As in the source.
     pub method: &'a str,
-    /// By name, in the order of the parameters, required ones first; `None` for one that is left out.
+    /// By name, in the order of the parameters, required ones first; `None` for one that is left out. The parts of a
+    /// tuple are `NAME.0`, `NAME.1`.
     pub inputs: &'a [(String, Option<Tensor>)],
     /// Values of `int` and `float` parameters.
     pub numbers: &'a [(String, HostValue)],
@@ -45,6 +50,9 @@ pub struct Job<'a> {
     pub seeds: &'a [i64],
     /// Where gradients are wanted: those of the results, `None` for a result that has none.
     pub output_gradients: Option<&'a [Option<Tensor>]>,
+    /// Names of the gradients that are wanted then: of inputs and of parameters as in weights files, `input.NAME` of an
+    /// input that has the name of a parameter. What finds its own may give others, which are compared as well.
+    pub gradients: &'a [String],
     /// Names of the state that is wanted, as in weights files.
     pub state: &'a [String],
     /// The calls of sublayers are wanted.
@@ -59,7 +67,7 @@ pub struct Executed {
     pub outputs: Vec<Tensor>,
     /// By name in weights files. What the target keeps in another way may be missing.
     pub state: Tensors,
-    /// Of parameters, by name in weights files.
+    /// Of parameters, by name in weights files; and of inputs, where they are not in the list below.
     pub gradients: Tensors,
     /// Of inputs, in their order.
     pub input_gradients: Vec<Option<Tensor>>,
@@ -74,5 +82,12 @@ pub struct Executed {
 /// One for every target that can be executed, in the order in which they are listed. `python` is the interpreter that
 /// those in Python run on.
 pub fn executors(python: Option<PathBuf>) -> Vec<Box<dyn Executor>> {
-    vec![Box::new(PyTorch::new(python))]
+    targets::all().filter_map(|target| executor(target, python.clone())).collect()
+}
+
+/// What executes the files of a target, if anything can.
+pub fn executor(target: &dyn Target, python: Option<PathBuf>) -> Option<Box<dyn Executor>> {
+    match target.runner()? {
+        Runner::Python(runner) => Some(Box::new(Python::new(target.name(), runner, python))),
+    }
 }

@@ -11,16 +11,16 @@
 pub mod compare;
 pub mod executor;
 mod locate;
-mod pytorch;
+mod python;
 mod scene;
 mod stage;
 pub mod tolerance;
 mod worker;
 
 pub use compare::Difference;
-pub use executor::{Executor, executors};
+pub use executor::{Executor, executor, executors};
 pub use locate::Culprit;
-pub use pytorch::PyTorch;
+pub use python::Python;
 
 use crate::base::code::{E0405, E0601};
 use crate::base::{Diagnostic, closest};
@@ -67,6 +67,8 @@ pub struct Row {
     pub difference: Option<Difference>,
     /// Why it was skipped or failed, or what differs.
     pub reason: String,
+    /// The target has no form for the program, or for its element types.
+    pub refused: bool,
     /// Where it first goes wrong.
     pub culprit: Option<Culprit>,
     pub time: Option<Duration>,
@@ -74,8 +76,16 @@ pub struct Row {
 
 impl Row {
     fn new(target: &str, method: &str, status: Status) -> Row {
-        let (target, method) = (target.to_string(), method.to_string());
-        Row { target, method, status, difference: None, reason: String::new(), culprit: None, time: None }
+        Row {
+            target: target.to_string(),
+            method: method.to_string(),
+            status,
+            difference: None,
+            reason: String::new(),
+            refused: false,
+            culprit: None,
+            time: None,
+        }
     }
 }
 
@@ -168,7 +178,7 @@ impl Session {
         let total = subjects.len() * scenes.len();
         let mut report = Report::default();
         for (subject, name) in &subjects {
-            let prepared = stage.prepare(self, *subject, executors);
+            let prepared = stage.prepare(self, *subject, &scenes, executors);
             for scene in &scenes {
                 progress(report.rows.len(), total, &format!("{name}: {}", scene.name));
                 report.rows.push(stage.row(self, name, &prepared, scene, executors));

@@ -157,13 +157,15 @@ impl Scene {
         let bound = inputs::bind(&signature, &wanted).map_err(|errors| session.fail(errors))?;
         // Both lists have one order, in which the parts of a tuple share a name.
         let mut drawn = signature.tensors.iter().zip(&bound.tensors).peekable();
-        let mut inputs: Vec<(String, Option<Tensor>)> = vec![];
-        for spec in &widest.tensors {
-            let own = drawn.next_if(|(given, _)| given.name == spec.name);
-            inputs.push((spec.name.clone(), own.map(|(_, tensor)| tensor.clone())));
-        }
+        let (mut inputs, mut optional_inputs) = (vec![], vec![]);
         let optional = &stage.module[widest.method].optional;
-        inputs.sort_by_key(|(name, _)| optional.iter().any(|(other, _)| other == name));
+        for (spec, name) in widest.tensors.iter().zip(model::input_names(&stage.module[widest.method])) {
+            let own = drawn.next_if(|(given, _)| given.name == spec.name);
+            let is_optional = optional.iter().any(|(other, _)| *other == spec.name);
+            let list = if is_optional { &mut optional_inputs } else { &mut inputs };
+            list.push((name, own.map(|(_, tensor)| tensor.clone())));
+        }
+        inputs.extend(optional_inputs);
         // What is left out at the end shows the defaults.
         while inputs.pop_if(|(_, last)| last.is_none()).is_some() {}
         let numbers = wanted.numbers.to_vec();
@@ -254,8 +256,12 @@ impl Scene {
         Ok(self.run(session, stage, module, &plain)?.seeds)
     }
 
-    /// Compares all results, state and gradients.
-    pub fn compare(&self, executed: &Executed, scope: Scope) -> Result<Compared, Unlike> {
+    pub fn gradient_names(&self) -> Vec<String> {
+        self.wanted.gradients.keys().cloned().collect()
+    }
+
+    /// Compares all results, state and, where they were computed, gradients.
+    pub fn compare(&self, executed: &Executed, scope: Scope, gradients: bool) -> Result<Compared, Unlike> {
         let wanted = &self.wanted;
         let mut difference = Difference::default();
         if executed.outputs.len() != wanted.outputs.len() {
@@ -273,7 +279,7 @@ impl Scene {
                 difference.add(compare(&name, &declared(have, want), want, of_result(want, scope))?);
             }
         }
-        if self.output_gradients.is_some() {
+        if gradients {
             self.compare_gradients(executed, scope, &mut difference)?;
         }
         Ok(Compared { difference, in_results })

@@ -12,7 +12,7 @@ use crate::driver::options::{PassRequest, Selection};
 use crate::driver::{BuildRequest, EntryRequest, Failed, Mode, RunRequest, Session, artifact, model, pipeline};
 use crate::ir::Verified;
 use crate::passes::Style;
-use crate::targets;
+use crate::types::Tensor;
 use crate::weights::{WeightSet, encode};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -42,12 +42,41 @@ pub(super) enum Prepared {
         executor: usize,
         files: Vec<PathBuf>,
         module: Box<Verified>,
+        /// Whether its framework has gradients; otherwise there are those of `forward`, which the compiler made.
+        differentiates: bool,
     },
-    Not(Status, String),
+    Not(Stop),
 }
 
-/// What a run of a scene gave, or why it gave nothing.
-type Outcome = Result<Executed, (Status, String)>;
+/// Why there is nothing to compare.
+#[derive(Clone)]
+pub(super) struct Stop {
+    status: Status,
+    reason: String,
+    /// The target has no form for the program.
+    refused: bool,
+}
+
+impl Stop {
+    fn new(status: Status, reason: String) -> Stop {
+        Stop { status, reason, refused: false }
+    }
+}
+
+impl Prepared {
+    /// The gradients of results by which those of a scene are found, if any are wanted that this can give.
+    fn output_gradients<'s>(&self, scene: &'s Scene) -> Option<&'s [Option<Tensor>]> {
+        let gives = match self {
+            Prepared::Module(_) => true,
+            Prepared::Files { differentiates, .. } => *differentiates || scene.method == "forward",
+            Prepared::Not(_) => false,
+        };
+        scene.output_gradients.as_deref().filter(|_| gives)
+    }
+}
+
+/// What a run of a scene gave.
+type Outcome = Result<Executed, Stop>;
 
 impl<'a> Stage<'a> {
     pub fn new(
@@ -87,6 +116,7 @@ impl<'a> Stage<'a> {
         &self,
         session: &mut Session,
         subject: Subject,
+        scenes: &[Scene],
         executors: &mut [Box<dyn Executor>],
     ) -> Prepared {
         match subject {
@@ -97,23 +127,25 @@ impl<'a> Stage<'a> {
                 // The longer list of passes.
                 match session.aside(|session| pipeline::after_passes(session, module, &request, Style::Kernels)) {
                     Ok(module) => Prepared::Module(module),
-                    Err(said) => Prepared::Not(Status::Failed, sentences(&said)),
+                    Err(said) => Prepared::Not(Stop::new(Status::Failed, sentences(&said))),
                 }
             }
             Subject::Target(index) => {
                 let Some(executor) = executors.get_mut(index) else {
-                    return Prepared::Not(Status::Failed, String::new());
+                    return Prepared::Not(Stop::new(Status::Failed, String::new()));
                 };
                 match executor.prepare() {
-                    Ok(()) => self.build(session, index, executor.target()),
-                    Err(Unavailable(why)) => Prepared::Not(self.unavailable(), why),
+                    Ok(()) => self.build(session, index, executor.target(), scenes),
+                    Err(Unavailable(why)) => Prepared::Not(Stop::new(self.unavailable(), why)),
                 }
             }
         }
     }
 
     /// Has the target write its files.
-    fn build(&self, session: &mut Session, executor: usize, target: &str) -> Prepared {
+    fn build(&self, session: &mut Session, executor: usize, target: &str, scenes: &[Scene]) -> Prepared {
+        let differentiates = pipeline::has_gradients(target);
+        let wants = |scene: &Scene| scene.method == "forward" && scene.output_gradients.is_some();
         // A build is asked for shapes of `forward` only; other methods have inputs of their own.
         let forward = model::signature(&self.module, None, &|_| true).ok();
         let forward = forward.filter(|_| self.run.method.as_deref().is_none_or(|method| method == "forward"));
@@ -124,22 +156,24 @@ impl<'a> Stage<'a> {
             targets: vec![target.to_string()],
             passes: self.request.passes.clone(),
             templates: self.request.templates.clone(),
+            grad: !differentiates && scenes.iter().any(wants),
             ..BuildRequest::default()
         };
         let folder = self.folder.path().join(target);
         let built = session.aside(|session| {
             let artifacts = session.build(self.source, &request)?;
             let files = artifact::write_all(&folder, &artifacts).map_err(|error| session.report_file(&error))?;
-            let style = targets::find(target).map_or(Style::default(), |target| target.capabilities().style);
+            let style = pipeline::style_of(target);
             Ok((files, pipeline::after_passes(session, self.module.clone(), &request, style)?))
         });
         match built {
-            Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module) },
+            Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module), differentiates },
             // The target has no form for the program, which is no mistake in either.
             Err(said) if said.iter().all(|diagnostic| [E0602, E0603, E0608].contains(&diagnostic.code)) => {
-                Prepared::Not(self.unavailable(), sentences(&said))
+                let refused = said.iter().all(|diagnostic| [E0602, E0603].contains(&diagnostic.code));
+                Prepared::Not(Stop { refused, ..Stop::new(self.unavailable(), sentences(&said)) })
             }
-            Err(said) => Prepared::Not(Status::Failed, sentences(&said)),
+            Err(said) => Prepared::Not(Stop::new(Status::Failed, sentences(&said))),
         }
     }
 
@@ -155,13 +189,14 @@ impl<'a> Stage<'a> {
         let empty = Row::new(name, &scene.name, Status::Agrees);
         let executed = match self.execute(session, prepared, scene, executors, false) {
             Ok(executed) => executed,
-            Err((status, reason)) => return Row { status, reason, ..empty },
+            Err(Stop { status, reason, refused }) => return Row { status, reason, refused, ..empty },
         };
         let row = Row { time: Some(executed.time), ..empty };
-        let Compared { mut difference, in_results } = match scene.compare(&executed, self.scope) {
-            Ok(compared) => compared,
-            Err(unlike) => return Row { status: Status::Differs, reason: unlike.to_string(), ..row },
-        };
+        let Compared { mut difference, in_results } =
+            match scene.compare(&executed, self.scope, prepared.output_gradients(scene).is_some()) {
+                Ok(compared) => compared,
+                Err(unlike) => return Row { status: Status::Differs, reason: unlike.to_string(), ..row },
+            };
         if !difference.fails {
             return Row { difference: Some(difference), ..row };
         }
@@ -196,20 +231,20 @@ impl<'a> Stage<'a> {
         trace: bool,
     ) -> Outcome {
         match prepared {
-            Prepared::Not(status, why) => Err((*status, why.clone())),
+            Prepared::Not(stop) => Err(stop.clone()),
             Prepared::Module(module) => {
                 let started = Instant::now();
                 let executed = session.aside(|session| scene.interpret(session, self, module, trace));
-                let result = executed.map_err(|said| (Status::Failed, sentences(&said)))?;
+                let result = executed.map_err(|said| Stop::new(Status::Failed, sentences(&said)))?;
                 Ok(Executed { time: started.elapsed(), ..result })
             }
-            Prepared::Files { executor, files, module } => {
+            Prepared::Files { executor, files, module, .. } => {
                 let Some(executor) = executors.get_mut(*executor) else {
-                    return Err((Status::Failed, "there is nothing to execute it".to_string()));
+                    return Err(Stop::new(Status::Failed, "there is nothing to execute it".to_string()));
                 };
                 let weights = self.weights_file();
                 let seeds = session.aside(|session| scene.seeds(session, self, module));
-                let seeds = seeds.map_err(|said| (Status::Failed, sentences(&said)))?;
+                let seeds = seeds.map_err(|said| Stop::new(Status::Failed, sentences(&said)))?;
                 let job = Job {
                     files,
                     scratch: self.folder.path(),
@@ -220,12 +255,13 @@ impl<'a> Stage<'a> {
                     numbers: &scene.numbers,
                     seeds: &seeds,
                     // Where only the results are of interest, gradients would be computed in vain.
-                    output_gradients: scene.output_gradients.as_deref().filter(|_| !trace),
+                    output_gradients: prepared.output_gradients(scene).filter(|_| !trace),
+                    gradients: &scene.gradient_names(),
                     state: &scene.state_names(),
                     trace,
                     limit: self.request.limit,
                 };
-                executor.execute(&job).map_err(|Broken(why)| (Status::Failed, why))
+                executor.execute(&job).map_err(|Broken(why)| Stop::new(Status::Failed, why))
             }
         }
     }

@@ -2,8 +2,7 @@
 //! variance. The table is the one of docs/numerics.md; everything that compares with the interpreter reads it here.
 
 use crate::ir::{Function, InstKind, Module, Region};
-use crate::ops::builtin;
-use crate::ops::kinds::Kind;
+use crate::ops::traits::Quantisation;
 use crate::types::{DType, Tensor};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -92,14 +91,16 @@ fn of_region(function: &Function, region: &Region) -> Scope {
         let inst = &function[*id];
         let own = match &inst.kind {
             // Weights are read right before they are quantised.
-            InstKind::Op { op, .. } if [builtin("quantize"), builtin("quantize_with")].contains(op) => {
+            InstKind::Op { op, .. }
+                if matches!(op.quantisation(), Some(Quantisation::Quantise | Quantisation::QuantiseWith)) =>
+            {
                 let reads = |kind: &InstKind| matches!(kind, InstKind::Param { .. } | InstKind::Const(_));
                 let is_weight = inst.operands.first().is_some_and(|operand| {
                     function.insts.iter().any(|other| other.results.contains(operand) && reads(&other.kind))
                 });
                 if is_weight { Scope::Model } else { Scope::IntegerActivations }
             }
-            InstKind::Op { op, .. } if op.kind() == Kind::Product => Scope::Model,
+            InstKind::Op { op, .. } if op.is_product() => Scope::Model,
             _ => Scope::Elements,
         };
         for scope in Function::regions(&inst.kind).into_iter().map(|nested| of_region(function, nested)).chain([own]) {

@@ -28,16 +28,24 @@ pub struct Worker {
     answers: Receiver<String>,
     /// The last lines of standard error since the request.
     said: Arc<Mutex<Vec<String>>>,
-    /// Holds the script.
+    /// Holds the script and its modules.
     _folder: tempfile::TempDir,
 }
 
 impl Worker {
-    /// Starts a script, which says a line of JSON as soon as it has what it needs. An error says what is missing.
-    pub fn start(python: &Path, script: &str) -> Result<Worker, String> {
+    /// Starts a script, beside which its modules lie. It says a line of JSON as soon as it has what it needs. An error
+    /// says what is missing.
+    pub fn start(python: &Path, script: &str, modules: &[(&str, &str)]) -> Result<Worker, String> {
         let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
-        let path = folder.path().join("worker.py");
-        std::fs::write(&path, script).map_err(|error| format!("{}: {error}", path.display()))?;
+        let put = |name: &str, text: &str| {
+            let path = folder.path().join(format!("{name}.py"));
+            std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+            Ok::<_, String>(path)
+        };
+        for (name, text) in modules {
+            put(name, text)?;
+        }
+        let path = put("runner", script)?;
         let mut command = Command::new(python);
         // Unoptimised, so that assertions in emitted modules are executed.
         command.arg("-u").arg(&path).env_remove("PYTHONOPTIMIZE").env("PYTHONDONTWRITEBYTECODE", "1");
@@ -144,7 +152,7 @@ mod tests {
 
     /// A shell takes the place of Python; it reads `-u` as well.
     fn start(script: &str) -> Result<Worker, String> {
-        Worker::start(Path::new("/bin/sh"), script)
+        Worker::start(Path::new("/bin/sh"), script, &[])
     }
 
     #[test]
@@ -160,7 +168,7 @@ mod tests {
         let error = |result: Result<Worker, String>| result.err().unwrap_or_default();
         let told = error(start("echo first >&2\necho 'no such module' >&2\nexit 1\n"));
         assert_eq!(told, "`/bin/sh` lacks what is needed: no such module; TRITONC_PYTHON names the Python to use");
-        let told = error(Worker::start(Path::new("/no/such"), ""));
+        let told = error(Worker::start(Path::new("/no/such"), "", &[]));
         assert!(told.starts_with("`/no/such` does not run: no such file or directory"), "{told}");
     }
 

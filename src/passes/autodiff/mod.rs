@@ -42,6 +42,7 @@
 //! ```
 
 mod activity;
+mod beside;
 mod calls;
 mod checkpoint;
 mod control;
@@ -56,6 +57,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
+pub use beside::{Backward, beside};
 pub use expand::expand;
 pub use joint::{Differentiated, Source};
 pub use storage::{StorageGradient, turn};

@@ -2,7 +2,8 @@
 
 use super::chain::Writer;
 use crate::ir::{Function, Inst, InstId, InstKind, ValueId};
-use crate::ops::{builtin, channels};
+use crate::ops::channels;
+use crate::ops::traits::{Movement, Quantisation};
 use crate::quant::Scheme;
 use crate::types::{DType, Dim, Facts};
 
@@ -21,7 +22,7 @@ impl Weight {
         while let Some(id) = maker(function, from) {
             let inst = &function[id];
             let InstKind::Op { op, attrs } = &inst.kind else { break };
-            if *op == builtin("dequantize") {
+            if op.quantisation() == Some(Quantisation::Dequantise) {
                 moves.reverse();
                 let rank = function[from].ty.shape.rank()?;
                 let fits = has_scales_for(attrs.scheme("scheme")?, axis, rank);
@@ -88,7 +89,7 @@ fn has_scales_for(scheme: &Scheme, axis: usize, rank: usize) -> bool {
 fn before_cast(function: &Function, value: ValueId, dtype: DType) -> ValueId {
     let source =
         maker(function, value).map(|id| &function[id]).and_then(|inst| match (&inst.kind, &inst.operands[..]) {
-            (InstKind::Op { op, .. }, [source]) if *op == builtin("cast") => Some(*source),
+            (InstKind::Op { op, .. }, [source]) if matches!(op.movement(), Movement::Converts) => Some(*source),
             _ => None,
         });
     source.filter(|source| function.dtype(*source) == dtype).unwrap_or(value)

@@ -1,7 +1,7 @@
 //! Groups of instructions, and which of them depend on which.
 
 use crate::ir::{InstId, ValueId};
-use crate::ops::kinds::Role;
+use crate::ops::traits::Role;
 use rustc_hash::FxHashMap;
 use std::ops::{BitOr, Index};
 

@@ -3,7 +3,7 @@
 use super::groups::{Group, Member};
 use super::{Fuse, Segment};
 use crate::ir::{Function, Inst, InstId, InstKind, Region, Value, ValueId};
-use crate::ops::kinds::Role;
+use crate::ops::traits::Role;
 use crate::passes::copy::push;
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -3,6 +3,7 @@
 use super::Settled;
 use crate::ir::{Function, Inst, InstId, InstKind, LayerId, Module, Part, Region, Value, ValueId};
 use crate::ops::matmul::TRANSPOSE;
+use crate::ops::traits::Product;
 use crate::ops::{Attr, Attrs, OpId, builtin};
 use crate::passes::copy::push;
 use std::collections::{HashMap, HashSet};
@@ -38,7 +39,7 @@ pub fn choose(module: &Module, function: &mut Function, layer: LayerId) -> usize
 /// Whether a product reads this operand along another axis than its last.
 fn lies_wrong(function: &Function, inst: &Inst, operand: usize) -> bool {
     let InstKind::Op { op, attrs } = &inst.kind else { return false };
-    if *op != builtin("matmul") || function[inst.operands[operand]].ty.shape.dims.len() < 2 {
+    if op.product() != Some(Product::Matrix) || function[inst.operands[operand]].ty.shape.dims.len() < 2 {
         return false;
     }
     // The inner axis is the last one of the left factor, and of a transposed right one.
@@ -69,7 +70,7 @@ fn region(
         function.change_regions(id, |function, nested| self::region(function, nested, chosen, transposed));
         let mut kind = std::mem::replace(&mut function[id].kind, InstKind::Yield);
         if let InstKind::Op { op, attrs } = &mut kind
-            && *op == builtin("matmul")
+            && op.product() == Some(Product::Matrix)
         {
             for (index, flag) in TRANSPOSE.into_iter().enumerate() {
                 if let Some(value) = transposed.get(&function[id].operands[index]) {

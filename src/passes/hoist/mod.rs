@@ -36,8 +36,7 @@ mod tests;
 use crate::ir::{
     FuncId, Function, InstId, InstKind, LayerId, Member, MemberKind, Module, Origin, Part, Region, ValueId,
 };
-use crate::ops::builtin;
-use crate::ops::kinds::is_random;
+use crate::ops::traits::Quantisation;
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::environments::Environments;
@@ -150,7 +149,9 @@ impl Settled {
         for id in &region.insts {
             let inst = &function[*id];
             let computes = match &inst.kind {
-                InstKind::Op { op, .. } => *op != builtin("dequantize") && !is_random(*op, inst.operands.len()),
+                InstKind::Op { op, .. } => {
+                    op.quantisation() != Some(Quantisation::Dequantise) && !op.is_random(inst.operands.len())
+                }
                 InstKind::Param { name, part } => *part != Part::Codes && module.is_settled(layer, name),
                 InstKind::Const(_) | InstKind::Host(_) => true,
                 _ => false,
@@ -199,7 +200,7 @@ impl Settled {
         let mut value = value;
         while let Some(inst) = self.makers.get(&value).map(|id| &function[*id]) {
             match &inst.kind {
-                InstKind::Op { op, .. } if op.is_view() => match inst.operands.first() {
+                InstKind::Op { op, .. } if op.movement().is_free() => match inst.operands.first() {
                     Some(source) => value = *source,
                     None => break,
                 },

@@ -256,7 +256,7 @@ fn result_form(op: OpId, operands: &[Form]) -> Form {
                 Form::Literal
             }
         }
-        Precision::Compares | Precision::Wide | Precision::Any => Form::Wide,
+        Precision::Compares | Precision::Wide(_) | Precision::Any => Form::Wide,
     }
 }
 
@@ -269,7 +269,7 @@ pub(super) fn wants_low(op: OpId, operands: &[Form], result: Form) -> Option<boo
             let low = operands.contains(&Form::Low);
             Some(low && operands.iter().all(|form| matches!(form, Form::Low | Form::Literal)))
         }
-        Precision::Unpacks | Precision::Wide => Some(false),
+        Precision::Unpacks | Precision::Wide(_) => Some(false),
         Precision::Any => None,
     }
 }

@@ -29,7 +29,8 @@ mod products;
 mod tests;
 
 use crate::ir::{Function, InstId, InstKind, Module, ValueId};
-use crate::ops::{Attrs, OpId, builtin};
+use crate::ops::Attrs;
+use crate::ops::traits::Quantisation;
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::environments::Environments;
@@ -87,11 +88,11 @@ impl Rewrite for QuantiseFusion<'_> {
 }
 
 impl QuantiseFusion<'_> {
-    /// The operation that made a value, if it is this one.
-    fn made_by<'f>(&self, function: &'f Function, value: ValueId, name: &str) -> Option<(InstId, &'f Attrs)> {
+    /// The operation that made a value, if it quantises or restores in this way.
+    fn made_by<'f>(&self, function: &'f Function, value: ValueId, way: Quantisation) -> Option<(InstId, &'f Attrs)> {
         let id = *self.seen.makers.get(&value)?;
         match &function[id].kind {
-            InstKind::Op { op, attrs } if *op == builtin(name) => Some((id, attrs)),
+            InstKind::Op { op, attrs } if op.quantisation() == Some(way) => Some((id, attrs)),
             _ => None,
         }
     }
@@ -99,33 +100,34 @@ impl QuantiseFusion<'_> {
     /// The codes, and scales, that a quantisation would only find again.
     fn codes_before(&self, function: &Function, id: InstId) -> Option<Vec<ValueId>> {
         let InstKind::Op { op, attrs } = &function[id].kind else { return None };
-        let scheme = scheme_of(*op, attrs)?;
+        let way = op.quantisation()?;
+        let scheme = without_gradient(attrs.scheme("scheme")?);
         let [x, given @ ..] = function[id].operands.as_slice() else { return None };
-        let (dequantize, attrs) = self.made_by(function, *x, "dequantize")?;
+        let (dequantize, attrs) = self.made_by(function, *x, Quantisation::Dequantise)?;
         let parts = &function[dequantize].operands;
-        let (first, first_attrs) = self.made_by(function, *parts.first()?, op.name())?;
+        let (first, first_attrs) = self.made_by(function, *parts.first()?, way)?;
         let is_same = |attrs: &Attrs| attrs.scheme("scheme").is_some_and(|other| without_gradient(other) == scheme);
         if !is_same(attrs) || !is_same(first_attrs) {
             return None;
         }
         let first = &function[first];
-        if *op == builtin("quantize") {
+        match way {
             // Scales are those of the values; there is no seed.
-            let found_again = given.is_empty() && first.results == *parts && scheme.is_repeatable(function.dtype(*x));
-            return found_again.then(|| parts.clone());
+            Quantisation::Quantise => {
+                let repeats = given.is_empty() && first.results == *parts && scheme.is_repeatable(function.dtype(*x));
+                repeats.then(|| parts.clone())
+            }
+            Quantisation::QuantiseWith => {
+                let exact = matches!(function.dtype(*x), DType::Float32 | DType::Float64);
+                let same_scales = parts.get(1..) == Some(given) && first.operands.get(1..) == Some(given);
+                (exact && same_scales).then(|| vec![parts[0]])
+            }
+            Quantisation::Dequantise | Quantisation::Pack | Quantisation::Unpack => None,
         }
-        let exact = matches!(function.dtype(*x), DType::Float32 | DType::Float64);
-        let same_scales = parts.get(1..) == Some(given) && first.operands.get(1..) == Some(given);
-        (exact && same_scales).then(|| vec![parts[0]])
     }
 }
 
-/// The scheme of a quantisation, but for what only its gradient says.
-fn scheme_of(op: OpId, attrs: &Attrs) -> Option<Scheme> {
-    let quantises = op == builtin("quantize") || op == builtin("quantize_with");
-    attrs.scheme("scheme").filter(|_| quantises).map(without_gradient)
-}
-
+/// A scheme, but for what only the gradient asks of it.
 fn without_gradient(scheme: &Scheme) -> Scheme {
     Scheme { ste: Ste::default(), ..scheme.clone() }
 }

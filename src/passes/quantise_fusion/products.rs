@@ -4,7 +4,8 @@ use super::QuantiseFusion;
 use crate::base::Loc;
 use crate::ir::{Function, Inst, InstId, InstKind, Value, ValueId};
 use crate::ops::contraction::Contraction;
-use crate::ops::{Attr, Attrs, RuleCx, builtin};
+use crate::ops::traits::Quantisation;
+use crate::ops::{Attr, Attrs, OpId, RuleCx, builtin};
 use crate::passes::copy::push;
 use crate::quant::Scheme;
 use crate::types::{DType, Dim, Facts, Shape, TensorType};
@@ -34,17 +35,17 @@ impl QuantiseFusion<'_> {
         let result = function[*inst.results.first()?].ty.clone();
         let dtype = if result.dtype()? == DType::Float64 { DType::Float64 } else { DType::Float32 };
         let mut chain = Chain { function, facts: &self.facts, insts: vec![], loc: inst.loc };
-        let product = chain.op(op.name(), &[factors[0].codes, factors[1].codes], attrs.clone())?;
+        let product = chain.op(*op, &[factors[0].codes, factors[1].codes], attrs.clone())?;
         let mut value = chain.cast(product, dtype)?;
         for factor in in_order(&factors) {
             let scale = chain.cast(factors[factor].scale, dtype)?;
             let scale = chain.spread(scale, &places[factor], contraction.rank)?;
-            value = chain.op("mul", &[value, scale], Attrs::new())?;
+            value = chain.op(builtin("mul"), &[value, scale], Attrs::new())?;
         }
         if let (Some(bias), Some(axis)) = (inst.operands.get(2), contraction.bias) {
             let bias = chain.cast(*bias, dtype)?;
             let bias = chain.spread(bias, &[axis], contraction.rank)?;
-            value = chain.op("add", &[value, bias], Attrs::new())?;
+            value = chain.op(builtin("add"), &[value, bias], Attrs::new())?;
         }
         let value = chain.cast(value, result.dtype()?)?;
         let insts = chain.insts;
@@ -52,7 +53,7 @@ impl QuantiseFusion<'_> {
     }
 
     fn factor(&self, function: &Function, value: ValueId) -> Option<Factor> {
-        let (id, attrs) = self.made_by(function, value, "dequantize")?;
+        let (id, attrs) = self.made_by(function, value, Quantisation::Dequantise)?;
         let [codes, scale] = function[id].operands[..] else { return None };
         let scale_axes = scale_axes(attrs.scheme("scheme")?, function[value].ty.shape.rank()?)?;
         let maker = self.seen.makers.get(&codes).map(|id| &function[*id].kind);
@@ -107,8 +108,7 @@ struct Chain<'f> {
 
 impl Chain<'_> {
     /// An operation with one result, of the type that its rule gives.
-    fn op(&mut self, name: &str, operands: &[ValueId], attrs: Attrs) -> Option<ValueId> {
-        let op = builtin(name);
+    fn op(&mut self, op: OpId, operands: &[ValueId], attrs: Attrs) -> Option<ValueId> {
         let attrs = op.get().with_defaults(&attrs);
         let types: Vec<TensorType> = operands.iter().map(|operand| self.function[*operand].ty.clone()).collect();
         let mut unknowns = 0;
@@ -130,7 +130,7 @@ impl Chain<'_> {
         if self.function.dtype(value) == dtype {
             return Some(value);
         }
-        self.op("cast", &[value], Attrs::new().with("dtype", Attr::DType(dtype.into())))
+        self.op(builtin("cast"), &[value], Attrs::new().with("dtype", Attr::DType(dtype.into())))
     }
 
     /// A value whose axes are these of a result of some rank, so that it broadcasts with it.
@@ -144,8 +144,10 @@ impl Chain<'_> {
         let is_followed_by_one = dims.split_last().is_some_and(|(_, before)| before == own);
         match () {
             () if dims == own => Some(value),
-            () if is_followed_by_one => self.op("unsqueeze", &[value], Attrs::new().with("axis", Attr::int(-1))),
-            () => self.op("reshape", &[value], Attrs::new().with("shape", Attr::Shape(Shape::new(dims)))),
+            () if is_followed_by_one => {
+                self.op(builtin("unsqueeze"), &[value], Attrs::new().with("axis", Attr::int(-1)))
+            }
+            () => self.op(builtin("reshape"), &[value], Attrs::new().with("shape", Attr::Shape(Shape::new(dims)))),
         }
     }
 }

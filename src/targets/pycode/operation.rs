@@ -2,8 +2,7 @@
 
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId, member_path};
-use crate::ops::kinds::Kind;
-use crate::ops::{Attr, Attrs, Op, ParamKind, find};
+use crate::ops::{Attr, Attrs, Op, ParamKind};
 use crate::targets::pycode::expression::{self, Filled, Holes};
 use crate::targets::pycode::function::Writer;
 use crate::targets::pycode::numbers;
@@ -78,7 +77,7 @@ impl<'m> Writer<'_, 'm> {
     /// multiplied with, or one in which sums of products of codes are exact.
     fn widened_product(&self, inst: InstId, op: &Op) -> Option<DType> {
         let data = &self.function[inst];
-        let is_product = find(op.name).is_some_and(|id| id.kind() == Kind::Product);
+        let is_product = op.traits.product.is_some();
         let factors = || data.operands.iter().take(2).map(|v| self.function.dtype(*v));
         let result = self.function.dtype(*data.results.first()?);
         let codes = is_product && factors().any(|dtype| dtype.bits() <= 8 && !dtype.is_float());

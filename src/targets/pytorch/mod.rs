@@ -24,7 +24,9 @@ use crate::passes::{self, Style};
 use crate::targets::pycode::helpers::Library;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
-use crate::targets::{Artifact, Capabilities, EmitOptions, Target, TargetError, Templates, Writer};
+use crate::targets::{
+    Artifact, Capabilities, EmitOptions, PythonRunner, Runner, Target, TargetError, Templates, Writer,
+};
 use dialect::{DTYPES, Torch};
 use std::borrow::Cow;
 
@@ -57,6 +59,10 @@ impl Target for PyTorch {
             state: true,
             fused: false,
         }
+    }
+
+    fn runner(&self) -> Option<Runner> {
+        Some(Runner::Python(PythonRunner { script: include_str!("runner.py"), modules: &[] }))
     }
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {

@@ -4,7 +4,7 @@ use super::{Candidate, after, replaced, rewrite, suffixed};
 use crate::analysis::db::Clash;
 use crate::analysis::remedy::sites::Sites;
 use crate::base::Span;
-use crate::ops::{self, ParamKind};
+use crate::ops;
 use crate::syntax::ast::{ExprId, ExprKind, Let, MemberKind, Pattern};
 
 /// Axes that are tried; real shapes seldom have more.
@@ -107,12 +107,9 @@ pub fn joins(sites: &Sites<'_>) -> Vec<Candidate> {
     for call in calls(sites) {
         let ExprKind::Call { callee, .. } = &sites.ast[call].kind else { continue };
         let ExprKind::Name(name) = &sites.ast[*callee].kind else { continue };
-        let Some(op) = ops::find(name).map(ops::OpId::get) else { continue };
-        let takes_list = |op: &ops::Op| op.params.first().is_some_and(|param| param.kind == ParamKind::Tensors);
-        for other in ops::all().map(ops::OpId::get).filter(|other| takes_list(op) && takes_list(other)) {
-            if other.name != op.name {
-                found.push(replaced(sites, call, *callee, other.name));
-            }
+        let Some(op) = ops::find(name).filter(|op| op.traits().joining.is_some()) else { continue };
+        for other in ops::all().filter(|other| *other != op && other.traits().joining.is_some()) {
+            found.push(replaced(sites, call, *callee, other.name()));
         }
     }
     found

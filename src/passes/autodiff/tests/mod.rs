@@ -1,5 +1,6 @@
 //! IR text in, IR text out, and gradients against differences: of functions in `flow.rs` and `turns.rs`, of layers in `layers.rs`.
 
+mod beside;
 mod flow;
 mod layers;
 mod turns;

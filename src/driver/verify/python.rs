@@ -1,9 +1,11 @@
-//! Executes what the PyTorch target writes, in one Python process for all jobs.
+//! Executes what targets in Python write, in one process of a target's runner for all jobs. What the two say to each
+//! other stands in `protocol.py`.
 
 use super::executor::{Broken, Executed, Executor, Job, Unavailable};
 use super::worker::{self, Worker};
 use crate::interp::Trace;
 use crate::ir::LayerId;
+use crate::targets::PythonRunner;
 use crate::types::{HostValue, Tensor};
 use crate::weights::{Tensors, WeightSet, encode, load};
 use serde::Deserialize;
@@ -12,12 +14,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const SCRIPT: &str = include_str!("torch_worker.py");
+const PROTOCOL: &str = include_str!("protocol.py");
 
 /// `forward` is what hooks see.
 const FORWARD: &str = "forward";
 
-pub struct PyTorch {
+pub struct Python {
+    target: &'static str,
+    runner: PythonRunner,
     python: Option<PathBuf>,
     state: State,
 }
@@ -48,15 +52,10 @@ struct Call {
     outputs: usize,
 }
 
-impl PyTorch {
+impl Python {
     /// Without a Python of one's own, it is looked for.
-    pub fn new(python: Option<PathBuf>) -> PyTorch {
-        PyTorch { python, state: State::NotStarted }
-    }
-
-    /// Compiles a Python file without running it.
-    pub fn compile(&mut self, file: &Path, limit: Duration) -> Result<(), Broken> {
-        self.ask(&json!({"do": "compile", "module": file}), limit).map(|_| ())
+    pub fn new(target: &'static str, runner: PythonRunner, python: Option<PathBuf>) -> Python {
+        Python { target, runner, python, state: State::NotStarted }
     }
 
     /// Sends a request. A worker that dies or stays silent is replaced at the next one.
@@ -72,15 +71,16 @@ impl PyTorch {
     }
 }
 
-impl Executor for PyTorch {
+impl Executor for Python {
     fn target(&self) -> &'static str {
-        "pytorch"
+        self.target
     }
 
     fn prepare(&mut self) -> Result<(), Unavailable> {
         if let State::NotStarted = self.state {
             let python = self.python.clone().unwrap_or_else(worker::python);
-            self.state = match Worker::start(&python, SCRIPT) {
+            let modules = [&[("protocol", PROTOCOL)], self.runner.modules].concat();
+            self.state = match Worker::start(&python, self.runner.script, &modules) {
                 Ok(worker) => State::Running(worker),
                 Err(why) => State::Unusable(why),
             };
@@ -91,14 +91,16 @@ impl Executor for PyTorch {
         }
     }
 
+    fn compile(&mut self, files: &[PathBuf], limit: Duration) -> Result<(), Broken> {
+        self.ask(&json!({"do": "compile", "module": module(files)?}), limit).map(|_| ())
+    }
+
     fn execute(&mut self, job: &Job<'_>) -> Result<Executed, Broken> {
-        let module = job.files.iter().find(|file| file.extension().is_some_and(|extension| extension == "py"));
-        let module = module.ok_or_else(|| Broken("the target wrote no Python file".to_string()))?;
         let (given, results) = (job.scratch.join("given.safetensors"), job.scratch.join("results.safetensors"));
         let mut tensors = Tensors::new();
-        let mut names = vec![];
-        for (index, (_, input)) in job.inputs.iter().enumerate() {
-            names.push(input.as_ref().map(|_| format!("input.{index}")));
+        let mut inputs = vec![];
+        for (index, (name, input)) in job.inputs.iter().enumerate() {
+            inputs.push((name, input.as_ref().map(|_| format!("input.{index}"))));
             tensors.extend(input.clone().map(|tensor| (format!("input.{index}"), tensor)));
         }
         let mut gradients = job.output_gradients.map(|_| vec![]);
@@ -110,15 +112,16 @@ impl Executor for PyTorch {
         write(&given, tensors)?;
         let request = json!({
             "do": "run",
-            "module": module,
+            "module": module(job.files)?,
             "weights": job.weights,
             "train": job.train,
             "method": job.method,
             "given": given,
-            "inputs": names,
+            "inputs": inputs,
             "numbers": job.numbers.iter().map(number).collect::<serde_json::Map<_, _>>(),
             "seeds": job.seeds,
             "output_gradients": gradients,
+            "gradients": job.gradients,
             "state": job.state,
             "trace": job.trace,
             "results": results,
@@ -129,6 +132,11 @@ impl Executor for PyTorch {
         let tensors = load(&results).map_err(|error| strange(&error))?.tensors;
         Ok(Results { tensors }.executed(&answer))
     }
+}
+
+fn module(files: &[PathBuf]) -> Result<&Path, Broken> {
+    let module = files.iter().find(|file| file.extension().is_some_and(|extension| extension == "py"));
+    module.map(PathBuf::as_path).ok_or_else(|| Broken("the target wrote no Python file".to_string()))
 }
 
 fn write(path: &Path, tensors: Tensors) -> Result<(), Broken> {
