@@ -68,6 +68,8 @@ impl<'m> Writer<'_, 'm> {
         let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
         let filled = expression::fill(&entry, &mut holes);
         let filled = filled.map_err(|hole| failed(format!("`{{{hole}}}` has no value")))?;
+        let filled =
+            if op.traits.gives_list && data.results.len() == 1 { filled.index(vec![Py::int(0)]) } else { filled };
         Ok(match data.results.first().map(|v| self.function.dtype(*v)) {
             Some(result) if widened.is_some_and(|dtype| dtype != result) => dialect.convert(filled, result),
             _ => filled,
