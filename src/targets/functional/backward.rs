@@ -98,12 +98,13 @@ impl Entries<'_, '_> {
             let gradient = of_path.remove(&held.path).unwrap_or_else(|| self.library.zeros(sizes(), dtype, None));
             entries.push((Py::string(&held.saved), gradient));
         }
+        let names = function.input_names();
         for (index, (&value, input)) in function.params.iter().zip(inputs).enumerate() {
             let dtype = function.dtype(value);
             if !dtype.is_float() {
                 continue;
             }
-            let name = function[value].name.clone().unwrap_or_default();
+            let name = names[index].clone();
             let is_taken = self.held.iter().any(|held| self.has_gradient(held) && held.saved == name);
             let name = if is_taken { format!("{INPUT}{name}") } else { name };
             let none = || self.library.zeros(input.clone().attr("shape"), dtype, None);

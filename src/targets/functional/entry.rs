@@ -1,7 +1,7 @@
 //! What is called from outside: `forward(inputs, params)` and its like, which unpack dictionaries, call the method and
 //! pack its results.
 
-use crate::ir::{FuncId, Module};
+use crate::ir::{FuncId, Function, Module};
 use crate::targets::functional::held::Held;
 use crate::targets::functional::{Library, backward};
 use crate::targets::names::{self, Namer};
@@ -13,6 +13,16 @@ use crate::types::{DType, HostValue, Symbol};
 /// Names that the functions below have already.
 const OWN: &[&str] = &["inputs", "params", "output_grads", "outputs", "grads", "seed", "p", "rng"];
 
+/// Whether each optional input of a form is there; of a tuple, its first part.
+fn given(form: &Function) -> impl Iterator<Item = Py> {
+    let names = form.input_names();
+    form.given().map(move |name| {
+        let shared = form.params.iter().position(|value| form[*value].name.as_deref() == Some(name));
+        let own = shared.and_then(|at| names.get(at).cloned()).unwrap_or_else(|| name.to_string());
+        Py::binary(Py::string(&own), "in", Py::name("inputs"))
+    })
+}
+
 /// Writes the functions for the exported methods of the entry.
 pub struct Entries<'a, 'm> {
     pub library: &'static dyn Library,
@@ -20,6 +30,8 @@ pub struct Entries<'a, 'm> {
     pub held: &'a [Held<'m>],
     /// Quantised weights are stored as codes.
     pub packs: bool,
+    /// Paths of lists that are there without an element.
+    pub empty_lists: &'a [String],
 }
 
 /// The results of a method in the order in which it gives them, by their names for the outside.
@@ -99,16 +111,17 @@ impl<'m> Entries<'_, 'm> {
     /// Sizes and types of what goes in and comes out.
     fn description(&self, method: FuncId) -> String {
         let function = &self.module()[method];
+        let own = function.input_names();
         let mut text = function.doc.clone().unwrap_or_default().trim_end().to_string();
         if !text.is_empty() {
             text.push_str("\n\n");
         }
         let optional = |name: &str| function.given().any(|given| given == name);
         let mut inputs: Vec<String> = vec![];
-        for &value in &function.params {
+        for (&value, own) in function.params.iter().zip(&own) {
             let name = function[value].name.clone().unwrap_or_default();
             let note = if optional(&name) { " (may be left out)" } else { "" };
-            inputs.push(format!("    {name}: {}{note}", function[value].ty));
+            inputs.push(format!("    {own}: {}{note}", function[value].ty));
         }
         inputs.extend(self.numbers(method).iter().map(|symbol| format!("    {symbol}: a number")));
         if !inputs.is_empty() {
@@ -134,7 +147,11 @@ impl<'m> Entries<'_, 'm> {
             if self.held.iter().any(Held::is_state) {
                 given = Py::binary(Py::name("initial_state").call(vec![]), "|", given);
             }
-            self.statement(lines, "p = ", &Py::name("nest").call(vec![given, Py::name("PARAMETERS")]));
+            let mut arguments = vec![given, Py::name("PARAMETERS")];
+            if !self.empty_lists.is_empty() {
+                arguments.push(Py::List(self.empty_lists.iter().map(|path| Py::string(path)).collect()));
+            }
+            self.statement(lines, "p = ", &Py::name("nest").call(arguments));
         }
         if self.draws(forms) {
             lines.line("rng = {\"seed\": seed, \"count\": 0}");
@@ -150,9 +167,7 @@ impl<'m> Entries<'_, 'm> {
     ) {
         let module = self.module();
         for &form in forms {
-            let given: Vec<Py> =
-                module[form].given().map(|name| Py::binary(Py::string(name), "in", Py::name("inputs"))).collect();
-            let condition = given.into_iter().reduce(|all, one| Py::binary(all, "and", one));
+            let condition = given(&module[form]).reduce(|all, one| Py::binary(all, "and", one));
             match condition {
                 Some(condition) if forms.len() > 1 => {
                     // Each form ends in `return`.
@@ -175,10 +190,9 @@ impl<'m> Entries<'_, 'm> {
     pub fn arguments(&mut self, lines: &mut Lines, method: FuncId, scope: &mut Namer) -> Vec<Py> {
         let function = &self.module()[method];
         let mut arguments = vec![];
-        for &value in &function.params {
-            let name = function[value].name.clone().unwrap_or_default();
+        for (&value, name) in function.params.iter().zip(function.input_names()) {
             let given = Py::name("inputs").index(vec![Py::string(&name)]);
-            let variable = scope.fresh(&name);
+            let variable = scope.fresh(&name.replace('.', "_"));
             arguments.push(self.receive(lines, &name, &variable, given, function.dtype(value)));
         }
         arguments

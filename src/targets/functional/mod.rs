@@ -36,6 +36,9 @@ pub struct Import {
     pub is_standard: bool,
 }
 
+/// What a file has at its top level, besides functions of the source.
+pub const TOP_LEVEL: &[&str] = &["PARAMETERS", "forward", "forward_backward", "initial_state", "pack"];
+
 /// A library whose programs are functions over dictionaries.
 pub trait Library: Dialect {
     /// The modules among [`Dialect::imports`].

@@ -1,7 +1,8 @@
 //! NumPy's answers: `np.` for types and literals, new arrays in the place of changed ones.
 
-use crate::targets::functional::{Import, Library};
+use crate::targets::functional::{self, Import, Library};
 use crate::targets::numpy::special;
+use crate::targets::pycode::arrays;
 use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, index_of};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::special::Special;
@@ -58,7 +59,12 @@ impl Dialect for NumPyArrays {
     }
 
     fn top_level(&self) -> &'static [&'static str] {
-        &[]
+        functional::TOP_LEVEL
+    }
+
+    /// Windows that do not fit are refused where they are laid out.
+    fn checks(&self, message: &str) -> bool {
+        arrays::checks_windows(message)
     }
 
     fn dtype(&self, value: DType) -> Py {

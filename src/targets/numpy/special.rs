@@ -16,6 +16,7 @@ static SPECIAL: &[(&str, Special)] = &[
     ("sum", |u| total(u, "sum")),
     ("take", arrays::take),
     ("transpose", arrays::transpose),
+    ("unsqueeze", arrays::unsqueeze),
 ];
 
 /// The special form of an operation.

@@ -117,3 +117,22 @@ pub fn widened(u: &mut Use, function: &str, wide: DType) -> Py {
     let total = u.operands[0].value.clone().method(function, arguments);
     u.dialect.convert(total, u.result_dtype())
 }
+
+/// Whether a message is about the windows of convolution or pooling.
+pub fn checks_windows(message: &str) -> bool {
+    let operation = message.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).map_or("", |(name, _)| name);
+    let family = operation.trim_end_matches(|c: char| c.is_ascii_digit() || c == 'd');
+    matches!(family, "conv" | "conv_transpose" | "max_pool" | "avg_pool")
+}
+
+/// `x[:, None]`
+pub fn unsqueeze(u: &mut Use) -> Result<Option<Py>, String> {
+    let Some(axis) = u.attrs.const_int("axis") else { return Ok(None) };
+    let items = match axis {
+        0..=2 => (0..axis).map(|_| Py::full_slice()).chain([Py::none()]).collect(),
+        -1 => vec![Py::name("..."), Py::none()],
+        -2 => vec![Py::name("..."), Py::none(), Py::full_slice()],
+        _ => return Ok(None),
+    };
+    Ok(Some(u.operands[0].value.clone().index(items)))
+}

@@ -104,6 +104,11 @@ pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written,
     let module = program.module;
     let function = &module[id];
     let mut writer = Writer::new(program, function, depth);
+    // What comes with every call has a name of its own.
+    let instance = writer.program.takes_instance(id).then(|| writer.program.dialect.instance());
+    for name in instance.into_iter().chain(writer.program.generator(id)) {
+        writer.namer.take(name);
+    }
     writer.bind_parameters();
     // Nothing is anywhere yet while an instance is being built.
     if writer.program.is_maker(id) {
