@@ -202,16 +202,18 @@ impl<'p, 'm> Writer<'p, 'm> {
     /// A variable for a new value: none that `bound` or later still needs.
     pub fn free_name(&self, wish: &str, bound: usize) -> String {
         let base = self.namer.safe(wish);
-        let free = |name: &str| {
-            !self.namer.is_taken(name)
-                && !self.namer.is_reserved(name)
-                && self.holders.get(name).is_none_or(|held| self.flow.is_dead(*held, bound, &self.other_branches))
-        };
         let numbered = |n: usize| format!("{}_{n}", base.trim_end_matches('_'));
-        if free(&base) {
+        if self.is_free(&base, bound) {
             return base;
         }
-        (2..).map(numbered).find(|name| free(name)).unwrap_or(base)
+        (2..).map(numbered).find(|name| self.is_free(name, bound)).unwrap_or(base)
+    }
+
+    /// Whether a name is nothing's that is still looked at from a position on.
+    pub fn is_free(&self, name: &str, bound: usize) -> bool {
+        !self.namer.is_taken(name)
+            && !self.namer.is_reserved(name)
+            && self.holders.get(name).is_none_or(|held| self.flow.is_dead(*held, bound, &self.other_branches))
     }
 
     fn wish(&self, value: ValueId) -> String {
