@@ -2,6 +2,7 @@
 
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId, member_path};
+use crate::ops::traits::Quantisation;
 use crate::ops::{Attr, Attrs, Op, ParamKind};
 use crate::targets::pycode::expression::{self, Filled, Holes};
 use crate::targets::pycode::function::Writer;
@@ -67,6 +68,8 @@ impl<'m> Writer<'_, 'm> {
         let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
         let filled = expression::fill(&entry, &mut holes);
         let filled = filled.map_err(|hole| failed(format!("`{{{hole}}}` has no value")))?;
+        let filled =
+            if op.traits.gives_list && data.results.len() == 1 { filled.index(vec![Py::int(0)]) } else { filled };
         Ok(match data.results.first().map(|v| self.function.dtype(*v)) {
             Some(result) if widened.is_some_and(|dtype| dtype != result) => dialect.convert(filled, result),
             _ => filled,
@@ -129,7 +132,7 @@ impl<'m> Writer<'_, 'm> {
 
     /// `self.weight.dequantize()`, for the codes and scale of one member, and the type that this gives.
     pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<(Py, DType)> {
-        if op.name != "dequantize" {
+        if op.traits.quantisation != Some(Quantisation::Dequantise) {
             return None;
         }
         let mut members =
