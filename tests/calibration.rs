@@ -418,7 +418,7 @@ fn gptq_knows_what_it_knows() {
         assert_eq!(ran.status, 2, "{}", ran.err);
         assert!(ran.err.contains(says), "{}", ran.err);
     };
-    refused(&["--method", "gptq"], "--calibrate <DATA.npz>");
+    refused(&["--method", "gptq"], "`--calibrate DATA.npz`");
     refused(&["--method", "gptq", "--calibrate", "data.npz", "--damping", "nan"], "a number of at least 0");
     refused(&["--observer", "median", "--calibrate", "data.npz"], "minmax, moving-average, percentile(99.9) and mse");
     let own = ["quantize", "w.safetensors", "--model", "net.tri", "-o", "q2.safetensors", "--calibrate", "data.npz"];

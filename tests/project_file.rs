@@ -167,3 +167,84 @@ fn a_repository_ends_the_search() {
     let run = tritonc(folder.path(), &["build", "nets/other.tri"]);
     assert!(run.status == 1 && run.err.contains("E0406"), "{}", run.err);
 }
+
+/// `use` looks beside the file, then from where the project file lies.
+#[test]
+fn modules_are_found_from_its_folder() {
+    let folder = project("");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir_all(folder.path().join("shared")).unwrap();
+    write("shared/sizes.tri", "use nets.half.{half}\nconst width = half(16)\n");
+    write("nets/half.tri", "fn half(n: int) = n // 2\n");
+    write("nets/main.tri", "use shared.sizes\nuse half\nprint(sizes.width, half.half(6))\n");
+    for (place, path) in [("", "nets/main.tri"), ("nets", "main.tri"), ("shared", "../nets/main.tri")] {
+        let run = tritonc(&folder.path().join(place), &["run", path]);
+        assert_eq!((run.status, run.out.as_str()), (0, "8 3\n"), "from {place:?}: {}", run.err);
+    }
+    // Beside the file comes first.
+    std::fs::create_dir_all(folder.path().join("nets/shared")).unwrap();
+    write("nets/shared/sizes.tri", "const width = 5\n");
+    assert_eq!(tritonc(folder.path(), &["run", "nets/main.tri"]).out, "5 3\n");
+    write("nets/shared/sizes.tri", "const width = 5 +\n");
+    let told = |place: &str, path: &str| {
+        let run = tritonc(&folder.path().join(place), &["check", path, "--error-format", "short"]);
+        assert_eq!(run.status, 1);
+        run.err.split(':').next().unwrap_or_default().to_string()
+    };
+    assert_eq!(told("", "nets/main.tri"), "nets/shared/sizes.tri");
+    assert_eq!(told("nets", "main.tri"), "shared/sizes.tri");
+    std::fs::remove_file(folder.path().join("nets/shared/sizes.tri")).unwrap();
+    std::fs::remove_file(folder.path().join("tritonc.toml")).unwrap();
+    let run = tritonc(folder.path(), &["check", "nets/main.tri"]);
+    assert!(run.status == 1 && run.err.contains("E0103") && run.err.contains("shared.sizes"), "{}", run.err);
+}
+
+#[test]
+fn precision_comes_from_it() {
+    let folder = project("entry = \"small\"\nprecision = \"bfloat16\"\n");
+    let text =
+        |arguments: &[&str]| tritonc(folder.path(), &[&["build", "net.tri", "--emit", "ir"], arguments].concat());
+    assert!(text(&[]).out.contains("bfloat16"));
+    let other = text(&["--precision", "float16"]).out;
+    assert!(other.contains("float16") && !other.contains("bfloat16"), "{other}");
+    assert!(!text(&["--no-project", "--entry", "small"]).out.contains("float16"));
+    let wrong = project("precision = \"float8\"\n");
+    let run = tritonc(wrong.path(), &["build", "net.tri", "--error-format", "short"]);
+    assert_eq!(run.err, "tritonc.toml:1:13: error[E0805]: \"float16\" or \"bfloat16\" is expected\n");
+}
+
+/// `tritonc quantize` takes what is said of the model and of calibration.
+#[test]
+fn calibration_comes_from_it() {
+    let folder = project(
+        "entry = \"small\"\nquantize = [\"*=int8(axis=0), activations=int8()\"]\ncalibrate = \"data.npz\"\n\
+         observer = \"percentile(50)\"\nmethod = \"gptq\"\ndamping = 1\nact-order = true\nbatch = 2\n",
+    );
+    let data = tritonc::types::Tensor::from_f32(vec![4, 2], vec![1.0, -2.0, 3.0, 4.0, 5.0, -6.0, 7.0, 80.0]);
+    let set = tritonc::weights::WeightSet { tensors: [("x".to_string(), data)].into(), ..Default::default() };
+    let path = folder.path().join("data.npz");
+    std::fs::write(&path, tritonc::weights::encode(&path, &set).unwrap()).unwrap();
+    let saved = ["run", "net.tri", "--no-project", "--entry", "small", "--save-weights", "w.safetensors"];
+    assert_eq!(tritonc(folder.path(), &saved).status, 0);
+    let scale = |arguments: &[&str]| {
+        let own = ["quantize", "w.safetensors", "--model", "net.tri", "-o", "q.safetensors"];
+        let run = tritonc(folder.path(), &[&own, arguments].concat());
+        assert_eq!(run.status, 0, "{}", run.err);
+        let found = tritonc::weights::load(&folder.path().join("q.safetensors")).unwrap();
+        found.tensors["up.weight_activation_scale"].get_f64(0)
+    };
+    let range = |value: f64| value / 127.0;
+    assert!(scale(&[]) < range(7.0));
+    assert!((scale(&["--observer", "minmax"]) - range(80.0)).abs() < 1e-6);
+    let alone = ["quantize", "w.safetensors", "--model", "net.tri", "-o", "q.safetensors", "--no-project"];
+    let run = tritonc(folder.path(), &[&alone[..], &["--entry", "small", "--observer", "mse"]].concat());
+    assert_eq!((run.status, run.err.contains("`--observer` needs data")), (2, true), "{}", run.err);
+    let wrong = project("observer = \"median\"\ndamping = -1\n");
+    let run = tritonc(wrong.path(), &["build", "net.tri", "--error-format", "short"]);
+    assert!(
+        run.err.contains("1:12: error[E0805]: minmax, moving-average, percentile(P) or mse is expected"),
+        "{}",
+        run.err
+    );
+    assert!(run.err.contains("2:11: error[E0805]: a number of at least 0 is expected"), "{}", run.err);
+}

@@ -7,6 +7,7 @@
 use crate::analysis::db::{Place, Report};
 use crate::analysis::value::{FnRef, Instance, Step, Value, ValueRef};
 use crate::ops::{Attrs, Obligation, OpId};
+use crate::quant::Part;
 use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, Tensor, TensorType};
 
 /// Why a walk cannot go on.
@@ -22,15 +23,6 @@ pub type Walk<T> = Result<T, Abort>;
 
 /// What a world could not do, with its reports.
 pub type Failure<'db> = (Abort, Vec<Report<'db>>);
-
-/// A part of a stored member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    Value,
-    Codes,
-    Scale,
-    ZeroPoint,
-}
 
 /// A piece of a printed line.
 #[derive(Clone, Debug, PartialEq)]

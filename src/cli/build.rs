@@ -122,7 +122,10 @@ impl Args {
         let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(BuildRequest {
             source_name: String::new(),
-            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
+            entry: EntryRequest {
+                precision: self.precision.low(settings),
+                ..self.entry.request(&self.shapes, settings)?
+            },
             targets,
             weights,
             reading,

@@ -78,11 +78,12 @@ enum LowType {
 }
 
 impl PrecisionArgs {
-    pub fn low(&self) -> Option<DType> {
-        self.precision.map(|precision| match precision {
+    pub fn low(&self, settings: &Settings) -> Option<DType> {
+        let given = self.precision.map(|precision| match precision {
             LowType::Float16 => DType::Float16,
             LowType::BFloat16 => DType::BFloat16,
-        })
+        });
+        given.or(settings.precision)
     }
 }
 
@@ -97,14 +98,7 @@ enum ModeArg {
 impl EntryArgs {
     /// What the project file says for a source file.
     pub fn settings(&self, session: &mut Session, file: &str) -> Result<Settings, Failed> {
-        if self.no_project {
-            return Ok(Settings::default());
-        }
-        let settings = project_file::find(session, file)?;
-        if let Some(source) = &settings.source {
-            say(session, &format!("options of {}", source.display()));
-        }
-        Ok(settings)
+        settings_of(session, file, self.no_project)
     }
 
     pub fn request(&self, shapes: &[String], settings: &Settings) -> Result<EntryRequest, Diagnostic> {
@@ -124,6 +118,18 @@ impl EntryArgs {
             ..EntryRequest::default()
         })
     }
+}
+
+/// What the project file says for a source file, unless it is left aside.
+pub fn settings_of(session: &mut Session, file: &str, left_aside: bool) -> Result<Settings, Failed> {
+    if left_aside {
+        return Ok(Settings::default());
+    }
+    let settings = project_file::find(session, file)?;
+    if let Some(source) = &settings.source {
+        say(session, &format!("options of {}", source.display()));
+    }
+    Ok(settings)
 }
 
 /// Records a diagnostic about the command line.

@@ -1,9 +1,10 @@
 //! `tritonc quantize`: a checkpoint with packed weights.
 
-use super::common::{Status, reported, say};
+use super::common::{Status, reported, say, settings_of};
 use super::output;
 use super::table::table;
 use crate::driver::calibrate::{GptqOptions, Method, ModelRequest};
+use crate::driver::project_file::{Settings, over_by_name};
 use crate::driver::quantize::{QuantizeRequest, quantize};
 use crate::driver::{EntryRequest, Failed, Session, options};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -38,21 +39,25 @@ pub struct Args {
     #[arg(long, value_name = "DATA.npz", requires = "model")]
     calibrate: Option<PathBuf>,
     /// What finds the range of activations in the data: minmax, moving-average, percentile(P) or mse
-    #[arg(long, value_name = "NAME", default_value = "minmax", requires = "calibrate", value_parser = observer)]
-    observer: Method,
+    /// [default: minmax]
+    #[arg(long, value_name = "NAME", requires = "model", value_parser = observer)]
+    observer: Option<Method>,
     /// How codes of int4 and int8 weights are chosen: the nearest ones, or those with which products come out closest
-    #[arg(long, value_enum, default_value = "round", requires_if("gptq", "calibrate"))]
-    method: MethodArg,
-    /// For gptq: the share of the mean square of inputs that is added to all
-    #[arg(long, value_name = "SHARE", default_value_t = 0.01, value_parser = share)]
-    damping: f64,
+    /// [default: round]
+    #[arg(long, value_enum, requires = "model")]
+    method: Option<MethodArg>,
+    /// For gptq: the share of the mean square of inputs that is added to all [default: 0.01]
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    damping: Option<f64>,
     /// For gptq: begin with the weights of the largest inputs
     #[arg(long)]
     act_order: bool,
-    /// Samples that run at a time
-    #[arg(long, value_name = "N", default_value_t = 32, requires = "calibrate",
-          value_parser = clap::value_parser!(u32).range(1..))]
-    batch: u32,
+    /// Samples that run at a time [default: 32]
+    #[arg(long, value_name = "N", requires = "model", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Option<u32>,
+    /// Leave the project file of the model aside: it gives options that are left out here (docs/project_file.md)
+    #[arg(long)]
+    no_project: bool,
     /// The file to write
     #[arg(short, long, value_name = "OUT.safetensors")]
     output: PathBuf,
@@ -68,30 +73,65 @@ Examples:
 
 impl Args {
     pub fn execute(self, session: &mut Session) -> Status {
-        self.try_execute(session).into()
+        self.try_execute(session).unwrap_or(Status::Errors)
     }
 
-    fn model_request(&self, session: &mut Session) -> Result<Option<ModelRequest>, Failed> {
+    /// What the project file of the model says.
+    fn settings(&self, session: &mut Session) -> Result<Settings, Failed> {
+        match &self.model {
+            Some(file) => settings_of(session, file, self.no_project),
+            None => Ok(Settings::default()),
+        }
+    }
+
+    fn model_request(&self, session: &mut Session, settings: &Settings) -> Result<Option<ModelRequest>, Failed> {
         let Some(file) = &self.model else { return Ok(None) };
         let sets = reported(session, options::parse_sets(&self.sets))?;
+        // Hyperparameters of one entry say nothing of another.
+        let others = if self.entry.is_some() { vec![] } else { settings.sets.clone() };
+        let method = self.method.map(|method| method == MethodArg::Gptq).or(settings.gptq).unwrap_or_default();
+        let damping = self.damping.or(settings.damping).unwrap_or(0.01);
+        let descending = self.act_order || settings.act_order.unwrap_or_default();
         Ok(Some(ModelRequest {
             file: file.clone(),
-            entry: EntryRequest { expr: self.entry.clone(), sets, ..EntryRequest::default() },
-            data: self.calibrate.clone(),
-            observer: self.observer,
-            gptq: (self.method == MethodArg::Gptq)
-                .then_some(GptqOptions { damping: self.damping, descending: self.act_order }),
-            batch: self.batch as usize,
+            entry: EntryRequest {
+                expr: self.entry.clone().or(settings.entry.clone()),
+                sets: over_by_name(sets, others),
+                ..EntryRequest::default()
+            },
+            data: self.calibrate.clone().or(settings.calibrate.clone()),
+            observer: self.observer.or(settings.observer).unwrap_or_default(),
+            gptq: method.then_some(GptqOptions { damping, descending }),
+            batch: self.batch.map(|batch| batch as usize).or(settings.batch).unwrap_or(32),
         }))
     }
 
-    fn try_execute(&self, session: &mut Session) -> Result<(), Failed> {
+    /// The option that is of no use without data.
+    fn needs_data(&self, model: &ModelRequest) -> Option<&str> {
+        let given = [
+            (model.gptq.is_some(), "--method gptq"),
+            (self.observer.is_some(), "--observer"),
+            (self.batch.is_some(), "--batch"),
+        ];
+        given.into_iter().find(|(given, _)| *given && model.data.is_none()).map(|(_, option)| option)
+    }
+
+    fn try_execute(&self, session: &mut Session) -> Result<Status, Failed> {
+        let settings = self.settings(session)?;
+        let model = self.model_request(session, &settings)?;
+        if let Some(option) = model.as_ref().and_then(|model| self.needs_data(model)) {
+            output::error_line(&format!(
+                "error: `{option}` needs data to run the model on: give `--calibrate DATA.npz`"
+            ));
+            return Ok(Status::Usage);
+        }
         let request = QuantizeRequest {
             weights: self.weights.clone(),
-            schemes: self.schemes.clone(),
+            // The last rule that fits counts.
+            schemes: [settings.quantize, self.schemes.clone()].concat(),
             maps: self.maps.clone(),
             output: self.output.clone(),
-            model: self.model_request(session)?,
+            model,
         };
         let bar = bar();
         let result = quantize(session, &request, &mut |done, total| {
@@ -104,7 +144,8 @@ impl Args {
         let kept = inspection.rows.iter().filter(|row| row.scheme.is_none()).count();
         let (before, after) = (inspection.before(), inspection.after());
         inspection.rows.retain(|row| row.scheme.is_some());
-        output::write(session, table(&inspection, &[(kept, before, after)]).as_bytes())
+        output::write(session, table(&inspection, &[(kept, before, after)]).as_bytes())?;
+        Ok(Status::Clean)
     }
 }
 
@@ -117,8 +158,7 @@ enum MethodArg {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share = text.parse::<f64>().ok().filter(|share| share.is_finite() && *share >= 0.0);
-    share.ok_or_else(|| "a number of at least 0 is needed".to_string())
+    options::parse_share(text).ok_or_else(|| "a number of at least 0 is needed".to_string())
 }
 
 fn observer(text: &str) -> Result<Method, String> {

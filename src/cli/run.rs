@@ -108,7 +108,10 @@ impl Args {
         let (inputs, numbers) = options::parse_inputs(&self.inputs)?;
         let (weights, reading) = self.reading.reading(self.weights.as_deref(), settings);
         Ok(RunRequest {
-            entry: EntryRequest { precision: self.precision.low(), ..self.entry.request(&self.shapes, settings)? },
+            entry: EntryRequest {
+                precision: self.precision.low(settings),
+                ..self.entry.request(&self.shapes, settings)?
+            },
             method: self.method.clone(),
             inputs,
             numbers,

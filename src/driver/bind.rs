@@ -9,7 +9,7 @@ use crate::base::code::{E0505, E0701};
 use crate::base::{Diagnostic, closest};
 use crate::driver::{Mode, packed};
 use crate::passes::activations;
-use crate::quant::{Scheme, SchemeKind};
+use crate::quant::{Part, Scheme, StoredPart, stored_parts};
 use crate::types::tensor::{round_f32, wrap};
 use crate::types::{DType, Tensor};
 use crate::weights::{FileError, FileFormat, View, restore};
@@ -29,14 +29,9 @@ pub struct Expected {
     pub scheme: Option<Scheme>,
 }
 
-/// A parameter as found.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Bound {
-    /// Of the declared element type (the float master, when it is quantised).
-    Plain(Tensor),
-    /// As stored: codes packed along the last axis.
-    Packed { codes: Tensor, scale: Tensor, zero_point: Option<Tensor> },
-}
+/// A parameter as found: its value (the float master, when it is quantised), or the parts of its quantised form, with
+/// codes as they are stored, packed along the last axis.
+pub type Bound = Vec<(Part, Tensor)>;
 
 /// What is wrong, by kind.
 #[derive(Default)]
@@ -50,19 +45,12 @@ struct Mismatch {
 
 /// A tensor of the file that a parameter is made of, and what it must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
-    pub name: String,
-    pub dtype: DType,
-    pub shape: Vec<usize>,
+pub struct Found {
+    pub part: Part,
+    name: String,
+    dtype: DType,
     /// Plain bytes are read as `int8`, bit for bit.
     signed: bool,
-}
-
-/// Where the file has a parameter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    Plain(Part),
-    Packed { codes: Part, scale: Part, zero_point: Option<Part> },
 }
 
 /// Reads every expected tensor, or says all that does not fit.
@@ -70,30 +58,16 @@ pub fn bind(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Resul
     let found = find(view, expected, mode, cast)?;
     let mut wrong = vec![];
     let mut bound = BTreeMap::new();
-    for (name, found) in found {
-        let mut part = |part: &Part| match read(view, part, cast) {
-            Ok(tensor) => Ok(Some(tensor)),
-            Err(ReadError::Value(why)) => {
-                wrong.push(format!("`{}`: {why}", part.name));
-                Ok(None)
+    for (name, parts) in found {
+        let mut tensors = vec![];
+        for part in parts {
+            match read(view, &part, cast) {
+                Ok(tensor) => tensors.push((part.part, tensor)),
+                Err(ReadError::Value(why)) => wrong.push(format!("`{}`: {why}", part.name)),
+                Err(ReadError::File(error)) => return Err(Diagnostic::new(error.code, error.to_string())),
             }
-            Err(ReadError::File(error)) => Err(Diagnostic::new(error.code, error.to_string())),
-        };
-        let tensors = match &found {
-            Found::Plain(plain) => part(plain)?.map(Bound::Plain),
-            Found::Packed { codes, scale, zero_point } => {
-                let (codes, scale) = (part(codes)?, part(scale)?);
-                let zero_point = zero_point.as_ref().map(part).transpose()?;
-                match (codes, scale, zero_point) {
-                    (Some(codes), Some(scale), None) => Some(Bound::Packed { codes, scale, zero_point: None }),
-                    (Some(codes), Some(scale), Some(Some(zero))) => {
-                        Some(Bound::Packed { codes, scale, zero_point: Some(zero) })
-                    }
-                    (None, _, _) | (_, None, _) | (_, _, Some(None)) => None,
-                }
-            }
-        };
-        bound.extend(tensors.map(|tensors| (name, tensors)));
+        }
+        bound.insert(name, tensors);
     }
     if wrong.is_empty() {
         return Ok(bound);
@@ -102,16 +76,19 @@ pub fn bind(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Resul
 }
 
 /// Finds every expected tensor by name, type and shape, without reading it.
-pub fn find(view: &View, expected: &[Expected], mode: Mode, cast: bool) -> Result<Vec<(String, Found)>, Diagnostic> {
+pub fn find(
+    view: &View,
+    expected: &[Expected],
+    mode: Mode,
+    cast: bool,
+) -> Result<Vec<(String, Vec<Found>)>, Diagnostic> {
     refuse_packed(view, expected, mode)?;
     let mut search = Search { view, cast, used: BTreeSet::new(), mismatch: Mismatch::default(), missing: vec![] };
     let mut all = vec![];
     for want in expected {
         let found = match &want.scheme {
-            Some(scheme) if !view.contains(&want.name) && view.contains(&format!("{}.codes", want.name)) => {
-                search.packed(want, scheme)
-            }
-            Some(_) | None => search.part(&want.name, want.dtype, &want.shape, false).map(Found::Plain),
+            Some(scheme) if is_packed(view, &want.name) => search.packed(want, scheme),
+            Some(_) | None => search.plain(want),
         };
         all.extend(found.map(|found| (want.name.clone(), found)));
     }
@@ -181,39 +158,49 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// A tensor of this name that is, or can be made, of this type.
-    fn part(&mut self, name: &str, dtype: DType, shape: &[usize], signed: bool) -> Option<Part> {
-        let Some(found) = self.view.get(name) else {
-            self.missing.push((name.to_string(), describe(dtype, shape)));
+    fn part(&mut self, stored: StoredPart) -> Option<Found> {
+        let StoredPart { part, name, dtype, shape } = stored;
+        let Some(found) = self.view.get(&name) else {
+            self.missing.push((name, describe(dtype, &shape)));
             return None;
         };
-        self.used.insert(name.to_string());
+        self.used.insert(name.clone());
         if found.shape != shape {
-            let (want, have) = (describe(dtype, shape), describe(found.dtype, &found.shape));
+            let (want, have) = (describe(dtype, &shape), describe(found.dtype, &found.shape));
             self.mismatch.wrong.push(format!("`{name}`: expected {want}, found {have}"));
             return None;
         }
-        let signed = signed && (found.dtype, dtype) == (DType::UInt8, DType::Int8);
+        let is_code = matches!(part, Part::Codes | Part::ZeroPoint);
+        let signed = is_code && (found.dtype, dtype) == (DType::UInt8, DType::Int8);
         if !signed && !can_become(found.dtype, dtype, self.view.checkpoint.format, self.cast) {
             self.mismatch.float |= found.dtype.is_float() && dtype.is_float();
             self.mismatch.wrong.push(format!("`{name}`: element type is {}, expected {dtype}", found.dtype));
             return None;
         }
-        Some(Part { name: name.to_string(), dtype, shape: shape.to_vec(), signed })
+        Some(Found { part, name, dtype, signed })
     }
 
-    fn packed(&mut self, want: &Expected, scheme: &Scheme) -> Option<Found> {
-        let scale_shape = scale_shape(scheme, &want.shape);
-        let name = |suffix: &str| format!("{}.{suffix}", want.name);
-        let codes = self.part(&name("codes"), packed_dtype(scheme), &packed_shape(scheme, &want.shape), true);
-        let scale = self.part(&name("scale"), scheme.scale_dtype, &scale_shape, false);
-        let zero_point =
-            scheme.has_zero_point().then(|| self.part(&name("zero_point"), scheme.code_dtype(), &scale_shape, true));
-        let zero_point = match zero_point {
-            Some(found) => Some(found?),
-            None => None,
-        };
-        Some(Found::Packed { codes: codes?, scale: scale?, zero_point })
+    fn plain(&mut self, want: &Expected) -> Option<Vec<Found>> {
+        let Expected { name, dtype, shape, .. } = want.clone();
+        Some(vec![self.part(StoredPart { part: Part::Value, name, dtype, shape })?])
     }
+
+    fn packed(&mut self, want: &Expected, scheme: &Scheme) -> Option<Vec<Found>> {
+        let mut parts = vec![];
+        for mut stored in stored_parts(&want.name, scheme, &want.shape) {
+            // What is not packed may come as it is.
+            if stored.part == Part::Codes && scheme.code_dtype() == DType::Int8 {
+                stored.dtype = DType::Int8;
+            }
+            parts.push(self.part(stored));
+        }
+        parts.into_iter().collect()
+    }
+}
+
+/// Whether a file has a tensor as codes and scales only.
+fn is_packed(view: &View, name: &str) -> bool {
+    !view.contains(name) && view.contains(&Part::Codes.name(name))
 }
 
 /// Whether a tensor of the file may stand for a declared type; its values can still forbid it.
@@ -234,7 +221,7 @@ enum ReadError {
 }
 
 /// Reads a tensor as its declared type.
-fn read(view: &View, part: &Part, cast: bool) -> Result<Tensor, ReadError> {
+fn read(view: &View, part: &Found, cast: bool) -> Result<Tensor, ReadError> {
     let tensor = view.tensor(&part.name).map_err(ReadError::File)?;
     view.release(&part.name);
     if part.signed {
@@ -261,10 +248,7 @@ fn cast_float(tensor: &Tensor, dtype: DType) -> Result<Tensor, String> {
 
 /// Packed codes are all that inference needs; training goes on from the float values they were made of.
 fn refuse_packed(view: &View, expected: &[Expected], mode: Mode) -> Result<(), Diagnostic> {
-    let packed = |want: &&Expected| {
-        let codes = format!("{}.codes", want.name);
-        want.scheme.is_some() && !view.contains(&want.name) && view.contains(&codes)
-    };
+    let packed = |want: &&Expected| want.scheme.is_some() && is_packed(view, &want.name);
     match expected.iter().find(packed) {
         Some(want) if mode == Mode::Train => {
             let file = view.checkpoint.path.display();
@@ -282,41 +266,6 @@ fn as_signed(tensor: &Tensor) -> Tensor {
     let bytes = tensor.as_i64().unwrap_or_default();
     let signed = bytes.iter().map(|byte| wrap(DType::Int8, *byte)).collect();
     Tensor::from_i64(DType::Int8, tensor.shape().to_vec(), signed)
-}
-
-/// The element type of packed codes: bytes, but for int8, which is stored as it is.
-pub fn packed_dtype(scheme: &Scheme) -> DType {
-    match scheme.kind {
-        SchemeKind::Int { bits: 8, .. } => DType::Int8,
-        SchemeKind::Int { .. } | SchemeKind::Ternary { .. } => DType::UInt8,
-    }
-}
-
-/// Packing runs along the last axis, each row from a byte's start.
-pub fn packed_shape(scheme: &Scheme, shape: &[usize]) -> Vec<usize> {
-    let per_byte = match scheme.kind {
-        SchemeKind::Ternary { .. } => 4,
-        SchemeKind::Int { bits: 4, .. } => 2,
-        SchemeKind::Int { .. } => 1,
-    };
-    let mut packed = shape.to_vec();
-    if let Some(last) = packed.last_mut() {
-        *last = last.div_ceil(per_byte);
-    }
-    packed
-}
-
-/// One scale in all, one for each index of the scheme's axis, or one for each group of the last axis.
-pub fn scale_shape(scheme: &Scheme, shape: &[usize]) -> Vec<usize> {
-    if let Some(group) = scheme.group.and_then(|group| usize::try_from(group).ok()).filter(|group| *group > 0) {
-        let mut scale = shape.to_vec();
-        if let Some(last) = scale.last_mut() {
-            *last = last.div_ceil(group);
-        }
-        return scale;
-    }
-    let axis = scheme.axis.map(|axis| if axis < 0 { axis + shape.len() as i64 } else { axis });
-    axis.and_then(|axis| shape.get(usize::try_from(axis).ok()?)).map(|n| vec![*n]).unwrap_or_default()
 }
 
 fn describe(dtype: DType, shape: &[usize]) -> String {
@@ -367,6 +316,7 @@ fn report(view: &View, mismatch: &Mismatch, prefix: Option<String>) -> Diagnosti
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quant::SchemeKind;
     use crate::weights::{Checkpoint, WeightSet};
     use expect_test::expect;
     use std::path::Path;
@@ -433,8 +383,8 @@ mod tests {
         let error = fit_cast(&tensors(1.0, DType::Int32), &expected, false).unwrap_err();
         assert!(error.contains("2 of the wrong type") && error.contains("`--cast` converts"), "{error}");
         let bound = fit_cast(&tensors(1.0, DType::Int32), &expected, true).unwrap();
-        assert_eq!(bound["a"], Bound::Plain(Tensor::from_f32(vec![2], vec![1.0, -0.5])));
-        assert_eq!(bound["b"], Bound::Plain(Tensor::from_f64(DType::Float16, vec![2], [0.1, 1.0])));
+        assert_eq!(bound["a"], [(Part::Value, Tensor::from_f32(vec![2], vec![1.0, -0.5]))]);
+        assert_eq!(bound["b"], [(Part::Value, Tensor::from_f64(DType::Float16, vec![2], [0.1, 1.0]))]);
         let error = fit_cast(&tensors(1e6, DType::Int32), &expected, true).unwrap_err();
         assert!(error.contains("`b`: element 1 is 1000000, beyond the range of float16"), "{error}");
         let error = fit_cast(&tensors(1.0, DType::Int64), &expected, true).unwrap_err();
@@ -474,14 +424,15 @@ mod tests {
             ("c", float(&[3, 5])),
         ];
         let bound = fit_all(&tensors, &expected).unwrap();
-        assert!(matches!(&bound["a"], Bound::Packed { zero_point: None, scale, .. } if scale.shape() == [3]));
-        assert!(matches!(&bound["b"], Bound::Packed { zero_point: Some(z), .. } if z.shape() == [3, 3]));
-        assert_eq!(bound["c"], Bound::Plain(float(&[3, 5])));
+        let parts = |name: &str| bound[name].iter().map(|(part, _)| *part).collect::<Vec<_>>();
+        assert_eq!((parts("a"), bound["a"][1].1.shape()), (vec![Part::Codes, Part::Scale], [3].as_slice()));
+        assert_eq!((parts("b"), bound["b"][2].1.shape()), (Part::QUANTISED.to_vec(), [3, 3].as_slice()));
+        assert_eq!(bound["c"], [(Part::Value, float(&[3, 5]))]);
         let error = fit_all(&tensors[..4], &expected[..2]).unwrap_err();
         assert!(error.contains("`b.zero_point`: uint8[3, 3]"), "{error}");
         let bytes = [("c.codes", Tensor::from_i64(DType::UInt8, vec![2], vec![1, 255])), ("c.scale", float(&[]))];
         let bound = fit_all(&bytes, &[want("c", &[2], Some(Scheme::int(8)))]).unwrap();
-        assert!(matches!(&bound["c"], Bound::Packed { codes, .. } if codes.as_i64() == Some(&[1, -1])));
+        assert_eq!(bound["c"][0].1.as_i64(), Some([1, -1].as_slice()));
         let error = fit_all(&[("a.codes", zeros(DType::UInt8, &[3, 5])), ("a.scale", float(&[3]))], &expected[..1]);
         assert!(error.unwrap_err().contains("`a.codes`: expected uint8[3, 2], found uint8[3, 5]"));
     }

@@ -5,7 +5,7 @@
 
 use crate::base::Diagnostic;
 use crate::base::code::{E0505, E0804};
-use crate::driver::bind::{Bound, bind, find};
+use crate::driver::bind::{bind, find};
 use crate::driver::choice::{self, Choice};
 use crate::driver::gptq::{Inputs, Survey};
 use crate::driver::inputs::InputSpec;
@@ -205,8 +205,8 @@ impl<'m> Model<'m> {
         let bound = bind(view, &expected, Mode::Infer, true).map_err(|error| vec![error])?;
         let mut instance = Instance::entry(module, 0).map_err(|error| vec![failed(&error)])?;
         for (name, bound) in bound {
-            if let Bound::Plain(tensor) = bound {
-                instance.set(&name, Part::Value, tensor).map_err(|error| vec![failed(&error)])?;
+            for (part, tensor) in bound {
+                instance.set(&name, part, tensor).map_err(|error| vec![failed(&error)])?;
             }
         }
         Ok(Model { module, instance, data, sites: Sites::of(module) })

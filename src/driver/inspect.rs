@@ -2,13 +2,13 @@
 
 use crate::base::Diagnostic;
 use crate::base::code::{E0501, E0502, E0503, W0501};
-use crate::driver::bind::{Expected, Found, find};
-use crate::driver::packed::{PackedNote, PackedNotes, parts};
+use crate::driver::bind::{Expected, find};
+use crate::driver::packed::{PackedNote, PackedNotes};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{EntryRequest, Failed, Mode, Reading, Session, model, packed, pipeline, reading};
 use crate::quant::codes::Slices;
 use crate::quant::stream::{self, Measure};
-use crate::quant::{Blocks, Encoder, QuantError, Scheme, SchemeKind};
+use crate::quant::{Blocks, Encoder, Part, QuantError, Scheme, SchemeKind, StoredPart, stored_parts};
 use crate::types::DType;
 use crate::weights::view::Derived;
 use crate::weights::{FileError, Raw, View};
@@ -55,7 +55,7 @@ impl Row {
             shape.iter().map(|size| *size as u64).product::<u64>() * u64::from(dtype.bits()).div_ceil(8)
         };
         let before = bytes(dtype, shape);
-        let packed = |scheme| parts(name, scheme, shape).iter().map(|(_, dtype, shape)| bytes(*dtype, shape)).sum();
+        let packed = |scheme| stored_parts(name, scheme, shape).iter().map(|part| bytes(part.dtype, &part.shape)).sum();
         Row {
             name: name.to_string(),
             dtype,
@@ -172,15 +172,15 @@ fn not_finite(shape: &[usize], index: usize, value: f64) -> String {
 
 /// The names of what is not part of a tensor that the notes speak of.
 fn plain_names<'v>(view: &'v View, notes: &PackedNotes) -> Vec<&'v str> {
-    let names = |(name, note): (&String, &PackedNote)| parts(name, &note.scheme, &note.shape);
-    let noted: BTreeSet<String> = notes.iter().flat_map(names).map(|(part, _, _)| part).collect();
+    let parts = |(name, note): (&String, &PackedNote)| stored_parts(name, &note.scheme, &note.shape);
+    let noted: BTreeSet<String> = notes.iter().flat_map(parts).map(|part| part.name).collect();
     view.tensors().map(|(name, _)| name).filter(|name| !noted.contains(*name)).collect()
 }
 
 /// Names that belong to packed weights: `NAME.scale` beside `NAME.codes`.
 pub(super) fn is_packed_part(view: &View, name: &str) -> bool {
-    let base = ["codes", "scale", "zero_point"].iter().find_map(|part| name.strip_suffix(part)?.strip_suffix('.'));
-    base.is_some_and(|base| view.contains(&format!("{base}.codes")) && view.contains(&format!("{base}.scale")))
+    let has = |tensor: &str| [Part::Codes, Part::Scale].iter().all(|part| view.contains(&part.name(tensor)));
+    Part::whole(name).is_some_and(has)
 }
 
 /// Why a tensor cannot have a scheme, by its name, type and shape alone.
@@ -276,7 +276,7 @@ fn packed_row(view: &View, name: &str, note: &PackedNote) -> Result<Row, Diagnos
     }
     let fits = Slices::of(&note.shape, scheme);
     fits.map_err(|error| damaged(error.to_string()))?;
-    for (part, dtype, shape) in parts(name, scheme, &note.shape) {
+    for StoredPart { name: part, dtype, shape, .. } in stored_parts(name, scheme, &note.shape) {
         match view.get(&part) {
             Some(found) if found.dtype == dtype && found.shape == shape => {}
             Some(found) => {
@@ -285,13 +285,12 @@ fn packed_row(view: &View, name: &str, note: &PackedNote) -> Result<Row, Diagnos
             None => return Err(damaged(format!("`{part}` is missing"))),
         }
     }
-    let tensor = |part: &str| view.tensor(&format!("{name}.{part}")).map_err(unreadable);
-    let scale = tensor("scale")?;
-    let zero_point = if scheme.has_zero_point() { Some(tensor("zero_point")?) } else { None };
+    let tensor = |part: Part| view.tensor(&part.name(name)).map_err(unreadable);
+    let scale = tensor(Part::Scale)?;
+    let zero_point = if scheme.has_zero_point() { Some(tensor(Part::ZeroPoint)?) } else { None };
     let encoder = Encoder::stored(&note.shape, scheme, &scale, zero_point.as_ref());
     let encoder = encoder.map_err(|error| damaged(error.to_string()))?;
-    let codes = format!("{name}.codes");
-    let raw = view.raw(&codes).map_err(unreadable)?;
+    let raw = view.raw(&Part::Codes.name(name)).map_err(unreadable)?;
     let size = note.shape.last().copied().unwrap_or(1);
     let measure = stream::measure_packed(raw.bytes().chunks(BLOCK), scheme, size, &encoder);
     let measure = measure.map_err(|error| damaged(error.to_string()))?;
@@ -331,13 +330,14 @@ fn program_rows(
     let found = find(&view, expected, Mode::Infer, reading.cast).map_err(|error| vec![error])?;
     let (mut rows, mut errors) = (vec![], vec![]);
     for (want, (_, found)) in expected.iter().zip(found) {
-        let row = match (found, &want.scheme) {
-            (Found::Packed { .. }, Some(scheme)) => {
+        let is_packed = found.iter().any(|found| found.part == Part::Codes);
+        let row = match &want.scheme {
+            Some(scheme) if is_packed => {
                 let ratio = notes.get(&want.name).and_then(|note| note.ratio);
                 let note = PackedNote { scheme: scheme.clone(), dtype: want.dtype, shape: want.shape.clone(), ratio };
                 packed_row(&view, &want.name, &note)
             }
-            (Found::Plain(_) | Found::Packed { .. }, scheme) => match view.get(&want.name) {
+            scheme => match view.get(&want.name) {
                 Some(derived) => plain_row(&view, &want.name, derived, scheme.as_ref()),
                 None => continue,
             },

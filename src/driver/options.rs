@@ -7,6 +7,9 @@ pub use crate::passes::{Mode, OptLevel, Selection};
 use crate::types::{DType, HostValue};
 use std::path::PathBuf;
 
+/// The types of mixed precision.
+pub const LOW_TYPES: [DType; 2] = [DType::Float16, DType::BFloat16];
+
 /// A stage whose result can be printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emit {
@@ -89,6 +92,11 @@ pub struct RunRequest {
     pub keep_state: bool,
     /// Calls of sublayers are to be kept.
     pub trace: bool,
+}
+
+/// A share of something: a finite number of at least 0.
+pub fn parse_share(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|share| share.is_finite() && *share >= 0.0)
 }
 
 /// `--set name=value`: E0407.

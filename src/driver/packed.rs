@@ -4,7 +4,6 @@
 use crate::analysis::{Project, scheme_text};
 use crate::base::Diagnostic;
 use crate::base::code::E0503;
-use crate::driver::bind::{packed_shape, scale_shape};
 use crate::quant::Scheme;
 use crate::types::DType;
 use serde::{Deserialize, Serialize};
@@ -77,17 +76,4 @@ pub fn read(project: &mut Project, metadata: &BTreeMap<String, String>) -> Resul
 pub fn schemes(metadata: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let notes = metadata.get(KEY).and_then(|text| serde_json::from_str::<BTreeMap<String, Written>>(text).ok());
     notes.unwrap_or_default().into_iter().map(|(name, written)| (name, written.scheme)).collect()
-}
-
-/// Names, types and shapes of the parts that a tensor is packed into.
-pub fn parts(name: &str, scheme: &Scheme, shape: &[usize]) -> Vec<(String, DType, Vec<usize>)> {
-    let scales = scale_shape(scheme, shape);
-    let mut parts = vec![
-        (format!("{name}.codes"), DType::UInt8, packed_shape(scheme, shape)),
-        (format!("{name}.scale"), scheme.scale_dtype, scales.clone()),
-    ];
-    if scheme.has_zero_point() {
-        parts.push((format!("{name}.zero_point"), scheme.code_dtype(), scales));
-    }
-    parts
 }

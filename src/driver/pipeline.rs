@@ -378,14 +378,7 @@ fn uncalibrated(instance: &mut Instance) -> Result<Vec<String>, RunError> {
 
 /// Puts one parameter of a weights file into an instance.
 fn load(instance: &mut Instance, path: &str, bound: Bound) -> Result<(), RunError> {
-    match bound {
-        Bound::Plain(tensor) => instance.set(path, Part::Value, tensor),
-        Bound::Packed { codes, scale, zero_point } => {
-            instance.set(path, Part::Codes, codes)?;
-            instance.set(path, Part::Scale, scale)?;
-            zero_point.map_or(Ok(()), |zero_point| instance.set(path, Part::ZeroPoint, zero_point))
-        }
-    }
+    bound.into_iter().try_for_each(|(part, tensor)| instance.set(path, part, tensor))
 }
 
 /// Every saved tensor of an instance, by its name in a weights file: the float values of quantised ones,
@@ -400,13 +393,13 @@ fn saved(instance: &mut Instance, all_packed: bool) -> Result<BTreeMap<String, T
             tensors.insert(path.clone(), instance.get(&path, Part::Value)?);
             continue;
         };
-        let codes = instance.get(&path, Part::Codes)?;
-        let codes = pack(&codes, Format::of_scheme(&scheme));
-        let codes = codes.map_err(|error| RunError::new(E0503, format!("`{path}`: {error}")))?;
-        tensors.insert(format!("{path}.codes"), codes);
-        tensors.insert(format!("{path}.scale"), instance.get(&path, Part::Scale)?);
-        if scheme.has_zero_point() {
-            tensors.insert(format!("{path}.zero_point"), instance.get(&path, Part::ZeroPoint)?);
+        for part in Part::of_scheme(&scheme) {
+            let mut tensor = instance.get(&path, part)?;
+            if part == Part::Codes {
+                let packed = pack(&tensor, Format::of_scheme(&scheme));
+                tensor = packed.map_err(|error| RunError::new(E0503, format!("`{path}`: {error}")))?;
+            }
+            tensors.insert(part.name(&path), tensor);
         }
     }
     Ok(tensors)
@@ -556,7 +549,7 @@ fn weights_file(
 
 /// What a file says of the tensors that are packed in it.
 fn packed_notes(instance: &Instance, tensors: &BTreeMap<String, Tensor>) -> PackedNotes {
-    let packed = instance.parameters().into_iter().filter(|p| tensors.contains_key(&format!("{}.codes", p.path)));
+    let packed = instance.parameters().into_iter().filter(|p| tensors.contains_key(&Part::Codes.name(&p.path)));
     let note = |parameter: ParameterRef<'_>| {
         let scheme = parameter.storage.scheme.clone()?;
         let dtype = parameter.storage.ty.dtype().unwrap_or(DType::Float32);

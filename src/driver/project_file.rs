@@ -13,8 +13,10 @@
 
 use crate::base::code::{E0801, E0805};
 use crate::base::{Diagnostic, FileId, Source, Span, closest};
-use crate::driver::options::{OptLevel, Selection};
+use crate::driver::calibrate::Method;
+use crate::driver::options::{self, OptLevel, Selection};
 use crate::driver::{Failed, Mode, Session, read};
+use crate::types::DType;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -34,6 +36,7 @@ pub struct Settings {
     pub mode: Option<Mode>,
     /// Those for one file come after those for all.
     pub quantize: Vec<String>,
+    pub precision: Option<DType>,
     pub shapes: Vec<(String, Vec<usize>)>,
     pub weights: Option<PathBuf>,
     pub maps: Option<Vec<String>>,
@@ -49,6 +52,13 @@ pub struct Settings {
     /// Of `verify`.
     pub targets: Option<Vec<String>>,
     pub grad: Option<bool>,
+    /// Of `quantize`.
+    pub calibrate: Option<PathBuf>,
+    pub observer: Option<Method>,
+    pub gptq: Option<bool>,
+    pub damping: Option<f64>,
+    pub act_order: Option<bool>,
+    pub batch: Option<usize>,
 }
 
 impl Settings {
@@ -63,6 +73,7 @@ impl Settings {
             sets: over_by_name(self.sets, other.sets),
             mode: self.mode.or(other.mode),
             quantize: [other.quantize, self.quantize].concat(),
+            precision: self.precision.or(other.precision),
             shapes: over_by_name(self.shapes, other.shapes),
             weights: self.weights.or(other.weights),
             maps: self.maps.or(other.maps),
@@ -76,6 +87,12 @@ impl Settings {
             disabled: [other.disabled, self.disabled].concat(),
             targets: self.targets.or(other.targets),
             grad: self.grad.or(other.grad),
+            calibrate: self.calibrate.or(other.calibrate),
+            observer: self.observer.or(other.observer),
+            gptq: self.gptq.or(other.gptq),
+            damping: self.damping.or(other.damping),
+            act_order: self.act_order.or(other.act_order),
+            batch: self.batch.or(other.batch),
         }
     }
 
@@ -116,21 +133,28 @@ pub fn find(session: &mut Session, source: &str) -> Result<Settings, Failed> {
 fn nearest(source: &str) -> Option<PathBuf> {
     // Standard input lies nowhere.
     let source = Path::new(source).canonicalize().ok().filter(|_| source != "-")?;
-    let given = |found: PathBuf| match std::env::current_dir().ok().and_then(|here| here.canonicalize().ok()) {
-        // Messages show what was typed, not where the disk has it.
-        Some(here) => found.strip_prefix(here).map(Path::to_path_buf).unwrap_or(found),
-        None => found,
-    };
-    for folder in source.ancestors().skip(1) {
-        let path = folder.join(NAME);
-        if path.is_file() {
-            return Some(given(path));
+    Some(as_typed(root(source.parent()?)?).join(NAME))
+}
+
+/// The root of the project that a folder belongs to: the nearest folder with a project file, this one among them. The
+/// path is one without links.
+pub(super) fn root(folder: &Path) -> Option<&Path> {
+    for folder in folder.ancestors() {
+        if folder.join(NAME).is_file() {
+            return Some(folder);
         }
         if folder.join(".git").exists() {
             return None;
         }
     }
     None
+}
+
+/// A path from the folder of the call, where it leads below that: messages show what was typed, not where the disk has it.
+pub(super) fn as_typed(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf));
+    below.unwrap_or_else(|| path.to_path_buf())
 }
 
 fn read_text(path: &Path) -> Result<String, Diagnostic> {
@@ -160,6 +184,11 @@ const KEYS: &[(&str, Read)] = &[
         Ok(())
     }),
     ("quantize", |reader, value, settings| reader.rules(value).map(|rules| settings.quantize = rules)),
+    ("precision", |reader, value, settings| {
+        let known = options::LOW_TYPES.map(|dtype| (dtype.name(), dtype));
+        settings.precision = Some(reader.one_of(value, &known)?);
+        Ok(())
+    }),
     ("shape", |reader, value, settings| reader.shapes(value).map(|shapes| settings.shapes = shapes)),
     ("weights", |reader, value, settings| reader.path(value).map(|path| settings.weights = Some(path))),
     ("map", |reader, value, settings| reader.maps(value).map(|maps| settings.maps = Some(maps))),
@@ -178,6 +207,23 @@ const KEYS: &[(&str, Read)] = &[
     ("disable-pass", |reader, value, settings| reader.texts(value).map(|names| settings.disabled = names)),
     ("targets", |reader, value, settings| reader.texts(value).map(|names| settings.targets = Some(names))),
     ("grad", |reader, value, settings| reader.bool(value).map(|grad| settings.grad = Some(grad))),
+    ("calibrate", |reader, value, settings| reader.path(value).map(|path| settings.calibrate = Some(path))),
+    ("observer", |reader, value, settings| {
+        let found = Method::parse(&reader.text(value)?);
+        settings.observer = Some(found.ok_or_else(|| reader.refuse(value, Method::EXPECTED))?);
+        Ok(())
+    }),
+    ("method", |reader, value, settings| {
+        settings.gptq = Some(reader.one_of(value, &[("round", false), ("gptq", true)])?);
+        Ok(())
+    }),
+    ("damping", |reader, value, settings| reader.share(value).map(|share| settings.damping = Some(share))),
+    ("act-order", |reader, value, settings| reader.bool(value).map(|order| settings.act_order = Some(order))),
+    ("batch", |reader, value, settings| {
+        let batch = usize::try_from(reader.whole(value)?).ok().filter(|batch| *batch > 0);
+        settings.batch = Some(batch.ok_or_else(|| reader.refuse(value, "a number from 1 on is expected"))?);
+        Ok(())
+    }),
 ];
 
 /// Reads a project file.
@@ -272,6 +318,15 @@ impl Reader<'_> {
         let number = value.get_ref().as_integer();
         let number = number.and_then(|number| u64::from_str_radix(number.as_str(), number.radix()).ok());
         number.ok_or_else(|| self.refuse(value, "a whole number from 0 on is expected"))
+    }
+
+    fn share(&self, value: &Value<'_>) -> Result<f64, Diagnostic> {
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => options::parse_share(number.as_str()),
+            DeValue::Float(number) => options::parse_share(number.as_str()),
+            _ => None,
+        };
+        number.ok_or_else(|| self.refuse(value, "a number of at least 0 is expected"))
     }
 
     fn one_of<T: Copy>(&self, value: &Value<'_>, known: &[(&str, T)]) -> Result<T, Diagnostic> {

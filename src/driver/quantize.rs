@@ -9,11 +9,11 @@ use crate::base::code::{E0502, E0802, W0502};
 use crate::driver::artifact::Pending;
 use crate::driver::calibrate::{self, ModelRequest, Plan};
 use crate::driver::inspect::{BLOCK, Inspection, Row, Stored, refused, unfit};
-use crate::driver::packed::{self, PackedNote, PackedNotes, metadata, parts};
+use crate::driver::packed::{self, PackedNote, PackedNotes, metadata};
 use crate::driver::schemes::SchemeRules;
 use crate::driver::{Failed, Session, reading};
 use crate::quant::stream::{self, StreamError, Summary};
-use crate::quant::{Quantized, Scheme};
+use crate::quant::{Part, Quantized, Scheme, stored_parts};
 use crate::types::{DType, Tensor};
 use crate::weights::safetensors::{Layout, Types, layout};
 use crate::weights::{Checkpoint, FileError, FileFormat, Raw, View, writable};
@@ -155,7 +155,10 @@ impl Job<'_> {
     /// The tensors of the result.
     fn parts(&self) -> Vec<(String, DType, Vec<usize>)> {
         match self.scheme {
-            Some(scheme) => parts(self.name, scheme, self.shape),
+            Some(scheme) => {
+                let parts = stored_parts(self.name, scheme, self.shape).into_iter();
+                parts.map(|part| (part.name, part.dtype, part.shape)).collect()
+            }
             None => vec![(self.name.to_string(), self.dtype, self.shape.to_vec())],
         }
     }
@@ -213,10 +216,11 @@ impl<'a, 'p> Work<'a, 'p> {
         let Summary { scale, zero_point, measure, digest } = self.codes(job, scheme, &raw, given)?;
         let size = job.shape.last().copied().unwrap_or(1);
         let codes = Digest::Codes { digest, scheme: scheme.clone(), size };
-        self.digests.insert(format!("{}.codes", job.name), codes);
-        let mut part = |name: &str, tensor: &Tensor| self.plain(format!("{}.{name}", job.name), &Raw::from(tensor));
-        part("scale", &scale).map_err(unreadable)?;
-        zero_point.map_or(Ok(()), |zero_point| part("zero_point", &zero_point)).map_err(unreadable)?;
+        self.digests.insert(Part::Codes.name(job.name), codes);
+        for (part, tensor) in [(Part::Scale, Some(scale)), (Part::ZeroPoint, zero_point)] {
+            let write = |tensor: Tensor| self.plain(part.name(job.name), &Raw::from(&tensor));
+            tensor.map_or(Ok(()), write).map_err(unreadable)?;
+        }
         Ok(row.measured(&measure))
     }
 
@@ -228,7 +232,7 @@ impl<'a, 'p> Work<'a, 'p> {
         raw: &Raw<'_>,
         given: Option<&Quantized>,
     ) -> Result<Summary, Diagnostic> {
-        let place = self.layout.places.get(&format!("{}.codes", job.name)).cloned().unwrap_or_default();
+        let place = self.layout.places.get(&Part::Codes.name(job.name)).cloned().unwrap_or_default();
         let (before, bytes) = (self.done, raw.bytes().len() as f64);
         let mut position = place.start;
         let mut write = |piece: &[u8]| -> Result<(), FileError> {
@@ -318,7 +322,7 @@ impl Digest {
 /// What the file says of its packed tensors.
 fn notes(earlier: &PackedNotes, jobs: &[Job<'_>], types: &Types, ratio: impl Fn(&str) -> Option<f64>) -> PackedNotes {
     let there = |(name, note): &(&String, &PackedNote)| {
-        parts(name, &note.scheme, &note.shape).iter().all(|(part, _, _)| types.contains_key(part))
+        stored_parts(name, &note.scheme, &note.shape).iter().all(|part| types.contains_key(&part.name))
     };
     let kept = earlier.iter().filter(there).map(|(name, note)| (name.clone(), note.clone()));
     let own = jobs.iter().filter_map(|job| {

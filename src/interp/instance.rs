@@ -6,7 +6,7 @@ use crate::interp::value::{apply, apply_one};
 use crate::interp::{Env, RunError, eval_dim};
 use crate::ir::{FuncId, LayerId, Part, PathSegment, Storage, Window, member_path};
 use crate::ops::{Attr, Attrs};
-use crate::quant::SchemeKind;
+use crate::quant::pack::{Format, unpack};
 use crate::types::{DType, Tensor};
 
 /// A layer with concrete hyperparameters and the tensors that it holds.
@@ -155,13 +155,8 @@ impl Slot {
         let dtype = scheme.code_dtype();
         let codes = match (codes.dtype(), self.shape.last()) {
             (DType::UInt8, Some(size)) if codes.shape() != self.shape || dtype != DType::UInt8 => {
-                let format = if matches!(scheme.kind, SchemeKind::Ternary { .. }) { "ternary2" } else { "int4" };
-                let attrs = Attrs::new()
-                    .with("format", Attr::Str(format.into()))
-                    .with("size", Attr::int(*size as i64))
-                    .with("dtype", Attr::DType(dtype.into()));
-                apply_one("unpack", &[codes], &attrs)
-                    .map_err(|error| (E0503, format!("has invalid codes: {}", error.message)))?
+                let unpacked = unpack(&codes, Format::of_scheme(scheme), *size, dtype);
+                unpacked.map_err(|error| (E0503, format!("has invalid codes: {error}")))?
             }
             _ => codes,
         };

@@ -2,6 +2,7 @@
 
 use crate::ir::{FuncId, PathSegment, Region};
 use crate::ops::{Attrs, Obligation, OpId};
+use crate::quant::Part;
 use crate::types::{Dim, HostExpr, Symbol, Tensor};
 use std::collections::BTreeSet;
 
@@ -82,16 +83,6 @@ pub enum PrintPiece {
     Text(String),
     /// The next operand.
     Operand,
-}
-
-/// Which tensor of a storage member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// The value itself (the float master, when it is quantised).
-    Value,
-    Codes,
-    Scale,
-    ZeroPoint,
 }
 
 impl InstKind {

@@ -32,10 +32,11 @@ pub mod verify;
 mod walk;
 mod words;
 
+pub use crate::quant::Part;
 pub use crate::types::saved::SavedName;
 pub use builder::Builder;
 pub use function::{Function, Inst, Region, Value, WITH_PARAMETERS};
-pub use inst::{InstKind, Part, PrintPiece, Window};
+pub use inst::{InstKind, PrintPiece, Window};
 pub use layer::{HostKind, Hyper, Init, Layer, Member, MemberKind, Origin, Role, Storage, Sub};
 pub use path::{PathSegment, member_path, part_name, part_path};
 pub use verify::{Verified, verify};

@@ -161,12 +161,8 @@ impl Storage {
         };
         let mut cx = RuleCx::new(op.get(), &operands, &attrs, facts, &mut fresh);
         let types = (op.get().rule)(&mut cx).map_err(|_| format!("cannot be quantised as {scheme}"))?;
-        let index = match part {
-            Part::Value | Part::Codes => 0,
-            Part::Scale => 1,
-            Part::ZeroPoint => 2,
-        };
-        types.into_iter().nth(index).ok_or_else(|| "has no such part".to_string())
+        let mut parts = types.into_iter().zip(Part::QUANTISED);
+        parts.find(|(_, own)| *own == part).map(|(ty, _)| ty).ok_or_else(|| "has no such part".to_string())
     }
 }
 

@@ -4,20 +4,17 @@
 //! `d0`, `d1`, ... for the dims that a `...` stands for. Each call of it gives their values.
 
 use crate::analysis::db::{Place, Report};
-use crate::analysis::elaborate::Elaborator;
-use crate::analysis::elaborate::call::callee_name;
 use crate::analysis::elaborate::function::Callee;
+use crate::analysis::elaborate::function_call::callee_name;
 use crate::analysis::elaborate::names::full_fn;
-use crate::analysis::value::{FnRef, Function, Instance, List, TensorValue, Value, ValueRef};
+use crate::analysis::value::{FnRef, Instance, List, TensorValue, Value, ValueRef};
 use crate::analysis::world::{Abort, CallRequest, Outcome, visit_tensors};
-use crate::base::{Loc, code};
+use crate::base::code;
 use crate::ir::{self, FuncId, HostKind, InstKind, LayerId};
-use crate::lower::frame::Frame;
+use crate::lower::body::{Body, host_args};
 use crate::lower::world::path_segments;
 use crate::lower::{Failure, FunctionMemo, Lowering, layer_owner};
-use crate::ops::{Attr, Attrs};
-use crate::syntax::ast::ExprKind;
-use crate::types::{Dim, Elem, Facts, HostExpr, Shape, Symbol, TensorType};
+use crate::types::{Dim, Elem, HostExpr, Shape, Symbol, TensorType};
 use std::collections::BTreeMap;
 
 /// What tells two functions for one declaration apart.
@@ -373,36 +370,7 @@ impl<'db> Lowering<'_, 'db> {
             function.source_name += ir::WITH_PARAMETERS;
             function.name = self.unique_function(&(function.name + ir::WITH_PARAMETERS));
         }
-        self.frames.push(Frame::new(function));
-        let db = self.db;
-        let mut elaborator = Elaborator::new(db, self, full.item, full.ast);
-        let result = elaborator.callee(callee);
-        let (reports, obligations, assumed) = (
-            std::mem::take(&mut elaborator.reports),
-            std::mem::take(&mut elaborator.obligations),
-            std::mem::take(&mut elaborator.assumed),
-        );
-        let result = result.and_then(|value| {
-            let span = full.decl.name.span;
-            elaborator.results(value, span)
-        });
-        let open = std::mem::take(&mut elaborator.facts);
-        let mut reports = reports;
-        reports.append(&mut elaborator.reports);
-        let returned = elaborator.returned.unwrap_or(full.decl.name.span);
-        let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
-        let result = result.map_err(|abort| (abort, reports))?;
-        let mut returns = vec![];
-        visit_tensors(&result, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
-        let loc = self.loc(Place { item: full.item, span: returned });
-        let mut function = frame.finish(returns, loc);
-        let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
-        function.obligations = assumed.collect();
-        function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
-        function.drop_unused_symbols();
-        function.fresh = fresh_symbols(&result, &open);
-        let id = FuncId(self.module.functions.len() as u32);
-        self.module.functions.push(function);
+        let Body { id, result, obligations } = self.body(function, callee)?;
         if let Some(layer) = layer {
             let methods = &self.module.layers[layer.0 as usize].methods;
             let is_outer = |method: &&FuncId| self.module[**method].exported;
@@ -414,26 +382,6 @@ impl<'db> Lowering<'_, 'db> {
         }
         self.functions.push(FunctionMemo { key, id, result, obligations });
         Ok(self.functions.len() - 1)
-    }
-
-    /// A function with its names and documentation, empty otherwise.
-    pub(super) fn blank(&self, full: FnRef<'db>, layer: Option<LayerId>) -> ir::Function {
-        let source_name = full.decl.name.name.clone();
-        let base = match layer {
-            Some(layer) => format!("{}.{source_name}", self.module[layer].name),
-            None => source_name.clone(),
-        };
-        let module = full.item.file(self.db).module(self.db).strip_prefix("std:");
-        let is_free = full.layer.is_none();
-        ir::Function {
-            name: self.unique_function(&base),
-            std_path: module.filter(|_| is_free).map(|module| format!("{module}.{source_name}")),
-            source_name,
-            doc: full.doc.map(String::from),
-            loc: self.loc(Place { item: full.item, span: full.decl.name.span }),
-            maps: native_forms(full),
-            ..empty_function(layer)
-        }
     }
 
     fn emit_call(
@@ -517,75 +465,5 @@ fn constant<'db>(dim: &Dim) -> Result<Dim, Failure<'db>> {
     match dim.as_const() {
         Some(_) => Ok(dim.clone()),
         None => Err((Abort::Demand(dim.symbols().into_iter().collect()), vec![])),
-    }
-}
-
-/// Host arguments as attributes, for native forms of composites.
-fn host_args(arguments: &[(String, Value<'_>)]) -> Attrs {
-    let mut attrs = Attrs::new();
-    for (name, value) in arguments {
-        let attr = match value {
-            Value::Number(HostExpr::Int(dim)) => Attr::Int(dim.clone()),
-            Value::Number(number) => Attr::Float(number.clone()),
-            Value::Bool(crate::analysis::value::Cond::Known(b)) => Attr::Bool(*b),
-            Value::Str(text) => Attr::Str(text.clone()),
-            Value::DType(elem) => Attr::DType(elem.clone()),
-            Value::Scheme(scheme) => Attr::Scheme(scheme.clone()),
-            Value::Shape(shape) => Attr::Shape(shape.clone()),
-            Value::None => Attr::None,
-            Value::List(List::Items(items)) => {
-                let dims: Option<Vec<Dim>> = items.iter().map(|item| item.as_dim().cloned()).collect();
-                match dims {
-                    Some(dims) => Attr::Ints(dims),
-                    None => continue,
-                }
-            }
-            Value::Function(Function::User(function)) => Attr::Str(function.decl.name.name.clone()),
-            _ => continue,
-        };
-        attrs.set(name, attr);
-    }
-    attrs
-}
-
-/// `@map(pytorch="F.gelu({x})")`
-fn native_forms(function: FnRef<'_>) -> BTreeMap<String, String> {
-    let mut maps = BTreeMap::new();
-    for attribute in function.attributes.iter().filter(|a| a.name.name == "map") {
-        for arg in &attribute.args {
-            if let (Some(name), ExprKind::Str(text)) = (&arg.name, &function.ast[arg.value].kind) {
-                maps.insert(name.name.clone(), text.clone());
-            }
-        }
-    }
-    maps
-}
-
-/// Symbols of a result that the function's own body binds.
-pub(super) fn fresh_symbols(result: &Value<'_>, facts: &Facts) -> Vec<Symbol> {
-    result.symbols().into_iter().filter(|symbol| facts.is_open(symbol)).collect()
-}
-
-/// A function with nothing in it.
-pub(super) fn empty_function(layer: Option<LayerId>) -> ir::Function {
-    ir::Function {
-        name: String::new(),
-        source_name: String::new(),
-        doc: None,
-        loc: Loc::default(),
-        layer,
-        symbols: vec![],
-        fresh: vec![],
-        host_args: Attrs::new(),
-        params: vec![],
-        results: vec![],
-        values: vec![],
-        insts: vec![],
-        body: ir::Region::default(),
-        maps: BTreeMap::new(),
-        std_path: None,
-        exported: false,
-        optional: vec![],
-        obligations: vec![],
     }
 }

@@ -3,22 +3,18 @@
 use crate::analysis::Project;
 use crate::analysis::db::{Item, Place, Report, SourceFile, items, parse_item};
 use crate::analysis::elaborate::Elaborator;
-use crate::analysis::elaborate::function::Callee;
 use crate::analysis::elaborate::names::{full_layer, methods};
-use crate::analysis::elaborate::types::TypeSpec;
-use crate::analysis::elaborate::{DeclareAs, Declaring};
-use crate::analysis::value::{FnRef, Instance, TensorValue, Value, ValueRef};
-use crate::analysis::world::{Abort, Discard, visit_tensors};
+use crate::analysis::value::Value;
+use crate::analysis::world::{Abort, Discard};
 use crate::base::{Diagnostic, FileId, Source, Span, code};
-use crate::ir::{self, Entry, FuncId, HostKind, LayerId, Module};
-use crate::lower::call::{empty_function, fresh_symbols};
+use crate::ir::{self, Entry, FuncId, LayerId, Module};
+use crate::lower::body::empty_function;
 use crate::lower::candidates::entry_text;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, Fixed, Lowering};
-use crate::syntax::ast::{ExprKind, ItemKind, Param};
+use crate::syntax::ast::ItemKind;
 use crate::syntax::items::RawKind;
-use crate::types::{Dim, HostExpr, Pack, Shape, Symbol};
-use std::collections::BTreeMap;
+use crate::types::Symbol;
 
 /// Which instance, and how.
 #[derive(Clone, Debug, Default)]
@@ -50,9 +46,6 @@ pub struct LoweredTest {
     /// time, for one).
     pub function: Result<FuncId, Vec<Diagnostic>>,
 }
-
-/// A method of the entry is lowered for each set of its optional inputs, of which there may be this many.
-const MAX_OPTIONAL_SETS: usize = 16;
 
 /// Restarts are bounded by the number of hyperparameters in a program.
 const MAX_RESTARTS: usize = 10_000;
@@ -88,12 +81,13 @@ fn open_demand(symbols: &[Symbol]) -> Diagnostic {
     Diagnostic::new(code::E0401, demand_message(symbols)).note(DEMAND_NOTE)
 }
 
-fn demand_message(symbols: &[Symbol]) -> String {
+pub(super) fn demand_message(symbols: &[Symbol]) -> String {
     let names: Vec<String> = symbols.iter().map(|s| format!("`{s}`")).collect();
     format!("the program must know {} at compile time", names.join(", "))
 }
 
-const DEMAND_NOTE: &str = "a branch, an unrolled loop or an axis depends on it, and it is the size of an input";
+pub(super) const DEMAND_NOTE: &str =
+    "a branch, an unrolled loop or an axis depends on it, and it is the size of an input";
 
 fn unexplained() -> Diagnostic {
     Diagnostic::new(code::E0404, "the program cannot be specialised").note("check it with `tritonc check` first")
@@ -181,211 +175,6 @@ impl<'db> Lowering<'_, 'db> {
         Ok(())
     }
 
-    /// A method, once for each set of its optional inputs; the one without any comes first.
-    fn entry_methods(
-        &mut self,
-        layer: LayerId,
-        instance: &Instance<'db>,
-        method: FnRef<'db>,
-        request: &EntryRequest,
-    ) -> Result<(), Failure<'db>> {
-        let is_forward = method.decl.name.name == "forward";
-        let mut sets = 1;
-        let mut set = 0;
-        while set < sets {
-            let given = |position: usize| set >> position & 1 == 1;
-            let (id, choices) = self.entry_method(layer, instance, method, request, &given)?;
-            sets = 1usize.checked_shl(choices.len() as u32).unwrap_or(usize::MAX);
-            if sets > MAX_OPTIONAL_SETS {
-                return Err(too_many_optional(method, &choices));
-            }
-            let methods = &mut self.module.layers[layer.0 as usize].methods;
-            if is_forward {
-                methods.insert(set, id)
-            } else {
-                methods.push(id)
-            }
-            set += 1;
-        }
-        Ok(())
-    }
-
-    /// A method with its parameters open: dims are symbols of its own. `given` tells of each optional input that there
-    /// is a choice about whether the method takes it; their names come back.
-    fn entry_method(
-        &mut self,
-        layer: LayerId,
-        instance: &Instance<'db>,
-        method: FnRef<'db>,
-        request: &EntryRequest,
-        given: &dyn Fn(usize) -> bool,
-    ) -> Result<(FuncId, Vec<String>), Failure<'db>> {
-        // What the signature asks for, seen from outside.
-        let own = self.own_view(instance)?;
-        let mut discard = Discard::like(true, Some(self.training));
-        let mut walk = Elaborator::new(self.db, &mut discard, method.item, method.ast);
-        let full = full_layer(self.db, instance.layer);
-        walk.enter_layer(full, own.clone());
-        let members = walk.assume_wheres(&full.decl.wheres).and_then(|()| walk.members(full, &[]));
-        members.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?;
-        walk.declaring = Some(Declaring::new(DeclareAs::Own));
-        for param in &method.decl.params {
-            let open = Value::dim(Dim::symbol(&param.name.name));
-            walk.bind_early(param, Some(&open));
-        }
-        let mut specs = vec![];
-        for param in &method.decl.params {
-            let spec = match param.ty {
-                Some(ty) => walk.resolve_type(ty),
-                None => Ok(TypeSpec::Any),
-            };
-            specs.push(spec.map_err(|abort| (abort, std::mem::take(&mut walk.reports)))?);
-        }
-        let signature: Vec<(&Param, &TypeSpec<'db>)> = method.decl.params.iter().zip(&specs).collect();
-        let optional: Vec<&str> = optional_inputs(method, &signature);
-        let choices: Vec<&str> =
-            optional.iter().copied().filter(|name| has_rank(name, &signature, &optional, request)).collect();
-        let is_given = |name: &str| choices.iter().position(|choice| *choice == name).is_some_and(given);
-        let mut params: Vec<(String, TypeSpec<'db>, Value<'db>)> = vec![];
-        for (param, spec) in &signature {
-            let name = &param.name.name;
-            let is_open = if optional.contains(&name.as_str()) { is_given(name) } else { request.given.contains(name) };
-            let default = match param.default {
-                Some(default) if !is_open => walk.expr(default).unwrap_or(Value::Error),
-                _ => Value::Error,
-            };
-            params.push((name.clone(), (*spec).clone(), default));
-        }
-        let declared = walk.declaring.take().map(|d| d.declared).unwrap_or_default();
-        let mut symbols = vec![];
-        let mut shapes: BTreeMap<Symbol, Shape> = BTreeMap::new();
-        let mut positive = vec![];
-        for declared in &declared {
-            let shape = match declared.is_pack {
-                false => Shape::new(vec![Dim::symbol(declared.symbol.as_str())]),
-                true => pack_shape(&declared.symbol, &params, request, &mut symbols),
-            };
-            if !declared.is_pack {
-                symbols.push((declared.symbol.clone(), HostKind::Int));
-            }
-            shapes.insert(declared.symbol.clone(), shape);
-        }
-        positive.extend(symbols.iter().map(|(s, _): &(Symbol, HostKind)| s.clone()));
-        let mut arguments = vec![];
-        for (name, spec, default) in params {
-            let value = self.open_argument(&name, &spec, default, &mut symbols, method)?;
-            arguments.push((name, value));
-        }
-        let callee = Callee {
-            function: method,
-            instance: Some(own),
-            elems: vec![],
-            declared: declared
-                .iter()
-                .map(|d| (d.name.clone(), shapes.get(&d.symbol).cloned().unwrap_or_default()))
-                .collect(),
-            arguments,
-            positive,
-        };
-        let mut function = self.blank(method, Some(layer));
-        function.symbols = symbols;
-        function.exported = true;
-        let taken: Vec<&str> = optional.iter().copied().filter(|name| is_given(name)).collect();
-        if !taken.is_empty() {
-            let name = format!("{}.{}_with_{}", self.module[layer].name, function.source_name, taken.join("_and_"));
-            function.name = self.unique_function(&name);
-        }
-        function.optional = optional.iter().map(|name| (name.to_string(), is_given(name))).collect();
-        let choices = choices.into_iter().map(String::from).collect();
-        Ok((self.walk_function(function, &callee, method, layer, instance)?, choices))
-    }
-
-    fn open_argument(
-        &mut self,
-        name: &str,
-        spec: &TypeSpec<'db>,
-        default: Value<'db>,
-        symbols: &mut Vec<(Symbol, HostKind)>,
-        method: FnRef<'db>,
-    ) -> Result<Value<'db>, Failure<'db>> {
-        let place = Place { item: method.item, span: method.decl.name.span };
-        Ok(match spec {
-            _ if default == Value::None => Value::None,
-            TypeSpec::Tensor(ty) => Value::Tensor(TensorValue { ty: ty.clone(), value: ValueRef(0) }),
-            TypeSpec::Tuple(items) => {
-                let mut values = vec![];
-                for item in items {
-                    values.push(self.open_argument(name, item, Value::Error, symbols, method)?);
-                }
-                Value::Tuple(values)
-            }
-            _ if default != Value::Error => default,
-            TypeSpec::Int => {
-                symbols.push((Symbol::new(name), HostKind::Int));
-                Value::dim(Dim::symbol(name))
-            }
-            TypeSpec::Float => {
-                symbols.push((Symbol::new(name), HostKind::Float));
-                Value::Number(HostExpr::FloatSymbol(Symbol::new(name)))
-            }
-            _ => {
-                let message = format!("`{name}` of `{}` has no value", method.decl.name.name);
-                let report = Report::new(code::E0407, message)
-                    .at(place, format!("an entry's parameter must be a tensor or a number, not {}", spec.describe()));
-                return Err((Abort::Reported, vec![report]));
-            }
-        })
-    }
-
-    fn walk_function(
-        &mut self,
-        function: ir::Function,
-        callee: &Callee<'db>,
-        method: FnRef<'db>,
-        layer: LayerId,
-        instance: &Instance<'db>,
-    ) -> Result<FuncId, Failure<'db>> {
-        self.frames.push(Frame::new(function));
-        let db = self.db;
-        let mut walk = Elaborator::new(db, self, method.item, method.ast);
-        let result = walk.callee(callee).and_then(|value| walk.results(value, method.decl.name.span));
-        let reports = std::mem::take(&mut walk.reports);
-        let obligations = std::mem::take(&mut walk.obligations);
-        let assumed = std::mem::take(&mut walk.assumed);
-        let returned = walk.returned.unwrap_or(method.decl.name.span);
-        let open = std::mem::take(&mut walk.facts);
-        let Some(frame) = self.frames.pop() else { return Err((Abort::Reported, reports)) };
-        let value = match result {
-            Ok(value) => value,
-            Err(Abort::Demand(symbols)) => {
-                // The entry's own hyperparameters have values: fix those that are asked for.
-                let owner = super::layer_owner(self.db, &instance.layer);
-                let hypers: Vec<Symbol> = self.module[layer].hypers.iter().map(|h| h.name.clone()).collect();
-                for symbol in symbols.iter().filter(|symbol| hypers.contains(symbol)) {
-                    self.restart |= self.fixed.insert(&owner, symbol.clone());
-                }
-                if self.restart {
-                    return Err((Abort::Demand(symbols), reports));
-                }
-                let place = Place { item: method.item, span: method.decl.name.span };
-                let report = Report::new(code::E0401, demand_message(&symbols)).at(place, "needed in here");
-                return Err((Abort::Reported, vec![report.note(DEMAND_NOTE)]));
-            }
-            Err(abort) => return Err(self.fix_whole(Some(instance), Some(layer), (abort, reports))),
-        };
-        let mut returns = vec![];
-        visit_tensors(&value, &mut |tensor| returns.push(ir::ValueId(tensor.value.0)));
-        let loc = self.loc(Place { item: method.item, span: returned });
-        let mut function = frame.finish(returns, loc);
-        let assumed = assumed.into_iter().map(|obligation| (obligation, loc));
-        function.obligations = assumed.collect();
-        function.obligations.extend(obligations.iter().map(|(o, place)| (o.clone(), self.loc(*place))));
-        function.drop_unused_symbols();
-        function.fresh = fresh_symbols(&value, &open);
-        self.module.functions.push(function);
-        Ok(FuncId(self.module.functions.len() as u32 - 1))
-    }
-
     /// A layer to hold what tests and scripts make.
     fn root_layer(&mut self, name: &str) -> LayerId {
         let id = LayerId(self.module.layers.len() as u32);
@@ -439,90 +228,6 @@ impl<'db> Lowering<'_, 'db> {
         self.module.layers[root.0 as usize].methods.push(id);
         Ok(id)
     }
-}
-
-/// Tensor parameters with the default `None`.
-fn optional_inputs<'db>(method: FnRef<'db>, signature: &[(&'db Param, &TypeSpec<'_>)]) -> Vec<&'db str> {
-    let is_none =
-        |param: &Param| param.default.is_some_and(|default| matches!(method.ast[default].kind, ExprKind::None));
-    let optional = signature.iter().filter(|(param, spec)| is_none(param) && has_tensor(spec));
-    optional.map(|(param, _)| param.name.name.as_str()).collect()
-}
-
-/// Whether the rank of an optional input is known: a `...` of its own may stand for anything, and the body of a method
-/// fits few of its ranks.
-fn has_rank(name: &str, signature: &[(&Param, &TypeSpec<'_>)], optional: &[&str], request: &EntryRequest) -> bool {
-    let packs = |wanted: &dyn Fn(&str) -> bool| -> Vec<Symbol> {
-        let chosen = signature.iter().filter(|(param, _)| wanted(&param.name.name));
-        chosen.flat_map(|(_, spec)| packs_of(spec)).collect()
-    };
-    let known = packs(&|other| !optional.contains(&other) || request.shapes.iter().any(|(given, _)| given == other));
-    packs(&|other| other == name).iter().all(|pack| known.contains(pack))
-}
-
-fn packs_of(spec: &TypeSpec<'_>) -> Vec<Symbol> {
-    match spec {
-        TypeSpec::Tensor(ty) => match &ty.shape.pack {
-            Some((_, Pack::Named(symbol))) => vec![symbol.clone()],
-            _ => vec![],
-        },
-        TypeSpec::Tuple(items) => items.iter().flat_map(packs_of).collect(),
-        _ => vec![],
-    }
-}
-
-/// Whether a parameter of this type is an input, not a number.
-fn has_tensor(spec: &TypeSpec<'_>) -> bool {
-    match spec {
-        TypeSpec::Tensor(_) => true,
-        TypeSpec::Tuple(items) => items.iter().any(has_tensor),
-        _ => false,
-    }
-}
-
-fn too_many_optional<'db>(method: FnRef<'db>, optional: &[String]) -> Failure<'db> {
-    let name = &method.decl.name.name;
-    let message = format!("`{name}` has {} optional inputs, more than an entry may have", optional.len());
-    let names: Vec<String> = optional.iter().map(|name| format!("`{name}`")).collect();
-    let report = Report::new(code::E0407, message)
-        .at(Place { item: method.item, span: method.decl.name.span }, format!("these are {}", names.join(", ")))
-        .note(format!("it is compiled for each set of them, and for {MAX_OPTIONAL_SETS} sets at most"))
-        .note("help: make some of them required, or build a layer that calls this one with those it needs");
-    (Abort::Reported, vec![report])
-}
-
-/// The dims of a pack in an entry's signature: from the shape given for the input, else one dim (two
-/// where the pack is the whole shape).
-fn pack_shape(
-    pack: &Symbol,
-    params: &[(String, TypeSpec<'_>, Value<'_>)],
-    request: &EntryRequest,
-    symbols: &mut Vec<(Symbol, HostKind)>,
-) -> Shape {
-    let mut length = 1;
-    for (name, spec, _) in params {
-        let TypeSpec::Tensor(ty) = spec else { continue };
-        let own = matches!(&ty.shape.pack, Some((_, Pack::Named(symbol))) if symbol == pack);
-        if !own {
-            continue;
-        }
-        if let Some((_, sizes)) = request.shapes.iter().find(|(input, _)| input == name)
-            && sizes.len() >= ty.shape.dims.len()
-        {
-            let at = ty.shape.head().len();
-            let count = sizes.len() - ty.shape.dims.len();
-            return Shape::of(&sizes[at..at + count]);
-        }
-        if ty.shape.dims.is_empty() {
-            length = 2;
-        }
-    }
-    let dims = (0..length).map(|_| {
-        let symbol = Symbol::new(&format!("d{}", symbols.len()));
-        symbols.push((symbol.clone(), HostKind::Int));
-        Dim::symbol(symbol.as_str())
-    });
-    Shape::new(dims.collect())
 }
 
 /// Lowers the top-level statements of a file: the method `main` of a root layer.

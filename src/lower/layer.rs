@@ -9,7 +9,7 @@ use crate::analysis::value::{Function, InitValue, Instance, LayerRef, List, Step
 use crate::analysis::world::{Abort, Discard, Walk, visit_tensors};
 use crate::base::{Loc, code};
 use crate::ir::{self, FuncId, HostKind, Init, LayerId, Member, MemberKind, Origin, Role, Storage, Sub};
-use crate::lower::call::empty_function;
+use crate::lower::body::empty_function;
 use crate::lower::frame::Frame;
 use crate::lower::{Failure, LayerMemo, Lowering, layer_owner, unique};
 use crate::syntax::ast::{ExprId, ExprKind, Param, StorageKind};

@@ -9,9 +9,11 @@
 //!
 //! Tests and scripts are methods of a root layer whose members are the instances they make.
 
+mod body;
 mod call;
 mod candidates;
 pub mod entry;
+mod entry_method;
 mod frame;
 mod layer;
 #[cfg(test)]

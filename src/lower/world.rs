@@ -2,7 +2,7 @@
 
 use crate::analysis::db::Place;
 use crate::analysis::value::{Step, Value, ValueRef};
-use crate::analysis::world::{CallRequest, Failure, Leaf, Outcome, Part, Piece, Structured, World};
+use crate::analysis::world::{CallRequest, Failure, Leaf, Outcome, Piece, Structured, World};
 use crate::ir::{self, InstKind, PathSegment, PrintPiece, ValueId};
 use crate::lower::Lowering;
 use crate::ops::{Attrs, OpId};
@@ -67,15 +67,7 @@ impl<'db> World<'db> for Lowering<'_, 'db> {
 
     fn leaf(&mut self, leaf: Leaf, operands: &[ValueRef], results: &[TensorType], at: Place<'db>) -> Vec<ValueRef> {
         let kind = match leaf {
-            Leaf::Param { name, part } => InstKind::Param {
-                name,
-                part: match part {
-                    Part::Value => ir::Part::Value,
-                    Part::Codes => ir::Part::Codes,
-                    Part::Scale => ir::Part::Scale,
-                    Part::ZeroPoint => ir::Part::ZeroPoint,
-                },
-            },
+            Leaf::Param { name, part } => InstKind::Param { name, part },
             Leaf::Const(tensor) => InstKind::Const(tensor),
             Leaf::Host(expr) => InstKind::Host(expr),
             Leaf::Rng => {

@@ -417,11 +417,9 @@ impl Reads {
             ValueId(function.values.len() as u32 - 1)
         };
         let mut parts = vec![];
-        for part in [Part::Codes, Part::Scale, Part::ZeroPoint] {
-            if part != Part::ZeroPoint || scheme.has_zero_point() {
-                let ty = storage.part_type(part, &self.facts).map_err(|fault| format!("`{name}` {fault}"))?;
-                parts.push((part, fresh(function, ty)));
-            }
+        for part in Part::of_scheme(&scheme) {
+            let ty = storage.part_type(part, &self.facts).map_err(|fault| format!("`{name}` {fault}"))?;
+            parts.push((part, fresh(function, ty)));
         }
         let codes: Vec<ValueId> = parts.iter().map(|(_, value)| *value).collect();
         let stochastic = scheme.is_stochastic();

@@ -34,6 +34,9 @@ pub enum Method {
 }
 
 impl Method {
+    /// What there is, for messages.
+    pub const EXPECTED: &str = "minmax, moving-average, percentile(P) or mse is expected";
+
     pub fn parse(text: &str) -> Option<Method> {
         match text.trim() {
             "minmax" => Some(Method::MinMax),

@@ -21,6 +21,7 @@ pub mod expr;
 mod fixed;
 pub mod fixes;
 pub mod function;
+pub mod function_call;
 pub mod gradient;
 pub mod growth;
 pub mod host;
@@ -51,6 +52,7 @@ mod valued;
 pub mod while_loops;
 
 pub use decisions::Decisions;
+use function_call::FittedCall;
 use origins::Origins;
 
 use crate::analysis::db::{Item, Place, Report, SourceFile};
@@ -189,7 +191,7 @@ pub struct Elaborator<'w, 'db> {
     /// Functions that are being walked for their results, by name: one that needs its own result has none.
     pub inferring: Vec<Place<'db>>,
     /// Calls with known sizes that were walked.
-    sized: Vec<sized::SizedCall<'db>>,
+    sized: Vec<FittedCall<'db>>,
     pub depth: u32,
     /// Instances whose members were read.
     pub read: Vec<layer::ReadMembers<'db>>,

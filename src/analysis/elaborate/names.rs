@@ -4,9 +4,10 @@ use crate::analysis::db::{Item, Report, interface, parse_item};
 use crate::analysis::elaborate::{Binding, Elaborator, builtins};
 use crate::analysis::modules::{self, Named};
 use crate::analysis::value::{FnRef, Function, LayerRef, TensorValue, Value};
-use crate::analysis::world::{Abort, Leaf, Part, Walk};
+use crate::analysis::world::{Abort, Leaf, Walk};
 use crate::base::{Span, code, suggest};
 use crate::ops;
+use crate::quant::Part;
 use crate::syntax::ast::{Ast, FnDecl, ItemKind, LayerDecl, MemberKind, StorageKind};
 use crate::types::{DType, TensorType};
 
@@ -107,13 +108,13 @@ impl<'db> Elaborator<'_, 'db> {
         let parts = if self.world.training() == Some(false) {
             // The types of the parts are those of quantising the declared type.
             let types = self.rule(quantize, std::slice::from_ref(&member.ty), &attrs, &[span], span)?;
-            let kinds = [Part::Codes, Part::Scale, Part::ZeroPoint];
-            types.iter().zip(kinds).map(|(ty, part)| self.read_part(&member.path, part, ty, span)).collect()
+            let parts = types.iter().zip(Part::QUANTISED);
+            parts.map(|(ty, part)| self.read_part(&member.path, part, ty, span)).collect()
         } else {
             let master = self.master(member, span);
             let Value::Tensor(master) = master else { return Ok(Value::Error) };
             let mut operands = vec![master];
-            if matches!(scheme.kind, crate::quant::SchemeKind::Ternary { stochastic: true, .. })
+            if scheme.is_stochastic()
                 && let Value::Tensor(seed) = self.rng(span)
             {
                 operands.push(seed);

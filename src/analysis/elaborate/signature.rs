@@ -5,7 +5,7 @@
 
 use crate::analysis::db::Report;
 use crate::analysis::elaborate::arguments::CallArg;
-use crate::analysis::elaborate::call::callee_name;
+use crate::analysis::elaborate::function_call::callee_name;
 use crate::analysis::elaborate::types::TypeSpec;
 use crate::analysis::elaborate::{DeclareAs, Declared, Declaring, Elaborator};
 use crate::analysis::value::{Cond, FnRef, Instance, List, Value};

@@ -6,33 +6,31 @@
 //! nothing is walked, so that an edit of a body does not reach every caller.
 
 use crate::analysis::elaborate::Elaborator;
-use crate::analysis::elaborate::signature::Applied;
-use crate::analysis::value::{Cond, FnRef, Instance, List, Value, ValueRef};
+use crate::analysis::elaborate::function_call::FittedCall;
+use crate::analysis::value::{Cond, List, Value, ValueRef};
 use crate::analysis::world::{Walk, renumber};
 use crate::base::Span;
 use crate::types::Shape;
-use std::collections::VecDeque;
 
 /// Statements and calls that are walked for one such call.
 const FUEL: u32 = 20_000;
 
-/// What a call is walked with.
-pub struct SizedCall<'db> {
-    pub function: FnRef<'db>,
-    pub instance: Option<Instance<'db>>,
-    /// What the dim variables and packs of the signature stand for.
-    pub given: VecDeque<Shape>,
-    pub values: Vec<(Value<'db>, Span)>,
-}
+impl FittedCall<'_> {
+    /// Whether nothing about its sizes is open.
+    pub fn is_sized(&self) -> bool {
+        self.sizes.iter().all(|(_, size)| is_constant(size))
+            && self.values.iter().all(|(value, _)| is_known(value))
+            && self.values.iter().any(|(value, _)| value.has_tensor())
+            && self.instance.iter().all(|instance| instance.hypers.iter().all(|(_, value)| is_known(value)))
+    }
 
-impl SizedCall<'_> {
     fn is_same(&self, other: &Self) -> bool {
         let values = |call: &Self| call.values.iter().map(|(value, _)| unnumbered(value)).collect::<Vec<_>>();
         self.function.item == other.function.item
             && std::ptr::eq(self.function.decl, other.function.decl)
             && self.instance.as_ref().map(|instance| (&instance.hypers, &instance.elems))
                 == other.instance.as_ref().map(|instance| (&instance.hypers, &instance.elems))
-            && self.given == other.given
+            && self.sizes == other.sizes
             && values(self) == values(other)
     }
 }
@@ -44,32 +42,22 @@ fn unnumbered<'db>(value: &Value<'db>) -> Value<'db> {
 
 impl<'db> Elaborator<'_, 'db> {
     /// Walks a call for what is wrong with its sizes.
-    pub(super) fn check_sized(&mut self, call: SizedCall<'db>, applied: &Applied<'db>, span: Span) -> Walk<()> {
+    pub(super) fn check_sized(&mut self, call: FittedCall<'db>, span: Span) -> Walk<()> {
         if self.sized.iter().any(|known| known.is_same(&call)) {
             return Ok(());
         }
-        let (function, instance) = (call.function, call.instance.clone());
-        let (given, values) = (call.given.clone(), call.values.clone());
-        self.sized.push(call);
+        self.sized.push(call.clone());
         let (fuel, decisions, facts) = (self.fuel, self.decisions.clone(), self.facts.clone());
         let obligations = self.obligations.len();
         // Of a walk that takes too long nothing is told: the program may be right.
         self.fuel = fuel.min(FUEL);
-        let result = self.call_in_place(function, instance, applied, given, values, true, span);
+        let result = self.call_in_place(call, true, span);
         self.fuel = fuel.saturating_sub(fuel.min(FUEL) - self.fuel).max(1 + u32::from(fuel > 1));
         self.decisions = decisions;
         self.facts = facts;
         self.obligations.truncate(obligations);
         result.map(|_| ())
     }
-}
-
-/// Whether nothing about the sizes of a call is open.
-pub fn is_sized(given: &VecDeque<Shape>, values: &[(Value<'_>, Span)], instance: Option<&Instance<'_>>) -> bool {
-    given.iter().all(is_constant)
-        && values.iter().all(|(value, _)| is_known(value))
-        && values.iter().any(|(value, _)| value.has_tensor())
-        && instance.is_none_or(|instance| instance.hypers.iter().all(|(_, value)| is_known(value)))
 }
 
 fn is_constant(shape: &Shape) -> bool {

@@ -121,13 +121,8 @@ pub(super) fn role_name(role: Role) -> &'static str {
     }
 }
 
-pub(super) fn part_suffix(part: Part) -> &'static str {
-    match part {
-        Part::Value => "",
-        Part::Codes => " codes",
-        Part::Scale => " scale",
-        Part::ZeroPoint => " zero_point",
-    }
+pub(super) fn part_suffix(part: Part) -> String {
+    part.word().map_or(String::new(), |word| format!(" {word}"))
 }
 
 /// `float32[2, 2] [1.0, 2.0, 3.0, 4.0]`, or `float32[2, 2] splat 0.0`.

@@ -304,8 +304,8 @@ impl Reader {
     }
 
     fn part(&mut self) -> Part {
-        let words = [("codes", Part::Codes), ("scale", Part::Scale), ("zero_point", Part::ZeroPoint)];
-        words.into_iter().find(|(word, _)| self.eat_word(word)).map_or(Part::Value, |(_, part)| part)
+        let mut words = Part::QUANTISED.into_iter().filter_map(|part| Some((part, part.word()?)));
+        words.find(|(_, word)| self.eat_word(word)).map_or(Part::Value, |(part, _)| part)
     }
 
     /// `NAME %a, %b {attributes}`

@@ -2,6 +2,7 @@
 
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId, member_path};
+use crate::ops::traits::Quantisation;
 use crate::ops::{Attr, Attrs, Op, ParamKind};
 use crate::targets::pycode::expression::{self, Filled, Holes};
 use crate::targets::pycode::function::Writer;
@@ -131,7 +132,7 @@ impl<'m> Writer<'_, 'm> {
 
     /// `self.weight.dequantize()`, for the codes and scale of one member, and the type that this gives.
     pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<(Py, DType)> {
-        if op.name != "dequantize" {
+        if op.traits.quantisation != Some(Quantisation::Dequantise) {
             return None;
         }
         let mut members =
