@@ -2,7 +2,6 @@
 
 use crate::base::Diagnostic;
 use crate::base::code::{E0409, E0607, E0804};
-use crate::driver::model;
 use crate::interp::{Instance, RunError, Stacked};
 use crate::ir::{FuncId, Part, Role, Verified};
 use crate::passes::autodiff::{self, AutodiffError, Differentiated, Source};
@@ -47,7 +46,7 @@ pub fn refused(error: &AutodiffError) -> Diagnostic {
 
 /// Takes the gradients off the end of the results. A parameter that the results do not depend on has zeros.
 pub fn take(derived: &Differentiated, instance: &mut Instance, results: &mut Vec<Tensor>) -> Result<Tensors, RunError> {
-    let names = model::input_names(&derived.module[derived.function]);
+    let names = derived.module[derived.function].input_names();
     let first = results.len().saturating_sub(derived.gradients.len());
     let found = results.split_off(first);
     let mut named = parameters(instance)?;

@@ -50,19 +50,6 @@ pub fn signature(module: &Module, method: Option<&str>, given: &dyn Fn(&str) -> 
     Ok(Signature { method, tensors, left_out, numbers, known: known.collect() })
 }
 
-/// The names of a method's tensors, each its own: the parts of a tuple, which share one, are `NAME.0`, `NAME.1`.
-pub fn input_names(function: &Function) -> Vec<String> {
-    let name =
-        |(index, value): (usize, &crate::ir::ValueId)| function[*value].name.clone().unwrap_or(format!("x{index}"));
-    let shared: Vec<String> = function.params.iter().enumerate().map(name).collect();
-    let count = |names: &[String], name: &String| names.iter().filter(|other| *other == name).count();
-    let own = shared.iter().enumerate().map(|(index, name)| match count(&shared, name) {
-        1 => name.clone(),
-        _ => format!("{name}.{}", count(&shared[..index], name)),
-    });
-    own.collect()
-}
-
 fn find_method(
     module: &Module,
     layer: LayerId,

@@ -155,6 +155,18 @@ impl Function {
         self.layer.is_some() && self.source_name.ends_with(WITH_PARAMETERS)
     }
 
+    /// The names of its tensors, each its own: the parts of a tuple, which share one, are `NAME.0`, `NAME.1`.
+    pub fn input_names(&self) -> Vec<String> {
+        let name = |(index, value): (usize, &ValueId)| self[*value].name.clone().unwrap_or(format!("x{index}"));
+        let shared: Vec<String> = self.params.iter().enumerate().map(name).collect();
+        let count = |names: &[String], name: &String| names.iter().filter(|other| *other == name).count();
+        let own = shared.iter().enumerate().map(|(index, name)| match count(&shared, name) {
+            1 => name.clone(),
+            _ => format!("{name}.{}", count(&shared[..index], name)),
+        });
+        own.collect()
+    }
+
     /// The optional inputs that this one takes: by name, in source order.
     pub fn given(&self) -> impl Iterator<Item = &str> {
         self.optional.iter().filter(|(_, given)| *given).map(|(name, _)| name.as_str())

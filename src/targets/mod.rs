@@ -6,6 +6,7 @@
 
 pub mod functional;
 pub mod names;
+pub mod numpy;
 pub mod pycode;
 pub mod pytext;
 pub mod pytorch;
@@ -206,7 +207,7 @@ pub trait Writer: Send + Sync {
     }
 }
 
-static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch];
+static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy];
 
 /// Every target, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static dyn Target> {

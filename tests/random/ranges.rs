@@ -4,7 +4,8 @@
 //!
 //! Ranges steer, they prove nothing. A program in which rounding decides too much anyway is found by [noise](super::noise).
 
-use tritonc::types::DType;
+use tritonc::ops::{Attrs, EvalCx, find};
+use tritonc::types::{DType, Tensor};
 
 /// Where the elements of a tensor lie, as far as one knows.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,8 +88,21 @@ pub fn domain(op: &str, operand: usize, dtype: DType) -> Range {
         ("pow", 1) => range(-2.0, 2.0),
         ("prod" | "cumprod", _) => range(-1.25, 1.25),
         // What has no fraction in these types is the same on both sides.
-        _ => MODERATE,
+        _ => where_defined(op),
     }
+}
+
+/// Moderate numbers, or others, for which a function that the table does not know has values.
+fn where_defined(op: &str) -> Range {
+    let function = find(op).filter(|op| op.traits().is_arithmetic && op.get().params.len() == 1);
+    let has_values = |tried: &Range| {
+        let operands = [Tensor::from_f64(DType::Float64, vec![2], [tried.low, tried.high])];
+        let results =
+            function.map(|op| (op.get().eval)(&EvalCx { op: op.get(), operands: &operands, attrs: &Attrs::new() }));
+        results.is_some_and(|results| results.is_ok_and(|found| found[0].to_f64().iter().all(|y| y.is_finite())))
+    };
+    let tried = [MODERATE, range(0.125, 32.0), range(-0.9375, 0.9375), range(1.0625, 16.0)];
+    tried.into_iter().find(has_values).unwrap_or(MODERATE)
 }
 
 /// Where the results of an operation lie. `parts` are the ranges of the operands, `count` is how many elements at most

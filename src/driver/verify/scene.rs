@@ -159,7 +159,7 @@ impl Scene {
         let mut drawn = signature.tensors.iter().zip(&bound.tensors).peekable();
         let (mut inputs, mut optional_inputs) = (vec![], vec![]);
         let optional = &stage.module[widest.method].optional;
-        for (spec, name) in widest.tensors.iter().zip(model::input_names(&stage.module[widest.method])) {
+        for (spec, name) in widest.tensors.iter().zip(stage.module[widest.method].input_names()) {
             let own = drawn.next_if(|(given, _)| given.name == spec.name);
             let is_optional = optional.iter().any(|(other, _)| *other == spec.name);
             let list = if is_optional { &mut optional_inputs } else { &mut inputs };

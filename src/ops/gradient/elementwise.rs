@@ -1,8 +1,7 @@
-//! Arithmetic, mathematical functions, selection and conversion.
+//! Arithmetic, selection and conversion.
 
-use super::{GradientCx, GradientError, Grads, Var};
+use super::{GradientCx, Grads};
 use crate::ops::Attr;
-use std::f64::consts::PI;
 
 type Cx<'a, 'b> = &'a mut GradientCx<'b>;
 
@@ -112,119 +111,6 @@ pub fn clamp(cx: Cx) -> Grads {
         grad = cx.keep_where(inside, grad)?;
     }
     cx.only(grad)
-}
-
-pub fn exp(cx: Cx) -> Grads {
-    let y = cx.result(0)?;
-    cx.chain(y)
-}
-
-pub fn log(cx: Cx) -> Grads {
-    let (grad, x) = (cx.grad()?, cx.operand(0)?);
-    let grad = cx.div(grad, x)?;
-    cx.only(grad)
-}
-
-pub fn sqrt(cx: Cx) -> Grads {
-    let (grad, y) = (cx.grad()?, cx.result(0)?);
-    let double = cx.scale(y, 2.0)?;
-    let grad = cx.div(grad, double)?;
-    cx.only(grad)
-}
-
-/// `-y**3 / 2`
-pub fn rsqrt(cx: Cx) -> Grads {
-    let y = cx.result(0)?;
-    let square = cx.mul(y, y)?;
-    let cube = cx.mul(square, y)?;
-    let slope = cx.scale(cube, -0.5)?;
-    cx.chain(slope)
-}
-
-pub fn sin(cx: Cx) -> Grads {
-    let x = cx.operand(0)?;
-    let slope = cx.op("cos", &[x])?;
-    cx.chain(slope)
-}
-
-pub fn cos(cx: Cx) -> Grads {
-    let x = cx.operand(0)?;
-    let sin = cx.op("sin", &[x])?;
-    let slope = cx.neg(sin)?;
-    cx.chain(slope)
-}
-
-pub fn tan(cx: Cx) -> Grads {
-    let slope = one_and_square_of_result(cx, 1.0)?;
-    cx.chain(slope)
-}
-
-pub fn tanh(cx: Cx) -> Grads {
-    let slope = one_and_square_of_result(cx, -1.0)?;
-    cx.chain(slope)
-}
-
-fn one_and_square_of_result(cx: Cx, sign: f64) -> Result<Var, GradientError> {
-    let y = cx.result(0)?;
-    let square = cx.mul(y, y)?;
-    cx.affine(1.0, square, sign)
-}
-
-pub fn sinh(cx: Cx) -> Grads {
-    let x = cx.operand(0)?;
-    let slope = cx.op("cosh", &[x])?;
-    cx.chain(slope)
-}
-
-pub fn cosh(cx: Cx) -> Grads {
-    let x = cx.operand(0)?;
-    let slope = cx.op("sinh", &[x])?;
-    cx.chain(slope)
-}
-
-pub fn asin(cx: Cx) -> Grads {
-    inverse(cx, 1.0, -1.0, 1.0, true)
-}
-
-pub fn acos(cx: Cx) -> Grads {
-    inverse(cx, 1.0, -1.0, -1.0, true)
-}
-
-pub fn atan(cx: Cx) -> Grads {
-    inverse(cx, 1.0, 1.0, 1.0, false)
-}
-
-pub fn asinh(cx: Cx) -> Grads {
-    inverse(cx, 1.0, 1.0, 1.0, true)
-}
-
-pub fn acosh(cx: Cx) -> Grads {
-    inverse(cx, -1.0, 1.0, 1.0, true)
-}
-
-pub fn atanh(cx: Cx) -> Grads {
-    inverse(cx, 1.0, -1.0, 1.0, false)
-}
-
-/// `sign / (a + b * x**2)`, or over its root.
-fn inverse(cx: Cx, a: f64, b: f64, sign: f64, root: bool) -> Grads {
-    let (grad, x) = (cx.grad()?, cx.operand(0)?);
-    let square = cx.mul(x, x)?;
-    let below = cx.affine(a, square, b)?;
-    let below = if root { cx.op("sqrt", &[below])? } else { below };
-    let above = if sign < 0.0 { cx.neg(grad)? } else { grad };
-    let grad = cx.div(above, below)?;
-    cx.only(grad)
-}
-
-/// `2 / sqrt(pi) * exp(-x**2)`
-pub fn erf(cx: Cx) -> Grads {
-    let x = cx.operand(0)?;
-    let square = cx.mul(x, x)?;
-    let falling = cx.neg(square)?;
-    let bell = cx.op("exp", &[falling])?;
-    let slope = cx.scale(bell, 2.0 / PI.sqrt())?;
-    cx.chain(slope)
 }
 
 pub fn select(cx: Cx) -> Grads {

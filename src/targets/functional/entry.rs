@@ -2,8 +2,8 @@
 //! pack its results.
 
 use crate::ir::{FuncId, Function, Module};
-use crate::targets::functional::Library;
 use crate::targets::functional::held::Held;
+use crate::targets::functional::{Library, backward};
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::Program;
@@ -13,11 +13,25 @@ use crate::types::{DType, HostValue, Symbol};
 /// Names that the functions below have already.
 const OWN: &[&str] = &["inputs", "params", "output_grads", "outputs", "grads", "seed", "p", "rng"];
 
+/// Whether each optional input of a form is there; of a tuple, its first part.
+fn given(form: &Function) -> impl Iterator<Item = Py> {
+    let names = form.input_names();
+    form.given().map(move |name| {
+        let shared = form.params.iter().position(|value| form[*value].name.as_deref() == Some(name));
+        let own = shared.and_then(|at| names.get(at).cloned()).unwrap_or_else(|| name.to_string());
+        Py::binary(Py::string(&own), "in", Py::name("inputs"))
+    })
+}
+
 /// Writes the functions for the exported methods of the entry.
 pub struct Entries<'a, 'm> {
     pub library: &'static dyn Library,
     pub program: &'a mut Program<'m>,
     pub held: &'a [Held<'m>],
+    /// Quantised weights are stored as codes.
+    pub packs: bool,
+    /// Paths of lists that are there without an element.
+    pub empty_lists: &'a [String],
 }
 
 /// The results of a method in the order in which it gives them, by their names for the outside.
@@ -38,7 +52,8 @@ impl<'m> Entries<'_, 'm> {
         let module = self.module();
         let Some(entry) = &module.entry else { return vec![] };
         let mut groups: Vec<Vec<FuncId>> = vec![];
-        for &method in module[entry.layer].methods.iter().filter(|method| module[**method].exported) {
+        let is_public = |method: &&FuncId| module[**method].exported && module[**method].source_name != backward::NAME;
+        for &method in module[entry.layer].methods.iter().filter(is_public) {
             let name = &module[method].source_name;
             match groups.iter_mut().find(|group| module[group[0]].source_name == *name) {
                 Some(group) => group.push(method),
@@ -62,7 +77,9 @@ impl<'m> Entries<'_, 'm> {
         self.by_form(&mut lines, forms, &mut |entries, lines, method| {
             let mut scope = scope.clone();
             let arguments = entries.arguments(lines, method, &mut scope);
-            let results = entries.call(lines, method, arguments, &mut scope);
+            let wishes = output_names(entries.module()[method].results.len());
+            let wishes: Vec<String> = wishes.into_iter().map(|name| name.replace('.', "_")).collect();
+            let results = entries.call(lines, method, arguments, &wishes, &mut scope);
             entries.give(lines, "return ", method, &results, "");
         });
         lines.text().trim_end().to_string()
@@ -94,16 +111,17 @@ impl<'m> Entries<'_, 'm> {
     /// Sizes and types of what goes in and comes out.
     fn description(&self, method: FuncId) -> String {
         let function = &self.module()[method];
+        let own = function.input_names();
         let mut text = function.doc.clone().unwrap_or_default().trim_end().to_string();
         if !text.is_empty() {
             text.push_str("\n\n");
         }
         let optional = |name: &str| function.given().any(|given| given == name);
         let mut inputs: Vec<String> = vec![];
-        for &value in &function.params {
+        for (&value, own) in function.params.iter().zip(&own) {
             let name = function[value].name.clone().unwrap_or_default();
             let note = if optional(&name) { " (may be left out)" } else { "" };
-            inputs.push(format!("    {name}: {}{note}", function[value].ty));
+            inputs.push(format!("    {own}: {}{note}", function[value].ty));
         }
         inputs.extend(self.numbers(method).iter().map(|symbol| format!("    {symbol}: a number")));
         if !inputs.is_empty() {
@@ -129,7 +147,11 @@ impl<'m> Entries<'_, 'm> {
             if self.held.iter().any(Held::is_state) {
                 given = Py::binary(Py::name("initial_state").call(vec![]), "|", given);
             }
-            self.statement(lines, "p = ", &Py::name("nest").call(vec![given, Py::name("PARAMETERS")]));
+            let mut arguments = vec![given, Py::name("PARAMETERS")];
+            if !self.empty_lists.is_empty() {
+                arguments.push(Py::List(self.empty_lists.iter().map(|path| Py::string(path)).collect()));
+            }
+            self.statement(lines, "p = ", &Py::name("nest").call(arguments));
         }
         if self.draws(forms) {
             lines.line("rng = {\"seed\": seed, \"count\": 0}");
@@ -145,9 +167,7 @@ impl<'m> Entries<'_, 'm> {
     ) {
         let module = self.module();
         for &form in forms {
-            let given: Vec<Py> =
-                module[form].given().map(|name| Py::binary(Py::string(name), "in", Py::name("inputs"))).collect();
-            let condition = given.into_iter().reduce(|all, one| Py::binary(all, "and", one));
+            let condition = given(&module[form]).reduce(|all, one| Py::binary(all, "and", one));
             match condition {
                 Some(condition) if forms.len() > 1 => {
                     // Each form ends in `return`.
@@ -170,16 +190,16 @@ impl<'m> Entries<'_, 'm> {
     pub fn arguments(&mut self, lines: &mut Lines, method: FuncId, scope: &mut Namer) -> Vec<Py> {
         let function = &self.module()[method];
         let mut arguments = vec![];
-        for &value in &function.params {
-            let name = function[value].name.clone().unwrap_or_default();
+        for (&value, name) in function.params.iter().zip(function.input_names()) {
             let given = Py::name("inputs").index(vec![Py::string(&name)]);
-            arguments.push(self.receive(lines, &name, given, function.dtype(value), scope));
+            let variable = scope.fresh(&name.replace('.', "_"));
+            arguments.push(self.receive(lines, &name, &variable, given, function.dtype(value)));
         }
         arguments
     }
 
-    pub fn receive(&mut self, lines: &mut Lines, name: &str, given: Py, dtype: DType, scope: &mut Namer) -> Py {
-        let variable = scope.fresh(name);
+    /// Brings what is given under a name into a variable.
+    pub fn receive(&mut self, lines: &mut Lines, name: &str, variable: &str, given: Py, dtype: DType) -> Py {
         let received = self.library.received(name, given, dtype);
         self.statement(lines, &format!("{variable} = "), &received);
         Py::name(variable)
@@ -192,14 +212,20 @@ impl<'m> Entries<'_, 'm> {
     }
 
     /// The entry's value for a hyperparameter.
-    fn hyper(&self, symbol: &Symbol) -> Option<&'m HostValue> {
+    pub fn hyper(&self, symbol: &Symbol) -> Option<&'m HostValue> {
         let entry = self.module().entry.as_ref()?;
         entry.args.iter().find(|(own, _)| own == symbol).map(|(_, value)| value)
     }
 
-    /// Calls the method; the variables of its results.
-    pub fn call(&mut self, lines: &mut Lines, method: FuncId, tensors: Vec<Py>, scope: &mut Namer) -> Vec<Py> {
-        let function: &Function = &self.module()[method];
+    /// Calls the method; the variables of its results, which are called like this if they can be.
+    pub fn call(
+        &mut self,
+        lines: &mut Lines,
+        method: FuncId,
+        tensors: Vec<Py>,
+        wishes: &[String],
+        scope: &mut Namer,
+    ) -> Vec<Py> {
         let Some(callee) = self.program.callees.get(&method).cloned() else { return vec![] };
         let mut arguments = vec![];
         if self.program.takes_instance(method) {
@@ -214,8 +240,7 @@ impl<'m> Entries<'_, 'm> {
         }
         arguments.extend(self.program.generator(method).map(Py::name));
         let call = Py::name(callee.name).call(arguments);
-        let wishes = output_names(function.results.len()).into_iter().map(|name| name.replace('.', "_"));
-        let variables: Vec<String> = wishes.map(|wish| scope.fresh(&wish)).collect();
+        let variables: Vec<String> = wishes.iter().map(|wish| scope.fresh(wish)).collect();
         let prefix = match variables.as_slice() {
             [] => String::new(),
             all => format!("{} = ", all.join(", ")),

@@ -1,12 +1,12 @@
 //! The file: header, imports, helpers, functions, and what is called from outside.
 
 use crate::base::code;
-use crate::ir::{Init, Module, Part};
+use crate::ir::{Init, Module, Part, Storage};
 use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
-use crate::targets::functional::held::{Held, held};
+use crate::targets::functional::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
@@ -14,7 +14,7 @@ use crate::targets::pytext::{Lines, Py};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents, EmitOptions, Mode, TargetError, names};
-use crate::types::{DType, Facts, HostValue};
+use crate::types::{DType, Dim, Facts, HostValue, Shape};
 use minijinja::context;
 
 pub fn write(
@@ -30,16 +30,20 @@ pub fn write(
     let mut program = Program::new(library, module, options, table, helpers);
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
-    let held = held(module).map_err(internal)?;
-    let mut file = File { library, program: &mut program, held: &held, packs: options.mode == Mode::Infer };
+    let held::Contents { tensors: held, empty_lists } = held::held(module).map_err(internal)?;
+    let packs = options.mode == Mode::Infer;
+    let mut file = File { library, program: &mut program, held: &held, packs };
     let mut tables = vec![];
-    tables.extend(file.parameters());
+    if !held.is_empty() || !empty_lists.is_empty() {
+        tables.push(file.parameters());
+    }
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());
-    let mut entries = Entries { library, program: &mut program, held: &held };
+    let mut entries = Entries { library, program: &mut program, held: &held, packs, empty_lists: &empty_lists };
     for forms in entries.methods() {
         items.push(entries.function(&forms));
     }
+    items.extend(entries.backward(&options.backward));
     items.extend(tables);
     if !program.errors.is_empty() {
         return Err(program.errors);
@@ -73,7 +77,7 @@ struct File<'a, 'm> {
 
 impl File<'_, '_> {
     /// `PARAMETERS`: each name in files with its type and sizes, and its path where that is another.
-    fn parameters(&mut self) -> Option<String> {
+    fn parameters(&mut self) -> String {
         let mut entries = vec![];
         for held in self.held {
             match &held.storage.scheme {
@@ -84,13 +88,10 @@ impl File<'_, '_> {
                 }
             }
         }
-        if entries.is_empty() {
-            return None;
-        }
         let mut lines = Lines::new(0);
         lines.line("# What the model holds: element type and sizes of each tensor, by its name in files.");
         lines.dictionary("PARAMETERS = ", &entries, "");
-        Some(lines.text().trim_end().to_string())
+        lines.text().trim_end().to_string()
     }
 
     fn parameter(&mut self, saved: &str, path: &str, dtype: DType, shape: &[i64]) -> (Py, Py) {
@@ -107,12 +108,14 @@ impl File<'_, '_> {
     /// The tensors of a packed weight.
     fn parts(&mut self, held: &Held) -> Vec<(Py, Py)> {
         let Some(scheme) = &held.storage.scheme else { return vec![] };
+        // A group divides a size that is known, not one that is open.
+        let sizes = held.shape.iter().map(|size| Dim::constant(*size)).collect();
+        let storage = Storage { ty: held.storage.ty.with_shape(Shape::new(sizes)), ..held.storage.clone() };
         let facts = Facts::default();
         let mut entries = vec![];
         for (part, name) in [(Part::Codes, "codes"), (Part::Scale, "scale"), (Part::ZeroPoint, "zero_point")] {
-            let Ok(ty) = held.storage.part_type(part, &facts) else { continue };
-            let size = |dim: &crate::types::Dim| dim.eval(&|symbol| held.values.get(symbol)?.as_int());
-            let mut shape: Vec<i64> = ty.shape.dims.iter().filter_map(size).collect();
+            let Ok(ty) = storage.part_type(part, &facts) else { continue };
+            let mut shape: Vec<i64> = ty.shape.dims.iter().filter_map(Dim::as_const).collect();
             let mut dtype = ty.dtype().unwrap_or(DType::Float32);
             if part == Part::Codes {
                 dtype = DType::UInt8;

@@ -35,10 +35,17 @@ impl Held<'_> {
     }
 }
 
+#[derive(Default)]
+pub struct Contents<'m> {
+    pub tensors: Vec<Held<'m>>,
+    /// Paths of lists without an element, which no tensor tells of.
+    pub empty_lists: Vec<String>,
+}
+
 /// Everything that the entry holds; a message where a number has no value.
-pub fn held(module: &Module) -> Result<Vec<Held<'_>>, String> {
-    let Some(entry) = &module.entry else { return Ok(vec![]) };
-    let mut walk = Walk { module, found: vec![] };
+pub fn held(module: &Module) -> Result<Contents<'_>, String> {
+    let Some(entry) = &module.entry else { return Ok(Contents::default()) };
+    let mut walk = Walk { module, found: Contents::default() };
     walk.instance(entry.layer, entry.args.iter().cloned().collect(), &Paths::default())?;
     Ok(walk.found)
 }
@@ -60,7 +67,7 @@ struct ElementNames<'a> {
 
 struct Walk<'m> {
     module: &'m Module,
-    found: Vec<Held<'m>>,
+    found: Contents<'m>,
 }
 
 impl<'m> Walk<'m> {
@@ -75,7 +82,7 @@ impl<'m> Walk<'m> {
                     let sizes: Option<Vec<i64>> = sizes.collect();
                     let shape = sizes.ok_or_else(|| format!("the shape of `{}` has no value", below.own))?;
                     let Paths { own: path, saved } = below;
-                    self.found.push(Held { path, saved, storage, shape, values: values.clone() });
+                    self.found.tensors.push(Held { path, saved, storage, shape, values: values.clone() });
                 }
                 MemberKind::Sub(sub) => {
                     let name = member.saved.as_ref().filter(|name| name.has_position());
@@ -100,12 +107,19 @@ impl<'m> Walk<'m> {
                 let given = args.iter().map(|(symbol, expr)| Ok((symbol.clone(), value(expr, values)?)));
                 self.instance(*layer, given.collect::<Result<Values, String>>()?, paths)
             }
+            Sub::List(elements) if elements.is_empty() => {
+                self.found.empty_lists.push(paths.own.clone());
+                Ok(())
+            }
             Sub::List(elements) => elements.iter().enumerate().try_for_each(|(position, element)| {
                 self.sub(element, values, &element_paths(paths, position as i64, names)?, None)
             }),
             Sub::Repeat { index, count, element } => {
                 let count = count.eval(&|symbol| values.get(symbol)?.as_int());
                 let count = count.ok_or_else(|| format!("the length of `{}` has no value", paths.own))?;
+                if count == 0 {
+                    self.found.empty_lists.push(paths.own.clone());
+                }
                 (0..count).try_for_each(|position| {
                     let mut inner = values.clone();
                     inner.insert(index.clone(), HostValue::Int(position));

@@ -12,6 +12,7 @@
 //! The way: [`close`] makes arguments of hyperparameters, `pycode` writes the functions, [`held`] lists what the entry's
 //! instance holds, and [`file`] puts what is called from outside ([`entry`], [`backward`]) below.
 
+mod backward;
 mod close;
 mod entry;
 mod file;
@@ -35,6 +36,9 @@ pub struct Import {
     /// Of Python's own library: such lines come first.
     pub is_standard: bool,
 }
+
+/// What a file has at its top level, besides functions of the source.
+pub const TOP_LEVEL: &[&str] = &["PARAMETERS", "forward", "forward_backward", "initial_state", "pack"];
 
 /// A library whose programs are functions over dictionaries.
 pub trait Library: Dialect {

@@ -104,6 +104,11 @@ pub fn write(program: &mut Program, id: FuncId, depth: usize) -> Result<Written,
     let module = program.module;
     let function = &module[id];
     let mut writer = Writer::new(program, function, depth);
+    // What comes with every call has a name of its own.
+    let instance = writer.program.takes_instance(id).then(|| writer.program.dialect.instance());
+    for name in instance.into_iter().chain(writer.program.generator(id)) {
+        writer.namer.take(name);
+    }
     writer.bind_parameters();
     // Nothing is anywhere yet while an instance is being built.
     if writer.program.is_maker(id) {
@@ -197,16 +202,18 @@ impl<'p, 'm> Writer<'p, 'm> {
     /// A variable for a new value: none that `bound` or later still needs.
     pub fn free_name(&self, wish: &str, bound: usize) -> String {
         let base = self.namer.safe(wish);
-        let free = |name: &str| {
-            !self.namer.is_taken(name)
-                && !self.namer.is_reserved(name)
-                && self.holders.get(name).is_none_or(|held| self.flow.is_dead(*held, bound, &self.other_branches))
-        };
         let numbered = |n: usize| format!("{}_{n}", base.trim_end_matches('_'));
-        if free(&base) {
+        if self.is_free(&base, bound) {
             return base;
         }
-        (2..).map(numbered).find(|name| free(name)).unwrap_or(base)
+        (2..).map(numbered).find(|name| self.is_free(name, bound)).unwrap_or(base)
+    }
+
+    /// Whether a name is nothing's that is still looked at from a position on.
+    pub fn is_free(&self, name: &str, bound: usize) -> bool {
+        !self.namer.is_taken(name)
+            && !self.namer.is_reserved(name)
+            && self.holders.get(name).is_none_or(|held| self.flow.is_dead(*held, bound, &self.other_branches))
     }
 
     fn wish(&self, value: ValueId) -> String {

@@ -160,17 +160,16 @@ impl Writer<'_, '_> {
     /// Binds the used symbols that shapes give; those that it bound.
     fn bind_symbols(&mut self) -> HashSet<Symbol> {
         let mut bound = HashSet::new();
+        let sources = self.sources();
+        self.use_what_sizes_need(&sources);
         for &value in &self.function.params.clone() {
             self.bind_from(value, &mut bound);
         }
-        let sources = self.sources();
         for (symbol, _) in self.function.symbols.clone() {
             if bound.contains(&symbol) || !self.used_symbols.contains(&symbol) {
                 continue;
             }
-            // The smallest factor needs the least arithmetic.
-            let candidates = sources.iter().filter_map(|(dim, source)| Some((linear(dim, &symbol)?, source.clone())));
-            if let Some(((rest, coefficient), source)) = candidates.min_by_key(|((_, coefficient), _)| *coefficient) {
+            if let Some((rest, coefficient, source)) = derivation(&sources, &symbol) {
                 let value = match rest.as_const() {
                     Some(0) => source,
                     Some(negative @ ..0) => Py::binary(source, "+", Py::int(negative.saturating_neg())),
@@ -186,6 +185,23 @@ impl Writer<'_, '_> {
             }
         }
         bound
+    }
+
+    /// A size that is computed from others needs these first.
+    fn use_what_sizes_need(&mut self, sources: &[(Dim, Py)]) {
+        let own = self.function.symbols.iter().map(|(symbol, _)| symbol);
+        let mut waiting: Vec<Symbol> = own.filter(|symbol| self.used_symbols.contains(symbol)).cloned().collect();
+        while let Some(symbol) = waiting.pop() {
+            if sources.iter().any(|(dim, _)| dim.as_symbol() == Some(&symbol)) {
+                continue;
+            }
+            let Some((rest, ..)) = derivation(sources, &symbol) else { continue };
+            for other in rest.symbols() {
+                if self.used_symbols.insert(other.clone()) {
+                    waiting.push(other);
+                }
+            }
+        }
     }
 
     /// `B, T = x.shape[:2]`: the symbols that are dims of this parameter.
@@ -241,6 +257,16 @@ fn linear(dim: &Dim, symbol: &Symbol) -> Option<(Dim, i64)> {
     let coefficient = dim.terms().find(|(monomial, _)| monomial.as_slice() == [(atom.clone(), 1)]).map(|(_, c)| c)?;
     let rest = dim.sub(&Dim::atom(atom.clone()).scale(coefficient));
     (coefficient > 0 && !rest.mentions(&atom)).then_some((rest, coefficient))
+}
+
+/// A symbol's coefficient and what stands beside it in the size that tells it best: the smallest factor needs the least
+/// arithmetic.
+fn derivation(sources: &[(Dim, Py)], symbol: &Symbol) -> Option<(Dim, i64, Py)> {
+    let candidates = sources.iter().filter_map(|(dim, source)| {
+        let (rest, coefficient) = linear(dim, symbol)?;
+        Some((rest, coefficient, source.clone()))
+    });
+    candidates.min_by_key(|(_, coefficient, _)| *coefficient)
 }
 
 /// The condition under which an obligation is broken.

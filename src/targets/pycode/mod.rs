@@ -12,10 +12,11 @@
 //!
 //! The way: [`program`] names everything (with [`classes`] where there are any), [`function`] writes bodies (with
 //! [`flow`] deciding what becomes a variable and [`views`] what shares memory, [`operation`] writing operations and calls
-//! with [`expression`] and [`special`], [`head`] binding sizes from shapes, [`region`] branches and loops, [`collect`]
+//! with [`expression`] and [`special`], also [`arrays`], [`head`] binding sizes from shapes, [`region`] branches and loops, [`collect`]
 //! lists that these fill, [`sizes`] what only a run tells of these, [`numbers`] sizes and literals), [`methods`] merges
 //! what `training` and optional inputs tell apart (with [`branches`]), [`helpers`] has what the written code leans on.
 
+pub mod arrays;
 pub mod branches;
 pub mod classes;
 mod collect;

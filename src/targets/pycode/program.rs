@@ -66,6 +66,14 @@ pub struct Program<'m> {
     pub unknown_size: bool,
 }
 
+/// Where methods are functions of the file, the names under which the exported ones are called from outside.
+fn called_from_outside(dialect: &dyn Dialect, module: &Module) -> HashSet<String> {
+    let methods = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
+    let exported = methods.map(|method| &module[*method]).filter(|method| method.exported);
+    let names = exported.filter(|_| dialect.attributes().is_none());
+    names.map(|method| names::identifier(&method.source_name)).collect()
+}
+
 impl<'m> Program<'m> {
     pub fn new(
         dialect: &'m dyn Dialect,
@@ -81,7 +89,7 @@ impl<'m> Program<'m> {
             table,
             classes: FxHashMap::default(),
             callees: FxHashMap::default(),
-            globals: Arc::new(Reserved { common: helpers.names.clone(), own: HashSet::new() }),
+            globals: Arc::new(Reserved { common: helpers.names.clone(), own: called_from_outside(dialect, module) }),
             function_names: FxHashMap::default(),
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),

@@ -69,7 +69,7 @@ impl<'m> Writer<'_, 'm> {
             }
             let wish = self.wish_for_result(result, then, index);
             let mut name = self.free_name(&wish, end + 1);
-            while names.contains(&Some(name.clone())) {
+            while names.contains(&Some(name.clone())) || !self.is_free(&name, end + 1) {
                 name.push('_');
             }
             names.push(Some(name));

@@ -1,18 +1,20 @@
 """Executes what the target without dependencies writes: its own `Array`, in the standard library's terms."""
 
-import array
-import struct
-
 import functional
 import protocol
+import struct
 
 CODES = {
-    "bool": "B",
+    "bool": "?",
     "uint8": "B",
     "int8": "b",
+    "uint16": "H",
     "int16": "h",
+    "uint32": "I",
     "int32": "i",
+    "uint64": "Q",
     "int64": "q",
+    "float16": "e",
     "float32": "f",
     "float64": "d",
 }
@@ -21,33 +23,20 @@ CODES = {
 class Python(functional.Adapter):
     def native(self, module, tensor):
         dtype, shape, data = tensor
-        if dtype == "float16":
-            values = [value for (value,) in struct.iter_unpack("<e", data)]
-        elif dtype == "bfloat16":
+        if dtype == "bfloat16":
             # The upper half of a float32.
-            halves = b"".join(
-                b"\0\0" + data[at : at + 2] for at in range(0, len(data), 2)
-            )
-            values = array.array("f", halves).tolist()
-        else:
-            values = array.array(CODES[dtype], data).tolist()
-        if dtype == "bool":
-            values = [value != 0 for value in values]
-        return module.Array(values, tuple(shape), dtype)
+            halves = zip(data[::2], data[1::2])
+            data = b"".join(bytes((0, 0, *half)) for half in halves)
+        code = CODES["float32" if dtype == "bfloat16" else dtype]
+        numbers = [number for (number,) in struct.iter_unpack(f"<{code}", data)]
+        return module.Array(shape, dtype, numbers)
 
     def portable(self, value):
-        return protocol.Tensor(
-            value.dtype, list(value.shape), encoded(value.dtype, value.values)
-        )
-
-
-def encoded(dtype, values):
-    if dtype == "float16":
-        return struct.pack(f"<{len(values)}e", *values)
-    if dtype == "bfloat16":
-        data = array.array("f", values).tobytes()
-        return b"".join(data[at + 2 : at + 4] for at in range(0, len(data), 4))
-    return array.array(CODES[dtype], values).tobytes()
+        code = CODES["float32" if value.dtype == "bfloat16" else value.dtype]
+        data = struct.pack(f"<{len(value.data)}{code}", *value.data)
+        if value.dtype == "bfloat16":
+            data = b"".join(data[i + 2 : i + 4] for i in range(0, len(data), 4))
+        return protocol.Tensor(value.dtype, list(value.shape), data)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-def nest(params, wanted):
+def nest(params, wanted, empty_lists=()):
     """What a model holds, by part: nested dicts, and lists where parts are numbered.
 
     Every misfit is listed in one error.
@@ -11,16 +11,22 @@ def nest(params, wanted):
         value = received(name, params[name], dtype)
         if tuple(value.shape) != shape:
             problems.append(f"{name} is {list(value.shape)}, not {list(shape)}")
-        *parts, last = (path or [name])[0].split(".")
-        node = root
-        for part in parts:
-            node = node.setdefault(part, {})
-        node[last] = value
+        hang(root, (path or [name])[0], value)
+    for path in empty_lists:
+        hang(root, path, [])
     if problems:
         raise ValueError(
             "parameters do not fit the model:\n  " + "\n  ".join(sorted(problems))
         )
     return numbered(root)
+
+
+def hang(root, path, value):
+    """Puts a value into a tree of dicts."""
+    *parts, last = path.split(".")
+    for part in parts:
+        root = root.setdefault(part, {})
+    root[last] = value
 
 
 def numbered(node):

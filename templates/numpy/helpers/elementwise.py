@@ -18,11 +18,31 @@ def erf(x):
     """The error function, to double precision: two series of Chebyshev polynomials."""
     size = np.minimum(np.abs(x.astype(np.float64)), 6.0)
     inner = size * np.polynomial.chebyshev.chebval(2.0 * size * size - 1.0, ERF_INNER)
-    # From 1 on `exp(x**2) * (1 - erf(x))`, in what brings 1 to 6 to -1 to 1.
-    place = 2.4 * (size - 3.0) / (size + 3.0) + 0.2
-    outer = np.polynomial.chebyshev.chebval(place, ERF_OUTER)
-    outer = 1.0 - np.exp(-size * size) * outer
+    outer = 1.0 - erf_rest(size)
     return np.copysign(np.where(size < 1.0, inner, outer), x).astype(x.dtype)
+
+
+def erf_rest(size):
+    """What the error function of a number from 1 to 6 lacks to 1."""
+    # `exp(x**2) * (1 - erf(x))`, in what brings 1 to 6 to -1 to 1.
+    place = 2.4 * (size - 3.0) / (size + 3.0) + 0.2
+    return np.exp(-size * size) * np.polynomial.chebyshev.chebval(place, ERF_OUTER)
+
+
+def erfinv(y):
+    """The inverse of `erf`: a first guess, and steps of Halley's method."""
+    size = np.abs(y.astype(np.float64))
+    rest = 1.0 - size
+    # The bounds are put in place.
+    log = np.log(np.where(rest == 0.0, 1.0, rest) * (1.0 + size))
+    half = 2.0 / (np.pi * 0.147) + log / 2.0
+    x = np.sqrt(np.maximum(np.sqrt(half * half - log / 0.147) - half, 0.0))
+    for _ in range(3):
+        # Differences of numbers near 1 have no digits left, those to 1 have.
+        beyond = np.where(x < 1.0, erf(x) - size, rest - erf_rest(x))
+        step = beyond * np.sqrt(np.pi) / 2.0 * np.exp(x * x)
+        x = x - step / (1.0 + x * step)
+    return np.copysign(np.where(rest == 0.0, np.inf, x), y).astype(y.dtype)
 
 
 ERF_INNER = [

@@ -123,3 +123,20 @@ def shift_left(a, b):
 def shift_right(a, b):
     """Shifts by more than the width of the type leave the sign."""
     return combined(lambda v, w: v >> (w if 0 <= w < 64 else 64), a, b)
+
+
+def inverse_erf(y):
+    """The inverse of `math.erf`: a first guess, and steps of Halley's method."""
+    size = abs(y)
+    rest = 1.0 - size
+    if not rest > 0.0:
+        return math.copysign(math.inf, y) if rest == 0.0 else math.nan
+    log = math.log(rest * (1.0 + size))
+    half = 2.0 / (math.pi * 0.147) + log / 2.0
+    x = math.sqrt(max(math.sqrt(half * half - log / 0.147) - half, 0.0))
+    for _ in range(3):
+        # Differences of numbers near 1 have no digits left, those to 1 have.
+        beyond = math.erf(x) - size if size < 0.5 else rest - math.erfc(x)
+        step = beyond * math.sqrt(math.pi) / 2.0 * math.exp(x * x)
+        x -= step / (1.0 + x * step)
+    return math.copysign(x, y)
