@@ -2,7 +2,8 @@
 //!
 //! Each program is made from a seed (`tests/random/`), must check without a remark, and is run on the interpreter as it is
 //! lowered: that is its meaning. With it are compared the interpreter after each pass alone and after all passes of each
-//! level and style, in both modes. What fails is made smaller before it is told.
+//! level and style, and every target whose code can be executed; in both modes, and in training with gradients. What
+//! fails is made smaller before it is told.
 //!
 //! Every run has the same few hundred programs. Others, and as many as one likes:
 //!
@@ -14,10 +15,11 @@ mod random;
 #[path = "support/stack.rs"]
 mod stack;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use random::generate::Generator;
 use random::hunt::{Found, Passes, hunt};
 use random::planted::MaximumIsMinimum;
+use random::targets::{Tally, Targets};
 use random::{library, ranges};
 use stack::with_deep_stack;
 use std::collections::BTreeSet;
@@ -27,6 +29,8 @@ use std::sync::Arc;
 
 /// Programs of an ordinary run.
 const PROGRAMS: u64 = 300;
+/// Of these, so many on targets, which take longer.
+const ON_TARGETS: u64 = 150;
 /// A trial has so many of them, so that several run side by side.
 const BATCH: u64 = 25;
 /// Programs that have every operation between them.
@@ -46,12 +50,37 @@ fn main() -> ExitCode {
         let name = format!("passes::{}_{}", batch.start, batch.end - 1);
         trials.push(Trial::test(name, move || told(&with_deep_stack(|| hunt(batch, &mut Passes::default())))));
     }
+    let on_targets = if count == PROGRAMS { ON_TARGETS } else { count };
+    for (part, seeds) in halves(first..first + on_targets).into_iter().enumerate() {
+        trials.push(Trial::ignorable_test(format!("targets::{}", part + 1), move || {
+            with_deep_stack(|| targets_agree(seeds))
+        }));
+    }
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 fn batches(seeds: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let end = seeds.end;
     seeds.step_by(BATCH as usize).map(move |start| start..end.min(start + BATCH))
+}
+
+/// Each half has its own processes.
+fn halves(seeds: Range<u64>) -> Vec<Range<u64>> {
+    let middle = seeds.start + (seeds.end - seeds.start).div_ceil(2);
+    [seeds.start..middle, middle..seeds.end].into_iter().filter(|half| !half.is_empty()).collect()
+}
+
+fn targets_agree(seeds: Range<u64>) -> Result<Completion, Failed> {
+    let mut targets = Targets::default();
+    if let Some(why) = targets.missing() {
+        let required = std::env::var("TRITONC_REQUIRE_TOOLS").is_ok_and(|value| value == "1");
+        return if required { Err(why.into()) } else { Ok(Completion::ignored_with(why)) };
+    }
+    let found = hunt(seeds, &mut targets);
+    told(&found)?;
+    let Tally { agree, undecided, .. } = targets.tally;
+    // Otherwise what is compared says little.
+    ensure(undecided * 20 <= agree, || format!("{:?}", targets.tally)).map(|()| Completion::Completed)
 }
 
 fn told(found: &[Found]) -> Result<(), Failed> {

@@ -1,7 +1,7 @@
 //! `tritonc verify`: what agrees, what does not and where, and what is said when a tool is missing.
 //!
-//! What executes PyTorch needs the Python that `TRITONC_PYTHON` names, else `python3`, with torch; so those tests are
-//! ignored unless they are asked for (`-- --ignored`, or `./test`).
+//! What executes targets needs the Python that `TRITONC_PYTHON` names, else `python3`, with torch and whatever else they
+//! need; so those tests are ignored unless they are asked for (`-- --ignored`, or `./test`).
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -96,21 +96,28 @@ fn own_arguments(path: &Path, mode: &str) -> Vec<String> {
     own.into_iter().map(str::to_string).collect()
 }
 
-/// Every example on every subject that these arguments choose.
-fn verify_examples(mode: &str, arguments: &[&str]) {
+/// The targets that can be executed.
+fn executed_targets() -> Vec<&'static str> {
+    tritonc::targets::all().filter(|target| target.runner().is_some()).map(|target| target.name()).collect()
+}
+
+/// Every example on the subject of this name.
+fn verify_examples(mode: &str, subject: &str, arguments: &[&str]) {
+    let arguments = &[&["--targets", subject, "--grad"], arguments].concat();
     for example in examples() {
         let path = example.to_string_lossy().into_owned();
         let own = own_arguments(&example, mode);
         let own: Vec<&str> = own.iter().map(String::as_str).collect();
-        let run = verify(Path::new(ROOT), &[&[path.as_str()], own.as_slice(), arguments].concat(), None);
+        let run = verify(Path::new(ROOT), &[&[path.as_str()], own.as_slice(), arguments.as_slice()].concat(), None);
         if is_script(&example) {
             assert_eq!(run.status, 1, "{path}: {}{}", run.out, run.err);
             assert!(run.err.starts_with("error[E0405]: the file is a script: there is no entry to be verified"));
             continue;
         }
-        if own.contains(&"Training(steps=3)") && arguments.contains(&"pytorch") {
+        if own.contains(&"Training(steps=3)") && executed_targets().contains(&subject) {
             // Its evaluation would need float values that are packed then, so it has no module.
-            assert!(run.status == 3 && run.out.contains("pytorch, forward failed: E0608: "), "{}{}", run.out, run.err);
+            let refused = run.out.contains(&format!("{subject}, forward failed: E0608: "));
+            assert!(run.status == 3 && refused, "{}{}", run.out, run.err);
             continue;
         }
         assert_eq!(run.status, 0, "{path}: {}{}", run.out, run.err);
@@ -121,14 +128,16 @@ fn verify_examples(mode: &str, arguments: &[&str]) {
 
 #[test]
 fn examples_agree_after_the_passes_of_every_level() {
-    verify_examples("infer", &["--targets", "interp", "--grad"]);
+    verify_examples("infer", "interp", &[]);
 }
 
 #[test]
 #[ignore = "needs a Python with torch: ./test runs it"]
-fn examples_agree_on_pytorch() {
-    verify_examples("infer", &["--targets", "pytorch", "--grad"]);
-    verify_examples("train", &["--targets", "pytorch", "--grad", "--seed", "3"]);
+fn examples_agree_on_every_target() {
+    for target in executed_targets() {
+        verify_examples("infer", target, &[]);
+        verify_examples("train", target, &["--seed", "3"]);
+    }
 }
 
 #[test]
@@ -139,11 +148,15 @@ fn missing_tools_are_skipped_unless_they_are_asked_for() {
     let levels = ["interp-1", "interp-2", "interp-3"];
     let mut expected: Vec<_> =
         levels.iter().flat_map(|level| ["forward", "forward(mask)"].map(|method| row(level, method, "ok"))).collect();
-    expected.extend(["forward", "forward(mask)"].map(|method| row("pytorch", method, "skipped")));
+    for target in executed_targets() {
+        expected.extend(["forward", "forward(mask)"].map(|method| row(target, method, "skipped")));
+        let why = format!(
+            "\n{target} skipped: `/no/such/python` does not run: no such file or directory; TRITONC_PYTHON names the \
+             Python to use\n"
+        );
+        assert!(run.out.contains(&why), "{}", run.out);
+    }
     assert_eq!(rows(&run.out), expected);
-    let why = "pytorch skipped: `/no/such/python` does not run: no such file or directory; TRITONC_PYTHON names the \
-               Python to use\n";
-    assert!(run.out.ends_with(why), "{}", run.out);
 
     let run = verify(folder.path(), &["net.tri", "--targets", "interp-2,pytorch"], Some("/no/such/python"));
     assert_eq!(run.status, 3, "{}", run.out);
@@ -206,14 +219,16 @@ fn every_exported_method_is_run() {
 
 #[test]
 #[ignore = "needs a Python with torch: ./test runs it"]
-fn state_and_numbers_agree_on_pytorch() {
+fn state_and_numbers_agree_on_every_target() {
     let folder = folder(METHODS, "");
-    let run = verify(folder.path(), &["net.tri", "--targets", "pytorch", "--input", "pos=2", "--grad"], None);
-    let mut expected = ["forward", "at", "bump"].map(|method| row("pytorch", method, "ok")).to_vec();
-    // Gradients do not pass through state.
-    expected.push(row("all", "bump", "skipped"));
-    assert_eq!((run.status, rows(&run.out)), (0, expected), "{}{}", run.out, run.err);
-    assert!(run.out.contains("all skipped: no gradients: E0607: "), "{}", run.out);
+    for target in executed_targets() {
+        let run = verify(folder.path(), &["net.tri", "--targets", target, "--input", "pos=2", "--grad"], None);
+        let mut expected = ["forward", "at", "bump"].map(|method| row(target, method, "ok")).to_vec();
+        // Gradients do not pass through state.
+        expected.push(row("all", "bump", "skipped"));
+        assert_eq!((run.status, rows(&run.out)), (0, expected), "{}{}", run.out, run.err);
+        assert!(run.out.contains("all skipped: no gradients: E0607: "), "{}", run.out);
+    }
 
     // Results agree, what is kept does not.
     let table = "[ops]\nexp = \"{x}.exp() * torch.tensor([1.0, 1.0, 1.5])\"\n";

@@ -66,7 +66,7 @@ pub static OPS: &[Op] = &[
         gradient: gradient::NO_OPERANDS,
         traits: CREATION,
         doc: "The numbers from `start` up to `stop`, which is left out, in steps of `step`.\n\nWith one number, \
-              those from 0 up to it: `arange(3)` is 0, 1, 2. Gives `dtype[n]` with \
+              those from 0 up to it: `arange(3)` is 0, 1, 2; with another step than 1, both must be given. Gives `dtype[n]` with \
               `n = ceil((stop - start) / step)`; `int64` if the element type is left out. The step is not 0 and \
               leads from start to stop.",
     },
@@ -191,6 +191,10 @@ fn arange_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     cx.expect(result(unknown));
     let step = cx.int("step")?;
     let (start, stop) = match cx.attrs.get("stop") {
+        None | Some(Attr::None) if step != 1 => {
+            let error = OpError::new(code::E0310, format!("`arange` with a step of {step} needs a start and a stop"));
+            return Err(error.note("with one number, it counts from 0 up to that in steps of 1").into());
+        }
         None | Some(Attr::None) => (Dim::zero(), cx.dim("start")?),
         Some(_) => (cx.dim("start")?, cx.dim("stop")?),
     };
@@ -304,6 +308,8 @@ mod tests {
         let unknown_step = range(Int64, 0, 8, 1).with("step", Attr::Int(n));
         assert_eq!(rule("arange", &[], unknown_step), "~int64[?]");
         assert!(rule_error("arange", &[], range(Int64, 0, 4, 0)).contains("steps of 0"));
+        let without_stop = Attrs::new().with("start", Attr::int(4)).with("step", Attr::int(2));
+        assert!(rule_error("arange", &[], without_stop).contains("needs a start and a stop"));
         let away = rule_error("arange", &[], range(Int64, 4, 0, 1));
         assert_eq!(away, "E0310 `arange` counts up from 4 in steps of 1, away from 0");
     }

@@ -13,9 +13,14 @@ use crate::types::{Dim, Shape, Tensor, TensorType, Verdict};
 const LIST_PARAMS: &[Param] =
     &[Param::required("tensors", ParamKind::Tensors), Param::with("axis", ParamKind::Axis, Default::Int(0))];
 
-const SPLIT: Traits =
-    Traits { movement: Movement::Rearranges, cost: Cost::Nothing, precision: Precision::Moves, ..Traits::CAUTIOUS };
-const JOIN: Traits = Traits { role: Role::Read, ..SPLIT };
+const JOIN: Traits = Traits {
+    role: Role::Read,
+    movement: Movement::Rearranges,
+    cost: Cost::Nothing,
+    precision: Precision::Moves,
+    ..Traits::CAUTIOUS
+};
+const SPLIT: Traits = Traits { role: Role::Alone, gives_list: true, ..JOIN };
 
 pub static OPS: &[Op] = &[
     Op {

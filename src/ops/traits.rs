@@ -40,6 +40,8 @@ pub struct Traits {
     pub quantisation: Option<Quantisation>,
     /// How it joins a list of tensors, if it does.
     pub joining: Option<Joining>,
+    /// Whether its results are the elements of a list, however many there are: of one also.
+    pub gives_list: bool,
     pub typed_by: TypedBy,
 }
 
@@ -55,6 +57,7 @@ impl Traits {
         steps: &[],
         quantisation: None,
         joining: None,
+        gives_list: false,
         typed_by: TypedBy::Operands,
     };
 }

@@ -86,7 +86,24 @@ fn generic(g: &mut Generator, scope: &mut Scope, op: OpId, first: Option<Var>) -
             attrs.set(param.name, attr);
         }
     }
+    if let (Some(rank), Some(x)) = (wanted_rank, operands.first()) {
+        windows_within(scope, &mut attrs, &x.ty, rank);
+    }
     Some(Plan { operands, attrs })
+}
+
+/// Keeps to windows that PyTorch knows what to do with: with gaps, a window may lie beside the input altogether, and the
+/// gradient of its maximum then writes anywhere; and a mean over three axes wants the input to be as large as the window.
+fn windows_within(scope: &Scope, attrs: &mut Attrs, x: &TensorType, rank: usize) {
+    let has_gaps = attrs.const_ints("dilation").is_some_and(|gaps| gaps.iter().any(|gap| *gap > 1));
+    if has_gaps {
+        *attrs = attrs.clone().with("padding", Attr::int(0)).with("ceil_mode", Attr::Bool(false));
+    }
+    let smallest = x.shape.dims.iter().skip(2).filter_map(|dim| scope.size(dim)).min().unwrap_or(1);
+    let largest = attrs.const_ints("kernel_size").and_then(|sizes| sizes.into_iter().max()).unwrap_or(1);
+    if rank == 5 && largest > smallest {
+        attrs.set("kernel_size", Attr::int(smallest));
+    }
 }
 
 /// How many axes an operation on windows needs.

@@ -360,6 +360,12 @@ impl Generator {
             .enumerate()
             .map(|(at, var)| {
                 let dtype = var.ty.dtype().unwrap_or(DType::Float32);
+                // Gradients pass straight through codes, which are integers in most targets, and have none there unless
+                // they are restored at once, as `fake_quantize` does.
+                if at == 0 && matches!(op.name(), "quantize" | "quantize_with") {
+                    let expr = Expr::call("stop_gradient", vec![Argument::of(var.expr)], Some(var.ty.clone()));
+                    return Var { expr, ..var };
+                }
                 self.tamed(var, ranges::domain(op.name(), at, dtype))
             })
             .collect();

@@ -77,6 +77,8 @@ pub fn domain(op: &str, operand: usize, dtype: DType) -> Range {
         };
     }
     match (op, operand) {
+        // Scales are what they are.
+        ("quantize_with" | "dequantize", _) => WILD,
         ("exp" | "sinh" | "cosh", _) => range(-4.0, 3.0),
         ("log" | "rsqrt", _) => range(0.125, 32.0),
         ("sqrt", _) => range(0.0625, 64.0),
@@ -154,7 +156,7 @@ pub fn result(op: &str, parts: &[Range], count: f64) -> Range {
         "matmul" => a.times(b).scale(count),
         "argmax" | "argmin" => range(0.0, count),
         "clamp" => a,
-        "random_uniform" | "random_normal" => range(-8.0, 8.0),
+        "random_uniform" | "random_normal" | "quantize" | "dequantize" => range(-8.0, 8.0),
         _ => WILD,
     }
 }

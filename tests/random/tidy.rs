@@ -11,7 +11,12 @@ impl Program {
         loop {
             let text = self.print();
             let uses = uses(&text);
-            let is_used = |name: &String| uses.get(name.as_str()).is_some_and(|count| *count > 1);
+            // What is only given values, but never read, is not used either.
+            let mut given: HashMap<String, usize> = HashMap::new();
+            self.bodies_mut().into_iter().for_each(|function| count_given(&mut function.body, &mut given));
+            let is_used = |name: &String| {
+                uses.get(name.as_str()).is_some_and(|count| *count > given.get(name).copied().unwrap_or(1))
+            };
             let mut changed = false;
             for function in self.bodies_mut() {
                 changed |= tidy_block(&mut function.body, &is_used);
@@ -52,7 +57,12 @@ fn tidy_block(block: &mut Vec<Statement>, is_used: &impl Fn(&String) -> bool) ->
             changed = true;
             false
         }
-        Statement::Assign { .. } => true,
+        // State is given values for the next call.
+        Statement::Assign { name, .. } => {
+            let stays = is_used(name);
+            changed |= !stays;
+            stays
+        }
         Statement::If { then, otherwise, .. } if then.is_empty() && otherwise.is_empty() => {
             changed = true;
             false
@@ -69,6 +79,18 @@ fn tidy_block(block: &mut Vec<Statement>, is_used: &impl Fn(&String) -> bool) ->
         }
     }
     changed
+}
+
+/// How often each name is given a value.
+fn count_given(block: &mut [Statement], given: &mut HashMap<String, usize>) {
+    for statement in block {
+        match statement {
+            Statement::Let { names, .. } => names.iter().for_each(|name| *given.entry(name.clone()).or_insert(0) += 1),
+            Statement::Assign { name, .. } => *given.entry(name.clone()).or_insert(0) += 1,
+            Statement::If { .. } | Statement::For { .. } | Statement::While { .. } => {}
+        }
+        statement.blocks_mut().into_iter().for_each(|inner| count_given(inner, given));
+    }
 }
 
 /// How often each word stands in a text.

@@ -9,6 +9,7 @@
 //! ```
 
 use crate::ir::{InstId, InstKind, Region, ValueId, Window};
+use crate::ops::traits::{Movement, Role};
 use crate::targets::pycode::dialect::{NewState, Positions};
 use crate::targets::pycode::function::Writer;
 use crate::targets::pycode::{expression, program};
@@ -85,10 +86,12 @@ impl<'m> Writer<'_, 'm> {
         matches!(users.as_slice(), [user] if self.moved_to(*user).is_some())
     }
 
-    /// Where a `permute` puts the first axis, if all others keep their order.
+    /// Where a permutation puts the first axis, if all others keep their order.
     fn moved_to(&self, inst: InstId) -> Option<usize> {
-        let InstKind::Op { op, attrs } = &self.function[inst].kind else { return None };
-        let axes = attrs.const_ints("axes").filter(|_| op.name() == "permute")?;
+        let data = &self.function[inst];
+        let InstKind::Op { op, attrs } = &data.kind else { return None };
+        let Movement::Permutes(axes) = op.movement() else { return None };
+        let axes = axes(attrs, self.function[*data.operands.first()?].ty.shape.rank()?)?;
         let axis = axes.iter().position(|axis| *axis == 0)?;
         let rest = axes.iter().filter(|axis| **axis != 0);
         rest.zip(1..).all(|(axis, wanted)| *axis == wanted).then_some(axis)
@@ -201,9 +204,11 @@ impl<'m> Writer<'_, 'm> {
         let inst = &self.function[*inst];
         let (InstKind::Op { op, .. }, [source]) = (&inst.kind, inst.operands.as_slice()) else { return value };
         let is_float = |value: ValueId| self.function.dtype(value).is_float();
-        match op.name() {
-            "broadcast_to" => self.before_copy(*source),
-            "cast" if is_float(*source) && is_float(value) => *source,
+        let converts =
+            || self.function.dtype(*source) != self.function.dtype(value) && is_float(*source) && is_float(value);
+        match (op.role(), op.movement()) {
+            (Role::Free, Movement::Shows) => self.before_copy(*source),
+            (_, Movement::Converts) if converts() => *source,
             _ => value,
         }
     }

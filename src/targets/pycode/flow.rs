@@ -9,7 +9,8 @@
 //! a read that would be is copied, and so is a view that leaves the function or is kept from turn to turn.
 
 use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
-use crate::ops::Attr;
+use crate::ops::traits::Quantisation;
+use crate::quant::Scheme;
 use crate::targets::pycode::sizes;
 use crate::targets::pycode::views::Views;
 use crate::types::Symbol;
@@ -164,12 +165,13 @@ impl Flow {
     fn fuse_quantisation(&mut self, survey: &Survey) {
         for &inst in &survey.order {
             let data = &survey.function[inst];
-            let Some(scheme) = quantisation(&data.kind, "dequantize") else { continue };
+            let Some(scheme) = scheme_of(&data.kind, Quantisation::Dequantise) else { continue };
             let Some(&source) = data.operands.first().and_then(|v| survey.definition.get(v)) else { continue };
             let quantize = &survey.function[source];
-            let whole = quantize.results == data.operands && quantisation(&quantize.kind, "quantize") == Some(scheme)
+            let whole = quantize.results == data.operands
+                && scheme_of(&quantize.kind, Quantisation::Quantise) == Some(scheme)
                 || quantize.operands.get(1..) == data.operands.get(1..)
-                    && quantisation(&quantize.kind, "quantize_with") == Some(scheme);
+                    && scheme_of(&quantize.kind, Quantisation::QuantiseWith) == Some(scheme);
             let alone = quantize.results.iter().all(|v| survey.users[v.0 as usize] == [inst]);
             if whole && alone && survey.places[&source].region == survey.places[&inst].region {
                 self.fused.insert(inst, source);
@@ -310,13 +312,10 @@ impl Flow {
     }
 }
 
-/// The scheme of a `quantize` or `dequantize`.
-fn quantisation<'a>(kind: &'a InstKind, name: &str) -> Option<&'a crate::quant::Scheme> {
+/// The scheme of an instruction that quantises or restores in this way.
+fn scheme_of(kind: &InstKind, way: Quantisation) -> Option<&Scheme> {
     match kind {
-        InstKind::Op { op, attrs } if op.name() == name => match attrs.get("scheme") {
-            Some(Attr::Scheme(scheme)) => Some(scheme),
-            _ => None,
-        },
+        InstKind::Op { op, attrs } if op.quantisation() == Some(way) => attrs.scheme("scheme"),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@ use crate::base::Loc;
 use crate::ir::{
     FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, ValueId, member_path,
 };
+use crate::ops::traits::Movement;
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::classes::ClassNames;
@@ -439,7 +440,7 @@ impl<'p, 'm> Writer<'p, 'm> {
                 self.expressions.insert(data.results[0], numbers::element(tensor, 0));
                 Ok(())
             }
-            InstKind::Op { op, .. } if op.name() == "cast" && self.stays_number(inst) => {
+            InstKind::Op { op, .. } if matches!(op.movement(), Movement::Converts) && self.stays_number(inst) => {
                 let number = self.number_or_tensor(data.operands[0]);
                 self.numbers.insert(data.results[0]);
                 self.expressions.insert(data.results[0], number);

@@ -2,6 +2,7 @@
 
 use crate::ir::{InstKind, MemberKind, Module};
 use crate::ops::Attr;
+use crate::ops::traits::Quantisation;
 use crate::quant::{Scheme, SchemeKind, Ste};
 use crate::targets::pycode::dialect::Dialect;
 use crate::targets::pycode::{classes, program};
@@ -65,9 +66,12 @@ impl Uses {
         for function in &module.functions {
             program::visit(function, &function.body, &mut |inst| {
                 if let InstKind::Op { op, attrs } = &function[inst].kind {
-                    // These take any format, by name.
-                    uses.bytes |= matches!(op.name(), "pack" | "unpack");
-                    uses.given |= op.name() == "quantize_with";
+                    match op.quantisation() {
+                        // These take any format, by name.
+                        Some(Quantisation::Pack | Quantisation::Unpack) => uses.bytes = true,
+                        Some(Quantisation::QuantiseWith) => uses.given = true,
+                        Some(Quantisation::Quantise | Quantisation::Dequantise) | None => {}
+                    }
                     attrs.iter().for_each(|(_, attr)| uses.add_attr(attr));
                 }
             });

@@ -2,6 +2,7 @@
 
 use crate::base::code;
 use crate::ir::{FuncId, Function, InstId, InstKind, MemberKind, Part, PathSegment, Sub, ValueId, member_path};
+use crate::ops::traits::Quantisation;
 use crate::ops::{Attr, Attrs, Op, ParamKind};
 use crate::targets::pycode::expression::{self, Filled, Holes};
 use crate::targets::pycode::function::Writer;
@@ -26,7 +27,7 @@ impl<'m> Writer<'_, 'm> {
         let failed = |message: String| {
             unsupported(format!("{} cannot express `{}`: {message}", dialect.target(), op.name), data.loc)
         };
-        self.check_dtypes(inst, op)?;
+        self.check_dtypes(inst)?;
         if let Some(stack) = self.moved_stack(inst) {
             return Ok(stack);
         }
@@ -67,6 +68,8 @@ impl<'m> Writer<'_, 'm> {
         let mut holes = OpHoles { writer: self, op, attrs, operands, inst };
         let filled = expression::fill(&entry, &mut holes);
         let filled = filled.map_err(|hole| failed(format!("`{{{hole}}}` has no value")))?;
+        let filled =
+            if op.traits.gives_list && data.results.len() == 1 { filled.index(vec![Py::int(0)]) } else { filled };
         Ok(match data.results.first().map(|v| self.function.dtype(*v)) {
             Some(result) if widened.is_some_and(|dtype| dtype != result) => dialect.convert(filled, result),
             _ => filled,
@@ -110,13 +113,13 @@ impl<'m> Writer<'_, 'm> {
         operands
     }
 
-    fn check_dtypes(&self, inst: InstId, op: &Op) -> Result<(), TargetError> {
+    fn check_dtypes(&self, inst: InstId) -> Result<(), TargetError> {
         let data = &self.function[inst];
         let dialect = self.program.dialect;
         let has = |dtype: &DType| dialect.dtypes().contains(dtype);
         match data.results.iter().map(|v| self.function.dtype(*v)).find(|dtype| !has(dtype)) {
             Some(dtype) => {
-                let message = format!("{} has no `{}` for {dtype}", dialect.target(), op.name);
+                let message = format!("{} has no arithmetic for {dtype}", dialect.target());
                 let error = TargetError::new(code::E0603, message).at(data.loc);
                 Err(match dtype.is_float() {
                     true => error.note("use float32"),
@@ -129,7 +132,7 @@ impl<'m> Writer<'_, 'm> {
 
     /// `self.weight.dequantize()`, for the codes and scale of one member, and the type that this gives.
     pub(super) fn packed_weight(&mut self, inst: InstId, op: &Op) -> Option<(Py, DType)> {
-        if op.name != "dequantize" {
+        if op.traits.quantisation != Some(Quantisation::Dequantise) {
             return None;
         }
         let mut members =

@@ -107,8 +107,6 @@ impl Writer for PyTorchWriter {
 }
 
 #[cfg(test)]
-mod tests;
-#[cfg(test)]
 mod table_tests {
     use super::special;
     use crate::ops;

@@ -11,6 +11,7 @@ use crate::types::{DType, Dim};
 
 static SPECIAL: &[(&str, Special)] = &[
     ("cast", cast),
+    ("floor_div", floor_div),
     ("gather", gather),
     ("one_hot", one_hot),
     ("pad", pad),
@@ -41,6 +42,12 @@ fn cast(u: &mut Use) -> Result<Option<Py>, String> {
         _ if from.is_float() && to.is_int() => Py::name("saturating_cast").call(vec![x, target]),
         _ => x.method("to", vec![target]),
     }))
+}
+
+/// The quotient of floats is cut off: where a gradient would have to pass, PyTorch has none for it and raises an error.
+fn floor_div(u: &mut Use) -> Result<Option<Py>, String> {
+    let [a, b] = [0, 1].map(|index| u.operands[index].value.clone());
+    Ok(u.result_dtype().is_float().then(|| Py::binary(a, "//", b).method("detach", vec![])))
 }
 
 fn permute(u: &mut Use) -> Result<Option<Py>, String> {

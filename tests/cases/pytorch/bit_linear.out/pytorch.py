@@ -87,7 +87,8 @@ class Scheme:
 
     def quantize(self, x):
         """Codes and scale."""
-        slices, shared = self.slices(x.float())
+        # No gradient passes the scale.
+        slices, shared = self.slices(x.detach().float())
         codes, *parts = self.encode(slices, shared)
         codes = codes.to(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)

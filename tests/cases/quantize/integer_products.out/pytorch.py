@@ -87,6 +87,8 @@ class Scheme:
             return x, (x.dim() - 1,)
         if self.axis is not None:
             own = self.axis % x.dim()
+            # One more axis, since no axes at all would mean all of them.
+            x = x.unsqueeze(-1)
             return x, tuple(axis for axis in range(x.dim()) if axis != own)
         return x, tuple(range(x.dim()))
 
@@ -96,7 +98,8 @@ class Scheme:
 
     def quantize(self, x):
         """Codes and scale."""
-        slices, shared = self.slices(x.float())
+        # No gradient passes the scale.
+        slices, shared = self.slices(x.detach().float())
         codes, *parts = self.encode(slices, shared)
         codes = codes.to(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)
