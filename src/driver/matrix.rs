@@ -142,6 +142,15 @@ mod tests {
         assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), page, "TRITONC_BLESS=1 writes the page");
     }
 
+    /// The checker knows targets by their folders of templates.
+    #[test]
+    fn each_target_may_be_mapped_to() {
+        for target in targets::all() {
+            let text = format!("@map({}=\"f({{x}})\")\nfn f(x: float32[N]) -> float32[N] = exp(x)\n", target.name());
+            assert_eq!(Session::default().check_text("main.tri", &text), [], "{}", target.name());
+        }
+    }
+
     /// Whatever the library is made of can be written for every target.
     #[test]
     fn no_target_refuses_an_operation() {
