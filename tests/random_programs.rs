@@ -149,6 +149,6 @@ fn wrong_pass() -> Result<(), Failed> {
     let found = found.ok_or("nothing was found")?;
     let report = found.report();
     ensure(found.failure.kind.starts_with("pass maximum-is-minimum"), || report.clone())?;
-    let text = found.program.print();
-    ensure(text.contains("maximum") && text.lines().count() <= 10, || report)
+    // The maximum may be one of the library's: `normalize` has one.
+    ensure(found.program.print().lines().count() <= 10, || report)
 }
