@@ -37,6 +37,9 @@ class Array:
         shape += self.shape[len(items) :]
         return Array(shape, self.dtype, blocks(self.data, places, block))
 
+    def __repr__(self):
+        return f"array({self.tolist()}, {self.dtype!r})"
+
     def __bool__(self):
         return bool(self.item())
 
@@ -131,6 +134,14 @@ def array(value, dtype):
     return Array(shape, dtype, stored(list(map(kind, values)), dtype))
 
 
+def received(name, value, dtype):
+    """An input or parameter as an array; lists and other libraries' arrays become one."""
+    x = array(value, dtype)
+    if x.dtype != dtype:
+        raise TypeError(f"{name} is {x.dtype}, not {dtype}")
+    return x
+
+
 def stored(numbers, dtype):
     """Numbers as the element type holds them: floats rounded, integers wrapped."""
     if dtype == "bool":
@@ -148,7 +159,7 @@ def stored(numbers, dtype):
     except OverflowError:
         # From halfway to the next power of two on, a number rounds to infinity.
         least = 65520.0 if dtype == "float16" else 2.0**128 - 2.0**103
-        bounded = (x if abs(x) < least or x != x else x * math.inf for x in numbers)
+        bounded = (x * math.inf if abs(x) >= least else x for x in numbers)
         raw = struct.pack(form, *bounded)
     if dtype == "bfloat16":
         # The upper half of a float32, to nearest, ties to even.
@@ -176,7 +187,7 @@ def cast(x, dtype):
         data = stored(list(map(float, x.data)), dtype)
     elif "float" in x.dtype:
         low, high = limits(dtype)
-        data = [0 if v != v else int(min(max(v, low), high)) for v in x.data]
+        data = [0 if math.isnan(v) else int(min(max(v, low), high)) for v in x.data]
     else:
         data = stored(list(map(int, x.data)), dtype)
     return Array(x.shape, dtype, data)
@@ -254,6 +265,6 @@ def quotient(a, b):
     """`a / b` as IEEE 754 has it."""
     if b:
         return a / b
-    if a and a == a:
+    if a and not math.isnan(a):
         return math.copysign(math.inf, a) * math.copysign(1.0, b)
     return math.nan
