@@ -9,6 +9,7 @@ pub mod names;
 pub mod numpy;
 pub mod pycode;
 pub mod pytext;
+pub mod python;
 pub mod pytorch;
 pub mod table;
 pub mod templates;
@@ -186,7 +187,7 @@ pub trait Writer: Send + Sync {
     }
 }
 
-static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy];
+static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy, &python::Python];
 
 /// Every target, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static dyn Target> {

@@ -37,6 +37,9 @@ class Array:
         shape += self.shape[len(items) :]
         return Array(shape, self.dtype, blocks(self.data, places, block))
 
+    def __repr__(self):
+        return f"array({self.tolist()}, {self.dtype!r})"
+
     def __bool__(self):
         return bool(self.item())
 
@@ -129,6 +132,14 @@ def array(value, dtype):
         raise ValueError(f"the rows of an array of shape {shape} differ in length")
     kind = bool if dtype == "bool" else float if "float" in dtype else int
     return Array(shape, dtype, stored(list(map(kind, values)), dtype))
+
+
+def received(name, value, dtype):
+    """An input or parameter as an array; lists and other libraries' arrays become one."""
+    x = array(value, dtype)
+    if x.dtype != dtype:
+        raise TypeError(f"{name} is {x.dtype}, not {dtype}")
+    return x
 
 
 def stored(numbers, dtype):

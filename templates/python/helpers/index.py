@@ -44,3 +44,13 @@ def one_hot(x, classes, dtype):
         raise IndexError(f"a class is outside 0 to {classes - 1}")
     numbers = [int(i == own) for own in x.data for i in range(classes)]
     return Array((*x.shape, classes), dtype, numbers)
+
+
+def placed(x, items, new):
+    """A copy of `x` in which `new` stands where `x[items]` lies."""
+    places = Array(x.shape, "int64", range(len(x.data)))[items]
+    new = broadcast_to(array(new, x.dtype), places.shape)
+    numbers = list(x.data)
+    for place, number in zip(places.data, new.data):
+        numbers[place] = number
+    return Array(x.shape, x.dtype, numbers)

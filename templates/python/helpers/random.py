@@ -1,8 +1,8 @@
 def new_seed(rng):
-    """The next seed of a run."""
-    words = philox(rng["seed"], 2 * rng.setdefault("drawn", 0) + 2)
-    rng["drawn"] += 1
-    return array((words[-2] << 31) | (words[-1] >> 1), "int64")
+    """The next seed of a call."""
+    rng["count"] += 1
+    high, low = philox(rng["seed"], 2 * rng["count"])[-2:]
+    return array((high << 31) + (low >> 1), "int64")
 
 
 def philox(seed, count):

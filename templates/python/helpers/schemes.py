@@ -43,6 +43,7 @@ class Scheme:
 
     def quantize(self, x):
         """Codes, scale and, where there is one, zero point."""
+        x = array(x, "float32")
         runs = self.runs(stored(x.data, "float32"), x.shape)
         scales = self.run(x.shape)[1]
         slices = [[] for _ in range(math.prod(scales))]
@@ -83,8 +84,8 @@ class Scheme:
     def pack(self, x):
         """A weight as it is stored: packed codes, their scale and zero point."""
         codes, *parts = self.quantize(x)
-        packed = pack_codes(codes, self.bits, self.offset)
-        return dict(zip(("codes", "scale", "zero_point"), (packed, *parts)))
+        rows = pack_codes(codes, self.bits, self.offset)
+        return dict(zip(("codes", "scale", "zero_point"), (rows, *parts)))
 
     def unpack(self, weight, size):
         """The codes of a stored weight; `size` is that of its last axis."""
