@@ -7,20 +7,15 @@ mod support;
 
 use libtest_mimic::{Arguments, Trial};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use support::executors::{self, ANSWER_LIMIT, Shared, Trouble};
+use support::executors::{self, Shared, Trouble};
 use support::trials::finish;
-use support::with_deep_stack;
-use tritonc::base::code::E0603;
-use tritonc::driver::verify::Executor;
-use tritonc::driver::verify::compare::compare;
-use tritonc::driver::verify::executor::{Broken, Job};
-use tritonc::driver::verify::tolerance::{Scope, tolerance};
+use support::{with_deep_stack, written};
 use tritonc::ir::{self, InstKind, Verified};
 use tritonc::ops::{self, Attr, Default, EvalCx, RuleCx};
-use tritonc::targets::{self, EmitOptions, Templates, Writer};
+use tritonc::targets::{self, Templates, Writer};
 use tritonc::types::{DType, Dim, Facts, HostExpr, Tensor, TensorType};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -32,14 +27,6 @@ struct Use {
     module: Verified,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
-}
-
-/// What became of a use on a target.
-enum Outcome {
-    Agrees,
-    /// For its element types.
-    Refused,
-    Fails(String),
 }
 
 fn main() -> ExitCode {
@@ -78,10 +65,10 @@ fn try_target(name: &str, uses: &[Use]) -> Result<(), Trouble> {
     let (mut executed, mut problems) = (BTreeSet::new(), vec![]);
     for one in uses {
         match try_use(one, writer.as_ref(), &mut executor, folder.path()) {
-            Outcome::Agrees => drop(executed.insert(one.op)),
-            Outcome::Refused => {}
-            Outcome::Fails(why) => {
-                problems.push(format!("{}\n    {}", one.line, why.trim_end().replace('\n', "\n    ")))
+            Ok(()) => drop(executed.insert(one.op)),
+            Err(Trouble::Refused(_)) => {}
+            Err(Trouble::Failed(why) | Trouble::Missing(why)) => {
+                problems.push(format!("{}\n    {}", one.line, why.trim_end().replace('\n', "\n    ")));
             }
         }
     }
@@ -92,56 +79,12 @@ fn try_target(name: &str, uses: &[Use]) -> Result<(), Trouble> {
     if problems.is_empty() { Ok(()) } else { Err(Trouble::Failed(problems.join("\n"))) }
 }
 
-fn try_use(one: &Use, writer: &dyn Writer, executor: &mut Shared, folder: &Path) -> Outcome {
-    let written = match writer.write(&one.module, &EmitOptions::default()) {
-        Ok(written) => written,
-        Err(errors) if errors.iter().all(|error| error.code == E0603) => return Outcome::Refused,
-        Err(errors) => return Outcome::Fails(format!("{errors:?}")),
-    };
-    let mut files: Vec<PathBuf> = vec![];
-    for artifact in &written {
-        let path = folder.join(&artifact.path);
-        if let Err(error) = std::fs::write(&path, artifact.contents.as_bytes()) {
-            return Outcome::Fails(error.to_string());
-        }
-        files.push(path);
-    }
-    let inputs: Vec<(String, Option<Tensor>)> =
-        NAMES.iter().map(|name| name.to_string()).zip(one.inputs.iter().cloned().map(Some)).collect();
-    let job = Job {
-        files: &files,
-        scratch: folder,
-        weights: None,
-        train: true,
-        method: "forward",
-        inputs: &inputs,
-        numbers: &[],
-        seeds: &[],
-        output_gradients: None,
-        gradients: &[],
-        state: &[],
-        trace: false,
-        limit: ANSWER_LIMIT,
-    };
-    match executor.execute(&job) {
-        Ok(executed) => differences(one, &executed.outputs),
-        Err(Broken(why)) => Outcome::Fails(why),
-    }
-}
-
-fn differences(one: &Use, outputs: &[Tensor]) -> Outcome {
-    if outputs.len() != one.outputs.len() {
-        return Outcome::Fails(format!("there are {} results, not {}", outputs.len(), one.outputs.len()));
-    }
-    for (index, (have, want)) in outputs.iter().zip(&one.outputs).enumerate() {
-        let row = tolerance(want.dtype(), Scope::of(&one.module));
-        match compare(&format!("result {index}"), have, want, row) {
-            Ok(found) if !found.fails => {}
-            Ok(found) => return Outcome::Fails(found.worst.unwrap_or_default()),
-            Err(unlike) => return Outcome::Fails(unlike.to_string()),
-        }
-    }
-    Outcome::Agrees
+fn try_use(one: &Use, writer: &dyn Writer, executor: &mut Shared, folder: &Path) -> Result<(), Trouble> {
+    let files = written::write(&one.module, writer, folder)?;
+    let inputs = NAMES.iter().map(|name| name.to_string()).zip(one.inputs.iter().cloned().map(Some));
+    let inputs: Vec<(String, Option<Tensor>)> = inputs.collect();
+    let executed = written::execute(executor, &written::job(&files, folder, &inputs))?;
+    written::agree(&one.module, &executed.outputs, &one.outputs)
 }
 
 /// The program of a line such as `%0 = sum %a {axis = 1} | float32[2, 3]`: default attributes and types of results are
@@ -187,7 +130,6 @@ fn program(line: &str) -> Use {
     function.results = results;
     function[index] = inst;
     let module = ir::verify(module).unwrap_or_else(|error| panic!("{line}: {error:?}"));
-    let outputs = outputs.into_iter().map(as_it_travels).collect();
     Use { line: line.to_string(), op, module, inputs, outputs }
 }
 
@@ -199,14 +141,6 @@ fn default(value: Default) -> Attr {
         Default::Bool(value) => Attr::Bool(value),
         Default::Off => Attr::Bool(false),
         Default::Str(value) => Attr::Str(value.into()),
-    }
-}
-
-/// Codes of fewer than eight bits are int8 everywhere.
-fn as_it_travels(tensor: Tensor) -> Tensor {
-    match tensor.dtype() {
-        DType::Trit | DType::Int4 => Tensor::from_f64(DType::Int8, tensor.shape().to_vec(), tensor.to_f64()),
-        _ => tensor,
     }
 }
 

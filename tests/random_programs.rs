@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         let name = format!("passes::{}_{}", batch.start, batch.end - 1);
         trials.push(Trial::test(name, move || told(&with_deep_stack(|| hunt(batch, &mut Passes::default())))));
     }
-    let on_targets = if count == PROGRAMS { ON_TARGETS } else { count };
+    let on_targets = number("TRITONC_PROGRAMS").unwrap_or(ON_TARGETS);
     for (part, seeds) in halves(first..first + on_targets).into_iter().enumerate() {
         trials.push(Trial::ignorable_test(format!("targets::{}", part + 1), move || {
             with_deep_stack(|| targets_agree(seeds))
@@ -149,6 +149,6 @@ fn wrong_pass() -> Result<(), Failed> {
     let found = found.ok_or("nothing was found")?;
     let report = found.report();
     ensure(found.failure.kind.starts_with("pass maximum-is-minimum"), || report.clone())?;
-    let text = found.program.print();
-    ensure(text.contains("maximum") && text.lines().count() <= 10, || report)
+    // The maximum may be one of the library's: `normalize` has one.
+    ensure(found.program.print().lines().count() <= 10, || report)
 }

@@ -236,7 +236,9 @@ impl OpId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::{all, builtin};
+    use crate::ops::testkit::{eval, random};
+    use crate::ops::{Attr, all, builtin};
+    use crate::types::DType;
 
     #[test]
     fn traits_agree() {
@@ -252,6 +254,23 @@ mod tests {
             if let TypedBy::Operand(position) = op.traits().typed_by {
                 assert!(op.get().params.get(position).is_some_and(|param| param.is_operand()), "{name}");
             }
+        }
+    }
+
+    /// Each permutation moves the sizes of a shape as its evaluation does.
+    #[test]
+    fn permutations_are_those_of_evaluations() {
+        let uses = [
+            ("permute", Attrs::new().with("axes", Attr::ints(&[2, -3, 1]))),
+            ("transpose", Attrs::new().with("axis0", Attr::int(0)).with("axis1", Attr::int(-1))),
+        ];
+        let permutes = |op: &OpId| matches!(op.movement(), Movement::Permutes(_));
+        assert_eq!(all().filter(permutes).count(), uses.len());
+        let sizes = [2, 3, 4];
+        for (name, attrs) in uses {
+            let Movement::Permutes(axes) = builtin(name).movement() else { panic!("{name} permutes nothing") };
+            let moved: Vec<usize> = axes(&attrs, 3).unwrap().iter().map(|axis| sizes[*axis]).collect();
+            assert_eq!(eval(name, &[random(1, DType::Float32, &sizes)], attrs).shape(), moved, "{name}");
         }
     }
 

@@ -7,6 +7,7 @@
 use super::generate::Generator;
 use super::ranges::range;
 use super::scope::{Scope, Var};
+use super::tree::Expr;
 use tritonc::base::F64;
 use tritonc::ops::{Attr, Attrs, OpId, Param, ParamKind};
 use tritonc::quant::{Scheme, SchemeKind, TernaryRule};
@@ -120,18 +121,17 @@ fn rank_of(op: &str) -> Option<usize> {
 
 fn seed(g: &mut Generator) -> Var {
     let number = g.draw.between(0, 1000);
-    Var {
-        expr: super::tree::Expr::text(number.to_string()),
-        ty: TensorType::scalar(DType::Int64),
-        range: range(0.0, 1000.0),
-    }
+    Var { expr: Expr::text(number.to_string()), ty: TensorType::scalar(DType::Int64), range: range(0.0, 1000.0) }
 }
 
 /// A second operand: of the same type, or one that broadcasts.
 fn partner(g: &mut Generator, scope: &mut Scope, x: &Var) -> Option<Var> {
     let elem = x.ty.elem.clone();
     if g.draw.percent(15) && x.ty.dtype().is_some_and(|dtype| dtype.is_float()) {
-        return Some(g.literal(&x.ty));
+        let number = g.draw.choose(&scope.numbers).cloned().filter(|_| g.draw.percent(60));
+        let Some((text, value)) = number else { return Some(g.literal(&x.ty)) };
+        let ty = TensorType::scalar(x.ty.elem.clone());
+        return Some(Var { expr: Expr::text(text), ty, range: range(value, value) });
     }
     if g.draw.percent(40) {
         let found = scope.find(&mut g.draw, |var| var.ty.elem == elem);

@@ -44,7 +44,7 @@ impl Generator {
         let float = if draw.percent(80) { DType::Float32 } else { draw.pick(calls::FLOATS) };
         Generator {
             draw,
-            program: Program { functions: vec![], layers: vec![], inputs: vec![] },
+            program: Program { functions: vec![], layers: vec![], inputs: vec![], numbers: vec![] },
             functions: vec![],
             next: 0,
             used: BTreeSet::new(),

@@ -1,6 +1,6 @@
 //! Many programs, one after another: what fails is made small and told, with the command that repeats it.
 
-use super::compare::{Added, Failure, check_passes};
+use super::compare::{Added, Failure, check_passes, is_finite};
 use super::generate::Generator;
 use super::shrink::shrink;
 use super::tree::Program;
@@ -58,6 +58,9 @@ impl Found {
             let _ =
                 writeln!(text, "    # {name}: {}{:?} [{}{more}]", tensor.dtype(), tensor.shape(), values.join(", "));
         }
+        for (name, value) in &self.program.numbers {
+            let _ = writeln!(text, "    # {name} = {value}");
+        }
         let _ =
             write!(text, "\nagain: TRITONC_PROGRAMS=1 TRITONC_SEED={} cargo test --test random_programs", self.seed);
         text
@@ -72,7 +75,12 @@ pub fn hunt(seeds: Range<u64>, examination: &mut dyn Examination) -> Vec<Found> 
         let Err(failure) = examination.examine(&program) else { continue };
         let kind = failure.kind.clone();
         let is_same = |result: &Result<(), Failure>| result.as_ref().is_err_and(|failure| failure.kind == kind);
-        let small = shrink(&program, PATIENCE, &mut |candidate| is_same(&examination.examine(candidate)));
+        // Where numbers are no numbers any more, other things go wrong.
+        let mut session = Session::default();
+        let was_finite = is_finite(&mut session, &program);
+        let small = shrink(&program, PATIENCE, &mut |candidate| {
+            is_same(&examination.examine(candidate)) && (!was_finite || is_finite(&mut session, candidate))
+        });
         let failure = examination.examine(&small).err().unwrap_or(failure);
         found.push(Found { seed, program: small, failure });
         if found.len() >= ENOUGH {

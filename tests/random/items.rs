@@ -8,8 +8,9 @@ use super::ranges::{Range, range};
 use super::scope::{Scope, Var};
 use super::tree::{Argument, Expr, Function, Hyper, Layer, Member, Param, Program, Statement};
 use std::collections::BTreeMap;
+use tritonc::base::F64;
 use tritonc::base::philox;
-use tritonc::types::{DType, Dim, Shape, Symbol, Tensor, TensorType};
+use tritonc::types::{DType, Dim, HostValue, Shape, Symbol, Tensor, TensorType};
 
 /// A function that can be called again.
 #[derive(Clone)]
@@ -50,6 +51,10 @@ impl Generator {
         for position in 0..count {
             self.input(&mut scope, &mut params, position == 0);
         }
+        self.host_values(&mut scope, &mut hypers);
+        if self.draw.percent(20) {
+            self.number_input(&mut scope, &mut params);
+        }
         // A size that no input has is none.
         let is_known = |symbol: &Symbol| {
             symbol.as_str().starts_with(char::is_lowercase)
@@ -59,6 +64,9 @@ impl Generator {
         unknown.iter().for_each(|symbol| {
             scope.sizes.remove(symbol);
         });
+        if self.draw.percent(20) {
+            self.optional_input(&mut scope, &mut params);
+        }
         let statements = self.draw.between(2, 14);
         self.statements(&mut scope, statements);
         let results = self.results(&mut scope, 8);
@@ -71,10 +79,74 @@ impl Generator {
             body: std::mem::take(&mut scope.body),
             results: results.into_iter().map(|var| var.expr).collect(),
         }];
-        methods.truncate(1);
+        methods.append(&mut scope.methods);
         let members = scope.members.take().unwrap_or_default();
-        let layer = Layer { name: "Net".to_string(), hypers, facts: vec![], members, methods };
+        let name = "Net".to_string();
+        let layer = Layer { name, hypers, facts: vec![], members, methods };
         self.program.layers.push(layer);
+    }
+
+    /// Hyperparameters that are no sizes.
+    fn host_values(&mut self, scope: &mut Scope, hypers: &mut Vec<Hyper>) {
+        if self.draw.percent(20) {
+            let (name, value) = (self.name("flag"), self.draw.percent(50).to_string());
+            scope.flags.push(name.clone());
+            hypers.push(Hyper { name, kind: "bool", value });
+        }
+        if self.draw.percent(20) {
+            let (name, value) = (self.name("rate"), self.draw.float(0.25, 1.5));
+            scope.numbers.push((name.clone(), value));
+            hypers.push(Hyper { name, kind: "float", value: format!("{value:?}") });
+        }
+    }
+
+    /// A number that comes with each call.
+    fn number_input(&mut self, scope: &mut Scope, params: &mut Vec<Param>) {
+        let name = self.name("k");
+        let (kind, value) = match self.draw.percent(50) {
+            true => {
+                let value = self.draw.between(1, 3);
+                scope.numbers.push((format!("float({name})"), value as f64));
+                ("int", HostValue::Int(value))
+            }
+            false => {
+                let value = self.draw.float(0.25, 1.5);
+                scope.numbers.push((name.clone(), value));
+                ("float", HostValue::Float(F64(value)))
+            }
+        };
+        self.program.numbers.push((name.clone(), value));
+        params.push(Param { name, ty: kind.to_string(), default: None, sample: None });
+    }
+
+    /// An input that may be left out, and what is done where it is not.
+    fn optional_input(&mut self, scope: &mut Scope, params: &mut Vec<Param>) {
+        let Some(x) = self.float(scope).filter(|x| x.ty.shape.rank() > Some(0)) else { return };
+        let own = self.bind(scope, x);
+        let is_mask = self.draw.percent(50);
+        let ty = if is_mask { own.ty.with_elem(DType::Bool) } else { own.ty.clone() };
+        let (name, variable) = (self.name("x"), own.expr.clone());
+        let param = scope.param(&name, &ty);
+        if let (Some((dtype, sizes)), true) = (param.sample.clone(), self.draw.percent(60)) {
+            let (tensor, _) = self.values(dtype, sizes);
+            self.program.inputs.push((name.clone(), tensor));
+        }
+        params.push(Param { default: Some("None".to_string()), ..param });
+        let given = Expr::named(&name, &ty);
+        let value = match is_mask {
+            true => {
+                self.used.insert("where");
+                let arguments = vec![Argument::of(given), Argument::of(variable), Argument::text("0.0")];
+                Expr::call("where", arguments, Some(own.ty.clone()))
+            }
+            false => Expr::infix("+", variable, Expr::infix("*", given, Expr::text("0.25"), ty), own.ty.clone()),
+        };
+        let then = vec![Statement::Assign { name: own.expr.to_string(), sign: "=", value }];
+        let condition = Expr::text(format!("{name} != None"));
+        scope.body.push(Statement::If { condition, then, otherwise: vec![] });
+        let widened = range(own.range.low - 1.0, own.range.high + 1.0);
+        scope.vars.retain(|var| var.expr.to_string() != own.expr.to_string());
+        scope.vars.push(Var { range: widened, ..own });
     }
 
     /// An input of the entry, and what it is given.
@@ -132,7 +204,7 @@ impl Generator {
             body: scope.body.clone(),
             results: vec![],
         };
-        let text = Program { functions: vec![own], layers: vec![], inputs: vec![] }.print();
+        let text = Program { functions: vec![own], layers: vec![], inputs: vec![], numbers: vec![] }.print();
         let is_word = |c: char| c.is_alphanumeric() || c == '_';
         let uses = |name: &str| text.split(|c| !is_word(c)).filter(|word| *word == name).count();
         let mut results: Vec<Var> = self.float(scope).into_iter().collect();
@@ -294,6 +366,43 @@ impl Generator {
         Some(names.iter().zip(results).map(var).collect())
     }
 
+    /// Calls a method that is made for these arguments, beside the one that is written.
+    pub fn new_method(&mut self, scope: &mut Scope) -> Option<Vec<Var>> {
+        let x = self.float(scope).filter(|x| x.ty.shape.rank() > Some(0))?;
+        let mut inner = Scope::new(scope.members.take());
+        (inner.sizes, inner.facts) = (scope.sizes.clone(), scope.facts.clone());
+        (inner.stated, inner.flags) = (scope.stated.clone(), scope.flags.clone());
+        let name = self.name("x");
+        inner.vars.push(Var { expr: Expr::named(&name, &x.ty), ty: x.ty.clone(), range: x.range });
+        // A dim variable means what the method's own input has.
+        let is_bound = |symbol: &Symbol| {
+            symbol.as_str().starts_with(char::is_lowercase)
+                || x.ty.shape.dims.iter().any(|dim| dim.as_symbol() == Some(symbol))
+        };
+        inner.sizes.retain(|symbol, _| is_bound(symbol));
+        let statements = self.draw.between(1, 3);
+        self.statements(&mut inner, statements);
+        let results = self.results(&mut inner, 2);
+        scope.members = inner.members.take();
+        scope.methods.append(&mut inner.methods);
+        if results.is_empty() || x.ty.shape.dims.iter().any(|dim| !dim.symbols().iter().all(is_bound)) {
+            return None;
+        }
+        let method = self.name("step");
+        let mentions = |fact: &String| inner.sizes.keys().any(|symbol| fact.starts_with(&format!("{symbol} ")));
+        scope.methods.push(Function {
+            name: method.clone(),
+            attributes: vec![],
+            params: vec![inner.param(&name, &x.ty)],
+            facts: scope.stated.iter().filter(|fact| mentions(fact)).cloned().collect(),
+            result: self.draw.percent(60).then(|| declared(&results)),
+            body: std::mem::take(&mut inner.body),
+            results: results.iter().map(|var| var.expr.clone()).collect(),
+        });
+        let results: Vec<(TensorType, Range)> = results.into_iter().map(|var| (var.ty, var.range)).collect();
+        self.called(scope, &method, vec![Argument::of(x.expr)], &results)
+    }
+
     /// Calls an instance of a layer that is made for these arguments.
     pub fn new_layer(&mut self, scope: &mut Scope) -> Option<Vec<Var>> {
         if self.program.layers.len() > 4 || !scope.is_method() {
@@ -306,6 +415,9 @@ impl Generator {
         let facts = self.facts(&mut inner);
         let (of_hypers, of_dims): (Vec<String>, Vec<String>) =
             facts.into_iter().partition(|fact| fact.starts_with(char::is_lowercase));
+        inner.stated.clone_from(&of_dims);
+        let mut own_hypers = vec![];
+        self.host_values(&mut inner, &mut own_hypers);
         let name = self.name("x");
         let own = Var { expr: Expr::named(&name, &types[0]), ty: types[0].clone(), range: x.range };
         inner.vars.push(own.clone());
@@ -326,10 +438,10 @@ impl Generator {
         let result = self.draw.percent(60).then(|| declared(&results));
         self.program.layers.push(Layer {
             name: layer.clone(),
-            hypers: hypers.iter().map(hyper).collect(),
+            hypers: hypers.iter().map(hyper).chain(own_hypers).collect(),
             facts: of_hypers,
             members: inner.members.take().unwrap_or_default(),
-            methods: vec![Function {
+            methods: std::iter::once(Function {
                 name: "forward".to_string(),
                 attributes: vec![],
                 params: vec![inner.param(&name, &types[0])],
@@ -337,7 +449,9 @@ impl Generator {
                 result,
                 body: std::mem::take(&mut inner.body),
                 results: results.iter().map(|var| var.expr.clone()).collect(),
-            }],
+            })
+            .chain(inner.methods.drain(..))
+            .collect(),
         });
         let given: Vec<String> = hypers.iter().map(|hyper| meaning[hyper].to_string()).collect();
         let constructor = format!("{layer}({})", given.join(", "));

@@ -2,7 +2,7 @@
 
 use super::draw::Draw;
 use super::ranges::Range;
-use super::tree::{Expr, Member, Param, Statement};
+use super::tree::{Expr, Function, Member, Param, Statement};
 use std::collections::BTreeMap;
 use tritonc::ops::{Attrs, Obligation, ObligationKind, OpId, RuleCx};
 use tritonc::types::{DType, Dim, Facts, Symbol, TensorType};
@@ -30,6 +30,14 @@ pub struct Scope {
     pub wanted: Vec<(Param, TensorType, Range)>,
     /// In a method: the members of its layer.
     pub members: Option<Vec<Member>>,
+    /// Methods beside the one that is written.
+    pub methods: Vec<Function>,
+    /// What the signature states of sizes that are not of the layer.
+    pub stated: Vec<String>,
+    /// Host numbers in Tri, each as a float, with their values.
+    pub numbers: Vec<(String, f64)>,
+    /// Host bools.
+    pub flags: Vec<String>,
     /// Blocks around this place.
     pub depth: usize,
 }
@@ -43,6 +51,10 @@ impl Scope {
             sizes: BTreeMap::new(),
             wanted: vec![],
             members,
+            methods: vec![],
+            stated: vec![],
+            numbers: vec![],
+            flags: vec![],
             depth: 0,
         }
     }

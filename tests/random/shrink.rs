@@ -80,6 +80,7 @@ fn give(program: &mut Program, function: &Function) -> bool {
     let inputs: Option<Vec<(String, Tensor)>> = function.params.iter().enumerate().map(input).collect();
     inputs.is_some_and(|inputs| {
         program.inputs = inputs;
+        program.numbers.clear();
         true
     })
 }
@@ -295,9 +296,9 @@ fn drop_param(program: &mut Program, function: usize, name: &str, param: usize) 
     }
     let removed = own.params.remove(param);
     if own.name == "forward" {
-        let is_input = program.inputs.iter().any(|(name, _)| *name == removed.name);
         program.inputs.retain(|(name, _)| *name != removed.name);
-        return is_input;
+        program.numbers.retain(|(name, _)| *name != removed.name);
+        return true;
     }
     each_expr(program, &mut |expr, _| {
         if let Kind::Call { callee, arguments } = &mut expr.kind

@@ -32,6 +32,7 @@ impl Generator {
             4 * blocks,
             3 * blocks,
             3 * members,
+            3 * members,
             2 * blocks,
         ]) {
             0 => self.some_operation(scope),
@@ -44,6 +45,7 @@ impl Generator {
             7 => self.counted_loop(scope),
             8 => self.while_loop(scope),
             9 => self.state(scope),
+            10 => self.new_method(scope),
             _ => self.collected(scope),
         };
         for var in made.into_iter().flatten() {
@@ -161,6 +163,11 @@ impl Generator {
     fn host_condition(&mut self, scope: &Scope) -> Expr {
         let is_hyper = |name: &String| name.starts_with(char::is_lowercase);
         let symbols: Vec<String> = scope.sizes.keys().map(ToString::to_string).filter(is_hyper).collect();
+        if let Some(flag) = self.draw.choose(&scope.flags)
+            && self.draw.percent(60)
+        {
+            return Expr::text(flag.clone());
+        }
         match self.draw.choose(&symbols).cloned() {
             Some(symbol) if self.draw.percent(60) => {
                 let bound = self.draw.between(1, 6);

@@ -1,6 +1,6 @@
 //! Programs on every target whose code can be executed, as `tritonc verify` does it: in both modes, with gradients.
 
-use super::compare::{Failure, guarded, written};
+use super::compare::{Failure, TRIES, guarded, written};
 use super::hunt::Examination;
 use super::noise::Noise;
 use super::tree::Program;
@@ -15,8 +15,6 @@ use tritonc::weights::{WeightSet, encode};
 
 /// How long a target may take for one program.
 const LIMIT: Duration = Duration::from_secs(60);
-/// So often a difference is tried with noise.
-const TRIES: i64 = 3;
 
 /// Everything that executes programs, with the processes that do it.
 pub struct Targets {
@@ -60,6 +58,7 @@ impl Targets {
         let run = RunRequest {
             entry: EntryRequest { mode, ..EntryRequest::default() },
             inputs: program.inputs.iter().map(|(name, _)| (name.clone(), inputs.clone())).collect(),
+            numbers: program.numbers.clone(),
             seed: super::compare::SEED,
             grad: mode == Mode::Train,
             ..RunRequest::default()
@@ -119,9 +118,9 @@ fn save_inputs(program: &Program, path: &Path) -> Result<(), Failure> {
 
 /// Whether the program differs from itself by more than the tolerances when everything is rounded a little otherwise.
 fn is_shaky(path: &str, request: &VerifyRequest) -> bool {
-    (0..TRIES).any(|seed| {
+    (1..=TRIES).any(|seed| {
         let mut session = Session::default();
-        session.add_pass(Noise(seed + 1));
+        session.add_pass(Noise(seed));
         let request = VerifyRequest { targets: Some(vec!["interp-1".to_string()]), ..request.clone() };
         let report = session.verify(path, &request, &mut [], &mut |_, _, _| {});
         report.is_ok_and(|report| report.rows.iter().any(|row| row.status == Status::Differs))

@@ -18,7 +18,10 @@ impl Program {
                 uses.get(name.as_str()).is_some_and(|count| *count > given.get(name).copied().unwrap_or(1))
             };
             let mut changed = false;
+            // A number that comes with each call is no input where nothing uses it.
+            self.numbers.retain(|(name, _)| is_used(name));
             for function in self.bodies_mut() {
+                function.params.retain(|param| param.sample.is_some() || is_used(&param.name));
                 changed |= tidy_block(&mut function.body, &is_used);
             }
             let last = self.layers.len().saturating_sub(1);
@@ -30,6 +33,7 @@ impl Program {
                 position > last || is_used(&layer.name)
             });
             for layer in &mut self.layers {
+                layer.methods.retain(|method| method.name == "forward" || is_used(&method.name));
                 layer.members.retain(|member| is_used(&member.name));
             }
             if !changed && before == self.count() {
@@ -39,7 +43,8 @@ impl Program {
     }
 
     fn count(&self) -> usize {
-        self.functions.len() + self.layers.iter().map(|layer| 1 + layer.members.len()).sum::<usize>()
+        self.functions.len()
+            + self.layers.iter().map(|layer| 1 + layer.members.len() + layer.methods.len()).sum::<usize>()
     }
 }
 

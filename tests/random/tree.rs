@@ -4,7 +4,7 @@
 //! program. So a tree holds the type of an expression, by which another one may take its place, and no more.
 
 use std::fmt::Write as _;
-use tritonc::types::{DType, Tensor, TensorType};
+use tritonc::types::{DType, HostValue, Tensor, TensorType};
 
 #[derive(Clone, Debug)]
 pub struct Program {
@@ -13,6 +13,8 @@ pub struct Program {
     pub layers: Vec<Layer>,
     /// What the entry's methods are called with, by name.
     pub inputs: Vec<(String, Tensor)>,
+    /// The same for `int` and `float` parameters.
+    pub numbers: Vec<(String, HostValue)>,
 }
 
 #[derive(Clone, Debug)]

@@ -15,6 +15,7 @@ pub mod op_names;
 pub mod optimised;
 pub mod stack;
 pub mod trials;
+pub mod written;
 
 pub use stack::with_deep_stack;
 use std::path::{Path, PathBuf};

@@ -495,7 +495,8 @@ fn execute_at(
     if wrong.is_empty() {
         Ok(())
     } else if wrong.iter().all(|row| row.refused) && !case.directives.targets.iter().any(|name| name == target) {
-        Err(Trouble::Refused(reasons))
+        // One operation after another may be refused; the first says why.
+        Err(Trouble::Refused(reasons.split("; ").next().unwrap_or_default().to_string()))
     } else {
         Err(Trouble::Failed(reasons))
     }

@@ -104,7 +104,7 @@ pub fn abs(cx: Cx) -> Grads {
 
 pub fn clamp(cx: Cx) -> Grads {
     let (mut grad, x) = (cx.grad()?, cx.operand(0)?);
-    for (name, inside) in [("min", "ge"), ("max", "le")] {
+    for (name, inside) in [("min", "gt"), ("max", "lt")] {
         let Some(bound) = cx.attrs.get(name).filter(|bound| **bound != Attr::None).cloned() else { continue };
         let bound = cx.scalar(bound, x)?;
         let inside = cx.op(inside, &[x, bound])?;

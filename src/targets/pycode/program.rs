@@ -110,8 +110,9 @@ impl<'m> Program<'m> {
         program
     }
 
+    /// A complaint is made once, at its first place.
     pub fn error(&mut self, error: TargetError) {
-        if !self.errors.contains(&error) {
+        if !self.errors.iter().any(|known| known.code == error.code && known.message == error.message) {
             self.errors.push(error);
         }
     }

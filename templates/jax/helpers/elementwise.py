@@ -15,7 +15,7 @@ def sign(x):
 
 
 def clamp(x, min=None, max=None):
-    """`x` between bounds; at a bound the gradient is that of the inside."""
+    """`x` between bounds; at a bound the gradient is 0."""
     if min is not None:
-        x = jnp.where(x < min, min, x)
-    return x if max is None else jnp.where(x > max, max, x)
+        x = jnp.where(x <= min, min, x)
+    return x if max is None else jnp.where(x >= max, max, x)

@@ -159,7 +159,7 @@ def stored(numbers, dtype):
     except OverflowError:
         # From halfway to the next power of two on, a number rounds to infinity.
         least = 65520.0 if dtype == "float16" else 2.0**128 - 2.0**103
-        bounded = (x if abs(x) < least or x != x else x * math.inf for x in numbers)
+        bounded = (x * math.inf if abs(x) >= least else x for x in numbers)
         raw = struct.pack(form, *bounded)
     if dtype == "bfloat16":
         # The upper half of a float32, to nearest, ties to even.
@@ -187,7 +187,7 @@ def cast(x, dtype):
         data = stored(list(map(float, x.data)), dtype)
     elif "float" in x.dtype:
         low, high = limits(dtype)
-        data = [0 if v != v else int(min(max(v, low), high)) for v in x.data]
+        data = [0 if math.isnan(v) else int(min(max(v, low), high)) for v in x.data]
     else:
         data = stored(list(map(int, x.data)), dtype)
     return Array(x.shape, dtype, data)
@@ -265,6 +265,6 @@ def quotient(a, b):
     """`a / b` as IEEE 754 has it."""
     if b:
         return a / b
-    if a and a == a:
+    if a and not math.isnan(a):
         return math.copysign(math.inf, a) * math.copysign(1.0, b)
     return math.nan

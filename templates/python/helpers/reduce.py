@@ -73,7 +73,7 @@ def extreme(function, lane):
 def place_of(function, lane):
     """Where the greatest or the least number stands first; NaN is both."""
     if has_nan(lane):
-        return [v != v for v in lane].index(True)
+        return [math.isnan(v) for v in lane].index(True)
     return lane.index(function(lane))
 
 
