@@ -10,5 +10,5 @@ fn helpers_compute_what_torch_does() {
     let script = format!("{root}/tests/python/helpers.py");
     let output = Command::new(&python).arg(script).arg(format!("{root}/templates/python/helpers")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), "16358 results\n");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "16368 results\n");
 }

@@ -11,12 +11,16 @@ import operator
 import pathlib
 import struct
 import sys
+import tempfile
 
 import torch
 import torch.nn.functional as F
 
 FLOATS = ["float16", "bfloat16", "float32", "float64"]
 INTEGERS = ["int8", "int16", "int32", "int64", "uint8"]
+NAMES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64"}
+NAMES |= {"int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64"}
+NAMES |= {"uint8": "U8", "bool": "BOOL"}
 EXTREMES = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1e30, -1e30, 1e-30]
 EXTREMES += [0.5, 1.5, 2.5, -0.5, 1.0, -1.0, 100.0, -100.0, 3.0, -3.0]
 PAIRS = [((), ()), ((5,), ()), ((), (3,)), ((2, 3), (3,)), ((2, 1), (1, 4))]
@@ -249,6 +253,25 @@ def windows(axes):
                 same("avg_pool", have, want)
 
 
+def weights():
+    """A file of every element type, read back."""
+    tensors = {dtype: drawn((2, 3), dtype) for dtype in [*FLOATS, *INTEGERS, "bool"]}
+    header, content = {"__metadata__": {"by": "hand"}}, b""
+    for name, tensor in tensors.items():
+        raw = bytes(tensor.flatten().view(torch.uint8).tolist())
+        entry = {"dtype": NAMES[name], "shape": [2, 3]}
+        entry["data_offsets"] = [len(content), len(content) + len(raw)]
+        header[name], content = entry, content + raw
+    text = json.dumps(header).encode()
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(len(text).to_bytes(8, "little") + text + content)
+        file.flush()
+        found = helpers.read_safetensors(file.name)
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        same(f"safetensors {name}", found[name], tensor)
+
+
 if __name__ == "__main__":
     helpers = Helpers(sys.argv[1])
     for dtype in FLOATS + INTEGERS:
@@ -259,4 +282,5 @@ if __name__ == "__main__":
             shapes(dtype, shape)
     for axes in (1, 2, 3):
         windows(axes)
+    weights()
     print(f"{compared} results")
