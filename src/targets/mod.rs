@@ -5,6 +5,7 @@
 //! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
 
 pub mod functional;
+pub mod jax;
 pub mod names;
 pub mod numpy;
 pub mod pycode;
@@ -213,7 +214,7 @@ pub trait Writer: Send + Sync {
     }
 }
 
-static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy, &python::Python];
+static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy, &python::Python, &jax::Jax];
 
 /// Every target, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static dyn Target> {

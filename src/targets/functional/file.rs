@@ -1,14 +1,14 @@
 //! The file: header, imports, helpers, functions, and what is called from outside.
 
-use crate::base::code;
-use crate::ir::{Init, Module, Part, Storage};
+use crate::base::{Loc, code};
+use crate::ir::{FuncId, Init, InstKind, Module, Part, Storage};
 use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
 use crate::targets::functional::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
-use crate::targets::pycode::program::Program;
+use crate::targets::pycode::program::{self, Program};
 use crate::targets::pycode::{methods, numbers, special};
 use crate::targets::pytext::{Lines, Py};
 use crate::targets::table::Table;
@@ -31,6 +31,7 @@ pub fn write(
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
     let held::Contents { tensors: held, empty_lists } = held::held(module).map_err(internal)?;
+    program.errors.extend(missing_types(library, module, &held));
     let packs = options.mode == Mode::Infer;
     let mut file = File { library, program: &mut program, held: &held, packs };
     let mut tables = vec![];
@@ -46,12 +47,15 @@ pub fn write(
     }
     items.extend(entries.backward(&options.backward));
     items.extend(tables);
+    let reached = std::mem::take(&mut program.functions);
     if !program.errors.is_empty() {
         return Err(program.errors);
     }
-    let used = helpers::close_over(&helpers.list, program.used);
+    let mut used = helpers::close_over(&helpers.list, program.used);
     let written = helpers.list.iter().filter(|helper| used.contains(&helper.name)).map(|helper| helper.text.clone());
     let items: Vec<String> = written.chain(items).collect();
+    let preamble = library.preamble(&items.join("\n"), &result_types(module, &reached));
+    used.extend(preamble.map(|(_, word)| word.to_string()));
     let imports = |standard: bool| -> Vec<&str> {
         let lines = library.import_lines().iter();
         lines.filter(|i| i.is_standard == standard && used.contains(i.word)).map(|i| i.line).collect()
@@ -60,12 +64,51 @@ pub fn write(
         header => helpers::header(options),
         standard => imports(true),
         imports => imports(false),
+        preamble => preamble.map(|(line, _)| line),
         items => items,
     };
     let text = skeletons.render("functional/module.py.jinja", context).map_err(|error| vec![error])?;
     let name = module.entry.as_ref().map_or("model", |entry| &entry.name);
     let path = format!("{}.py", names::snake_case(name));
     Ok(Artifact { path, contents: Contents::Text(format!("{}\n", text.trim_end())) })
+}
+
+/// What operations of these functions give.
+fn result_types(module: &Module, functions: &[FuncId]) -> Vec<DType> {
+    let mut types: Vec<DType> = vec![];
+    for function in functions.iter().map(|id| &module[*id]) {
+        program::visit(function, &function.body, &mut |inst| {
+            if let InstKind::Op { .. } = function[inst].kind {
+                types.extend(function[inst].results.iter().map(|value| function.dtype(*value)));
+            }
+        });
+    }
+    types.sort_unstable();
+    types.dedup();
+    types
+}
+
+/// Inputs and tensors of the instance whose element types the library does not have.
+fn missing_types(library: &dyn Library, module: &Module, held: &[Held]) -> Vec<TargetError> {
+    let entry = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
+    let methods = entry.map(|method| &module[*method]).filter(|method| method.exported);
+    let inputs = methods.flat_map(|method| method.params.iter().map(|value| (method.dtype(*value), Some(method.loc))));
+    let held = held.iter().flat_map(|held| {
+        let scale = held.storage.scheme.as_ref().map(|scheme| scheme.scale_dtype);
+        held.storage.ty.dtype().into_iter().chain(scale).map(|dtype| (dtype, None))
+    });
+    let missing = inputs.chain(held).filter(|(dtype, _)| !library.dtypes().contains(dtype));
+    let error = |(dtype, loc): (DType, Option<Loc>)| {
+        let error = TargetError::new(code::E0603, format!("{} has no {dtype}", library.target())).note("use float32");
+        loc.map_or(error.clone(), |loc| error.at(loc))
+    };
+    let mut errors: Vec<TargetError> = vec![];
+    for error in missing.map(error) {
+        if !errors.contains(&error) {
+            errors.push(error);
+        }
+    }
+    errors
 }
 
 struct File<'a, 'm> {

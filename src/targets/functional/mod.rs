@@ -58,6 +58,12 @@ pub trait Library: Dialect {
         &[]
     }
 
+    /// A line below the imports that this text asks for, or operations that give these types, where the library must be
+    /// told how to compute; and the import that the line needs.
+    fn preamble(&self, _text: &str, _types: &[DType]) -> Option<(&'static str, &'static str)> {
+        None
+    }
+
     /// Whether `forward_backward` is written with the library's own gradients.
     fn differentiates(&self) -> bool {
         false

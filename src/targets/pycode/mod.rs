@@ -5,7 +5,7 @@
 //! | function, method | a function, or a method where layers are classes |
 //! | value | a name from the source, or a part of the expression that uses it |
 //! | symbol of a shape | a local bound from `x.shape`, where it is used |
-//! | `if`, `for`, `while` | statements, unless the library wants something else |
+//! | `if`, `for`, `while` | statements; [`nested`] functions, where a library traces what it is given |
 //!
 //! What differs between libraries is asked of a [`dialect::Dialect`]: how element types are spelt, how a member of an
 //! instance is reached, which operations have a form that is more than an entry of the table.
@@ -28,6 +28,7 @@ pub mod function;
 pub mod head;
 pub mod helpers;
 pub mod methods;
+pub mod nested;
 pub mod numbers;
 mod operation;
 pub mod program;

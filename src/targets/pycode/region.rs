@@ -50,7 +50,7 @@ impl<'m> Writer<'_, 'm> {
         }
     }
 
-    fn wish_for_result(&self, result: ValueId, region: &Region, index: usize) -> String {
+    pub(super) fn wish_for_result(&self, result: ValueId, region: &Region, index: usize) -> String {
         let named = |value: ValueId| self.function[value].name.clone();
         let yielded = self.yields(region).get(index).copied();
         named(result).or_else(|| yielded.and_then(named)).unwrap_or_else(|| "y".into())
@@ -130,7 +130,10 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// Lines one level deeper.
-    fn inner(&mut self, write: impl FnOnce(&mut Self) -> Result<(), TargetError>) -> Result<Lines, TargetError> {
+    pub(super) fn inner(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), TargetError>,
+    ) -> Result<Lines, TargetError> {
         let mut inner = self.lines.clone_empty();
         inner.indent();
         let outer = std::mem::replace(&mut self.lines, inner);
@@ -141,14 +144,23 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// Puts the initial values into the variables that the loop carries; their names.
-    fn carry(&mut self, inst: InstId, initial: &[ValueId], carried: &[ValueId], body: &'m Region) -> Vec<String> {
+    pub(super) fn carry(
+        &mut self,
+        inst: InstId,
+        initial: &[ValueId],
+        carried: &[ValueId],
+        body: &'m Region,
+    ) -> Vec<String> {
         let position = self.flow.position(inst);
         let data = &self.function[inst];
         let mut names = vec![];
         for (index, (&start, &value)) in initial.iter().zip(carried).enumerate() {
             let expression = self.tensor(start);
             let reused = expression.as_atom().filter(|name| {
-                self.holders.get(*name) == Some(&start) && self.flow.is_dead(start, position + 1, &self.other_branches)
+                // What a function sees from outside, it cannot assign.
+                !self.namer.is_taken(name)
+                    && self.holders.get(*name) == Some(&start)
+                    && self.flow.is_dead(start, position + 1, &self.other_branches)
             });
             let name = match reused {
                 Some(name) if !names.contains(&name.to_string()) => name.to_string(),
@@ -168,7 +180,7 @@ impl<'m> Writer<'_, 'm> {
         names
     }
 
-    fn after_loop(&mut self, inst: InstId, names: &[String]) {
+    pub(super) fn after_loop(&mut self, inst: InstId, names: &[String]) {
         for (name, &result) in names.iter().zip(&self.function[inst].results) {
             self.holders.insert(name.clone(), result);
             self.expressions.insert(result, Py::name(name));
@@ -236,7 +248,7 @@ impl<'m> Writer<'_, 'm> {
     }
 
     /// The loop's own name for its index, without the number that tells it from others.
-    fn index_name(&mut self, inst: InstId, index: &Symbol) -> String {
+    pub(super) fn index_name(&mut self, inst: InstId, index: &Symbol) -> String {
         let base = index.as_str().split('\'').next().unwrap_or("i");
         let name = self.free_name(base, self.flow.position(inst));
         self.namer.take(&name);

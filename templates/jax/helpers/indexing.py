@@ -51,26 +51,26 @@ def is_half(x):
     return x.dtype in (jnp.float16, jnp.bfloat16)
 
 
-@jax.custom_vjp
 def replace(x, found, updates):
     """Updates in the place of elements, the last one where several meet.
 
     Each update has the gradient of its place.
     """
-    order = jnp.arange(updates.size).reshape(updates.shape)
-    last = jnp.full(x.shape, -1).at[found].max(order)
-    return jnp.where(last < 0, x, updates.ravel()[last])
 
+    @jax.custom_vjp
+    def replaced(x, found, updates):
+        order = jnp.arange(updates.size).reshape(updates.shape)
+        last = jnp.full(x.shape, -1).at[found].max(order)
+        return jnp.where(last < 0, x, updates.ravel()[last])
 
-def replace_forward(x, found, updates):
-    return replace(x, found, updates), found
+    def forward(x, found, updates):
+        return replaced(x, found, updates), found
 
+    def backward(found, gradient):
+        return gradient.at[found].set(0), None, gradient[found]
 
-def replace_backward(found, gradient):
-    return gradient.at[found].set(0), None, gradient[found]
-
-
-replace.defvjp(replace_forward, replace_backward)
+    replaced.defvjp(forward, backward)
+    return replaced(x, found, updates)
 
 
 def split(x, sizes, axis=0):

@@ -1,0 +1,29 @@
+//! Operations whose JAX form depends on more than placeholders.
+
+use crate::targets::pycode::arrays;
+use crate::targets::pycode::special::{self, Special, Use};
+use crate::targets::pytext::Py;
+use crate::types::DType;
+
+static SPECIAL: &[(&str, Special)] = &[
+    ("cast", arrays::cast),
+    ("cumprod", |u| running(u, "cumprod")),
+    ("cumsum", |u| running(u, "cumsum")),
+    ("matmul", arrays::matmul),
+    ("pad", |u| arrays::pad(u, "jnp")),
+    ("permute", arrays::permute),
+    ("take", arrays::take),
+    ("transpose", arrays::transpose),
+    ("unsqueeze", arrays::unsqueeze),
+];
+
+/// The special form of an operation.
+pub fn find(name: &str) -> Option<Special> {
+    SPECIAL.iter().find(|(own, _)| *own == name).map(|(_, special)| *special).or_else(|| special::find(name))
+}
+
+/// Sums are kept in a wider type than half floats have, running totals are not.
+fn running(u: &mut Use, function: &str) -> Result<Option<Py>, String> {
+    let half = matches!(u.result_dtype(), DType::Float16 | DType::BFloat16);
+    Ok(half.then(|| arrays::widened(u, function, DType::Float32)))
+}
