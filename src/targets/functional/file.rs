@@ -36,6 +36,7 @@ pub fn write(
     let mut tables = vec![];
     if !held.is_empty() || !empty_lists.is_empty() {
         tables.push(file.parameters());
+        library.offered().iter().for_each(|name| file.program.note(&Py::name(*name)));
     }
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());

@@ -53,6 +53,11 @@ pub trait Library: Dialect {
     /// A tensor with the same number everywhere.
     fn full(&self, shape: Py, number: Py, dtype: DType) -> Py;
 
+    /// Helpers for those who call: every file has them whose model holds something.
+    fn offered(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether `forward_backward` is written with the library's own gradients.
     fn differentiates(&self) -> bool {
         false
