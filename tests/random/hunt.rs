@@ -10,7 +10,7 @@ use std::time::Duration;
 use tritonc::driver::Session;
 
 /// How long one program may be made smaller.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 /// After so many failures a batch ends: they are likely to be one.
 const ENOUGH: usize = 3;
 

@@ -132,7 +132,10 @@ fn statements(program: &Program) -> Vec<Edit> {
                     exists
                 })
             }));
-            edits.push(Box::new(move |program| change_block(program, at, &|block| unpack(block, statement))));
+            for keeps in [true, false] {
+                edits
+                    .push(Box::new(move |program| change_block(program, at, &|block| unpack(block, statement, keeps))));
+            }
             for branch in 0..2 {
                 edits.push(Box::new(move |program| {
                     change_block(program, at, &|block| flatten(block, statement, branch))
@@ -153,15 +156,19 @@ fn flatten(block: &mut Vec<Statement>, statement: usize, branch: usize) -> bool 
     true
 }
 
-/// Makes constants of the parts of a tuple.
-fn unpack(block: &mut Vec<Statement>, statement: usize) -> bool {
-    let Some(Statement::Let { names, types, .. }) = block.get(statement) else { return false };
+/// Makes constants of the parts of a tuple, or what stands in the expression that gives it.
+fn unpack(block: &mut Vec<Statement>, statement: usize, keeps: bool) -> bool {
+    let Some(Statement::Let { names, types, value }) = block.get(statement) else { return false };
     if names.len() < 2 || names.len() != types.len() {
         return false;
     }
     let named = names.iter().zip(types).filter(|(name, _)| *name != "_");
+    let part = |ty: &TensorType| match keeps {
+        true => value.children().into_iter().find(|child| child.ty.as_ref() == Some(ty)).cloned(),
+        false => constant(ty),
+    };
     let constants: Option<Vec<Statement>> = named
-        .map(|(name, ty)| Some(Statement::Let { names: vec![name.clone()], types: vec![], value: constant(ty)? }))
+        .map(|(name, ty)| Some(Statement::Let { names: vec![name.clone()], types: vec![], value: part(ty)? }))
         .collect();
     constants.is_some_and(|constants| {
         block.splice(statement..=statement, constants);
