@@ -1,5 +1,5 @@
 //! Generates the parser's tables from `grammar/tri.lalrpop`, and lists of the files that the binary holds: the modules
-//! of `stdlib/` and what lies in `templates/`.
+//! of `stdlib/` and what lies in `templates/`, whose folders also give the names of targets.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -34,7 +34,11 @@ fn write_template_list() -> Outcome<()> {
     let mut names: Vec<(String, String)> =
         files.filter_map(|path| Some((path.strip_prefix("templates/")?.to_string(), path))).collect();
     names.sort();
-    write_list("templates.rs", &names)
+    write_list("templates.rs", &names)?;
+    // A target has a table of its own.
+    let targets = names.iter().filter_map(|(name, _)| name.strip_suffix("/ops.toml"));
+    let list = format!("&{:?}\n", targets.collect::<Vec<_>>());
+    Ok(fs::write(PathBuf::from(env::var("OUT_DIR")?).join("target_names.rs"), list)?)
 }
 
 /// Paths are relative to the package, so that a folder which has moved builds again.

@@ -93,3 +93,15 @@ fn a_program_that_breaks_its_word_is_found() {
     assert!(problems("fn f(x: float32[N]) = x #~ E0101 \"y\"\n")[0].contains("missing"));
     assert!(problems("test \"t\" { assert 1 == 2 }\n")[0].contains("1 == 2"));
 }
+
+#[test]
+fn the_page_names_the_library() {
+    let page = fs::read_to_string(root().join("docs/language.md")).unwrap();
+    let (_, list) = page.split_once("## The standard library").unwrap();
+    let (list, _) = list.split_once("\n## ").unwrap();
+    let words: Vec<&str> = list.split(|symbol: char| !(symbol.is_alphanumeric() || symbol == '_')).collect();
+    let functions = Session::default().project.library_functions();
+    let missing: Vec<&String> =
+        functions.iter().filter(|path| path.rsplit('.').next().is_none_or(|name| !words.contains(&name))).collect();
+    assert!(functions.len() > 60 && missing.is_empty(), "docs/language.md does not name {missing:?}");
+}

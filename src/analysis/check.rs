@@ -338,19 +338,23 @@ fn check_attributes<'db>(item: Item<'db>, ast: &'db Ast, checked: &mut Checked<'
     }
 }
 
-/// Targets for which `@map` may give a native form. These are names of the language, those of targets that are
-/// still to come among them: checking knows no targets, and each looks up its own name (`src/targets/`).
-const TARGETS: &[&str] = &["pytorch", "triton", "c", "ttnn", "numpy", "jax", "ggml", "onnx"];
+/// Targets for which `@map` may give a native form: those with a folder of templates, and names of the language for some
+/// that are still to come. Checking knows no targets; each looks up its own name.
+fn map_names() -> impl Iterator<Item = &'static str> {
+    const THERE: &[&str] = include!(concat!(env!("OUT_DIR"), "/target_names.rs"));
+    const TO_COME: &[&str] = &["triton", "c", "ttnn", "ggml", "onnx"];
+    THERE.iter().chain(TO_COME.iter().filter(|name| !THERE.contains(name))).copied()
+}
 
 fn check_map<'db>(item: Item<'db>, attribute: &Attribute, checked: &mut Checked<'db>) {
     let names = attribute.args.iter().filter_map(|arg| arg.name.as_ref());
-    for name in names.filter(|name| !TARGETS.contains(&name.name.as_str())) {
+    for name in names.filter(|name| map_names().all(|known| known != name.name)) {
         let place = Place { item, span: name.span };
         let mut report =
             Report::new(code::E0605, format!("`@map` names the unknown target `{}`", name.name)).at(place, "not known");
-        report = match suggest::nearest(&name.name, TARGETS.iter().copied()) {
+        report = match suggest::nearest(&name.name, map_names()) {
             Some(near) => report.rename(place, near),
-            None => report.note(format!("targets are: {}", TARGETS.join(", "))),
+            None => report.note(format!("targets are: {}", map_names().collect::<Vec<_>>().join(", "))),
         };
         checked.reports.push(report);
     }

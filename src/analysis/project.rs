@@ -96,6 +96,18 @@ impl Project {
         Project { db, sources, by_id, files: BTreeMap::new(), closed: BTreeMap::new(), pieces }
     }
 
+    /// The functions of the standard library that are no models' own, in its order: `activations.softmax`.
+    pub fn library_functions(&self) -> Vec<String> {
+        let (db, files) = (&self.db, self.by_id.iter().take(modules::STDLIB.len()).flatten());
+        let functions = |(module, file): (&str, SourceFile)| {
+            let items = items(db, file).iter().filter(|item| item.kind(db) == RawKind::Fn);
+            let names: Vec<&str> = items.filter_map(|item| item.name(db).as_deref()).collect();
+            names.iter().map(|name| format!("{module}.{name}")).collect::<Vec<_>>()
+        };
+        let modules = modules::STDLIB.iter().map(|(module, _)| *module).zip(files.copied());
+        modules.filter(|(module, _)| !module.contains('.')).flat_map(functions).collect()
+    }
+
     /// Forgets every file but those of the standard library, which need not be read again.
     pub fn clear(&mut self) {
         self.closed.append(&mut self.files);

@@ -489,7 +489,11 @@ pub fn emit(
 }
 
 /// The writer of a target. Built-in templates are read once in a session, a folder's for each program.
-fn writer(session: &mut Session, target: &str, folder: Option<&Path>) -> Result<Arc<dyn targets::Writer>, Failed> {
+pub(super) fn writer(
+    session: &mut Session,
+    target: &str,
+    folder: Option<&Path>,
+) -> Result<Arc<dyn targets::Writer>, Failed> {
     if let (Some(writer), None) = (session.writers.get(target), folder) {
         return Ok(writer.clone());
     }

@@ -18,6 +18,7 @@ pub use templates::Templates;
 
 use crate::base::{Code, Loc};
 use crate::ir::{Function, Verified};
+use crate::ops::OpId;
 pub use crate::passes::autodiff::Backward;
 pub use crate::passes::{Mode, Style};
 use crate::types::DType;
@@ -98,6 +99,17 @@ pub struct Capabilities {
     pub state: bool,
     /// Fused instructions, each a kernel; others have them expanded (`passes::unfused`).
     pub fused: bool,
+}
+
+/// How a target writes an operation of the registry, or calls of a function of the library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// In a form of its own.
+    Native,
+    /// By what it is made of.
+    Decomposed,
+    /// Not at all: a program with it is refused.
+    Refused,
 }
 
 /// Why a target cannot write a program, or how a template is broken.
@@ -186,9 +198,18 @@ pub trait Writer: Send + Sync {
     /// Writes the module's files. An error is the program's or a template's, never a broken module's.
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>>;
 
+    /// How an operation is written. The table of what targets support is made from this (docs/targets.md).
+    fn operation(&self, op: OpId) -> Support;
+
+    /// How calls of a function of the library are written, of which the module and name are given:
+    /// `activations.softmax`.
+    fn composite(&self, _path: &str) -> Support {
+        Support::Decomposed
+    }
+
     /// Whether the target has a form of its own for calls of a function, so that passes leave them.
-    fn has_form(&self, _function: &Function) -> bool {
-        false
+    fn has_form(&self, function: &Function) -> bool {
+        function.std_path.as_deref().is_some_and(|path| self.composite(path) == Support::Native)
     }
 }
 

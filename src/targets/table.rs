@@ -18,10 +18,10 @@
 //! come by themselves.
 
 use crate::base::code;
-use crate::ops;
-use crate::targets::TargetError;
+use crate::ops::{self, OpId};
 use crate::targets::pytext::{self, Py};
 use crate::targets::templates::{TemplateFile, Templates};
+use crate::targets::{Support, TargetError};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use toml::Spanned;
 
@@ -71,6 +71,16 @@ impl Table {
     /// The expression of a function of the standard library.
     pub fn composite(&self, path: &str) -> Option<&Py> {
         self.composites.get(path)
+    }
+
+    /// How an operation is written that may also have a form in code, of which `is_special` knows.
+    pub fn support(&self, op: OpId, is_special: bool) -> Support {
+        if is_special || self.op(op.name()).is_some() { Support::Native } else { Support::Refused }
+    }
+
+    /// How calls of a function of the standard library are written.
+    pub fn support_of_composite(&self, path: &str) -> Support {
+        if self.composite(path).is_some() { Support::Native } else { Support::Decomposed }
     }
 
     /// File and line of a composite's entry, if a user wrote it.

@@ -19,13 +19,14 @@ mod file;
 mod held;
 
 use crate::ir::{Function, Verified};
+use crate::ops::OpId;
 use crate::passes;
 use crate::targets::pycode::Dialect;
 use crate::targets::pycode::helpers::Library as Renderings;
 use crate::targets::pytext::Py;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
-use crate::targets::{Artifact, EmitOptions, TargetError, Templates, Writer};
+use crate::targets::{Artifact, EmitOptions, Support, TargetError, Templates, Writer};
 use crate::types::DType;
 
 /// A line that imports a module, and the word that needs it.
@@ -79,8 +80,16 @@ impl Writer for FunctionalWriter {
         file::write(self.library, module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
     }
 
+    fn operation(&self, op: OpId) -> Support {
+        self.table.support(op, self.library.special(op.name()).is_some())
+    }
+
+    fn composite(&self, path: &str) -> Support {
+        self.table.support_of_composite(path)
+    }
+
     fn has_form(&self, function: &Function) -> bool {
-        let in_table = function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some());
+        let in_table = function.std_path.as_deref().is_some_and(|path| self.composite(path) == Support::Native);
         in_table || function.maps.contains_key(self.library.target())
     }
 }

@@ -1,14 +1,11 @@
 //! Function bodies: each value becomes a variable or a part of the expression that uses it.
 
 use crate::base::Loc;
-use crate::ir::{
-    FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, PrintPiece, ValueId, member_path,
-};
+use crate::ir::{FuncId, Function, InstId, InstKind, Layer, MemberKind, Part, PathSegment, ValueId, member_path};
 use crate::ops::traits::Movement;
 use crate::targets::TargetError;
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::classes::ClassNames;
-use crate::targets::pycode::dialect::{Assignment, NewState};
 use crate::targets::pycode::flow::{self, Flow};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::{self, Program};
@@ -558,87 +555,6 @@ impl<'p, 'm> Writer<'p, 'm> {
             }
             InstKind::Call { func, bindings, path, .. } => self.build_call(inst, *func, bindings, path.as_deref()),
             _ => Ok(Py::none()),
-        }
-    }
-
-    // ---- statements
-
-    fn set_state(&mut self, inst: InstId, name: &str) {
-        let data = &self.function[inst];
-        let mut new = self.new_state(data.operands[0]);
-        if self.program.dialect.changes_in_place() {
-            // Copying broadcasts and converts by itself.
-            new = self.new_state(self.before_copy(data.operands[0]));
-        } else if new.is_number {
-            new = NewState { value: self.tensor(data.operands[0]), is_number: false, ..new };
-        }
-        let place = self.member(name);
-        let assignment = self.program.dialect.set_state(place, new);
-        self.comment(data.loc);
-        self.assignment(&assignment);
-    }
-
-    pub(super) fn assignment(&mut self, assignment: &Assignment) {
-        self.statement(&assignment.prefix, &assignment.value, "");
-    }
-
-    pub fn raise_unless(&mut self, condition: Py, error: &str, message: &str) {
-        let negated = match condition {
-            Py::Unary("not" | "~", inner) => *inner,
-            other => Py::Unary("not", Box::new(other)),
-        };
-        self.raise_if(negated, error, message);
-    }
-
-    pub fn raise_if(&mut self, condition: Py, error: &str, message: &str) {
-        self.statement("if ", &condition, ":");
-        self.lines.indent();
-        self.statement("raise ", &Py::name(error).call(vec![Py::string(message)]), "");
-        self.lines.dedent();
-    }
-
-    fn print(&mut self, inst: InstId, pieces: &[PrintPiece]) {
-        let data = &self.function[inst];
-        let mut operands = data.operands.iter();
-        let mut arguments = vec![];
-        for piece in pieces {
-            match piece {
-                PrintPiece::Text(text) => arguments.push(Py::string(text)),
-                PrintPiece::Operand => {
-                    if let Some(&value) = operands.next() {
-                        let number = self.numbers.contains(&value);
-                        let tensor = self.number_or_tensor(value);
-                        arguments.push(if number { tensor } else { self.program.dialect.shown(tensor) });
-                    }
-                }
-            }
-        }
-        self.comment(data.loc);
-        self.statement("", &Py::name("print").call(arguments), "");
-    }
-
-    fn write_return(&mut self, inst: InstId) {
-        let data = &self.function[inst];
-        let values: Vec<Py> = data.operands.iter().map(|v| self.lasting(*v)).collect();
-        // The line that made the value says more than the one that the function begins on.
-        let made = data.operands.iter().zip(&values).filter(|(_, v)| v.operations() > 0);
-        let made = made.filter_map(|(operand, _)| self.definitions.get(operand)).next();
-        if let Some(&inst) = made {
-            self.comment(self.function[inst].loc);
-        }
-        match values.as_slice() {
-            [] => {}
-            [only] => self.statement("return ", only, ""),
-            _ => {
-                let tuple = Py::Tuple(values.clone());
-                let flat = tuple.text();
-                if flat.chars().count() + 5 <= self.lines.width() {
-                    self.program.note(&tuple);
-                    self.lines.line(&format!("return {}", &flat[1..flat.len() - 1]));
-                } else {
-                    self.statement("return ", &tuple, "");
-                }
-            }
         }
     }
 }

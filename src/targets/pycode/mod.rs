@@ -10,11 +10,12 @@
 //! What differs between libraries is asked of a [`dialect::Dialect`]: how element types are spelt, how a member of an
 //! instance is reached, which operations have a form that is more than an entry of the table.
 //!
-//! The way: [`program`] names everything (with [`classes`] where there are any), [`function`] writes bodies (with
-//! [`flow`] deciding what becomes a variable and [`views`] what shares memory, [`operation`] writing operations and calls
-//! with [`expression`] and [`special`], also [`arrays`], [`head`] binding sizes from shapes, [`region`] branches and loops, [`collect`]
-//! lists that these fill, [`sizes`] what only a run tells of these, [`numbers`] sizes and literals), [`methods`] merges
-//! what `training` and optional inputs tell apart (with [`branches`]), [`helpers`] has what the written code leans on.
+//! The way: [`program`] names everything (with [`classes`] where there are any), [`function`] writes bodies, with [`flow`]
+//! deciding what becomes a variable and [`views`] what shares memory. [`head`] binds sizes from shapes; [`operation`] writes
+//! operations and calls (with [`expression`], [`special`] and [`arrays`]), [`region`] branches and loops, [`collect`] the lists
+//! that these fill, [`sizes`] what only a run tells of them, [`state`] assignments, [`statement`] the rest, [`numbers`] sizes and
+//! literals. [`methods`] merges what `training` and optional inputs tell apart (with [`branches`]); [`helpers`] has what the
+//! written code leans on.
 
 pub mod arrays;
 pub mod branches;
@@ -33,6 +34,8 @@ pub mod program;
 mod region;
 mod sizes;
 pub mod special;
+mod state;
+mod statement;
 mod views;
 
 pub use dialect::Dialect;

@@ -85,17 +85,17 @@ impl<'m> Writer<'_, 'm> {
                 self.expressions.insert(result, Py::name(name));
             }
         }
-        if then_lines.is_empty() && else_lines.is_empty() {
+        if then_lines.code_lines() == 0 && else_lines.code_lines() == 0 {
             return Ok(());
         }
         self.comment(data.loc);
-        if then_lines.is_empty() {
+        if then_lines.code_lines() == 0 {
             self.statement("if ", &Py::Unary("not", Box::new(condition)), ":");
             self.lines.append(else_lines);
         } else {
             self.statement("if ", &condition, ":");
             self.lines.append(then_lines);
-            if !else_lines.is_empty() {
+            if else_lines.code_lines() > 0 {
                 self.lines.line("else:");
                 self.lines.append(else_lines);
             }
@@ -220,7 +220,7 @@ impl<'m> Writer<'_, 'm> {
             writer.region(body)?;
             writer.append_to_lists(&lists);
             writer.assign_yields(body, &targets);
-            if writer.lines.is_empty() {
+            if writer.lines.code_lines() == 0 {
                 writer.lines.line("pass");
             }
             Ok(())
@@ -328,7 +328,7 @@ impl<'m> Writer<'_, 'm> {
             self.lines.dedent();
             self.lines.dedent();
         }
-        if lines.is_empty() {
+        if lines.code_lines() == 0 {
             self.lines.indent();
             self.lines.line("pass");
             self.lines.dedent();

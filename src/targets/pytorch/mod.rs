@@ -20,12 +20,13 @@ mod saved;
 mod special;
 
 use crate::ir::{Function, Verified};
+use crate::ops::OpId;
 use crate::passes::{self, Style};
 use crate::targets::pycode::helpers::Library;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{
-    Artifact, Capabilities, EmitOptions, PythonRunner, Runner, Target, TargetError, Templates, Writer,
+    Artifact, Capabilities, EmitOptions, PythonRunner, Runner, Support, Target, TargetError, Templates, Writer,
 };
 use dialect::{DTYPES, Torch};
 use std::borrow::Cow;
@@ -95,8 +96,16 @@ impl Writer for PyTorchWriter {
         module::write(module, options, &self.skeletons, &self.table, &helpers).map(|file| vec![file])
     }
 
+    fn operation(&self, op: OpId) -> Support {
+        self.table.support(op, special::find(op.name()).is_some())
+    }
+
+    fn composite(&self, path: &str) -> Support {
+        self.table.support_of_composite(path)
+    }
+
     fn has_form(&self, function: &Function) -> bool {
-        let in_table = function.std_path.as_deref().is_some_and(|path| self.table.composite(path).is_some());
+        let in_table = function.std_path.as_deref().is_some_and(|path| self.composite(path) == Support::Native);
         in_table || function.maps.contains_key("pytorch")
     }
 }
