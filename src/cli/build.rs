@@ -38,8 +38,8 @@ pub struct Args {
     /// Print a stage of the compiler instead of a target's code; `ir` is what the target would get
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
-    /// With gradients of float inputs and parameters: IR gets a method `forward_backward`; PyTorch has gradients of its own,
-    /// so its code is the same
+    /// With gradients of float inputs and parameters: a `forward_backward`, in IR and in what is written for targets
+    /// whose framework has no gradients of its own
     #[arg(long)]
     grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones

@@ -22,7 +22,8 @@ use std::time::Duration;
 /// gradients have to agree with the unoptimised program on the interpreter within the tolerances of docs/numerics.md.
 ///
 /// A target whose tools are missing is skipped and says why; one that `--targets` names must run.
-/// PyTorch needs a Python with torch: the one that the environment variable TRITONC_PYTHON names, else `python3`.
+/// Targets that write Python need one with their library: the one that the environment variable TRITONC_PYTHON names, else
+/// `python3`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {

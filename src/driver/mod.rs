@@ -294,14 +294,15 @@ impl Session {
         let signature = signature.map_err(|diagnostic| self.fail(vec![diagnostic]))?;
         let shapes = InputRequest { shapes: &request.entry.shapes, known: &signature.known, ..InputRequest::default() };
         let dims = inputs::check(&signature, &shapes).map_err(|errors| self.fail(errors))?;
+        let own = |target: &&String| pipeline::style_of(target) == style;
+        let joins = request.targets.iter().filter(own).any(|target| pipeline::joins_modes(target));
         let evaluation = match request.entry.mode {
-            Mode::Train => Some(pipeline::evaluation(self, file, request, style)?),
-            Mode::Infer => None,
+            Mode::Train if joins => Some(pipeline::evaluation(self, file, request, style)?),
+            Mode::Train | Mode::Infer => None,
         };
         let weights = self.bind_weights(&module, request.entry.mode, request.weights.as_deref(), &request.reading)?;
         // Where a framework has gradients of its own, they need no code.
         let derives = |target: &str| request.grad && !pipeline::has_gradients(target);
-        let own = |target: &&String| pipeline::style_of(target) == style;
         let derived = match request.targets.iter().filter(own).any(|target| derives(target)) {
             true => Some(pipeline::differentiated(self, file, request, style)?),
             false => None,
@@ -310,7 +311,8 @@ impl Session {
         for target in request.targets.iter().filter(own) {
             let derived = derived.as_ref().filter(|_| derives(target));
             let (module, backward) = derived.map_or((&module, &[][..]), |(module, backward)| (module, backward));
-            let given = pipeline::Given { module, evaluation: evaluation.as_ref(), backward };
+            let evaluation = evaluation.as_ref().filter(|_| pipeline::joins_modes(target));
+            let given = pipeline::Given { module, evaluation, backward };
             let source_name = self.project.sources().get(file).name.clone();
             let request = BuildRequest { source_name, ..request.clone() };
             let mut written = pipeline::emit(self, given, target, &request, weights.clone())?;

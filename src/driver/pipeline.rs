@@ -48,6 +48,11 @@ pub fn has_gradients(target: &str) -> bool {
     targets::find(target).is_some_and(|target| target.capabilities().gradients)
 }
 
+/// Whether a target is given the form for evaluation beside the one for training.
+pub fn joins_modes(target: &str) -> bool {
+    targets::find(target).is_some_and(|target| target.joins_modes())
+}
+
 /// Parses and checks a file and the modules it uses, recording what there is to say.
 pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();

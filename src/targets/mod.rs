@@ -63,7 +63,7 @@ pub struct EmitOptions {
     pub entry_expr: String,
     /// The compiler's version.
     pub version: String,
-    /// With [`Mode::Train`]: the same entry with `training` false, for targets whose code can do both.
+    /// With [`Mode::Train`]: the same entry with `training` false, for a target that [joins](Target::joins_modes) both.
     pub evaluation: Option<Verified>,
     /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
     /// gradients, one beside each form of `forward`.
@@ -169,6 +169,11 @@ pub trait Target: Sync {
     fn packages(&self) -> &'static [&'static str];
 
     fn capabilities(&self) -> Capabilities;
+
+    /// Whether what it writes for training serves evaluation as well, so that it wants both forms of a program.
+    fn joins_modes(&self) -> bool {
+        false
+    }
 
     /// How what it writes is executed; `None` if it cannot be here.
     fn runner(&self) -> Option<Runner> {

@@ -8,7 +8,7 @@ use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
 use crate::targets::functional::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
-use crate::targets::pycode::program::{self, Program};
+use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
 use crate::targets::pytext::{Lines, Py};
 use crate::targets::table::Table;
@@ -37,6 +37,7 @@ pub fn write(
     let mut tables = vec![];
     if !held.is_empty() || !empty_lists.is_empty() {
         tables.push(file.parameters());
+        library.offered().iter().for_each(|name| file.program.note(&Py::name(*name)));
     }
     tables.extend(file.initial_state().map_err(|error| vec![error])?);
     tables.extend(file.pack());
@@ -76,7 +77,7 @@ pub fn write(
 fn result_types(module: &Module, functions: &[FuncId]) -> Vec<DType> {
     let mut types: Vec<DType> = vec![];
     for function in functions.iter().map(|id| &module[*id]) {
-        program::visit(function, &function.body, &mut |inst| {
+        function.visit(&function.body, &mut |inst| {
             if let InstKind::Op { .. } = function[inst].kind {
                 types.extend(function[inst].results.iter().map(|value| function.dtype(*value)));
             }

@@ -53,6 +53,11 @@ pub trait Library: Dialect {
     /// A tensor with the same number everywhere.
     fn full(&self, shape: Py, number: Py, dtype: DType) -> Py;
 
+    /// Helpers for those who call: every file has them whose model holds something.
+    fn offered(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// A line below the imports that this text asks for, or operations that give these types, where the library must be
     /// told how to compute; and the import that the line needs.
     fn preamble(&self, _text: &str, _types: &[DType]) -> Option<(&'static str, &'static str)> {

@@ -10,8 +10,8 @@
 
 use crate::ir::{InstId, InstKind, Region, ValueId};
 use crate::ops::traits::Movement;
+use crate::targets::pycode::expression;
 use crate::targets::pycode::function::Writer;
-use crate::targets::pycode::{expression, program};
 use crate::targets::pytext::Py;
 use crate::types::dim::Atom;
 use crate::types::{DType, Dim, Symbol};
@@ -77,7 +77,7 @@ impl<'m> Writer<'_, 'm> {
     /// Whether all that happens to a stack is that its first axis goes elsewhere: then it is made so at once.
     fn moved_only(&self, result: ValueId) -> bool {
         let mut users = vec![];
-        program::visit(self.function, &self.function.body, &mut |inst| {
+        self.function.visit(&self.function.body, &mut |inst| {
             if self.function[inst].operands.contains(&result) {
                 users.push(inst);
             }

@@ -148,7 +148,7 @@ impl<'p, 'm> Writer<'p, 'm> {
         };
         let flow = Flow::of(function, &facts);
         let mut definitions = FxHashMap::default();
-        program::visit(function, &function.body, &mut |inst| {
+        function.visit(&function.body, &mut |inst| {
             definitions.extend(function[inst].results.iter().map(|value| (*value, inst)));
         });
         let namer = Namer::among(program.globals.clone());

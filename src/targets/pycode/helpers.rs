@@ -4,8 +4,8 @@ use crate::ir::{InstKind, MemberKind, Module};
 use crate::ops::Attr;
 use crate::ops::traits::Quantisation;
 use crate::quant::{Scheme, SchemeKind, Ste};
+use crate::targets::pycode::classes;
 use crate::targets::pycode::dialect::Dialect;
-use crate::targets::pycode::{classes, program};
 use crate::targets::templates::Skeletons;
 use crate::targets::{EmitOptions, Mode, TargetError, names};
 use crate::types::DType;
@@ -64,7 +64,7 @@ impl Uses {
             }
         }
         for function in &module.functions {
-            program::visit(function, &function.body, &mut |inst| {
+            function.visit(&function.body, &mut |inst| {
                 if let InstKind::Op { op, attrs } = &function[inst].kind {
                     match op.quantisation() {
                         // These take any format, by name.

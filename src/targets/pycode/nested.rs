@@ -7,7 +7,6 @@
 use crate::ir::{InstId, InstKind, Region, ValueId};
 use crate::targets::TargetError;
 use crate::targets::pycode::function::Writer;
-use crate::targets::pycode::program;
 use crate::targets::pytext::{Lines, Py};
 use crate::types::Symbol;
 
@@ -46,7 +45,7 @@ impl<'m> Writer<'_, 'm> {
     fn held_by(&self, regions: &[&Region]) -> Vec<String> {
         let (mut changes, mut draws) = (false, false);
         for region in regions {
-            program::visit(self.function, region, &mut |inst| match &self.function[inst].kind {
+            self.function.visit(region, &mut |inst| match &self.function[inst].kind {
                 InstKind::SetState { .. } | InstKind::SetSlice { .. } => changes = true,
                 InstKind::Rng { .. } => draws = true,
                 InstKind::Call { func, .. } => {

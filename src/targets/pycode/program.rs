@@ -3,8 +3,7 @@
 
 use crate::base::{Loc, code};
 use crate::ir::{
-    FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Origin, PathSegment, Region, Role, Sub,
-    ValueId,
+    FuncId, Function, Init, InstId, InstKind, LayerId, MemberKind, Module, Origin, PathSegment, Role, Sub, ValueId,
 };
 use crate::ops::{Attr, Attrs};
 use crate::targets::names::{self, Namer, Reserved};
@@ -274,7 +273,7 @@ impl<'m> Program<'m> {
         let module = self.module;
         let function = &module[id];
         let mut callees = vec![];
-        visit(function, &function.body, &mut |inst| {
+        function.visit(&function.body, &mut |inst| {
             if let InstKind::Call { func, .. } = &function[inst].kind {
                 callees.push((*func, draws_seed(function, inst, &module[*func])));
             }
@@ -287,7 +286,7 @@ impl<'m> Program<'m> {
         }
         let mut changed = BTreeSet::new();
         let (mut draws, mut looks) = (false, false);
-        visit(function, &function.body, &mut |inst| {
+        function.visit(&function.body, &mut |inst| {
             changed.extend(self.changed_by(&function[inst].kind));
             draws |= match &function[inst].kind {
                 InstKind::Rng { .. } => true,
@@ -467,21 +466,11 @@ pub fn draws_seed(function: &Function, call: InstId, callee: &Function) -> bool 
     let Some(at) = callee.params.iter().position(|v| callee[*v].name.as_deref() == Some("seed")) else { return false };
     let seed = function[call].operands.get(at);
     let mut draws = false;
-    visit(function, &function.body, &mut |inst| {
+    function.visit(&function.body, &mut |inst| {
         let data = &function[inst];
         draws |= matches!(data.kind, InstKind::Rng { .. }) && data.results.first() == seed;
     });
     draws
-}
-
-/// Calls `f` with each instruction of a region, inner regions included.
-pub fn visit(function: &Function, region: &Region, f: &mut dyn FnMut(InstId)) {
-    for &inst in &region.insts {
-        f(inst);
-        for inner in Function::regions(&function[inst].kind) {
-            visit(function, inner, f);
-        }
-    }
 }
 
 /// Functions that may give back a parameter or a view of one.

@@ -7,7 +7,6 @@
 use crate::ir::{InstId, InstKind, MemberKind, PathSegment, Region, Sub, ValueId};
 use crate::targets::TargetError;
 use crate::targets::pycode::function::{Element, Writer};
-use crate::targets::pycode::program;
 use crate::targets::pytext::{Lines, Py};
 use crate::types::{Dim, HostExpr, Symbol};
 
@@ -276,7 +275,7 @@ impl<'m> Writer<'_, 'm> {
         }
         let mut fields: Vec<String> = vec![];
         let mut other_uses = false;
-        program::visit(self.function, body, &mut |inner| {
+        self.function.visit(body, &mut |inner| {
             let inner = &self.function[inner];
             other_uses |= inner.operands.contains(&counter) || mentions(&inner.kind, index);
             if let InstKind::Call { path: Some(path), .. } = &inner.kind

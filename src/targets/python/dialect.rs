@@ -122,6 +122,11 @@ impl Library for PurePython {
         ]
     }
 
+    /// There may be nothing else that reads weights.
+    fn offered(&self) -> &'static [&'static str] {
+        &["read_safetensors"]
+    }
+
     fn full(&self, shape: Py, number: Py, dtype: DType) -> Py {
         call("full", vec![shape, number, name(dtype)])
     }

@@ -62,6 +62,10 @@ impl Target for PyTorch {
         }
     }
 
+    fn joins_modes(&self) -> bool {
+        true
+    }
+
     fn runner(&self) -> Option<Runner> {
         Some(Runner::Python(PythonRunner { script: include_str!("runner.py"), modules: &[] }))
     }
