@@ -14,7 +14,7 @@ def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
         rhs_dilation=per_axis(dilation, axes),
         feature_group_count=groups,
     )
-    return y if bias is None else y + bias.reshape(-1, *[1] * axes)
+    return y if bias is None else biased(y, bias)
 
 
 def conv_transpose(
@@ -38,7 +38,15 @@ def conv_transpose(
         rhs_dilation=dilation,
         feature_group_count=groups,
     )
-    return y if bias is None else y + bias.reshape(-1, *[1] * axes)
+    return y if bias is None else biased(y, bias)
+
+
+def biased(y, bias):
+    """With a number for each channel; half floats are summed up as single ones in the
+    gradient."""
+    wide = jnp.promote_types(y.dtype, jnp.float32) if is_half(y) else y.dtype
+    bias = bias.astype(wide).reshape(-1, *[1] * (y.ndim - 2))
+    return (y.astype(wide) + bias).astype(y.dtype)
 
 
 def beyond(size, kernel, stride, padding, dilation, ceil_mode):
