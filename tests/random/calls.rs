@@ -470,7 +470,9 @@ fn codes(g: &mut Generator, scope: &mut Scope, op: OpId) -> Planned {
         "quantize_with" if matches!(scheme.kind, SchemeKind::Ternary { .. }) => {
             scheme.kind = SchemeKind::Int { bits: 8, symmetric: true };
         }
-        "pack" | "unpack" => scheme.kind = Scheme::ternary().kind,
+        "pack" | "unpack" => {
+            (scheme.kind, scheme.dynamic) = (Scheme::ternary().kind, false);
+        }
         _ => {}
     }
     let quantized =

@@ -170,7 +170,8 @@ impl Generator {
         }
         match self.draw.choose(&symbols).cloned() {
             Some(symbol) if self.draw.percent(60) => {
-                let bound = self.draw.between(1, 6);
+                // Sizes are at least 1: below that, what follows would be wrong.
+                let bound = self.draw.between(2, 6);
                 Expr::text(format!("{symbol} {} {bound}", self.draw.pick(&["<", ">", "==", ">="])))
             }
             _ => Expr::text(self.draw.pick(&["training", "not training"])),
