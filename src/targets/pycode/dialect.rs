@@ -165,6 +165,11 @@ pub trait Dialect: Sync {
         scheme.method("restore", vec![weight, size()])
     }
 
+    /// The element type of that, for a weight declared with this one.
+    fn restored_dtype(&self, _declared: DType) -> DType {
+        DType::Float32
+    }
+
     /// One of the tensors in which such a weight is stored.
     fn part(&self, weight: Py, part: Part, scheme: Py, size: Size, _is_master: bool) -> Py {
         match part {

@@ -150,7 +150,8 @@ impl<'m> Writer<'_, 'm> {
         let (scheme, size) = self.packed(first)?;
         // A file for training has float masters until they are packed.
         let (dialect, is_master) = (self.program.dialect, self.program.evaluates);
-        Some((dialect.restored(weight, scheme, &mut || self.dim(&size), is_master), own))
+        let restored = dialect.restored(weight, scheme, &mut || self.dim(&size), is_master);
+        Some((restored, dialect.restored_dtype(own)))
     }
 
     /// The scheme of a quantised member, and the size of its last axis.

@@ -232,6 +232,10 @@ impl Dialect for Torch {
         }
     }
 
+    fn restored_dtype(&self, declared: DType) -> DType {
+        declared
+    }
+
     fn part(&self, weight: Py, part: Part, scheme: Py, _size: Size, is_master: bool) -> Py {
         let quantized = |position: i64| {
             Py::name("quantized_codes").call(vec![weight.clone(), scheme]).index(vec![Py::int(position)])
