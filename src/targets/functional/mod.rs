@@ -63,11 +63,6 @@ pub trait Library: Dialect {
     fn preamble(&self, _text: &str, _types: &[DType]) -> Option<(&'static str, &'static str)> {
         None
     }
-
-    /// Whether `forward_backward` is written with the library's own gradients.
-    fn differentiates(&self) -> bool {
-        false
-    }
 }
 
 /// Reads the table and templates of a target that is one of these.

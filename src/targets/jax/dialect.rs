@@ -140,11 +140,6 @@ impl Library for JaxArrays {
         wide.then_some(("jax.config.update(\"jax_enable_x64\", True)", "jax"))
     }
 
-    /// By `jax.vjp` and its like.
-    fn differentiates(&self) -> bool {
-        true
-    }
-
     fn full(&self, shape: Py, number: Py, value: DType) -> Py {
         made("full", vec![shape, number], value)
     }
