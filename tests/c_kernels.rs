@@ -14,7 +14,7 @@ use std::process::Command;
 use support::executors::tools_required;
 use support::with_deep_stack;
 use tritonc::ir::{self, Function, Inst, InstId, InstKind, Region, Value, ValueId};
-use tritonc::ops::{self, Attr, Default, EvalCx, OpId, RuleCx};
+use tritonc::ops::{self, Attr, Default, EvalCx, Obligation, ObligationKind, OpId, RuleCx};
 use tritonc::quant::pack::{Format, pack};
 use tritonc::targets::Templates;
 use tritonc::targets::c::kernel::{Context, Held, Kernel, kernel};
@@ -164,6 +164,15 @@ fn read(lines: &[&str], types: &[&str]) -> Option<Function> {
         let mut fresh = || Dim::unknown(0);
         let mut cx = RuleCx::new(op.get(), &operands, attrs, &facts, &mut fresh);
         let found = (op.get().rule)(&mut cx).ok()?;
+        // What a run only tells must hold for the sizes there are, and nothing may broadcast by chance.
+        let holds = |obligation: &Obligation| {
+            let (a, b) = obligation.sides();
+            let sides = a.eval(&value_of).zip(b.eval(&value_of));
+            matches!(obligation.kind, ObligationKind::AtLeast(..)) && sides.is_some_and(|(a, b)| a >= b)
+        };
+        if !cx.obligations.iter().all(holds) {
+            return None;
+        }
         inst.results.iter().zip(found).for_each(|(value, ty)| function[*value].ty = ty);
         function[id] = inst;
     }
@@ -593,5 +602,122 @@ fn packed_codes_are_read() {
         }
         assert_eq!(cases.len(), 9);
         check("packed", &cases);
+    });
+}
+
+/// Random numbers for choices.
+struct Choices(u64);
+
+impl Choices {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % limit.max(1)
+    }
+
+    fn of<'a>(&mut self, all: &[&'a str]) -> &'a str {
+        all[self.below(all.len())]
+    }
+
+    /// A line that makes `%v{number}` of one value or two of those that there are.
+    fn line(&mut self, number: usize, values: &[(String, TensorType)]) -> String {
+        let recent = values.len() - 1 - self.below(values.len().min(3));
+        let ((x, ty), (y, _)) = (&values[recent], &values[self.below(values.len())]);
+        let rank = ty.shape.dims.len();
+        let axis = self.below(rank);
+        let size = ty.shape.dims.get(axis).cloned().unwrap_or_default();
+        let shape: Vec<String> = ty.shape.dims.iter().map(Dim::to_string).collect();
+        let code = match self.below(24) {
+            0..=3 => format!("{} {x}, {y}", self.of(&["add", "sub", "mul", "maximum", "minimum"])),
+            4..=6 => format!("{} {x}", self.of(&["neg", "abs", "tanh", "sign", "floor", "atan"])),
+            7 if rank > 1 => format!("transpose {x} {{axis0 = {}, axis1 = {axis}}}", self.below(rank)),
+            8 if rank == 3 => format!("permute {x} {{axes = {}}}", self.of(&["(2, 0, 1)", "(1, 2, 0)", "(0, 2, 1)"])),
+            9 => format!("flip {x} {{axes = ({axis})}}"),
+            10 => {
+                format!("reshape {x} {{shape = [{}]}}", self.of(&["-1", "-1, 2", "2, -1", "-1, 1", "3, -1", "B, -1"]))
+            }
+            11 => format!("unsqueeze {x} {{axis = {axis}}}"),
+            12 => format!("slice {x} {{axis = {axis}, start = 1, stop = {size}}}"),
+            13 => format!("slice {x} {{axis = {axis}, start = 0, stop = {size}, step = 2}}"),
+            14 => format!("concat {x}, {x} {{axis = {axis}}}"),
+            15 => format!(
+                "pad {x} {{pads = (1, 2), value = 0.5, mode = {:?}}}",
+                self.of(&["constant", "edge", "reflect"])
+            ),
+            16 => format!("broadcast_to {x} {{shape = [2, {}]}}", shape.join(", ")),
+            17 => {
+                format!("{} {x} {{axis = {axis}, keepdim = {}}}", self.of(&["sum", "max", "mean"]), self.below(2) == 0)
+            }
+            18 => format!("cumsum {x} {{axis = {axis}}}"),
+            19 => format!("matmul {x}, {y} {{transpose_b = {}}}", self.below(2) == 0),
+            20 => format!("roll {x} {{shifts = (2), axes = ({axis})}}"),
+            21 => format!("repeat_interleave {x} {{n = 2, axis = {axis}}}"),
+            22 => format!("stack {x}, {x} {{axis = {axis}}}"),
+            _ => format!("clamp {x} {{min = -1.5, max = 1.0}}"),
+        };
+        format!("%v{number} = {code}")
+    }
+}
+
+/// A region of operations that fit each other, whatever may be in one kernel.
+fn region(choices: &mut Choices) -> (Vec<String>, Vec<String>) {
+    const TYPES: [&str; 8] = [
+        "float32[B, 4]",
+        "float32[4]",
+        "float32[2, 3, 4]",
+        "float32[B, T]",
+        "float32[6]",
+        "float32[4, 4]",
+        "float32[B, 6]",
+        "float32[4, 6]",
+    ];
+    let types: Vec<String> = (0..2 + choices.below(2)).map(|_| choices.of(&TYPES).to_string()).collect();
+    let names: Vec<&str> = types.iter().map(String::as_str).collect();
+    let mut lines: Vec<String> = vec![];
+    for _ in 0..30 {
+        let operands: Vec<String> = NAMES.iter().take(types.len()).map(|name| format!("%{name}")).collect();
+        let made = (0..lines.len()).map(|number| format!("%v{number}"));
+        let values: Vec<String> = operands.iter().cloned().chain(made).collect();
+        let texts: Vec<&str> = lines.iter().map(String::as_str).chain(["yield %a"]).collect();
+        let Some(function) = read(&texts, &names) else { break };
+        let results = function.body.insts.iter().flat_map(|id| function[*id].results.clone());
+        let ids = function.params.iter().copied().chain(results);
+        let typed: Vec<_> = values.iter().cloned().zip(ids.map(|id| function[id].ty.clone())).collect();
+        let line = choices.line(lines.len(), &typed);
+        let yielded = format!("yield %v{}", lines.len());
+        let texts: Vec<&str> = lines.iter().chain([&line, &yielded]).map(String::as_str).collect();
+        // Small, and right for the sizes that there are.
+        let fits = read(&texts, &names).is_some_and(|function| {
+            let small = |value: &Value| sizes(&value.ty).iter().product::<usize>() <= 3000;
+            let inputs = function.params.iter().map(|value| data(&function[*value].ty, 0, Numbers::Usual, ""));
+            let inputs: Vec<Tensor> = inputs.collect();
+            function.values.iter().all(small) && evaluate(&function, &inputs).is_ok()
+        });
+        if fits {
+            lines.push(line);
+        }
+        if lines.len() == 7 {
+            break;
+        }
+    }
+    let last = lines.len().saturating_sub(1);
+    let also = format!(", %v{}", choices.below(lines.len()));
+    lines.push(format!("yield %v{last}{}", if choices.below(3) == 0 { also } else { String::new() }));
+    (lines, types)
+}
+
+/// Regions that no pass would make, too: any mixture must be right.
+#[test]
+fn random_regions_agree() {
+    with_deep_stack(|| {
+        let table = table();
+        let mut choices = Choices(std::env::var("TRITONC_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1));
+        let one = |_| {
+            let (lines, types) = region(&mut choices);
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let types: Vec<&str> = types.iter().map(String::as_str).collect();
+            let found = case(&table, &lines, &types, &[Numbers::Usual], (false, None));
+            found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
+        };
+        check("random", &(0..150).map(one).collect::<Vec<Case>>());
     });
 }

@@ -173,6 +173,7 @@ impl<'a> Maker<'a> {
         at[rows.len()] = first.add(&column.at[0]);
         let index = self.index(&column.at[0]);
         let value = self.total_value(parts, C::index(&totals, index), (kept, dtype), &count(&sizes))?;
+        self.expect(using.inst.results[0]);
         self.note(using.inst.results[0], &at, value);
         self.store_all(results, &at)?;
         self.close_loops(loops);
@@ -238,6 +239,9 @@ impl<'a> Maker<'a> {
             results.iter().zip(&depends).filter(fits).map(|(index, _)| *index).collect()
         };
         let (outer, inner) = (chosen(self, true, &shape), chosen(self, false, &reduced.shape));
+        if outer.is_empty() {
+            return Ok(results);
+        }
         if outer.len() == results.len() && self.fold_columns(using, parts, &reduced, &outer)? {
             return Ok(vec![]);
         }
@@ -252,6 +256,7 @@ impl<'a> Maker<'a> {
                 if used > 1 { self.constant(ty, &wish, value) } else { value }
             }
         };
+        self.expect(inst.results[0]);
         self.note(inst.results[0], &loops.at, value);
         self.store_all(&outer, &loops.at)?;
         self.close_loops(loops);
@@ -275,6 +280,9 @@ impl<'a> Maker<'a> {
         let shape = self.shape_of(inst.results[0])?;
         let (own, others): (Vec<usize>, Vec<usize>) =
             results.into_iter().partition(|index| self.results[*index].shape == shape);
+        if own.is_empty() {
+            return Ok(others);
+        }
         let [axis] = axes(using, shape.len())[..] else { return Err(self.refuse("has no axis")) };
         let mut sizes = shape.clone();
         let along = std::mem::replace(&mut sizes[axis], Dim::constant(1));
@@ -284,6 +292,7 @@ impl<'a> Maker<'a> {
         let inner = self.separate_loops(std::slice::from_ref(&along));
         at[axis] = inner.at[0].clone();
         let value = self.scan_step(using, parts, &total, &at)?;
+        self.expect(inst.results[0]);
         self.note(inst.results[0], &at, value);
         self.store_all(&own, &at)?;
         self.close_loops(inner);

@@ -7,9 +7,10 @@ use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
 use crate::ops::{Attrs, OpId};
 use crate::targets::TargetError;
-use crate::targets::c::text::{C, Statement, Words, carrier, memory, print};
+use crate::targets::c::text::{C, Statement, Words, carrier, drop_unused, memory, print};
 use crate::types::{DType, Dim, Symbol};
 use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome<T> = Result<T, TargetError>;
@@ -71,10 +72,19 @@ pub(super) struct Maker<'a> {
     pub writes: Vec<(ValueId, Dim)>,
     /// Nests of loops over results.
     pub nests: usize,
+    /// What a nest computes for several results or indices at once, and whether anything asked for it.
+    expected: Cell<Option<(ValueId, bool)>>,
+    /// Whether each result is asked for element by element, whatever it is made of.
+    pub is_plain: bool,
 }
 
 impl<'a> Maker<'a> {
-    pub fn write(cx: &'a Context<'a>, function: &'a Function, id: InstId, plan: Plan) -> Outcome<Maker<'a>> {
+    pub fn write(
+        cx: &'a Context<'a>,
+        function: &'a Function,
+        id: InstId,
+        (plan, is_plain): (Plan, bool),
+    ) -> Outcome<Maker<'a>> {
         let inst = &function[id];
         let mut maker = Maker {
             cx,
@@ -97,6 +107,8 @@ impl<'a> Maker<'a> {
             reads: vec![],
             writes: vec![],
             nests: 0,
+            expected: Cell::new(None),
+            is_plain,
         };
         maker.enter()?;
         maker.body()?;
@@ -309,6 +321,12 @@ impl<'a> Maker<'a> {
         name
     }
 
+    /// Gives a name back that was not needed.
+    pub fn give_back(&mut self, name: &str) {
+        self.words.release(name);
+        self.scope().variables.retain(|own| own != name);
+    }
+
     /// A constant that holds a value, as long as the innermost block is open.
     pub fn constant(&mut self, ty: &str, wish: &str, value: C) -> C {
         let wish = crate::targets::c::text::identifier(wish);
@@ -335,7 +353,21 @@ impl<'a> Maker<'a> {
 
     pub fn known(&self, value: ValueId, at: &[Dim]) -> Option<C> {
         let known = self.scopes.iter().rev().flat_map(|scope| scope.known.iter().rev());
-        known.into_iter().find(|(own, index, _)| *own == value && index == at).map(|(_, _, c)| c.clone())
+        let found = known.into_iter().find(|(own, index, _)| *own == value && index == at).map(|(_, _, c)| c.clone());
+        if found.is_some() && self.expected.get().is_some_and(|(own, _)| own == value) {
+            self.expected.set(Some((value, true)));
+        }
+        found
+    }
+
+    /// Says that a nest computes a value, which the results are made of.
+    pub fn expect(&mut self, value: ValueId) {
+        self.expected.set(Some((value, false)));
+    }
+
+    /// Whether a nest has computed what nobody asked for: the results ask for other elements of it than at their own index.
+    pub fn is_missed(&self) -> bool {
+        self.expected.get().is_some_and(|(_, is_used)| !is_used)
     }
 
     pub fn note(&mut self, value: ValueId, at: &[Dim], c: C) {
@@ -457,6 +489,7 @@ impl<'a> Maker<'a> {
         let in_place = self.in_place();
         let sizes: Vec<Symbol> = self.sizes.iter().cloned().collect();
         let mut statements = std::mem::take(&mut self.scope().statements);
+        drop_unused(&mut statements);
         if self.can_fail {
             statements.push(Statement::Line("return {{NAME}}_OK;".into()));
         }

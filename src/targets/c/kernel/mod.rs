@@ -91,14 +91,18 @@ pub struct Kernel {
 
 /// Writes the kernel of an instruction: an operation, or a fused region of them.
 pub fn kernel(cx: &Context<'_>, function: &Function, inst: InstId) -> Result<Kernel, TargetError> {
-    let mut written = Maker::write(cx, function, inst, Plan::default())?;
+    let mut written = Maker::write(cx, function, inst, (Plan::default(), false))?;
+    let is_plain = written.is_missed();
+    if is_plain {
+        written = Maker::write(cx, function, inst, (Plan::default(), true))?;
+    }
     let mut plan = written.plan();
     if plan.is_open() {
-        written = Maker::write(cx, function, inst, plan)?;
+        written = Maker::write(cx, function, inst, (plan, is_plain))?;
         plan = written.plan();
     }
     if !plan.is_empty() {
-        written = Maker::write(cx, function, inst, plan)?;
+        written = Maker::write(cx, function, inst, (plan, is_plain))?;
     }
     Ok(written.finish(wish(function, inst)))
 }

@@ -65,6 +65,8 @@ impl<'a> Maker<'a> {
             Some(false) => return other(self),
             None => {}
         }
+        // Taken now, so that nothing inside of the branches has it.
+        let name = self.name("chosen");
         self.open("");
         let value = value(self)?;
         let first = self.take_block().map(|(_, statements)| statements).unwrap_or_default();
@@ -72,9 +74,9 @@ impl<'a> Maker<'a> {
         let other = other(self)?;
         let second = self.take_block().map(|(_, statements)| statements).unwrap_or_default();
         if first.is_empty() && second.is_empty() {
+            self.give_back(&name);
             return Ok(C::conditional(condition, value, other));
         }
-        let name = self.name("chosen");
         self.line(format!("{} {name};", carrier(dtype)));
         for (head, statements, value) in
             [(format!("if ({})", condition.text()), first, value), ("else".into(), second, other)]
@@ -343,6 +345,10 @@ pub(super) fn pad<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: usiz
             let before = if pair[1].is_const(0) { C::truth(true) } else { maker.is_below(&from, size) };
             inside = C::and(inside, C::and(after, before));
             place[axis] = from;
+            continue;
+        }
+        if size.is_const(1) {
+            place[axis] = Dim::zero();
             continue;
         }
         maker.helper("position");

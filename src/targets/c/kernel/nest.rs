@@ -17,7 +17,7 @@ impl<'a> Maker<'a> {
                 return write(self, using);
             }
         }
-        let anchor = self.anchor();
+        let anchor = if self.is_plain { None } else { self.anchor() };
         let mut left: Vec<usize> = (0..self.results.len()).collect();
         left.retain(|index| !self.results[*index].shape.iter().any(|size| size.is_const(0)));
         if let Some((inst, Form::Scan(parts))) = anchor {

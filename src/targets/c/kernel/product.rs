@@ -271,6 +271,7 @@ impl<'a> Maker<'a> {
             value = C::binary(value, "+", self.element(*bias, &at[1..2])?);
         }
         let value = self.product_of(using, value, kept);
+        self.expect(using.inst.results[0]);
         self.note(using.inst.results[0], &at, value);
         self.store_all(results, &at)?;
         self.close_loops(last);

@@ -1,6 +1,7 @@
 //! Statements and their layout: four columns a level, lines of at most 120 columns where an operator allows it.
 
 use super::expr::C;
+use std::collections::HashMap;
 
 const INDENT: usize = 4;
 const WIDTH: usize = 120;
@@ -13,6 +14,38 @@ pub enum Statement {
     Expression(String, C),
     /// `head {`, statements, `}`.
     Block(String, Vec<Statement>),
+}
+
+/// Takes constants away that nothing uses. What they were made of has no effects.
+pub fn drop_unused(statements: &mut Vec<Statement>) {
+    loop {
+        let text = print(statements, 0);
+        let mut times: HashMap<&str, usize> = HashMap::new();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.split(|c: char| !is_part(c)).for_each(|word| *times.entry(word).or_default() += 1);
+        if !drop_named(statements, &|name| times.get(name) == Some(&1)) {
+            return;
+        }
+    }
+}
+
+/// Takes the constants away whose names are such; gives whether there were any.
+fn drop_named(statements: &mut Vec<Statement>, is_dropped: &dyn Fn(&str) -> bool) -> bool {
+    let before = statements.len();
+    statements.retain(|statement| match statement {
+        Statement::Expression(prefix, _) => {
+            let name = prefix.strip_prefix("const ").and_then(|rest| rest.strip_suffix(" = "));
+            !name.and_then(|declared| declared.rsplit(' ').next()).is_some_and(is_dropped)
+        }
+        _ => true,
+    });
+    let mut dropped = statements.len() < before;
+    for statement in statements {
+        if let Statement::Block(_, body) = statement {
+            dropped |= drop_named(body, is_dropped);
+        }
+    }
+    dropped
 }
 
 /// Lines with their indentation, each with its line break.
@@ -100,6 +133,16 @@ mod tests {
         let other = Statement::Block("else".into(), vec![Statement::Line("a = 2;".into())]);
         let text = print(&[Statement::Block("if (b)".into(), body), other], 1);
         assert_eq!(text, "    if (b) {\n        a = 1;\n    } else {\n        a = 2;\n    }\n");
+    }
+
+    #[test]
+    fn constants_that_nothing_uses_go() {
+        let named = |name: &str, value: &str| Statement::Expression(format!("const int {name} = "), C::atom(value));
+        let last = Statement::Expression("y = ".into(), C::atom("c"));
+        let mut body =
+            vec![Statement::Block("if (x)".into(), vec![named("a", "1"), named("b", "a"), named("c", "x"), last])];
+        drop_unused(&mut body);
+        assert_eq!(print(&body, 0), "if (x) {\n    const int c = x;\n    y = c;\n}\n");
     }
 
     #[test]
