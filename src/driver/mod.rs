@@ -16,6 +16,7 @@ mod gptq;
 pub mod gradients;
 pub mod inputs;
 pub mod inspect;
+pub mod memory;
 pub mod matrix;
 pub mod metadata;
 pub mod model;

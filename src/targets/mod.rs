@@ -6,6 +6,7 @@
 
 pub mod functional;
 pub mod jax;
+pub mod memory;
 pub mod names;
 pub mod numpy;
 pub mod pycode;
@@ -21,6 +22,7 @@ use crate::base::{Code, Loc};
 use crate::ir::{Function, Verified};
 use crate::ops::OpId;
 pub use crate::passes::autodiff::Backward;
+pub use crate::passes::plan_memory::Strategy as MemoryStrategy;
 pub use crate::passes::{Mode, Style};
 use crate::types::DType;
 
@@ -68,6 +70,9 @@ pub struct EmitOptions {
     /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
     /// gradients, one beside each form of `forward`.
     pub backward: Vec<Backward>,
+    /// How targets without allocation lay out memory, and how many bytes that may take at most.
+    pub memory_plan: MemoryStrategy,
+    pub max_memory: Option<u64>,
 }
 
 impl Default for EmitOptions {
@@ -79,6 +84,8 @@ impl Default for EmitOptions {
             version: env!("CARGO_PKG_VERSION").into(),
             evaluation: None,
             backward: vec![],
+            memory_plan: MemoryStrategy::default(),
+            max_memory: None,
         }
     }
 }

@@ -236,7 +236,7 @@ fn plans_of_random_functions_hold() {
 #[test]
 fn planted_mistakes_are_found() {
     let mut planted = 0;
-    for seed in 0..80 {
+    for seed in 0..200 {
         let (function, made) = random(seed);
         let memory = MadeMemory(&function, made);
         let lifetimes = Lifetimes::of(&function);
