@@ -47,7 +47,10 @@ mod tests {
         let all = ["65536", "64KiB", "1.5 MiB", "0", "12B", "2GiB"].map(parse);
         assert_eq!(all, [65536, 65536, 1_572_864, 0, 12, 2 << 30].map(Ok));
         for wrong in ["", "KiB", "1.5", "64KB", "-1", "1e3", "99999999999999999999", "99999999999TiB", "1.2.3MiB"] {
-            assert_eq!(parse(wrong), Err(format!("`{wrong}` is not a size: write bytes, or a unit as in `64KiB`, `1.5MiB`, `2GiB`")));
+            assert_eq!(
+                parse(wrong),
+                Err(format!("`{wrong}` is not a size: write bytes, or a unit as in `64KiB`, `1.5MiB`, `2GiB`"))
+            );
         }
     }
 }

@@ -62,7 +62,10 @@ impl Args {
         let is_index = path.extension().is_some_and(|extension| extension == "json");
         let is_weights = FileFormat::of(path).is_some() || is_index || path.is_dir();
         let misplaced = if is_weights {
-            let of_source = [(self.weights.is_some(), "`--weights` is for a source file"), (self.memory, "`--memory` is for a source file")];
+            let of_source = [
+                (self.weights.is_some(), "`--weights` is for a source file"),
+                (self.memory, "`--memory` is for a source file"),
+            ];
             of_source.into_iter().find(|(given, _)| *given).map(|(_, problem)| problem)
         } else if !self.schemes.is_empty() {
             Some("`--scheme` is for weights: a source file says how its parameters are quantised")

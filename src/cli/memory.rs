@@ -67,7 +67,12 @@ pub fn table(layout: &Layout) -> String {
     });
     let shown = |bytes: usize| size::shown(bytes as u64);
     let mut text = aligned(&HEADS, rows);
-    text += &format!("`{}` needs {} of memory, {} without sharing\n", layout.method, shown(layout.total), shown(layout.unshared));
+    text += &format!(
+        "`{}` needs {} of memory, {} without sharing\n",
+        layout.method,
+        shown(layout.total),
+        shown(layout.unshared)
+    );
     let at = layout.peak.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
     text + &format!("live at one time: {}{at}\n", shown(layout.lower_bound))
 }

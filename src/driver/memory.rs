@@ -10,10 +10,10 @@ use crate::driver::options::{MemoryRequest, PassRequest, Strategy};
 use crate::driver::{EntryRequest, Failed, Session, model, optimise, pipeline};
 use crate::ir::substitute::Substitution;
 use crate::ir::{self, FuncId, Function, InstKind, Module, ValueId, printer};
-use crate::passes::plan_memory::{Lifetimes, Memory, Place, Plan, PlainMemory, Sizes, UnknownSize, plan};
+use crate::passes::plan_memory::{Lifetimes, Memory, Place, PlainMemory, Plan, Sizes, UnknownSize, plan};
 use crate::passes::{Form, Style};
 use crate::targets::memory::check_maximum;
-use crate::types::{DType, HostExpr};
+use crate::types::{DType, HostExpr, Symbol};
 use std::sync::Arc;
 
 /// What is asked.
@@ -76,8 +76,13 @@ pub fn program(
     let is_given = |name: &str| entry.shapes.iter().any(|(given, _)| given == name);
     let signature = model::signature(&module, wanted.method, &is_given);
     let signature = signature.map_err(|diagnostic| session.fail(vec![diagnostic]))?;
-    let shapes = InputRequest { shapes: &entry.shapes, known: &signature.known, ..InputRequest::default() };
-    let sizes = inputs::check(&signature, &shapes).map_err(|errors| session.fail(errors))?;
+    // The size of what is computed may depend on numbers that come with a call: these are given in the same way.
+    let is_number = |name: &str| signature.numbers.iter().any(|(symbol, _)| symbol.as_str() == name);
+    let (numbers, shapes): (Vec<_>, Vec<_>) = entry.shapes.iter().cloned().partition(|(name, _)| is_number(name));
+    let shapes = InputRequest { shapes: &shapes, known: &signature.known, ..InputRequest::default() };
+    let mut sizes = inputs::check(&signature, &shapes).map_err(|errors| session.fail(errors))?;
+    let number = |(name, sizes): (String, Vec<usize>)| Some((Symbol::new(&name), i64::try_from(*sizes.first()?).ok()?));
+    sizes.extend(numbers.into_iter().filter_map(number));
     let module = sized(&module, signature.method, &sizes);
     let function = &module[signature.method];
     let strategy = wanted.memory.strategy;
@@ -86,7 +91,7 @@ pub fn program(
     let found = plan(function, &memory, strategy);
     check_maximum(&module.files, function, &found, strategy, wanted.memory.maximum)
         .map_err(|error| pipeline::target_failed(session, vec![error]))?;
-    Ok(layout(&module, function, &memory, &found))
+    Ok(layout(&module, function, &memory, &found, strategy))
 }
 
 /// The module with known sizes in the types of a function.
@@ -108,15 +113,14 @@ fn unknown_size(module: &Module, unknown: &UnknownSize) -> Diagnostic {
         name.unwrap_or_default(),
         unknown.ty
     );
-    let symbols = unknown.ty.shape.dims.iter().flat_map(|dim| dim.symbols()).next();
     let diagnostic = Diagnostic::new(E0804, message);
-    match symbols {
+    match &unknown.symbol {
         Some(symbol) => diagnostic.note(format!("help: give `{symbol}` a size, as in `--shape {symbol}=4`")),
         None => diagnostic,
     }
 }
 
-fn layout(module: &Module, function: &Function, memory: &PlainMemory, found: &Plan) -> Layout {
+fn layout(module: &Module, function: &Function, memory: &PlainMemory, found: &Plan, strategy: Strategy) -> Layout {
     let names = printer::value_names(function);
     let lifetimes = Lifetimes::of(function);
     let name = |value: ValueId| names.get(&value).cloned().unwrap_or_default();
@@ -158,7 +162,7 @@ fn layout(module: &Module, function: &Function, memory: &PlainMemory, found: &Pl
         method: function.source_name.clone(),
         values: values.into_iter().map(|(_, row)| row).collect(),
         total: found.total,
-        lower_bound: found.lower_bound,
+        lower_bound: memory.lower_bound(function, strategy),
         peak: found.peak.inst.map(|inst| line(function[inst].loc)),
         unshared: plan(function, memory, Strategy::None).total,
     }

@@ -54,6 +54,17 @@ pub struct MemoryRequest {
     pub maximum: Option<u64>,
 }
 
+impl MemoryRequest {
+    /// The option that asks for something.
+    pub fn option(&self) -> Option<&'static str> {
+        match (self.maximum, self.strategy == Strategy::default()) {
+            (Some(_), _) => Some("--max-memory"),
+            (None, false) => Some("--memory-plan"),
+            (None, true) => None,
+        }
+    }
+}
+
 /// `tritonc build`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BuildRequest {

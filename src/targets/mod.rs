@@ -123,7 +123,7 @@ pub enum Support {
 /// Why a target cannot write a program, or how a template is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetError {
-    /// E0602, E0603 or E0604.
+    /// E0602, E0603, E0604 or E0610.
     pub code: Code,
     pub message: String,
     /// Where in the Tri source; `None` for a template, whose file and line are in the message.
@@ -179,6 +179,11 @@ pub trait Target: Sync {
 
     /// Whether what it writes for training serves evaluation as well, so that it wants both forms of a program.
     fn joins_modes(&self) -> bool {
+        false
+    }
+
+    /// Whether it lays out the memory of a program ([`EmitOptions::memory_plan`]), so that a maximum means something.
+    fn plans_memory(&self) -> bool {
         false
     }
 

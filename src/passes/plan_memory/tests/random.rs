@@ -243,9 +243,10 @@ fn planted_mistakes_are_found() {
         let right = plan(&function, &memory, Strategy::Greedy);
         let made_there = |value: &ValueId| {
             matches!(right.place(*value), Place::Arena(_))
-                && function.insts.iter().any(|inst| {
-                    matches!(inst.kind, InstKind::Op { .. }) && inst.results.contains(value)
-                })
+                && function
+                    .insts
+                    .iter()
+                    .any(|inst| matches!(inst.kind, InstKind::Op { .. }) && inst.results.contains(value))
         };
         let values: Vec<ValueId> = (0..function.values.len() as u32).map(ValueId).filter(made_there).collect();
         let mut words = words(seed + 1);
