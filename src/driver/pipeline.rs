@@ -476,6 +476,7 @@ pub fn emit(
         backward: backward.to_vec(),
         memory_plan: request.memory.strategy,
         max_memory: request.memory.maximum,
+        grad: request.grad && has_gradients(target),
         ..targets::EmitOptions::default()
     };
     let writer = writer(session, target, request.templates.as_deref())?;

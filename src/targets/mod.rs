@@ -4,6 +4,7 @@
 //! syntax nor checker. What it writes comes from `templates/<target>/`: skeletons of files, helpers, and
 //! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
 
+pub mod c;
 pub mod functional;
 pub mod jax;
 pub mod memory;
@@ -73,6 +74,9 @@ pub struct EmitOptions {
     /// How targets without allocation lay out memory, and how many bytes that may take at most.
     pub memory_plan: MemoryStrategy,
     pub max_memory: Option<u64>,
+    /// With `--grad`, for targets with [`Capabilities::gradients`]: functions that give gradients, by the target's own
+    /// framework, where callers would otherwise have to ask it.
+    pub grad: bool,
 }
 
 impl Default for EmitOptions {
@@ -86,6 +90,7 @@ impl Default for EmitOptions {
             backward: vec![],
             memory_plan: MemoryStrategy::default(),
             max_memory: None,
+            grad: false,
         }
     }
 }

@@ -387,5 +387,5 @@ fn wrong_plans_are_found() {
     assert_eq!(put("a", Place::Arena(192)), "%a (value 3) is at 192 of 192 bytes");
     assert_eq!(put("c", Place::Arena(64)), "instruction 2 writes %c (value 5) over %b (value 4)");
     assert_eq!(put("d", Place::Arena(128)), "instruction 4 (line 0) finds %d (value 6) where %a (value 3) is to be");
-    assert_eq!(put("y", Place::Arena(64)), "instruction 5 (line 0) finds nothing whole where %y (value 7) is to be");
+    assert_eq!(put("y", Place::Arena(64)), "instruction 5 (line 0) finds %d (value 6) where %y (value 7) is to be");
 }
