@@ -62,7 +62,8 @@ impl Memory for Least<'_> {
 pub struct UnknownSize {
     pub function: String,
     pub value: ValueId,
-    pub ty: TensorType,
+    /// Its type, as text.
+    pub ty: String,
     /// The first symbol in its type that has no value.
     pub symbol: Option<Symbol>,
 }
@@ -157,7 +158,7 @@ fn bytes(function: &Function, value: ValueId, sizes: &Sizes) -> Result<Option<us
     let unknown = || UnknownSize {
         function: function.name.clone(),
         value,
-        ty: ty.clone(),
+        ty: ty.to_string(),
         symbol: ty.shape.dims.iter().flat_map(Dim::symbols).find(|symbol| !sizes.contains_key(symbol)),
     };
     let elements = ty.shape.elements().and_then(|dim| dim.eval(&|symbol| sizes.get(symbol).copied()));
