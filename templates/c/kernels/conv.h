@@ -1,0 +1,206 @@
+/*
+ * Convolutions of float32 images [channels, height, width], as products of the weight [outputs, channels * taps] with the
+ * image shifted to each tap. A one-dimensional convolution has height 1. Needs f32.h.
+ *
+ * One image and one group of channels at a time:
+ *
+ *     const conv2d plan = conv2d_plan((conv2d){.channels = ..., .height = ..., ...});
+ *     conv2d_offsets(&plan, offsets);                                    offsets: CONV2D_OFFSETS of int32_t
+ *     for (int64_t band = 0; band < plan.out_height; band += plan.band_rows) {
+ *         const float *from = conv2d_band(&plan, x, band, scratch);      scratch: conv2d_scratch_floats of float
+ *         for (int64_t block = 0; block < conv2d_blocks(&plan, band); block++) {
+ *             const conv2d_block at = conv2d_block_at(&plan, band, block);
+ *             for (int64_t o = 0; o < outputs; o += F32_ROWS) {
+ *                 const int64_t rows = outputs - o < F32_ROWS ? outputs - o : F32_ROWS;
+ *                 conv2d_tile(&plan, offsets, from, at, weight + o * plan.depth, rows, acc);
+ *                 acc[i][j] is output o + i at place at.position + j of the plane, for j < at.count
+ *
+ * A band is some rows of the image with the padding around them. With a stride it is cut into phases, so that the elements
+ * that neighbouring outputs take from one tap are neighbours: element (y, x) of the padded image is at
+ * (y / stride_y, x / stride_x) of phase (y % stride_y, x % stride_x). Then a tap is an offset, and a block of outputs reads
+ * F32_COLUMNS elements behind it. A block is part of one row of outputs or, if these are short, several rows with what lies
+ * between them; `conv2d_tile` closes the gaps.
+ */
+typedef struct {
+    /* What a caller gives: channels of the group, and the window. */
+    int64_t channels, height, width;
+    int64_t kernel_height, kernel_width, stride_y, stride_x, padding_y, padding_x, dilation_y, dilation_x;
+    /* What conv2d_plan adds. */
+    int64_t out_height, out_width;
+    int64_t depth;              /* channels * kernel_height * kernel_width: a row of the weight */
+    bool in_place;              /* the image can be read where it lies */
+    int64_t phases_y, phases_x; /* of which taps are taken */
+    int64_t pitch, phase;       /* floats of a row and of a phase of a band */
+    int64_t plane;              /* floats of a channel of a band */
+    int64_t block_rows, block_width, blocks_in_row;
+    int64_t band_rows;          /* rows of outputs that a band is for */
+} conv2d;
+
+/* A block of outputs. */
+typedef struct {
+    int64_t position, count; /* in the plane of outputs */
+    int64_t start, rows, width;
+} conv2d_block;
+
+/* Floats that the scratch for a band may have, where more than one block's rows fit into it. */
+#define CONV2D_BAND 32768
+/* Floats behind a band that may be read, for nothing. */
+#define CONV2D_SLACK F32_COLUMNS
+#define CONV2D_OFFSETS(channels, kernel_height, kernel_width) ((channels) * (kernel_height) * (kernel_width))
+
+/* Sizes of a band for `rows` rows of outputs. */
+static inline void conv2d_layout(conv2d *plan, int64_t rows)
+{
+    plan->band_rows = rows;
+    plan->phase = plan->pitch * (rows + (plan->kernel_height - 1) * plan->dilation_y / plan->stride_y);
+    plan->plane = plan->phase * plan->phases_y * plan->phases_x;
+}
+
+static inline conv2d conv2d_plan(conv2d plan)
+{
+    const int64_t reach_y = (plan.kernel_height - 1) * plan.dilation_y, reach_x = (plan.kernel_width - 1) * plan.dilation_x;
+    plan.depth = plan.channels * plan.kernel_height * plan.kernel_width;
+    const bool no_copy = plan.padding_y == 0 && plan.padding_x == 0 && plan.stride_y == 1 && plan.stride_x == 1;
+    if (no_copy && plan.kernel_height == 1 && plan.kernel_width == 1) {
+        plan.width *= plan.height; /* rows need not be told apart */
+        plan.height = 1;
+    }
+    plan.out_height = (plan.height + 2 * plan.padding_y - reach_y - 1) / plan.stride_y + 1;
+    plan.out_width = (plan.width + 2 * plan.padding_x - reach_x - 1) / plan.stride_x + 1;
+    plan.in_place = no_copy && plan.out_width >= F32_COLUMNS / 4;
+    plan.phases_y = reach_y + 1 < plan.stride_y ? reach_y + 1 : plan.stride_y;
+    plan.phases_x = reach_x + 1 < plan.stride_x ? reach_x + 1 : plan.stride_x;
+    plan.pitch = plan.out_width + reach_x / plan.stride_x;
+    plan.blocks_in_row = (plan.out_width + F32_COLUMNS - 1) / F32_COLUMNS;
+    plan.block_width = (plan.out_width + plan.blocks_in_row - 1) / plan.blocks_in_row;
+    plan.block_rows = plan.blocks_in_row > 1 ? 1 : (F32_COLUMNS - plan.out_width) / plan.pitch + 1;
+    if (plan.block_rows > plan.out_height) {
+        plan.block_rows = plan.out_height;
+    }
+    if (plan.in_place) {
+        plan.phase = plan.plane = plan.height * plan.width;
+        plan.band_rows = plan.out_height;
+        return plan;
+    }
+    conv2d_layout(&plan, plan.block_rows);
+    const int64_t margin = plan.plane - plan.block_rows * plan.pitch * plan.phases_y * plan.phases_x;
+    const int64_t room = CONV2D_BAND / plan.channels - margin;
+    const int64_t fit = room / (plan.pitch * plan.phases_y * plan.phases_x) / plan.block_rows * plan.block_rows;
+    if (fit > plan.block_rows) {
+        conv2d_layout(&plan, fit < plan.out_height ? fit : plan.out_height);
+    }
+    return plan;
+}
+
+/* Floats of the scratch for a band. */
+static inline int64_t conv2d_scratch_floats(const conv2d *plan)
+{
+    return plan->in_place ? 0 : plan->channels * plan->plane + CONV2D_SLACK;
+}
+
+/* Where each column of the weight finds its elements, from the start of a block. */
+static inline void conv2d_offsets(const conv2d *plan, int32_t *offsets)
+{
+    for (int64_t channel = 0; channel < plan->channels; channel++) {
+        for (int64_t tap_y = 0; tap_y < plan->kernel_height; tap_y++) {
+            for (int64_t tap_x = 0; tap_x < plan->kernel_width; tap_x++) {
+                const int64_t y = tap_y * plan->dilation_y, x = tap_x * plan->dilation_x;
+                const int64_t phase = y % plan->stride_y * plan->phases_x + x % plan->stride_x;
+                *offsets++ = (int32_t)(channel * plan->plane + phase * plan->phase + y / plan->stride_y * plan->pitch +
+                                       x / plan->stride_x);
+            }
+        }
+    }
+}
+
+/* One row of a phase: elements first, first + stride, ... of a row of the image, and zeros where it has none. */
+static inline void conv2d_row(const float *row, int64_t width, int64_t first, int64_t stride, float *to, int64_t count)
+{
+    int64_t begin = first < 0 ? (stride - 1 - first) / stride : 0;
+    int64_t end = width > first ? (width - first + stride - 1) / stride : 0;
+    begin = begin < count ? begin : count;
+    end = end < begin ? begin : end < count ? end : count;
+    for (int64_t q = 0; q < begin; q++) {
+        to[q] = 0;
+    }
+    if (stride == 1) {
+        memcpy(to + begin, row + (first + begin), (size_t)(end - begin) * sizeof *to);
+    } else if (stride == 2) {
+        for (int64_t q = begin; q < end; q++) {
+            to[q] = row[first + q * 2];
+        }
+    } else {
+        for (int64_t q = begin; q < end; q++) {
+            to[q] = row[first + q * stride];
+        }
+    }
+    for (int64_t q = end; q < count; q++) {
+        to[q] = 0;
+    }
+}
+
+/* The elements that rows `first` to `first + band_rows` of outputs are computed from: in scratch, or where they lie. */
+static inline const float *conv2d_band(const conv2d *plan, const float *x, int64_t first, float *scratch)
+{
+    if (plan->in_place) {
+        return x + first * plan->pitch;
+    }
+    float *to = scratch;
+    const int64_t rows = plan->phase / plan->pitch;
+    for (int64_t channel = 0; channel < plan->channels; channel++) {
+        for (int64_t phase_y = 0; phase_y < plan->phases_y; phase_y++) {
+            for (int64_t phase_x = 0; phase_x < plan->phases_x; phase_x++) {
+                for (int64_t r = 0; r < rows; r++, to += plan->pitch) {
+                    const int64_t y = (first + r) * plan->stride_y + phase_y - plan->padding_y;
+                    if (y < 0 || y >= plan->height) {
+                        memset(to, 0, (size_t)plan->pitch * sizeof *to);
+                    } else {
+                        conv2d_row(x + (channel * plan->height + y) * plan->width, plan->width, phase_x - plan->padding_x,
+                                   plan->stride_x, to, plan->pitch);
+                    }
+                }
+            }
+        }
+    }
+    memset(to, 0, CONV2D_SLACK * sizeof *to);
+    return scratch;
+}
+
+static inline int64_t conv2d_rows_of_band(const conv2d *plan, int64_t first)
+{
+    return plan->out_height - first < plan->band_rows ? plan->out_height - first : plan->band_rows;
+}
+
+static inline int64_t conv2d_blocks(const conv2d *plan, int64_t first)
+{
+    return (conv2d_rows_of_band(plan, first) + plan->block_rows - 1) / plan->block_rows * plan->blocks_in_row;
+}
+
+static inline conv2d_block conv2d_block_at(const conv2d *plan, int64_t first, int64_t block)
+{
+    const int64_t y = block / plan->blocks_in_row * plan->block_rows, x = block % plan->blocks_in_row * plan->block_width;
+    const int64_t below = conv2d_rows_of_band(plan, first) - y, right = plan->out_width - x;
+    conv2d_block at;
+    at.rows = below < plan->block_rows ? below : plan->block_rows;
+    at.width = right < plan->block_width ? right : plan->block_width;
+    at.position = (first + y) * plan->out_width + x;
+    at.count = at.rows * at.width;
+    at.start = y * plan->pitch + x;
+    return at;
+}
+
+/* `rows` outputs of a block; weight: the first of their rows. */
+static inline void conv2d_tile(const conv2d *plan, const int32_t *offsets, const float *band, conv2d_block at,
+                               const float *weight, int64_t rows, float acc[][F32_COLUMNS])
+{
+    int64_t n = (at.rows - 1) * plan->pitch + at.width;
+    if (!plan->in_place) {
+        n = (n + 15) / 16 * 16;
+    }
+    f32_tile_offsets(band + at.start, offsets, n, plan->depth, weight, plan->depth, rows, acc);
+    for (int64_t i = 0; i < rows && at.rows > 1; i++) {
+        for (int64_t y = 1; y < at.rows; y++) {
+            memmove(acc[i] + y * at.width, acc[i] + y * plan->pitch, (size_t)at.width * sizeof **acc);
+        }
+    }
+}
