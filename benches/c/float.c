@@ -12,6 +12,7 @@
 #include "f32_simd.h"
 #include "f32.h"
 #include "conv.h"
+#include "depthwise.h"
 
 static double seconds(void)
 {
@@ -126,10 +127,34 @@ static void convolve(conv2d shape, int64_t groups, int64_t outputs, const float 
     }
 }
 
+static void convolve_each(const depthwise *shape, int64_t channels, const float *x, const float *weight, const float *bias,
+                          float *y)
+{
+    const int64_t reach_y = (shape->kernel_height - 1) * shape->dilation_y, reach_x = (shape->kernel_width - 1) * shape->dilation_x;
+    const int64_t height = (shape->height + 2 * shape->padding_y - reach_y - 1) / shape->stride_y + 1;
+    const int64_t width = (shape->width + 2 * shape->padding_x - reach_x - 1) / shape->stride_x + 1;
+    for (int64_t c = 0; c < channels; c++) {
+        const float *image = x + c * shape->height * shape->width;
+        const float *taps = weight + c * shape->kernel_height * shape->kernel_width;
+        for (int64_t row = 0; row < height; row += F32_ROWS) {
+            for (int64_t column = 0; column < width; column += F32_COLUMNS) {
+                float acc[F32_ROWS][F32_COLUMNS];
+                const int64_t rows = least(height - row, F32_ROWS), columns = least(width - column, F32_COLUMNS);
+                depthwise_tile(shape, image, taps, row, rows, column, columns, acc);
+                for (int64_t i = 0; i < rows; i++) {
+                    for (int64_t j = 0; j < columns; j++) {
+                        y[(c * height + row + i) * width + column + j] = acc[i][j] + bias[c];
+                    }
+                }
+            }
+        }
+    }
+}
+
 int64_t conv_scratch(const int64_t *size)
 {
     const conv2d plan = conv2d_plan((conv2d){size[0], size[1], size[2], size[3], size[4], size[5], size[6], size[7], size[8],
-                                             size[9], size[10], 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0, 0});
+                                             size[9], size[10], 0, 0, 0, false, 0, 0, 0, 0, 0, 0});
     return conv2d_scratch_floats(&plan);
 }
 
@@ -138,6 +163,14 @@ double time_conv(const int64_t *size, int64_t groups, int64_t outputs, const flo
                  float *y, int32_t *offsets, float *scratch, int64_t repeats)
 {
     const conv2d shape = {size[0], size[1], size[2], size[3], size[4], size[5], size[6], size[7], size[8],
-                          size[9], size[10], 0, 0, 0, false, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+                          size[9], size[10], 0, 0, 0, false, 0, 0, 0, 0, 0, 0};
     SHORTEST(repeats, convolve(shape, groups, outputs, x, weight, bias, y, offsets, scratch));
+}
+
+/* size: the members of depthwise. */
+double time_depthwise(const int64_t *size, int64_t channels, const float *x, const float *weight, const float *bias, float *y,
+                      int64_t repeats)
+{
+    const depthwise shape = {size[0], size[1], size[2], size[3], size[4], size[5], size[6], size[7], size[8], size[9]};
+    SHORTEST(repeats, convolve_each(&shape, channels, x, weight, bias, y));
 }

@@ -33,7 +33,7 @@ def build(flags):
     command = [compiler, "-std=c11", "-O3", *flags, "-shared", "-fPIC", f"-I{KERNELS}", str(HERE / "float.c")]
     subprocess.run([*command, "-o", str(library), "-lm"], check=True)
     loaded = ctypes.CDLL(str(library))
-    for name in ("time_linear", "time_attention", "time_conv"):
+    for name in ("time_linear", "time_attention", "time_conv", "time_depthwise"):
         getattr(loaded, name).restype = ctypes.c_double
     loaded.conv_scratch.restype = ctypes.c_int64
     return loaded
@@ -164,10 +164,14 @@ def conv(library, name, channels, outputs, height, width, kernel, stride, paddin
         repeats = max(5, min(2000, int(2e9 / (operations + 1e6))))
         torch_time = shortest(lambda _: work(*tensors), repeats)
     y = aligned(wanted.size)
-    offsets = aligned(inner * kernel_height * kernel_width, np.int32)
-    scratch = aligned(library.conv_scratch(pointer(sizes)) + 16)
-    arrays = map(pointer, (x, weight, bias, y, offsets, scratch))
-    ours = library.time_conv(pointer(sizes), size(groups), size(outer), *arrays, size(repeats))
+    if inner == outer == 1:
+        arrays = map(pointer, (x, weight, bias, y))
+        ours = library.time_depthwise(pointer(sizes[1:].copy()), size(channels), *arrays, size(repeats))
+    else:
+        offsets = aligned(inner * kernel_height * kernel_width, np.int32)
+        scratch = aligned(library.conv_scratch(pointer(sizes)))
+        arrays = map(pointer, (x, weight, bias, y, offsets, scratch))
+        ours = library.time_conv(pointer(sizes), size(groups), size(outer), *arrays, size(repeats))
     pads = [padding_y, padding, padding_y, padding]
     node = helper.make_node("Conv", ["x", "w", "b"], ["result"], strides=[stride] * 2, pads=pads, group=groups)
     runner = session([node], {"x": list(x.shape)}, list(wanted.shape), {"w": weight, "b": bias})

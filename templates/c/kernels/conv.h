@@ -17,9 +17,9 @@
  *
  * A band is some rows of the image with the padding around them. With a stride it is cut into phases, so that the elements
  * that neighbouring outputs take from one tap are neighbours: element (y, x) of the padded image is at
- * (y / stride_y, x / stride_x) of phase (y % stride_y, x % stride_x). Then a tap is an offset, and a block of outputs reads
- * F32_COLUMNS elements behind it. A block is part of one row of outputs or, if these are short, several rows with what lies
- * between them; `conv2d_tile` closes the gaps.
+ * (y / stride_y, x / stride_x) of phase (y % stride_y, x % stride_x). Then a tap is an offset, and a block of up to
+ * F32_COLUMNS outputs reads as many elements behind it. Between two rows of outputs lie places that are none;
+ * `conv2d_tile` computes them and closes the gaps.
  */
 typedef struct {
     /* What a caller gives: channels of the group, and the window. */
@@ -32,63 +32,56 @@ typedef struct {
     int64_t phases_y, phases_x; /* of which taps are taken */
     int64_t pitch, phase;       /* floats of a row and of a phase of a band */
     int64_t plane;              /* floats of a channel of a band */
-    int64_t block_rows, block_width, blocks_in_row;
     int64_t band_rows;          /* rows of outputs that a band is for */
 } conv2d;
 
 /* A block of outputs. */
 typedef struct {
-    int64_t position, count; /* in the plane of outputs */
-    int64_t start, rows, width;
+    int64_t position, count;     /* in the plane of outputs */
+    int64_t start, columns;      /* what is computed, from the start of the band */
+    int64_t first;               /* the first column that is an output of this block */
+    uint64_t outputs;            /* a bit for each column that is one; 0: no gaps */
 } conv2d_block;
 
-/* Floats that the scratch for a band may have, where more than one block's rows fit into it. */
+/* Floats that the scratch for a band may have, where more than the fewest rows fit into it. */
 #define CONV2D_BAND 32768
 /* Floats behind a band that may be read, for nothing. */
 #define CONV2D_SLACK F32_COLUMNS
+/* Columns are computed in vectors of at most as many. */
+#define CONV2D_VECTOR 16
 #define CONV2D_OFFSETS(channels, kernel_height, kernel_width) ((channels) * (kernel_height) * (kernel_width))
-
-/* Sizes of a band for `rows` rows of outputs. */
-static inline void conv2d_layout(conv2d *plan, int64_t rows)
-{
-    plan->band_rows = rows;
-    plan->phase = plan->pitch * (rows + (plan->kernel_height - 1) * plan->dilation_y / plan->stride_y);
-    plan->plane = plan->phase * plan->phases_y * plan->phases_x;
-}
 
 static inline conv2d conv2d_plan(conv2d plan)
 {
     const int64_t reach_y = (plan.kernel_height - 1) * plan.dilation_y, reach_x = (plan.kernel_width - 1) * plan.dilation_x;
     plan.depth = plan.channels * plan.kernel_height * plan.kernel_width;
-    const bool no_copy = plan.padding_y == 0 && plan.padding_x == 0 && plan.stride_y == 1 && plan.stride_x == 1;
-    if (no_copy && plan.kernel_height == 1 && plan.kernel_width == 1) {
+    const bool as_it_lies = plan.padding_y == 0 && plan.padding_x == 0 && plan.stride_y == 1 && plan.stride_x == 1;
+    if (as_it_lies && reach_y == 0 && reach_x == 0) {
         plan.width *= plan.height; /* rows need not be told apart */
         plan.height = 1;
     }
     plan.out_height = (plan.height + 2 * plan.padding_y - reach_y - 1) / plan.stride_y + 1;
     plan.out_width = (plan.width + 2 * plan.padding_x - reach_x - 1) / plan.stride_x + 1;
-    plan.in_place = no_copy && plan.out_width >= F32_COLUMNS / 4;
     plan.phases_y = reach_y + 1 < plan.stride_y ? reach_y + 1 : plan.stride_y;
     plan.phases_x = reach_x + 1 < plan.stride_x ? reach_x + 1 : plan.stride_x;
     plan.pitch = plan.out_width + reach_x / plan.stride_x;
-    plan.blocks_in_row = (plan.out_width + F32_COLUMNS - 1) / F32_COLUMNS;
-    plan.block_width = (plan.out_width + plan.blocks_in_row - 1) / plan.blocks_in_row;
-    plan.block_rows = plan.blocks_in_row > 1 ? 1 : (F32_COLUMNS - plan.out_width) / plan.pitch + 1;
-    if (plan.block_rows > plan.out_height) {
-        plan.block_rows = plan.out_height;
+    if (plan.stride_x == 1) {
+        plan.pitch -= plan.padding_x; /* zeros after a row are those before the next */
     }
+    plan.in_place = as_it_lies && (plan.out_height - 1) * plan.pitch + plan.out_width >= CONV2D_VECTOR;
     if (plan.in_place) {
         plan.phase = plan.plane = plan.height * plan.width;
         plan.band_rows = plan.out_height;
         return plan;
     }
-    conv2d_layout(&plan, plan.block_rows);
-    const int64_t margin = plan.plane - plan.block_rows * plan.pitch * plan.phases_y * plan.phases_x;
-    const int64_t room = CONV2D_BAND / plan.channels - margin;
-    const int64_t fit = room / (plan.pitch * plan.phases_y * plan.phases_x) / plan.block_rows * plan.block_rows;
-    if (fit > plan.block_rows) {
-        conv2d_layout(&plan, fit < plan.out_height ? fit : plan.out_height);
+    const int64_t phases = plan.phases_y * plan.phases_x, margin = reach_y / plan.stride_y;
+    const int64_t few = F32_COLUMNS / plan.pitch + 1, fit = CONV2D_BAND / (plan.channels * plan.pitch * phases) - margin;
+    plan.band_rows = fit > few ? fit : few;
+    if (plan.band_rows > plan.out_height) {
+        plan.band_rows = plan.out_height;
     }
+    plan.phase = plan.pitch * (plan.band_rows + margin);
+    plan.plane = plan.phase * phases;
     return plan;
 }
 
@@ -166,41 +159,95 @@ static inline const float *conv2d_band(const conv2d *plan, const float *x, int64
     return scratch;
 }
 
-static inline int64_t conv2d_rows_of_band(const conv2d *plan, int64_t first)
+/* Places of a band, outputs and gaps. */
+static inline int64_t conv2d_places(const conv2d *plan, int64_t first)
 {
-    return plan->out_height - first < plan->band_rows ? plan->out_height - first : plan->band_rows;
+    const int64_t rows = plan->out_height - first < plan->band_rows ? plan->out_height - first : plan->band_rows;
+    return (rows - 1) * plan->pitch + plan->out_width;
 }
 
 static inline int64_t conv2d_blocks(const conv2d *plan, int64_t first)
 {
-    return (conv2d_rows_of_band(plan, first) + plan->block_rows - 1) / plan->block_rows * plan->blocks_in_row;
+    return (conv2d_places(plan, first) + F32_COLUMNS - 1) / F32_COLUMNS;
+}
+
+/* Outputs before a place of a band. */
+static inline int64_t conv2d_outputs_before(const conv2d *plan, int64_t place)
+{
+    const int64_t x = place % plan->pitch;
+    return place / plan->pitch * plan->out_width + (x < plan->out_width ? x : plan->out_width);
+}
+
+/* How many of the columns from `column` on are outputs that follow each other. */
+static inline int64_t conv2d_run(const conv2d *plan, const conv2d_block *at, int64_t column, int64_t rest)
+{
+    const int64_t x = (at->start + column) % plan->pitch, run = x < plan->out_width ? plan->out_width - x : 0;
+    return run < rest ? run : rest;
 }
 
 static inline conv2d_block conv2d_block_at(const conv2d *plan, int64_t first, int64_t block)
 {
-    const int64_t y = block / plan->blocks_in_row * plan->block_rows, x = block % plan->blocks_in_row * plan->block_width;
-    const int64_t below = conv2d_rows_of_band(plan, first) - y, right = plan->out_width - x;
+    const int64_t places = conv2d_places(plan, first), begin = block * F32_COLUMNS;
+    const int64_t end = places - begin < F32_COLUMNS ? places : begin + F32_COLUMNS;
     conv2d_block at;
-    at.rows = below < plan->block_rows ? below : plan->block_rows;
-    at.width = right < plan->block_width ? right : plan->block_width;
-    at.position = (first + y) * plan->out_width + x;
-    at.count = at.rows * at.width;
-    at.start = y * plan->pitch + x;
+    at.position = conv2d_outputs_before(plan, begin);
+    at.count = conv2d_outputs_before(plan, end) - at.position;
+    at.position += first * plan->out_width;
+    at.start = begin;
+    at.columns = end - begin;
+    if (!plan->in_place) {
+        at.columns = (at.columns + CONV2D_VECTOR - 1) / CONV2D_VECTOR * CONV2D_VECTOR;
+    } else if (at.columns < CONV2D_VECTOR) {
+        at.start = end - CONV2D_VECTOR; /* nothing behind the image may be read */
+        at.columns = CONV2D_VECTOR;
+    }
+    at.first = begin - at.start;
+    at.outputs = 0;
+    if (at.first > 0 || conv2d_run(plan, &at, 0, at.count) < at.count) {
+        const int64_t gap = plan->pitch - plan->out_width;
+        for (int64_t column = at.first, done = 0; done < at.count;) {
+            const int64_t run = conv2d_run(plan, &at, column, at.count - done);
+            if (run > 0) {
+                at.outputs |= UINT64_MAX >> (64 - run) << column;
+                done += run;
+                column += run + gap;
+            } else {
+                column += plan->pitch - (at.start + column) % plan->pitch;
+            }
+        }
+    }
     return at;
+}
+
+/* Closes the gaps in rows of acc. */
+static inline void conv2d_close(conv2d_block at, int64_t rows, float acc[][F32_COLUMNS])
+{
+    if (at.outputs == 0) {
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++) {
+#if defined(F32_AVX512)
+        float *to = acc[i];
+        for (int64_t v = 0; v < at.columns; v += F32_LANES) {
+            const __mmask16 outputs = (__mmask16)(at.outputs >> v);
+            f32_store(to, _mm512_maskz_compress_ps(outputs, f32_load(acc[i] + v)));
+            to += __builtin_popcount(outputs);
+        }
+#else
+        int64_t done = 0;
+        for (int64_t column = at.first; done < at.count; column++) {
+            acc[i][done] = acc[i][column];
+            done += (int64_t)(at.outputs >> column & 1);
+        }
+#endif
+    }
 }
 
 /* `rows` outputs of a block; weight: the first of their rows. */
 static inline void conv2d_tile(const conv2d *plan, const int32_t *offsets, const float *band, conv2d_block at,
                                const float *weight, int64_t rows, float acc[][F32_COLUMNS])
 {
-    int64_t n = (at.rows - 1) * plan->pitch + at.width;
-    if (!plan->in_place) {
-        n = (n + 15) / 16 * 16;
-    }
-    f32_tile_offsets(band + at.start, offsets, n, plan->depth, weight, plan->depth, rows, acc);
-    for (int64_t i = 0; i < rows && at.rows > 1; i++) {
-        for (int64_t y = 1; y < at.rows; y++) {
-            memmove(acc[i] + y * at.width, acc[i] + y * plan->pitch, (size_t)at.width * sizeof **acc);
-        }
-    }
+    f32_tile_offsets(band + at.start, offsets, at.columns, plan->depth, weight, plan->depth, rows, acc);
+    conv2d_close(at, rows, acc);
 }
+
