@@ -9,10 +9,12 @@
 #include <string.h>
 #include <time.h>
 
-#include "f32_simd.h"
+#include "f32_vectors.h"
 #include "f32.h"
+#include "f32_simd.h"
 #include "conv.h"
 #include "depthwise.h"
+#include "depthwise_simd.h"
 
 static double seconds(void)
 {

@@ -45,8 +45,8 @@ typedef struct {
 
 /* Floats that the scratch for a band may have, where more than the fewest rows fit into it. */
 #define CONV2D_BAND 32768
-/* Floats behind a band that may be read, for nothing. */
-#define CONV2D_SLACK F32_COLUMNS
+/* Zeros behind a band: those after its last row, and what is read for nothing. */
+#define CONV2D_BEHIND(padding_x) (F32_COLUMNS + (padding_x))
 /* Columns are computed in vectors of at most as many. */
 #define CONV2D_VECTOR 16
 #define CONV2D_OFFSETS(channels, kernel_height, kernel_width) ((channels) * (kernel_height) * (kernel_width))
@@ -66,7 +66,8 @@ static inline conv2d conv2d_plan(conv2d plan)
     plan.phases_x = reach_x + 1 < plan.stride_x ? reach_x + 1 : plan.stride_x;
     plan.pitch = plan.out_width + reach_x / plan.stride_x;
     if (plan.stride_x == 1) {
-        plan.pitch -= plan.padding_x; /* zeros after a row are those before the next */
+        /* Zeros after a row are those before the next. */
+        plan.pitch -= plan.padding_x < reach_x ? plan.padding_x : reach_x;
     }
     plan.in_place = as_it_lies && (plan.out_height - 1) * plan.pitch + plan.out_width >= CONV2D_VECTOR;
     if (plan.in_place) {
@@ -88,7 +89,7 @@ static inline conv2d conv2d_plan(conv2d plan)
 /* Floats of the scratch for a band. */
 static inline int64_t conv2d_scratch_floats(const conv2d *plan)
 {
-    return plan->in_place ? 0 : plan->channels * plan->plane + CONV2D_SLACK;
+    return plan->in_place ? 0 : plan->channels * plan->plane + CONV2D_BEHIND(plan->padding_x);
 }
 
 /* Where each column of the weight finds its elements, from the start of a block. */
@@ -155,7 +156,7 @@ static inline const float *conv2d_band(const conv2d *plan, const float *x, int64
             }
         }
     }
-    memset(to, 0, CONV2D_SLACK * sizeof *to);
+    memset(to, 0, (size_t)CONV2D_BEHIND(plan->padding_x) * sizeof *to);
     return scratch;
 }
 
@@ -226,12 +227,12 @@ static inline void conv2d_close(conv2d_block at, int64_t rows, float acc[][F32_C
         return;
     }
     for (int64_t i = 0; i < rows; i++) {
-#if defined(F32_AVX512)
+#if defined(F32_COMPRESS)
         float *to = acc[i];
         for (int64_t v = 0; v < at.columns; v += F32_LANES) {
-            const __mmask16 outputs = (__mmask16)(at.outputs >> v);
-            f32_store(to, _mm512_maskz_compress_ps(outputs, f32_load(acc[i] + v)));
-            to += __builtin_popcount(outputs);
+            const uint64_t lanes = at.outputs >> v & 0xFFFF;
+            f32_store(to, f32_compress(f32_load(acc[i] + v), lanes));
+            to += __builtin_popcountll(lanes);
         }
 #else
         int64_t done = 0;
@@ -250,4 +251,3 @@ static inline void conv2d_tile(const conv2d *plan, const int32_t *offsets, const
     f32_tile_offsets(band + at.start, offsets, at.columns, plan->depth, weight, plan->depth, rows, acc);
     conv2d_close(at, rows, acc);
 }
-

@@ -1,80 +1,208 @@
+/* The tiles of f32.h, with the vectors of f32_vectors.h. */
+#if !defined(F32_PLAIN)
 /*
- * Vectors of F32_LANES float32 numbers, which f32.h and conv.h are written in.
- *
- * Exactly one of F32_AVX512, F32_AVX2, F32_NEON and F32_PLAIN is defined; with SIMD_PLAIN, which the command line may
- * define, it is F32_PLAIN, and there are no vectors.
+ * Adds k steps to `rows` rows and `width` vectors of sums, which stay in registers. `last` is where the last vector begins:
+ * it may overlap the one before. `more` says that acc has sums already.
  */
-#if defined(SIMD_PLAIN)
-#define F32_PLAIN
-#elif defined(__AVX512F__)
-#define F32_AVX512
-#elif defined(__AVX2__) && defined(__FMA__)
-#define F32_AVX2
-#elif defined(__ARM_NEON) && defined(__aarch64__)
-#define F32_NEON
-#else
-#define F32_PLAIN
-#endif
-
-#if defined(F32_NEON)
-#include <arm_neon.h>
-#elif !defined(F32_PLAIN)
-#include <immintrin.h>
-#endif
-
-#if !defined(F32_PLAIN)
-/* Sums of a tile must become registers: every loop over them is unrolled, and every function inlined. */
-#define F32_INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define F32_UNROLL _Pragma("unroll")
-#else
-#define F32_UNROLL _Pragma("GCC unroll 8")
-#endif
-/* Asks for the line that is read in a while. The address may lie behind the array, so it is no pointer sum. */
-#define F32_PREFETCH(p) __builtin_prefetch((const void *)((uintptr_t)(p) + 8192))
-#endif
-
-#if defined(F32_AVX512)
-#define F32_LANES 16
-#define F32_WIDTH 4 /* vectors of a strip: 6 rows of 4 sums, and 4 weights, are 28 of 32 registers */
-typedef __m512 f32_vector;
-F32_INLINE f32_vector f32_load(const float *p) { return _mm512_loadu_ps(p); }
-F32_INLINE void f32_store(float *p, f32_vector a) { _mm512_storeu_ps(p, a); }
-F32_INLINE f32_vector f32_set(float a) { return _mm512_set1_ps(a); }
-F32_INLINE f32_vector f32_add(f32_vector a, f32_vector b) { return _mm512_add_ps(a, b); }
-F32_INLINE f32_vector f32_fma(f32_vector a, f32_vector b, f32_vector c) { return _mm512_fmadd_ps(a, b, c); }
-F32_INLINE float f32_across(f32_vector a) { return _mm512_reduce_add_ps(a); }
-#endif
-
-#if defined(F32_AVX2)
-#define F32_LANES 8
-#define F32_WIDTH 2 /* 6 rows of 2 sums, and 2 weights, are 14 of 16 registers */
-typedef __m256 f32_vector;
-F32_INLINE f32_vector f32_load(const float *p) { return _mm256_loadu_ps(p); }
-F32_INLINE void f32_store(float *p, f32_vector a) { _mm256_storeu_ps(p, a); }
-F32_INLINE f32_vector f32_set(float a) { return _mm256_set1_ps(a); }
-F32_INLINE f32_vector f32_add(f32_vector a, f32_vector b) { return _mm256_add_ps(a, b); }
-F32_INLINE f32_vector f32_fma(f32_vector a, f32_vector b, f32_vector c) { return _mm256_fmadd_ps(a, b, c); }
-F32_INLINE float f32_across(f32_vector a)
+F32_INLINE void f32_block(const float *w, int64_t pitch, const int32_t *offsets, int64_t last, int64_t k, const float *x,
+                          int64_t row, int64_t step, float *acc, bool more, const int rows, const int width)
 {
-    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+    f32_vector sum[6][F32_WIDTH];
+    F32_UNROLL
+    for (int i = 0; i < rows; i++) {
+        F32_UNROLL
+        for (int v = 0; v < width; v++) {
+            sum[i][v] = more ? f32_load(acc + i * F32_COLUMNS + (v == width - 1 ? last : v * F32_LANES)) : f32_set(0);
+        }
+    }
+    const float *lower = rows > 3 ? x + 3 * row : x;
+    for (int64_t t = 0; t < k; t++) {
+        const float *from = w + (offsets ? offsets[t] : t * pitch);
+        f32_vector weights[F32_WIDTH];
+        F32_UNROLL
+        for (int v = 0; v < width; v++) {
+            weights[v] = f32_load(from + (v == width - 1 ? last : v * F32_LANES));
+        }
+        F32_UNROLL
+        for (int i = 0; i < rows; i++) {
+            const f32_vector factor = f32_set(i < 3 ? x[i * row + t * step] : lower[(i - 3) * row + t * step]);
+            F32_UNROLL
+            for (int v = 0; v < width; v++) {
+                sum[i][v] = f32_fma(factor, weights[v], sum[i][v]);
+            }
+        }
+    }
+    F32_UNROLL
+    for (int i = 0; i < rows; i++) {
+        F32_UNROLL
+        for (int v = 0; v < width; v++) {
+            f32_store(acc + i * F32_COLUMNS + (v == width - 1 ? last : v * F32_LANES), sum[i][v]);
+        }
+    }
 }
-#endif
 
-#if defined(F32_NEON)
-#define F32_LANES 4
-#define F32_WIDTH 4
-typedef float32x4_t f32_vector;
-F32_INLINE f32_vector f32_load(const float *p) { return vld1q_f32(p); }
-F32_INLINE void f32_store(float *p, f32_vector a) { vst1q_f32(p, a); }
-F32_INLINE f32_vector f32_set(float a) { return vdupq_n_f32(a); }
-F32_INLINE f32_vector f32_add(f32_vector a, f32_vector b) { return vaddq_f32(a, b); }
-F32_INLINE f32_vector f32_fma(f32_vector a, f32_vector b, f32_vector c) { return vfmaq_f32(c, a, b); }
-F32_INLINE float f32_across(f32_vector a) { return vaddvq_f32(a); }
-#endif
+/* One row: several sums for each vector, so that additions need not wait for each other. */
+F32_INLINE void f32_one(const float *w, int64_t pitch, const int32_t *offsets, int64_t last, int64_t k, const float *x,
+                        int64_t step, float *acc, bool more, const int width)
+{
+    const int chains = width > 2 ? 2 : 4;
+    f32_vector sum[4][F32_WIDTH];
+    F32_UNROLL
+    for (int v = 0; v < width; v++) {
+        sum[0][v] = more ? f32_load(acc + (v == width - 1 ? last : v * F32_LANES)) : f32_set(0);
+        sum[1][v] = sum[2][v] = sum[3][v] = f32_set(0);
+    }
+    int64_t t = 0;
+    for (; t + chains <= k; t += chains) {
+        F32_UNROLL
+        for (int chain = 0; chain < chains; chain++) {
+            const float *from = w + (offsets ? offsets[t + chain] : (t + chain) * pitch);
+            const f32_vector factor = f32_set(x[(t + chain) * step]);
+            F32_UNROLL
+            for (int v = 0; v < width; v++) {
+                if (!offsets && v * F32_LANES % 16 == 0) {
+                    F32_PREFETCH(from + v * F32_LANES);
+                }
+                sum[chain][v] = f32_fma(factor, f32_load(from + (v == width - 1 ? last : v * F32_LANES)), sum[chain][v]);
+            }
+        }
+    }
+    for (; t < k; t++) {
+        const float *from = w + (offsets ? offsets[t] : t * pitch);
+        const f32_vector factor = f32_set(x[t * step]);
+        F32_UNROLL
+        for (int v = 0; v < width; v++) {
+            sum[0][v] = f32_fma(factor, f32_load(from + (v == width - 1 ? last : v * F32_LANES)), sum[0][v]);
+        }
+    }
+    F32_UNROLL
+    for (int v = 0; v < width; v++) {
+        const f32_vector low = f32_add(sum[0][v], sum[1][v]), high = f32_add(sum[2][v], sum[3][v]);
+        f32_store(acc + (v == width - 1 ? last : v * F32_LANES), f32_add(low, high));
+    }
+}
 
-#if !defined(F32_PLAIN)
-#define F32_STRIP (F32_LANES * F32_WIDTH)
+/* All rows of one strip: six at a time; what remains in equal parts. */
+F32_INLINE void f32_strip(const float *w, int64_t pitch, const int32_t *offsets, int64_t last, int64_t k, const float *x,
+                          int64_t row, int64_t step, int64_t rows, float *acc, bool more, const int width)
+{
+    while (rows > 0) {
+        const int64_t count = rows > 12 || rows == 6 ? 6 : rows > 6 ? (rows + 1) / 2 : rows;
+        switch (count) {
+        case 6: f32_block(w, pitch, offsets, last, k, x, row, step, acc, more, 6, width); break;
+        case 5: f32_block(w, pitch, offsets, last, k, x, row, step, acc, more, 5, width); break;
+        case 4: f32_block(w, pitch, offsets, last, k, x, row, step, acc, more, 4, width); break;
+        case 3: f32_block(w, pitch, offsets, last, k, x, row, step, acc, more, 3, width); break;
+        case 2: f32_block(w, pitch, offsets, last, k, x, row, step, acc, more, 2, width); break;
+        default: f32_one(w, pitch, offsets, last, k, x, step, acc, more, width); break;
+        }
+        rows -= count;
+        x += count * row;
+        acc += count * F32_COLUMNS;
+    }
+}
+
+/*
+ * All strips of a tile of n <= F32_COLUMNS columns. Where a step leads from strip to strip, w is packed and its last vector full;
+ * else the last vector begins where it must to end with column n, which may be in the strip before: that one's sums are
+ * complete by then. They are taken F32_DEPTH steps at a time, so that what is read of x and w stays in the caches.
+ */
+#define F32_DEPTH 1024
+F32_INLINE void f32_tile_any(const float *w, int64_t strip_pitch, int64_t pitch, const int32_t *offsets, int64_t n, int64_t k,
+                             const float *x, int64_t row, int64_t step, int64_t rows, float acc[][F32_COLUMNS], const bool packed)
+{
+    if (k <= 0) {
+        memset(acc, 0, (size_t)rows * sizeof *acc);
+        return;
+    }
+    for (int64_t strip = 0; strip * F32_STRIP < n; strip++) {
+        const int64_t rest = n - strip * F32_STRIP < F32_STRIP ? n - strip * F32_STRIP : F32_STRIP;
+        const int64_t width = (rest + F32_LANES - 1) / F32_LANES;
+        const int64_t last = packed ? (width - 1) * F32_LANES : rest - F32_LANES;
+        const int64_t line = packed ? width * F32_LANES : pitch;
+        float *sums = &acc[0][0] + strip * F32_STRIP;
+        for (int64_t begin = 0; begin < k; begin += F32_DEPTH) {
+            const int64_t depth = k - begin < F32_DEPTH ? k - begin : F32_DEPTH;
+            const float *from = w + strip * strip_pitch + (offsets ? 0 : begin * line);
+            const int32_t *places = offsets ? offsets + begin : offsets;
+            const float *factors = x + begin * step;
+            const bool more = begin > 0;
+            switch (width) {
+#if F32_WIDTH == 4
+            case 4: f32_strip(from, line, places, last, depth, factors, row, step, rows, sums, more, 4); break;
+            case 3: f32_strip(from, line, places, last, depth, factors, row, step, rows, sums, more, 3); break;
+#endif
+            case 2: f32_strip(from, line, places, last, depth, factors, row, step, rows, sums, more, 2); break;
+            default: f32_strip(from, line, places, last, depth, factors, row, step, rows, sums, more, 1); break;
+            }
+        }
+    }
+}
+
+static inline void f32_tile(const float *packed, int64_t n, int64_t k, int64_t column, const float *x, int64_t row, int64_t step,
+                            int64_t rows, float acc[][F32_COLUMNS])
+{
+    const int64_t columns = n - column < F32_COLUMNS ? n - column : F32_COLUMNS, padded = (columns + 15) / 16 * 16;
+    f32_tile_any(packed + column * k, F32_STRIP * k, 0, NULL, padded, k, x, row, step, rows, acc, true);
+}
+
+static inline void f32_tile_direct(const float *w, int64_t pitch, int64_t n, int64_t k, const float *x, int64_t row, int64_t step,
+                                   int64_t rows, float acc[][F32_COLUMNS])
+{
+    if (n < F32_LANES) {
+        f32_tile_plain(w, pitch, NULL, n, k, x, row, step, rows, acc);
+    } else {
+        f32_tile_any(w, F32_STRIP, pitch, NULL, n, k, x, row, step, rows, acc, false);
+    }
+}
+
+static inline void f32_tile_offsets(const float *w, const int32_t *offsets, int64_t n, int64_t k, const float *x, int64_t row,
+                                    int64_t rows, float acc[][F32_COLUMNS])
+{
+    if (n < F32_LANES) {
+        f32_tile_plain(w, 0, offsets, n, k, x, row, 1, rows, acc);
+    } else {
+        f32_tile_any(w, F32_STRIP, 0, offsets, n, k, x, row, 1, rows, acc, false);
+    }
+}
+
+/* Four rows of weights at once, so that what is read of x is shared and sums need not wait for each other. */
+F32_INLINE void f32_dots_of(const float *weight, int64_t stride, int64_t k, const float *x, float *y, const int rows)
+{
+    f32_vector part[4][2];
+    F32_UNROLL
+    for (int j = 0; j < rows; j++) {
+        part[j][0] = part[j][1] = f32_set(0);
+    }
+    int64_t t = 0;
+    for (; t + 2 * F32_LANES <= k; t += 2 * F32_LANES) {
+        const f32_vector low = f32_load(x + t), high = f32_load(x + t + F32_LANES);
+        F32_UNROLL
+        for (int j = 0; j < rows; j++) {
+            part[j][0] = f32_fma(low, f32_load(weight + j * stride + t), part[j][0]);
+            part[j][1] = f32_fma(high, f32_load(weight + j * stride + t + F32_LANES), part[j][1]);
+        }
+    }
+    F32_UNROLL
+    for (int j = 0; j < rows; j++) {
+        y[j] = f32_across(f32_add(part[j][0], part[j][1]));
+    }
+    for (; t < k; t++) {
+        F32_UNROLL
+        for (int j = 0; j < rows; j++) {
+            y[j] += x[t] * weight[j * stride + t];
+        }
+    }
+}
+
+static inline void f32_dots(const float *weight, int64_t stride, int64_t n, int64_t k, const float *x, float *y)
+{
+    int64_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        f32_dots_of(weight + j * stride, stride, k, x, y + j, 4);
+    }
+    for (; j < n; j++) {
+        f32_dots_of(weight + j * stride, stride, k, x, y + j, 1);
+    }
+}
 #endif
