@@ -61,11 +61,13 @@ double time_linear(const float *x, const float *packed, const float *bias, float
     SHORTEST(repeats, linear(x, packed + repeat % copies * F32_PACKED_FLOATS(n, k), bias, y, m, n, k));
 }
 
-/* scores[t, s] = q[t, d] @ key[s, d].T, then result[t, d] = scores @ value[s, d]; key is packed a block at a time. */
-static void attention(const float *q, const float *key, const float *value, float *scores, float *result, float *scratch,
-                      int64_t t, int64_t s, int64_t d)
+/* scores[t, s] = q[t, d] @ key[s, d].T: of few rows each is a dot product, for many a block of keys is packed. */
+static void score(const float *q, const float *key, float *scores, float *scratch, int64_t t, int64_t s, int64_t d)
 {
-    for (int64_t column = 0; column < s; column += F32_COLUMNS) {
+    for (int64_t i = 0; t < 4 && i < t; i++) {
+        f32_dots(key, d, s, d, q + i * d, scores + i * s);
+    }
+    for (int64_t column = 0; t >= 4 && column < s; column += F32_COLUMNS) {
         const int64_t columns = least(s - column, F32_COLUMNS);
         f32_pack(key + column * d, d, columns, d, scratch);
         for (int64_t first = 0; first < t; first += F32_ROWS) {
@@ -79,6 +81,11 @@ static void attention(const float *q, const float *key, const float *value, floa
             }
         }
     }
+}
+
+/* result[t, d] = scores[t, s] @ value[s, d] */
+static void weigh(const float *scores, const float *value, float *result, int64_t t, int64_t s, int64_t d)
+{
     for (int64_t column = 0; column < d; column += F32_COLUMNS) {
         const int64_t columns = least(d - column, F32_COLUMNS);
         for (int64_t first = 0; first < t; first += F32_ROWS) {
@@ -98,7 +105,8 @@ double time_attention(const float *q, const float *key, const float *value, floa
                       int64_t heads, int64_t t, int64_t s, int64_t d, int64_t repeats)
 {
     SHORTEST(repeats, for (int64_t head = 0; head < heads; head++) {
-        attention(q + head * t * d, key + head * s * d, value + head * s * d, scores, result + head * t * d, scratch, t, s, d);
+        score(q + head * t * d, key + head * s * d, scores, scratch, t, s, d);
+        weigh(scores, value + head * s * d, result + head * t * d, t, s, d);
     });
 }
 
