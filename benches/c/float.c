@@ -184,3 +184,26 @@ double time_depthwise(const int64_t *size, int64_t channels, const float *x, con
     const depthwise shape = {size[0], size[1], size[2], size[3], size[4], size[5], size[6], size[7], size[8], size[9]};
     SHORTEST(repeats, convolve_each(&shape, channels, x, weight, bias, y));
 }
+
+/* y[n, places] = weight[n, k] @ x[k, places], for few places: rows are places, so that vectors are full of outputs. */
+static void pointwise(const float *x, const float *packed, const float *bias, float *y, int64_t places, int64_t n, int64_t k)
+{
+    for (int64_t column = 0; column < n; column += F32_COLUMNS) {
+        for (int64_t first = 0; first < places; first += F32_ROWS) {
+            float acc[F32_ROWS][F32_COLUMNS];
+            const int64_t rows = least(places - first, F32_ROWS), columns = least(n - column, F32_COLUMNS);
+            f32_tile(packed, n, k, column, x + first, 1, places, rows, acc);
+            for (int64_t j = 0; j < columns; j++) {
+                for (int64_t i = 0; i < rows; i++) {
+                    y[(column + j) * places + first + i] = acc[i][j] + bias[column + j];
+                }
+            }
+        }
+    }
+}
+
+double time_pointwise(const float *x, const float *packed, const float *bias, float *y, int64_t places, int64_t n, int64_t k,
+                      int64_t repeats)
+{
+    SHORTEST(repeats, pointwise(x, packed, bias, y, places, n, k));
+}

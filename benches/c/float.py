@@ -21,6 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 HERE = Path(__file__).resolve().parent
 KERNELS = HERE.parents[1] / "templates" / "c" / "kernels"
+# Below as many places, a pointwise convolution is a product with packed weights.
+FEW_PLACES = 64
 # Bytes of weights that are gone through for a cold measurement.
 COLD = 256 << 20
 
@@ -33,7 +35,7 @@ def build(flags):
     command = [compiler, "-std=c11", "-O3", *flags, "-shared", "-fPIC", f"-I{KERNELS}", str(HERE / "float.c")]
     subprocess.run([*command, "-o", str(library), "-lm"], check=True)
     loaded = ctypes.CDLL(str(library))
-    for name in ("time_linear", "time_attention", "time_conv", "time_depthwise"):
+    for name in ("time_linear", "time_attention", "time_conv", "time_depthwise", "time_pointwise"):
         getattr(loaded, name).restype = ctypes.c_double
     loaded.conv_scratch.restype = ctypes.c_int64
     return loaded
@@ -167,6 +169,11 @@ def conv(library, name, channels, outputs, height, width, kernel, stride, paddin
     if inner == outer == 1:
         arrays = map(pointer, (x, weight, bias, y))
         ours = library.time_depthwise(pointer(sizes[1:].copy()), size(channels), *arrays, size(repeats))
+    elif kernel == (1, 1) and stride == groups == 1 and height * width < FEW_PLACES:
+        packed = aligned((outputs + 15) // 16 * 16 * channels)
+        library.pack(pointer(weight), size(outputs), size(channels), pointer(packed))
+        arrays = map(pointer, (x, packed, bias, y))
+        ours = library.time_pointwise(*arrays, *map(size, (height * width, outputs, channels, repeats)))
     else:
         offsets = aligned(inner * kernel_height * kernel_width, np.int32)
         scratch = aligned(library.conv_scratch(pointer(sizes)))

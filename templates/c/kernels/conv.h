@@ -44,7 +44,7 @@ typedef struct {
 } conv2d_block;
 
 /* Floats that the scratch for a band may have, where more than the fewest rows fit into it. */
-#define CONV2D_BAND 32768
+#define CONV2D_BAND 65536
 /* Zeros behind a band: those after its last row, and what is read for nothing. */
 #define CONV2D_BEHIND(padding_x) (F32_COLUMNS + (padding_x))
 /* Columns are computed in vectors of at most as many. */

@@ -54,28 +54,56 @@ F32_INLINE void depthwise_square(const depthwise *at, const float *image, const 
     }
 }
 
-/* One vector of columns in one row, for any window whose outputs neighbour each other as their elements do. */
+/*
+ * `width` vectors of columns in one row, for any window whose outputs neighbour each other as their elements do. `inside` says
+ * that no tap lies in the padding to the left or right.
+ */
 F32_INLINE void depthwise_line(const depthwise *at, const float *image, const float *weight, int64_t row, int64_t column,
-                               float *acc)
+                               float *acc, const bool inside, const int width)
 {
-    f32_vector sum = f32_set(0);
+    f32_vector sum[4];
+    F32_UNROLL
+    for (int v = 0; v < width; v++) {
+        sum[v] = f32_set(0);
+    }
     for (int64_t tap_y = 0; tap_y < at->kernel_height; tap_y++) {
         const int64_t y = row * at->stride_y + tap_y * at->dilation_y - at->padding_y;
         if (y < 0 || y >= at->height) {
             continue;
         }
         for (int64_t tap_x = 0; tap_x < at->kernel_width; tap_x++) {
-            const int64_t x = column + tap_x * at->dilation_x - at->padding_x;
             const f32_vector factor = f32_set(weight[tap_y * at->kernel_width + tap_x]);
-            if (x >= 0 && x + F32_LANES <= at->width) {
-                sum = f32_fma(factor, f32_load(image + y * at->width + x), sum);
-            } else {
+            F32_UNROLL
+            for (int v = 0; v < width; v++) {
+                const int64_t x = column + v * F32_LANES + tap_x * at->dilation_x - at->padding_x;
                 const uintptr_t from = (uintptr_t)image + (uintptr_t)((y * at->width + x) * (int64_t)sizeof *image);
-                sum = f32_fma(factor, f32_load_part(from, f32_lanes(x, at->width)), sum);
+                const f32_vector taps = inside ? f32_load(image + y * at->width + x)
+                                               : f32_load_part(from, f32_lanes(x, at->width));
+                sum[v] = f32_fma(factor, taps, sum[v]);
             }
         }
     }
-    f32_store(acc, sum);
+    F32_UNROLL
+    for (int v = 0; v < width; v++) {
+        f32_store(acc + v * F32_LANES, sum[v]);
+    }
+}
+
+/* All columns of one row: four vectors at once where that is possible. */
+static inline void depthwise_row(const depthwise *at, const float *image, const float *weight, int64_t row, int64_t column,
+                                 int64_t columns, float *acc)
+{
+    const int64_t reach = (at->kernel_width - 1) * at->dilation_x;
+    for (int64_t j = 0; j < columns;) {
+        const int64_t left = column + j - at->padding_x;
+        if (left >= 0 && left + reach + 4 * F32_LANES <= at->width && j + 4 * F32_LANES <= F32_COLUMNS) {
+            depthwise_line(at, image, weight, row, column + j, acc + j, true, 4);
+            j += 4 * F32_LANES;
+        } else {
+            depthwise_line(at, image, weight, row, column + j, acc + j, false, 1);
+            j += F32_LANES;
+        }
+    }
 }
 
 static inline void depthwise_tile(const depthwise *at, const float *image, const float *weight, int64_t row, int64_t rows,
@@ -87,16 +115,17 @@ static inline void depthwise_tile(const depthwise *at, const float *image, const
         depthwise_tile_plain(at, image, weight, row, rows, column, columns, acc);
         return;
     }
-    const int64_t kind = square ? at->kernel_width * 2 + at->stride_x : 0;
-    for (int64_t i = 0; i < rows; i += kind ? DEPTHWISE_ROWS : 1) {
+    for (int64_t i = 0; i < rows && !square; i++) {
+        depthwise_row(at, image, weight, row + i, column, columns, acc[i]);
+    }
+    for (int64_t i = 0; i < rows && square; i += DEPTHWISE_ROWS) {
         for (int64_t j = 0; j < columns; j += F32_LANES) {
             const int64_t y = row + i, x = column + j;
-            switch (kind) {
+            switch (at->kernel_width * 2 + at->stride_x) {
             case 7: depthwise_square(at, image, weight, y, rows - i, x, acc[i] + j, 3, 1); break;
             case 8: depthwise_square(at, image, weight, y, rows - i, x, acc[i] + j, 3, 2); break;
             case 11: depthwise_square(at, image, weight, y, rows - i, x, acc[i] + j, 5, 1); break;
-            case 12: depthwise_square(at, image, weight, y, rows - i, x, acc[i] + j, 5, 2); break;
-            default: depthwise_line(at, image, weight, y, x, acc[i] + j); break;
+            default: depthwise_square(at, image, weight, y, rows - i, x, acc[i] + j, 5, 2); break;
             }
         }
     }
