@@ -20,20 +20,25 @@
 #define F32_STRIP F32_COLUMNS
 #endif
 
-/* Any tile, without vectors. `offsets` may be null: then row t of w begins at t * pitch. */
+/* Any tile, without vectors; four rows share what is read of w. `offsets` may be null: then row t of w begins at t * pitch. */
 static inline void f32_tile_plain(const float *w, int64_t pitch, const int32_t *offsets, int64_t n, int64_t k, const float *x,
                                   int64_t row, int64_t step, int64_t rows, float acc[][F32_COLUMNS])
 {
-    for (int64_t i = 0; i < rows; i++) {
-        float sum[F32_COLUMNS] = {0};
+    for (int64_t first = 0; first < rows; first += 4) {
+        const int64_t count = rows - first < 4 ? rows - first : 4;
+        float sum[4][F32_COLUMNS] = {{0}};
         for (int64_t t = 0; t < k; t++) {
             const float *from = w + (offsets ? offsets[t] : t * pitch);
-            const float factor = x[i * row + t * step];
-            for (int64_t j = 0; j < n; j++) {
-                sum[j] += factor * from[j];
+            for (int64_t i = 0; i < count; i++) {
+                const float factor = x[(first + i) * row + t * step];
+                for (int64_t j = 0; j < n; j++) {
+                    sum[i][j] += factor * from[j];
+                }
             }
         }
-        memcpy(acc[i], sum, (size_t)n * sizeof *sum);
+        for (int64_t i = 0; i < count; i++) {
+            memcpy(acc[first + i], sum[i], (size_t)n * sizeof **sum);
+        }
     }
 }
 
