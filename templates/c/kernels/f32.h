@@ -42,17 +42,24 @@ static inline void f32_tile_plain(const float *w, int64_t pitch, const int32_t *
     }
 }
 
-/* Packs columns of w, where column j of row t is weight[j * column + t * line]. */
+/*
+ * Packs columns of w, where column j of row t is weight[j * column + t * line]. Sixteen rows at a time: of each column as many
+ * elements, that may be one cache line.
+ */
 static inline void f32_pack_strided(const float *weight, int64_t column, int64_t line, int64_t n, int64_t k, float *packed)
 {
     const int64_t padded = (n + 15) / 16 * 16;
     for (int64_t begin = 0; begin < padded; begin += F32_STRIP) {
         const int64_t width = padded - begin < F32_STRIP ? padded - begin : F32_STRIP;
-        for (int64_t t = 0; t < k; t++) {
-            for (int64_t j = begin; j < begin + width; j++) {
-                *packed++ = j < n ? weight[j * column + t * line] : 0;
+        for (int64_t top = 0; top < k; top += 16) {
+            const int64_t bottom = k - top < 16 ? k : top + 16;
+            for (int64_t j = 0; j < width; j++) {
+                for (int64_t t = top; t < bottom; t++) {
+                    packed[t * width + j] = begin + j < n ? weight[(begin + j) * column + t * line] : 0;
+                }
             }
         }
+        packed += k * width;
     }
 }
 
