@@ -27,8 +27,7 @@ struct Set(&'static str, &'static [&'static str], &'static [&'static str]);
 
 const PLAIN: Set = Set("plain", &["-DSIMD_PLAIN"], &[]);
 const AVX2: Set = Set("avx2", &["-mavx2", "-mfma", "-mf16c"], &["avx2", "fma", "f16c"]);
-const AVX_VNNI: Set =
-    Set("avxvnni", &["-mavx2", "-mfma", "-mf16c", "-mavxvnni"], &["avx2", "fma", "f16c", "avxvnni"]);
+const AVX_VNNI: Set = Set("avxvnni", &["-mavx2", "-mfma", "-mf16c", "-mavxvnni"], &["avx2", "fma", "f16c", "avxvnni"]);
 const AVX512: Set = Set(
     "avx512vnni",
     &["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vnni", "-mfma", "-mf16c"],
@@ -112,7 +111,11 @@ fn succeeds(command: &mut Command) -> Result<String, Trouble> {
     if output.status.success() {
         Ok(printed)
     } else {
-        Err(Trouble::Failed(format!("{command:?}: {}\n{printed}{}", output.status, String::from_utf8_lossy(&output.stderr))))
+        Err(Trouble::Failed(format!(
+            "{command:?}: {}\n{printed}{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        )))
     }
 }
 
