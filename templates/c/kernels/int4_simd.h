@@ -70,10 +70,18 @@ SIMD_INLINE void int4_add(const uint8_t *w, int64_t pitch, int64_t steps, const 
             }
             SIMD_UNROLL
             for (int i = 0; i < rows; i++) {
-                const simd_four x0 = simd_spread(x + i * stride), x1 = simd_spread(x + i * stride + 4);
+                const simd_four x0 = simd_spread(x + i * stride);
                 SIMD_UNROLL
                 for (int v = 0; v < width; v++) {
-                    part[i][v] = simd_dot(simd_dot(part[i][v], low[v], x0), high[v], x1);
+                    part[i][v] = simd_dot(part[i][v], low[v], x0);
+                }
+            }
+            SIMD_UNROLL
+            for (int i = 0; i < rows; i++) {
+                const simd_four x1 = simd_spread(x + i * stride + 4);
+                SIMD_UNROLL
+                for (int v = 0; v < width; v++) {
+                    part[i][v] = simd_dot(part[i][v], high[v], x1);
                 }
             }
         }

@@ -20,27 +20,43 @@ static inline void int8_pack(const int8_t *portable, int64_t n, int64_t k, uint8
     }
 }
 
-/* Sums wrap: those of products of 0..255 by -128..127 may leave 32 bits where the result, after the correction, does not. */
+SIMD_INLINE void int8_step(const uint8_t *w, const int8_t *x, int64_t stride, simd_int (*sum)[SIMD_STRIP], const int rows,
+                           const int width)
+{
+    simd_bytes codes[SIMD_STRIP];
+    SIMD_UNROLL
+    for (int v = 0; v < width; v++) {
+        if (rows == 1 && v * SIMD_BYTES % 64 == 0) {
+            simd_prefetch(w + v * SIMD_BYTES);
+        }
+        codes[v] = simd_load(w + v * SIMD_BYTES);
+    }
+    SIMD_UNROLL
+    for (int i = 0; i < rows; i++) {
+        const simd_pairs four = simd_spread_pairs(x + i * stride);
+        SIMD_UNROLL
+        for (int v = 0; v < width; v++) {
+            sum[i][v] = simd_dot_int8(sum[i][v], codes[v], four);
+        }
+    }
+}
+
+/*
+ * Sums wrap: those of products of 0..255 by -128..127 may leave 32 bits where the result, after the correction, does not.
+ * Four steps at once: a compiler may move all sums about at the end of a turn.
+ */
 SIMD_INLINE void int8_add(const uint8_t *w, int64_t pitch, int64_t steps, const int8_t *x, int64_t stride,
                           simd_int (*sum)[SIMD_STRIP], const int rows, const int width)
 {
-    for (int64_t step = 0; step < steps; step++, w += pitch, x += 4) {
-        simd_bytes codes[SIMD_STRIP];
+    int64_t step = 0;
+    for (; steps - step >= 4; step += 4) {
         SIMD_UNROLL
-        for (int v = 0; v < width; v++) {
-            if (rows == 1 && v * SIMD_BYTES % 64 == 0) {
-                simd_prefetch(w + v * SIMD_BYTES);
-            }
-            codes[v] = simd_load(w + v * SIMD_BYTES);
+        for (int next = 0; next < 4; next++) {
+            int8_step(w + (step + next) * pitch, x + (step + next) * 4, stride, sum, rows, width);
         }
-        SIMD_UNROLL
-        for (int i = 0; i < rows; i++) {
-            const simd_pairs four = simd_spread_pairs(x + i * stride);
-            SIMD_UNROLL
-            for (int v = 0; v < width; v++) {
-                sum[i][v] = simd_dot_int8(sum[i][v], codes[v], four);
-            }
-        }
+    }
+    for (; step < steps; step++) {
+        int8_step(w + step * pitch, x + step * 4, stride, sum, rows, width);
     }
 }
 
