@@ -39,7 +39,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
     /// With gradients of float inputs and parameters: a `forward_backward`, in IR and in what is written for targets
-    /// whose framework has no gradients of its own
+    /// whose programs are functions; for PyTorch it changes nothing
     #[arg(long)]
     grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones

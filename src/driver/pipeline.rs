@@ -474,6 +474,7 @@ pub fn emit(
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
         evaluation: evaluation.cloned(),
         backward: backward.to_vec(),
+        grad: request.grad && has_gradients(target),
         ..targets::EmitOptions::default()
     };
     let writer = writer(session, target, request.templates.as_deref())?;

@@ -4,6 +4,7 @@
 //! syntax nor checker. What it writes comes from `templates/<target>/`: skeletons of files, helpers, and
 //! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
 
+pub mod c;
 pub mod functional;
 pub mod jax;
 pub mod names;
@@ -68,6 +69,9 @@ pub struct EmitOptions {
     /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
     /// gradients, one beside each form of `forward`.
     pub backward: Vec<Backward>,
+    /// With `--grad`, for targets with [`Capabilities::gradients`]: functions that give gradients, by the target's own
+    /// framework, where callers would otherwise have to ask it.
+    pub grad: bool,
 }
 
 impl Default for EmitOptions {
@@ -79,6 +83,7 @@ impl Default for EmitOptions {
             version: env!("CARGO_PKG_VERSION").into(),
             evaluation: None,
             backward: vec![],
+            grad: false,
         }
     }
 }

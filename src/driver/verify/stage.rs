@@ -145,7 +145,7 @@ impl<'a> Stage<'a> {
     /// Has the target write its files.
     fn build(&self, session: &mut Session, executor: usize, target: &str, scenes: &[Scene]) -> Prepared {
         let differentiates = pipeline::has_gradients(target);
-        let wants = |scene: &Scene| scene.method == "forward" && scene.output_gradients.is_some();
+        let wants = |scene: &Scene| scene.output_gradients.is_some() && (differentiates || scene.method == "forward");
         // A build is asked for shapes of `forward` only; other methods have inputs of their own.
         let forward = model::signature(&self.module, None, &|_| true).ok();
         let forward = forward.filter(|_| self.run.method.as_deref().is_none_or(|method| method == "forward"));
@@ -156,7 +156,7 @@ impl<'a> Stage<'a> {
             targets: vec![target.to_string()],
             passes: self.request.passes.clone(),
             templates: self.request.templates.clone(),
-            grad: !differentiates && scenes.iter().any(wants),
+            grad: scenes.iter().any(wants),
             ..BuildRequest::default()
         };
         let folder = self.folder.path().join(target);

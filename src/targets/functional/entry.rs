@@ -136,7 +136,7 @@ impl<'m> Entries<'_, 'm> {
         text
     }
 
-    fn draws(&self, forms: &[FuncId]) -> bool {
+    pub fn draws(&self, forms: &[FuncId]) -> bool {
         forms.iter().any(|form| self.program.generator(*form).is_some())
     }
 
