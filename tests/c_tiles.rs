@@ -57,8 +57,7 @@ const HERE: &[(&str, &Set, &[&str], &str)] = &[
 ];
 
 /// Name, flags, number of random shapes: an emulator is slow.
-const AARCH64: &[(&str, &str, &str)] =
-    &[("neon", "-march=armv8-a", "3"), ("dotprod", "-march=armv8.2-a+dotprod", "3")];
+const AARCH64: &[(&str, &str, &str)] = &[("neon", "-march=armv8-a", "3"), ("dotprod", "-march=armv8.2-a+dotprod", "3")];
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
