@@ -189,6 +189,7 @@ codes! {
     E0606 "unknown pass"
     E0607 "no gradient"
     E0608 "parameters cannot be values"
+    E0610 "more memory than allowed"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"
     E0703 "shards do not agree with their index"

@@ -1,6 +1,7 @@
 //! `tritonc build`: compiles an entry to the files of one or more targets.
 
 use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
+use super::memory::MemoryArgs;
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
@@ -48,6 +49,8 @@ pub struct Args {
     /// Write what there is to tell of the build as JSON into this file; docs/metadata.md describes it
     #[arg(long, value_name = "FILE", conflicts_with = "emit")]
     metadata: Option<PathBuf>,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     passes: PassArgs,
 }
@@ -138,6 +141,7 @@ impl Args {
             passes: self.passes.request(settings),
             templates: self.templates.clone().or(settings.templates.clone()),
             metadata: self.metadata.is_some(),
+            memory: self.memory.request(),
         })
     }
 }

@@ -474,6 +474,8 @@ pub fn emit(
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
         evaluation: evaluation.cloned(),
         backward: backward.to_vec(),
+        memory_plan: request.memory.strategy,
+        max_memory: request.memory.maximum,
         grad: request.grad && has_gradients(target),
         ..targets::EmitOptions::default()
     };
@@ -522,7 +524,7 @@ pub(super) fn entry_expr(module: &ir::Module, entry: &ir::Entry) -> String {
     format!("{}({})", module[entry.layer].source_name, args.join(", "))
 }
 
-fn target_failed(session: &mut Session, errors: Vec<targets::TargetError>) -> Failed {
+pub(super) fn target_failed(session: &mut Session, errors: Vec<targets::TargetError>) -> Failed {
     let diagnostics = errors.into_iter().map(|error| {
         let mut diagnostic = Diagnostic::new(error.code, error.message);
         if let Some(loc) = error.loc.filter(|loc| loc.line > 0) {

@@ -7,6 +7,7 @@
 pub mod c;
 pub mod functional;
 pub mod jax;
+pub mod memory;
 pub mod names;
 pub mod numpy;
 pub mod pycode;
@@ -22,6 +23,7 @@ use crate::base::{Code, Loc};
 use crate::ir::{Function, Verified};
 use crate::ops::OpId;
 pub use crate::passes::autodiff::Backward;
+pub use crate::passes::plan_memory::Strategy as MemoryStrategy;
 pub use crate::passes::{Mode, Style};
 use crate::types::DType;
 
@@ -69,6 +71,9 @@ pub struct EmitOptions {
     /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
     /// gradients, one beside each form of `forward`.
     pub backward: Vec<Backward>,
+    /// How targets without allocation lay out memory, and how many bytes that may take at most.
+    pub memory_plan: MemoryStrategy,
+    pub max_memory: Option<u64>,
     /// With `--grad`, for targets with [`Capabilities::gradients`]: functions that give gradients, by the target's own
     /// framework, where callers would otherwise have to ask it.
     pub grad: bool,
@@ -83,6 +88,8 @@ impl Default for EmitOptions {
             version: env!("CARGO_PKG_VERSION").into(),
             evaluation: None,
             backward: vec![],
+            memory_plan: MemoryStrategy::default(),
+            max_memory: None,
             grad: false,
         }
     }
@@ -121,7 +128,7 @@ pub enum Support {
 /// Why a target cannot write a program, or how a template is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetError {
-    /// E0602, E0603 or E0604.
+    /// E0602, E0603, E0604 or E0610.
     pub code: Code,
     pub message: String,
     /// Where in the Tri source; `None` for a template, whose file and line are in the message.
@@ -177,6 +184,11 @@ pub trait Target: Sync {
 
     /// Whether what it writes for training serves evaluation as well, so that it wants both forms of a program.
     fn joins_modes(&self) -> bool {
+        false
+    }
+
+    /// Whether it lays out the memory of a program ([`EmitOptions::memory_plan`]), so that a maximum means something.
+    fn plans_memory(&self) -> bool {
         false
     }
 
