@@ -24,7 +24,7 @@ impl Maker<'_> {
                 C::binary(value, "!=", zero)
             }
             (true, true) => self.between_floats(value, from, to),
-            (true, false) => self.saturated(value, from, to),
+            (true, false) => self.saturated(value, to),
             (false, true) => {
                 let single = C::cast(carrier(to), value);
                 // Small integers have few enough digits.
@@ -54,9 +54,8 @@ impl Maker<'_> {
         }
     }
 
-    fn saturated(&mut self, value: C, from: DType, to: DType) -> C {
+    fn saturated(&mut self, value: C, to: DType) -> C {
         self.helper("saturate");
-        let _ = from;
         match to {
             DType::UInt64 => C::call("saturate_uint64", vec![value]),
             DType::Int64 => C::call("saturate_int64", vec![value]),
@@ -73,7 +72,7 @@ impl Maker<'_> {
         if from.is_float() {
             let size = self.call("fabs", from, vec![value.clone()])?;
             self.fail_if(C::binary(size, ">", C::atom("1.0f")), "VALUE");
-            return Ok(self.saturated(value, from, DType::Int8));
+            return Ok(self.saturated(value, DType::Int8));
         }
         let above = C::binary(value.clone(), ">", C::atom("1"));
         let outside = match from {

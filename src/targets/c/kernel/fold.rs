@@ -10,6 +10,7 @@ use crate::ops::Attr;
 use crate::targets::c::text::{C, carrier};
 use crate::targets::pytext::Py;
 use crate::types::{DType, Dim};
+use std::collections::BTreeSet;
 
 /// Where an operation reduces, of an operand of this rank.
 fn axes(using: Use<'_>, rank: usize) -> Vec<usize> {
@@ -266,11 +267,15 @@ impl<'a> Maker<'a> {
 
     /// Whether a value is made of an instruction's results.
     pub fn depends(&self, value: ValueId, wanted: &Inst) -> bool {
-        if wanted.results.contains(&value) {
-            return true;
+        let (mut left, mut seen) = (vec![value], BTreeSet::from([value]));
+        while let Some(value) = left.pop() {
+            if wanted.results.contains(&value) {
+                return true;
+            }
+            let operands = self.makers.get(&value).map_or(&[][..], |(inst, _)| inst.operands.as_slice());
+            left.extend(operands.iter().filter(|operand| seen.insert(**operand)));
         }
-        let maker = self.makers.get(&value);
-        maker.is_some_and(|(inst, _)| inst.operands.iter().any(|operand| self.depends(*operand, wanted)))
+        false
     }
 
     /// Loops along a scan: the total runs, and is rounded for each element.

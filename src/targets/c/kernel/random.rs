@@ -4,7 +4,7 @@ use super::access::offset;
 use super::element::literal;
 use super::maker::{Maker, Outcome, Use};
 use super::moves::int;
-use crate::targets::c::text::{C, wrapping};
+use crate::targets::c::text::C;
 use crate::types::{DType, Dim, Tensor};
 
 /// The seed and the position of an element.
@@ -57,7 +57,6 @@ pub(super) fn integers<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _:
     let product = C::binary(C::cast("int64_t", word), "*", range);
     let number = C::binary(product, ">>", C::atom("32"));
     let number = if low == C::atom("0") { number } else { C::binary(low, "+", number) };
-    let _ = wrapping(dtype);
     maker.converted(number, DType::Int64, dtype)
 }
 
