@@ -185,6 +185,9 @@ double ours_read_bandwidth(const uint8_t *memory, int64_t bytes, int64_t passes)
     for (int64_t pass = 0; pass < passes; pass++) {
         for (int64_t at = 0; at + 256 <= bytes; at += 256) {
             uint64_t words[32];
+            for (int line = 0; line < 4; line++) {
+                __builtin_prefetch((const void *)((uintptr_t)(memory + at) + 8192 + (size_t)line * 64));
+            }
             memcpy(words, memory + at, sizeof words);
             for (int word = 0; word < 32; word++) {
                 sum[word] += words[word];
