@@ -4,7 +4,9 @@
 //! syntax nor checker. What it writes comes from `templates/<target>/`: skeletons of files, helpers, and
 //! `ops.toml`, the table from operations to expressions, all of which a user's own directory may overlay.
 
+pub mod c;
 pub mod functional;
+pub mod held;
 pub mod jax;
 pub mod names;
 pub mod numpy;

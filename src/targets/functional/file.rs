@@ -6,7 +6,7 @@ use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
-use crate::targets::functional::held::{self, Held};
+use crate::targets::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
