@@ -25,6 +25,7 @@ mod inliner;
 mod manager;
 mod pass;
 mod pipeline;
+pub mod plan_memory;
 pub mod precision;
 pub mod products;
 pub mod quantise;
