@@ -4,6 +4,7 @@ use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
 pub use crate::passes::{Mode, OptLevel, Selection};
+pub use crate::targets::WeightsForm;
 use crate::types::{DType, HostValue};
 use std::path::PathBuf;
 
@@ -62,6 +63,11 @@ pub struct BuildRequest {
     pub metadata: bool,
     /// The source file, as headers of emitted files name it.
     pub source_name: String,
+    /// The largest shapes of inputs of any method, and sizes by name, for targets that plan memory. Those of the entry count
+    /// as well.
+    pub bounds: Vec<(String, Vec<usize>)>,
+    /// How targets that hold weights write them.
+    pub weights_form: Option<WeightsForm>,
 }
 
 /// `tritonc run`.

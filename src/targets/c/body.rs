@@ -23,7 +23,7 @@ use crate::targets::c::specialise::{Called, ProcId, Procedure};
 use crate::targets::c::text::{self, Words};
 use crate::targets::c::unit::{Step, Takes, Unit, Written, element, steps};
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Words of every procedure.
 const OWN: &[&str] = &["w", "state", "frame", "draws", "place", "error", "value"];
@@ -425,7 +425,11 @@ impl<'u> Body<'u, '_> {
 
     fn kernel(&mut self, id: InstId, wish: &str) {
         let inst = &self.function[id];
-        let Some(kernel) = self.places.kernels.get(&id).cloned() else { return };
+        let Some(mut kernel) = self.places.kernels.get(&id).cloned() else { return };
+        let is_named = inst.results.iter().any(|result| self.function[*result].name.is_some());
+        if let (false, Some(part)) = (is_named, self.part_of(inst)) {
+            kernel.wish = part;
+        }
         for result in &inst.results {
             self.declare(*result, wish);
         }
@@ -434,6 +438,19 @@ impl<'u> Body<'u, '_> {
         arguments.extend(self.destinations(inst));
         arguments.extend(kernel.sizes.iter().map(|symbol| self.symbol(symbol)));
         self.invoke(&name, &arguments, kernel.can_fail);
+    }
+
+    /// The name of the part of the model whose member an instruction takes first: `fc1` for `fc1.weight`.
+    fn part_of(&self, inst: &Inst) -> Option<String> {
+        let member = inst.operands.iter().find_map(|operand| {
+            let maker = self.function.insts.iter().find(|inst| inst.results.contains(operand))?;
+            match &maker.kind {
+                InstKind::Param { name, .. } => name.rsplit_once('.').map(|(path, _)| path.to_string()),
+                _ => None,
+            }
+        })?;
+        let own = member.rsplit('.').find(|name| name.parse::<i64>().is_err());
+        own.map(str::to_string)
     }
 
     /// Pointers to where results go.

@@ -79,9 +79,19 @@ impl Example<'_, '_> {
             self.give(&mut lines, &format!("output_{index}"), &output.name, output.dtype());
         }
         for (index, gradient) in self.gradients.unwrap_or_default().iter().enumerate() {
+            let of = gradient.input().filter(|index| method.inputs[*index].is_optional);
+            if let Some(index) = of {
+                lines.open(&format!("if (input_{index}.data != NULL)"));
+            }
             self.give(&mut lines, &format!("grad_{index}"), &format!("gradient.{}", gradient.name), gradient.dtype);
+            if of.is_some() {
+                lines.close();
+            }
         }
         self.state(&mut lines);
+        if !lines.mentions("given") {
+            lines.line("(void)given;");
+        }
         if method.inputs.is_empty() && method.numbers.is_empty() && method.seed.is_empty() {
             lines.line("(void)inputs;");
         }

@@ -2,7 +2,7 @@
 
 use crate::base::code::E0602;
 use crate::ir::{Init, InstKind, LayerId, MemberKind, Part, Role, Verified};
-use crate::targets::c::entry::{Method, methods};
+use crate::targets::c::entry::{Form, Method, methods};
 use crate::targets::c::example::Example;
 use crate::targets::c::layout::{self, Layout};
 use crate::targets::c::lines::Lines;
@@ -71,6 +71,16 @@ pub fn write(
     let model = Model::new(module, contents, &procedures, members, options.mode, &prefix);
     let mut unit = Unit::new(model, table, procedures, &prefix, options.memory_plan);
     unit.write()?;
+    let mut methods = methods;
+    for method in &mut methods {
+        let draws = |form: &Form| {
+            let joint = form.backward.iter().map(|(joint, _)| *joint);
+            joint.chain([form.procedure]).any(|id| unit.written[id.0].takes.draws)
+        };
+        if !method.forms.iter().any(draws) {
+            method.seed.clear();
+        }
+    }
     let file = File { options, skeletons, methods, layout, computed, initial, name };
     file.artifacts(&mut unit)
 }
@@ -192,12 +202,13 @@ impl File<'_> {
             known.push("backward".to_string());
         }
         let helpers = self.helpers(public.unit)?;
-        let has_bfloat16 = runners.iter().any(|runner| runner.contains("narrowed(") || runner.contains("widened("));
+        let uses = |function: &str| runners.iter().any(|runner| runner.contains(&format!("{function}(")));
+        let (uses_input, uses_number, uses_whole) = (uses("input"), uses("number"), uses("whole"));
         let first = known.first().cloned().unwrap_or_default();
         let context = context! {
             header => self.header(),
             header_line => self.header_line(),
-            name => public.unit.prefix,
+            name => &public.unit.prefix,
             NAME => public.unit.upper(),
             arena_bytes => arena.total,
             pack_bytes => pack_bytes,
@@ -208,11 +219,17 @@ impl File<'_> {
             state_word => self.layout.hash ^ 0x5452_4957,
             has_state => has_state,
             has_array => has_array,
-            has_bfloat16 => has_bfloat16,
+            uses_input => uses_input,
+            uses_number => uses_number,
+            uses_whole => uses_whole,
+            uses_find => uses_input || uses_number || uses_whole,
+            uses_expect => uses("expect"),
+            uses_narrowed => uses("narrowed"),
+            uses_widened => uses("widened"),
             errors => self.errors(public.unit),
             structs => structs,
             functions => heads,
-            items => public.unit.items,
+            items => &public.unit.items,
             helpers => helpers,
             shows => public.unit.helpers.contains("show"),
             initialise => initialise,
@@ -265,7 +282,7 @@ impl File<'_> {
     }
 
     fn errors(&self, unit: &Unit<'_>) -> Vec<minijinja::Value> {
-        let own = ERRORS.iter().map(|(name, code, said)| context! { name, code, text => text::string(said) });
+        let own = ERRORS.iter().map(|(name, code, said)| context! { name => *name, code => *code, text => text::string(said) });
         let checks = unit.failures.iter().enumerate().map(|(index, message)| {
             let (name, code) = (format!("CHECK_{}", index + 1), FIRST_CHECK - index as i64);
             context! { name, code, text => text::string(message) }
@@ -349,7 +366,7 @@ impl File<'_> {
         let mut texts = vec![];
         for name in helpers::closed(self.skeletons, &unit.helpers) {
             let path = format!("c/helpers/{name}.h");
-            let context = context! { NAME => unit.upper(), name => unit.prefix };
+            let context = context! { NAME => unit.upper(), name => &unit.prefix };
             let text = self.skeletons.render(&path, context).map_err(|error| vec![error])?;
             texts.push(text.trim_end().to_string());
         }

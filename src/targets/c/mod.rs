@@ -36,7 +36,7 @@ use crate::targets::c::layout::Layout;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{
-    Artifact, Capabilities, EmitOptions, Mode, Style, Support, Target, TargetError, Templates, Writer, held,
+    Artifact, Capabilities, EmitOptions, Mode, Runner, Style, Support, Target, TargetError, Templates, Writer, held,
 };
 use crate::types::{DType, Tensor};
 use std::collections::BTreeMap;
@@ -74,6 +74,10 @@ impl Target for C {
 
     fn holds_weights(&self) -> bool {
         true
+    }
+
+    fn runner(&self) -> Option<Runner> {
+        Some(Runner::C)
     }
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {

@@ -11,7 +11,6 @@
 //!
 //! Layers that hold nothing have no struct, and no field in others.
 
-use crate::base::code;
 use crate::ir::{InstKind, LayerId, MemberKind, Module, Part, PathSegment, Role, Storage, Sub};
 use crate::quant::pack::Format;
 use crate::targets::c::numbers::{self, SymbolNames};
@@ -19,7 +18,7 @@ use crate::targets::c::specialise::Procedure;
 use crate::targets::held::Contents;
 use crate::targets::c::text::{self, Words};
 use crate::targets::names;
-use crate::targets::{Mode, TargetError};
+use crate::targets::Mode;
 use crate::types::{DType, Dim, HostValue, Symbol};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -348,11 +347,6 @@ impl<'m> Model<'m> {
             count.eval(&|symbol| values.get(symbol)?.as_int())
         });
         counts.max().unwrap_or(0)
-    }
-
-    /// An error about something that the verifier has excluded.
-    pub fn lost(&self, what: &str) -> TargetError {
-        TargetError::new(code::E0602, format!("c cannot reach `{what}`"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::types::dim::{Atom, Monomial};
 use crate::types::host::{HostFn, HostOp};
-use crate::types::{DType, Dim, HostExpr, HostValue, Symbol};
+use crate::types::{DType, Dim, HostExpr, Symbol};
 
 /// How symbols are called where an expression stands.
 pub type SymbolNames<'a> = &'a dyn Fn(&Symbol) -> String;
@@ -143,16 +143,6 @@ fn real(expr: &HostExpr, names: SymbolNames<'_>) -> String {
     }
 }
 
-/// A known value of the host.
-pub fn value(value: &HostValue) -> String {
-    match value {
-        HostValue::Int(value) => integer(*value),
-        HostValue::Float(value) => double(value.0),
-        HostValue::Bool(value) => value.to_string(),
-        HostValue::Str(_) => "0".to_string(),
-    }
-}
-
 /// Bytes of an element in memory.
 pub fn element_bytes(dtype: DType) -> i64 {
     match dtype {
@@ -160,24 +150,6 @@ pub fn element_bytes(dtype: DType) -> i64 {
         DType::Int16 | DType::UInt16 | DType::Float16 | DType::BFloat16 => 2,
         DType::Int32 | DType::UInt32 | DType::Float32 => 4,
         DType::Int64 | DType::UInt64 | DType::Float64 => 8,
-    }
-}
-
-/// An element as a literal of its type: of a float of two bytes its bits.
-pub fn literal(dtype: DType, value: f64, whole: i64) -> String {
-    match dtype {
-        DType::Float64 => double(value),
-        DType::Float32 => match value.is_finite() {
-            // The shortest text that gives this float.
-            true => format!("{:?}f", value as f32),
-            false => double(value),
-        },
-        DType::Float16 => half::f16::from_f64(value).to_bits().to_string(),
-        DType::BFloat16 => half::bf16::from_f64(value).to_bits().to_string(),
-        DType::Bool => (whole != 0).to_string(),
-        DType::UInt64 => format!("UINT64_C({})", whole as u64),
-        DType::UInt32 => format!("{}u", whole as u32),
-        _ => integer(whole),
     }
 }
 
@@ -202,15 +174,5 @@ mod tests {
         assert_eq!(factor(&b().add(&Dim::constant(1)), &names), "(B + 1)");
         assert_eq!(product(&[b().add(&Dim::constant(1)), Dim::constant(3)], &names), "(B + 1) * 3");
         assert_eq!(product(&[], &names), "1");
-    }
-
-    #[test]
-    fn literals_keep_every_bit() {
-        assert_eq!(literal(DType::Float32, f64::from(0.1f32), 0), "0.1f");
-        assert_eq!(literal(DType::Float32, 1e30f32.into(), 0), "1e30f");
-        assert_eq!(literal(DType::Float16, 1.0, 1), "15360");
-        assert_eq!(literal(DType::Int64, 0.0, i64::MIN), "INT64_MIN");
-        assert_eq!(literal(DType::UInt64, 0.0, -1), "UINT64_C(18446744073709551615)");
-        assert_eq!(double(f64::NEG_INFINITY), "-INFINITY");
     }
 }

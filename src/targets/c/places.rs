@@ -2,7 +2,7 @@
 
 use crate::base::Loc;
 use crate::base::code::{E0602, E0609};
-use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId, member_path};
+use crate::ir::{Function, InstId, InstKind, Part, Region, ValueId};
 use crate::ops::traits::Movement;
 use crate::passes::effects::Effects;
 use crate::passes::plan_memory::{Lifetimes, Memory};

@@ -12,7 +12,6 @@ use crate::targets::c::unit::Unit;
 use crate::targets::held::Held;
 use crate::targets::Mode;
 use crate::types::{DType, Dim, Symbol};
-use std::collections::BTreeMap;
 
 /// Where the parts of the arena begin.
 #[derive(Clone, Copy, Debug, Default)]
@@ -35,6 +34,16 @@ pub struct Gradient {
     pub shape: Vec<Dim>,
     /// Of a parameter its path, of an input its position.
     of: Of,
+}
+
+impl Gradient {
+    /// The position of the input that it is the gradient of.
+    pub fn input(&self) -> Option<usize> {
+        match self.of {
+            Of::Input(index) => Some(index),
+            Of::Path(_) => None,
+        }
+    }
 }
 
 enum Of {
@@ -120,7 +129,7 @@ impl<'m> Public<'_, 'm> {
             lines.declaration("state", "uint8_t *const state = (uint8_t *)arena;");
             self.refuse(&mut lines, &format!("*(const uint64_t *)arena != {}_STATE", self.unit.upper()), "RESET");
         }
-        let frame = format!("uint8_t *const frame = (uint8_t *)arena + {};", self.arena.frame);
+        let frame = format!("uint8_t *const frame = (uint8_t *)arena{};", plus(self.arena.frame));
         lines.declaration("frame", frame);
         for form in &method.forms {
             let function = &self.unit.module[form.function];
@@ -422,15 +431,15 @@ impl<'m> Public<'_, 'm> {
     }
 }
 
+/// ` + 64`
+fn plus(offset: usize) -> String {
+    if offset == 0 { String::new() } else { format!(" + {offset}") }
+}
+
 /// What the names of a method's structs begin with: `mlp_`, and `mlp_decode_` for another method than `forward`.
 pub fn type_prefix(prefix: &str, method: &Method) -> String {
     match method.name.as_str() {
         "forward" => format!("{prefix}_"),
         name => format!("{prefix}_{name}_"),
     }
-}
-
-/// The values of symbols by the fields of a struct of inputs.
-pub fn fields_of(method: &Method) -> BTreeMap<Symbol, String> {
-    method.numbers.iter().map(|number| (number.symbol.clone(), number.field.clone())).collect()
 }

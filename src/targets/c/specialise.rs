@@ -11,7 +11,7 @@
 
 use crate::base::code;
 use crate::ir::substitute::Substitution;
-use crate::ir::{FuncId, Function, HostKind, InstId, InstKind, LayerId, Module, PathSegment, Region, ValueId};
+use crate::ir::{FuncId, Function, HostKind, InstId, InstKind, LayerId, Module, Part, PathSegment, Region, ValueId};
 use crate::passes::copy::{Copier, empty_like};
 use crate::targets::TargetError;
 use crate::targets::c::bounds::{self, Bounds};
@@ -135,6 +135,7 @@ impl<'m> Specialiser<'m> {
             arguments.push((symbol.clone(), kind));
             bounds.insert(symbol.clone(), own);
         }
+        name_values(&mut function);
         let mut procedure = Procedure { function, source, known: substitution, arguments, calls: HashMap::new(), bounds };
         tighten(&mut procedure);
         let body = std::mem::take(&mut procedure.function.body);
@@ -224,6 +225,31 @@ impl<'m> Specialiser<'m> {
         let own = &caller.known;
         let hypers = self.module[part].hypers.iter();
         hypers.filter_map(|hyper| Some((hyper.name.clone(), own.expr(&values.get(&hyper.name)?)))).collect()
+    }
+}
+
+/// Names what kernels take after where it comes from: members by their own names, parameters of a fused region by the
+/// values that they stand for.
+fn name_values(function: &mut Function) {
+    for index in 0..function.insts.len() {
+        let inst = function.insts[index].clone();
+        match &inst.kind {
+            InstKind::Param { name, part } => {
+                let own = name.rsplit('.').next().unwrap_or(name);
+                let own = part.word().filter(|_| *part != Part::Codes).map_or(own.to_string(), |word| format!("{own}_{word}"));
+                if let [result] = inst.results.as_slice() {
+                    function[*result].name.get_or_insert(own);
+                }
+            }
+            InstKind::Fused { body } => {
+                for (param, operand) in body.params.iter().zip(&inst.operands) {
+                    let name = function[*operand].name.clone();
+                    let own = &mut function[*param].name;
+                    *own = own.take().or(name);
+                }
+            }
+            _ => {}
+        }
     }
 }
 
