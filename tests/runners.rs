@@ -75,6 +75,7 @@ impl Place {
             method,
             inputs: &call.inputs,
             numbers: &call.numbers,
+            seed: 0,
             seeds: &call.seeds,
             output_gradients: call.output_gradients.as_deref(),
             gradients: &["w".to_string(), "x".to_string()],

@@ -150,6 +150,7 @@ impl Args {
             templates: self.templates.clone().or(settings.templates.clone()),
             metadata: self.metadata.is_some(),
             bounds: vec![],
+            bound: None,
             weights_form: self.weights_form.map(|form| match form {
                 WeightsFormArg::Array => WeightsForm::Array,
                 WeightsFormArg::File => WeightsForm::File,

@@ -66,6 +66,8 @@ pub struct BuildRequest {
     /// The largest shapes of inputs of any method, and sizes by name, for targets that plan memory. Those of the entry count
     /// as well.
     pub bounds: Vec<(String, Vec<usize>)>,
+    /// Of sizes that nothing else bounds, for what compiles programs without their users.
+    pub bound: Option<usize>,
     /// How targets that hold weights write them.
     pub weights_form: Option<WeightsForm>,
 }

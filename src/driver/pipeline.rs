@@ -480,6 +480,7 @@ pub fn emit(
         evaluation: evaluation.cloned(),
         backward: backward.to_vec(),
         bounds: request.entry.shapes.iter().chain(&request.bounds).cloned().collect(),
+        bound: request.bound,
         weights_form: request.weights_form,
         weights: None,
         ..targets::EmitOptions::default()

@@ -74,6 +74,8 @@ pub struct EmitOptions {
     pub backward: Vec<Backward>,
     /// The largest shapes of inputs, and sizes by name, for targets that plan memory.
     pub bounds: Vec<(String, Vec<usize>)>,
+    /// Of sizes that nothing else bounds.
+    pub bound: Option<usize>,
     /// For a target that [holds weights](Target::holds_weights): every tensor by its name in weights files, packed where it
     /// is quantised and compiled for inference.
     pub weights: Option<BTreeMap<String, Tensor>>,
@@ -102,6 +104,7 @@ impl Default for EmitOptions {
             evaluation: None,
             backward: vec![],
             bounds: vec![],
+            bound: None,
             weights: None,
             weights_form: None,
             memory_plan: Strategy::default(),

@@ -18,6 +18,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
+/// The largest value of sizes about which scenes say nothing.
+const OTHER_BOUND: usize = 32;
+
 /// The tensors of a weights file, fitted to the model; `None` for its own initial values.
 pub(super) type Weights = Option<BTreeMap<String, Bound>>;
 
@@ -158,6 +161,8 @@ impl<'a> Stage<'a> {
             templates: self.request.templates.clone(),
             grad: !differentiates && scenes.iter().any(wants),
             bounds: bounds(scenes),
+            // Of methods that are no scene, and of what only the run counts.
+            bound: Some(OTHER_BOUND),
             // What holds its weights itself has them as a file that it loads.
             weights: pipeline::holds_weights(target).then(|| self.weights_file()),
             weights_form: Some(WeightsForm::File),

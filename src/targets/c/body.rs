@@ -23,7 +23,7 @@ use crate::targets::c::specialise::{Called, ProcId, Procedure};
 use crate::targets::c::text::{self, Words};
 use crate::targets::c::unit::{Step, Takes, Unit, Written, element, steps};
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Words of every procedure.
 const OWN: &[&str] = &["w", "state", "frame", "draws", "place", "error", "value"];
@@ -35,7 +35,9 @@ pub(super) struct Body<'u, 'm> {
     pub places: Places,
     pub plan: Plan,
     pub lines: Lines,
-    pub words: Words,
+    words: Words,
+    /// Variables and parameters.
+    names: HashSet<String>,
     /// Expressions: of a tensor the pointer to it, of a scalar the number.
     pub values: HashMap<ValueId, String>,
     /// Variables of scalars that are assigned, by the value whose variable it is.
@@ -70,6 +72,7 @@ fn write_procedure(unit: &mut Unit<'_>, procedure: &Procedure) -> Result<Written
         plan,
         lines: Lines::new(1),
         words,
+        names: HashSet::new(),
         values: HashMap::new(),
         variables: HashMap::new(),
         symbols: BTreeMap::new(),
@@ -92,7 +95,7 @@ impl<'u> Body<'u, '_> {
     fn parameters(&mut self) -> Vec<(String, String)> {
         let mut declarations = vec![];
         for (name, &value) in self.function.input_names().iter().zip(&self.function.params) {
-            let name = self.words.take(&name.replace('.', "_"));
+            let name = self.fresh(&name.replace('.', "_"));
             let ty = text::memory(self.function.dtype(value));
             let text = if self.is_scalar(value) { format!("{ty} {name}") } else { format!("const {ty} *restrict {name}") };
             declarations.push((name.clone(), text));
@@ -103,13 +106,13 @@ impl<'u> Body<'u, '_> {
             let own = returned.get(index).and_then(|value| self.function[*value].name.clone());
             let is_own = own.as_ref().is_some_and(|_| returned.get(index).is_some_and(|value| !self.function.params.contains(value)));
             let wish = own.filter(|_| is_own).unwrap_or_else(|| "y".to_string());
-            let name = self.words.take(&wish);
+            let name = self.fresh(&wish);
             let dtype = ty.dtype().unwrap_or(DType::Float32);
             declarations.push((name.clone(), format!("{} *restrict {name}", text::memory(dtype))));
             self.results.push(name);
         }
         for (symbol, kind) in &self.procedure.arguments {
-            let name = self.words.take(symbol.spoken());
+            let name = self.fresh(symbol.spoken());
             let ty = match kind {
                 crate::ir::HostKind::Int => "int64_t",
                 crate::ir::HostKind::Float => "double",
@@ -118,7 +121,7 @@ impl<'u> Body<'u, '_> {
             self.symbols.insert(symbol.clone(), name);
         }
         for symbol in &self.function.fresh {
-            let name = self.words.take(&format!("{}_out", symbol.spoken()));
+            let name = self.fresh(&format!("{}_out", symbol.spoken()));
             declarations.push((name.clone(), format!("int64_t *restrict {name}")));
         }
         declarations
@@ -171,7 +174,7 @@ impl<'u> Body<'u, '_> {
             }
             _ => self.function.source_name.clone(),
         };
-        let name = self.unit.words.take(&wish);
+        let name = self.unit.name(&wish, &self.names);
         let doc = self.function.doc.as_deref().map(super::model::comment).unwrap_or_default();
         let place = self.unit.place(self.function.loc).map(|place| format!("/* {place} */\n")).unwrap_or_default();
         let result = if self.can_fail { "int" } else { "void" };
@@ -179,6 +182,16 @@ impl<'u> Body<'u, '_> {
         let text = lines.text();
         self.unit.items.push(format!("{doc}{place}static {result} {name}({declared})\n{{\n{unused}{text}}}"));
         Ok(Written { name, takes, frame_bytes: self.plan.total, can_fail: self.can_fail })
+    }
+
+    /// A new name for a variable, which hides no function.
+    pub fn fresh(&mut self, wish: &str) -> String {
+        let mut name = self.words.take(wish);
+        while self.unit.is_taken(&name) {
+            name = self.words.take(wish);
+        }
+        self.names.insert(name.clone());
+        name
     }
 
     pub fn is_scalar(&self, value: ValueId) -> bool {
@@ -249,7 +262,7 @@ impl<'u> Body<'u, '_> {
         if self.is_scalar(value) {
             let owner = self.owner(value);
             if !self.variables.contains_key(&owner) {
-                let name = self.words.take(&wish);
+                let name = self.fresh(&wish);
                 self.lines.declaration(&name, format!("{ty} {name};"));
                 self.variables.insert(owner, name);
             }
@@ -280,7 +293,7 @@ impl<'u> Body<'u, '_> {
                 return;
             }
         };
-        let name = self.words.take(&wish);
+        let name = self.fresh(&wish);
         self.lines.declaration(&name, format!("{ty} *{name} = {place};"));
         self.values.insert(value, name);
     }
@@ -319,7 +332,7 @@ impl<'u> Body<'u, '_> {
                     true => element(tensor, 0),
                     false => {
                         let wish = function[*result].name.clone().unwrap_or_else(|| "constant".to_string());
-                        self.unit.constant(&wish, tensor)
+                        self.unit.constant(&wish, tensor, &self.names)
                     }
                 };
                 self.values.insert(*result, text);
@@ -415,7 +428,7 @@ impl<'u> Body<'u, '_> {
             return;
         }
         let wish = self.function[value].name.clone().unwrap_or_else(|| wish.to_string());
-        let name = self.words.take(&wish);
+        let name = self.fresh(&wish);
         self.lines.declaration(&name, format!("const {} {name} = {text};", self.c_type(value)));
         self.values.insert(value, name.clone());
         if owner != value {
@@ -433,7 +446,7 @@ impl<'u> Body<'u, '_> {
         for result in &inst.results {
             self.declare(*result, wish);
         }
-        let name = self.unit.kernel(&kernel);
+        let name = self.unit.kernel(&kernel, &self.names);
         let mut arguments: Vec<String> = inst.operands.iter().map(|operand| self.value(*operand)).collect();
         arguments.extend(self.destinations(inst));
         arguments.extend(kernel.sizes.iter().map(|symbol| self.symbol(symbol)));
@@ -529,7 +542,7 @@ impl<'u> Body<'u, '_> {
             return;
         }
         let wish = self.function[result].name.clone().unwrap_or_else(|| own.to_string());
-        let variable = self.words.take(&wish);
+        let variable = self.fresh(&wish);
         self.lines.declaration(&variable, format!("{} *{variable} = {pointer};", text::memory(dtype)));
         self.values.insert(result, variable);
     }
@@ -614,7 +627,7 @@ impl<'u> Body<'u, '_> {
             arguments.push(self.host(number));
         }
         for symbol in fresh {
-            let name = self.words.take(symbol.spoken());
+            let name = self.fresh(symbol.spoken());
             self.lines.line(format!("int64_t {name};"));
             arguments.push(format!("&{name}"));
             self.symbols.insert(symbol.clone(), name);

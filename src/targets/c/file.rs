@@ -59,7 +59,7 @@ pub fn write(
 ) -> Result<Vec<Artifact>, Vec<TargetError>> {
     let internal = |message: String| vec![TargetError::new(E0602, message)];
     let contents = held::held(module).map_err(internal)?;
-    let mut specialiser = Specialiser::new(module);
+    let mut specialiser = Specialiser::new(module, options.bound);
     let methods = methods(&mut specialiser, options)?;
     let computed = computed_members(&mut specialiser, &contents).map_err(|error| vec![error])?;
     let initial = initial_states(&mut specialiser, &contents).map_err(|error| vec![error])?;

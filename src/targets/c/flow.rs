@@ -50,7 +50,7 @@ impl<'u> Body<'u, '_> {
     fn swap(&mut self, a: ValueId, b: ValueId) {
         let (first, second) = (self.value(a), self.value(b));
         if self.is_scalar(a) {
-            let kept = self.words.take("kept");
+            let kept = self.fresh("kept");
             self.lines.line(format!("const {} {kept} = {first};", self.c_type(a)));
             self.lines.line(format!("{first} = {second};"));
             self.lines.line(format!("{second} = {kept};"));
@@ -110,7 +110,7 @@ impl<'u> Body<'u, '_> {
         let (start, stop) = (self.value(*start), self.value(*stop));
         self.carry(id, &[(body, 1)]);
         self.moves(id);
-        let name = self.words.take(index.spoken());
+        let name = self.fresh(index.spoken());
         self.symbols.insert(index.clone(), name.clone());
         if let Some(counter) = body.params.first() {
             self.values.insert(*counter, name.clone());
@@ -135,7 +135,7 @@ impl<'u> Body<'u, '_> {
         let inst = &self.function[id];
         let collects = inst.results.len() > inst.operands.len();
         if let Some(turns) = turns {
-            let name = self.words.take(turns.spoken());
+            let name = self.fresh(turns.spoken());
             self.lines.declaration(&name, format!("int64_t {name} = 0;"));
             self.symbols.insert(turns.clone(), name.clone());
             self.turns.insert(id, name);
@@ -202,7 +202,7 @@ impl<'u> Body<'u, '_> {
                 continue;
             };
             let (start, length, size) = (self.value(*start), self.dim(&length), self.dim(&size));
-            let first = self.words.take("first");
+            let first = self.fresh("first");
             // Counted from the end where it is negative.
             self.lines.line(format!("const int64_t {first} = {start} < 0 ? {start} + {length} : {start};"));
             let code = format!("{}_ERROR_INDEX", self.unit.upper());
@@ -210,7 +210,7 @@ impl<'u> Body<'u, '_> {
             begins[window.axis] = first;
         }
         let pointer = self.state_pointer(name, self.function.dtype(*value));
-        let to = self.words.take(name.rsplit('.').next().unwrap_or(name));
+        let to = self.fresh(name.rsplit('.').next().unwrap_or(name));
         self.lines.line(format!("{} *{to} = {pointer};", self.c_type(*value)));
         self.write_block(*value, &to, &shape, &sizes, &begins);
     }
@@ -224,7 +224,7 @@ impl<'u> Body<'u, '_> {
         let mut source = String::from("0");
         for axis in 0..outer {
             let (size, length) = (self.dim(&sizes[axis]), self.factor(&shape[axis]));
-            let index = self.words.take("i");
+            let index = self.fresh("i");
             self.lines.open(&format!("for (int64_t {index} = 0; {index} < {size}; {index}++)"));
             let factor = self.factor(&sizes[axis]);
             target = join(&target, &length, &add(&begins[axis], &index));

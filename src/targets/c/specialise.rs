@@ -72,13 +72,16 @@ pub struct Specialiser<'m> {
     pub module: &'m Module,
     pub procedures: Vec<Rc<Procedure>>,
     known: HashMap<(FuncId, Numbers), ProcId>,
+    /// The highest value of sizes about which nothing else is known.
+    bound: Option<i64>,
     /// Functions whose procedures are being made, for what calls itself.
     open: Vec<FuncId>,
 }
 
 impl<'m> Specialiser<'m> {
-    pub fn new(module: &'m Module) -> Specialiser<'m> {
-        Specialiser { module, procedures: vec![], known: HashMap::new(), open: vec![] }
+    pub fn new(module: &'m Module, bound: Option<usize>) -> Specialiser<'m> {
+        let bound = bound.and_then(|bound| i64::try_from(bound).ok());
+        Specialiser { module, procedures: vec![], known: HashMap::new(), bound, open: vec![] }
     }
 
     /// The procedure of a function, called with these numbers.
@@ -138,6 +141,7 @@ impl<'m> Specialiser<'m> {
         name_values(&mut function);
         let mut procedure = Procedure { function, source, known: substitution, arguments, calls: HashMap::new(), bounds };
         tighten(&mut procedure);
+        procedure.bounds.values_mut().for_each(|own| own.high = own.high.or(self.bound));
         let body = std::mem::take(&mut procedure.function.body);
         let walked = self.region(&mut procedure, &body);
         procedure.function.body = body;
@@ -158,7 +162,8 @@ impl<'m> Specialiser<'m> {
                     caller.bounds.insert(index.clone(), bounds);
                 }
                 InstKind::While { turns: Some(turns), .. } => {
-                    let bounds = told(caller, turns).and(Bounds { low: Some(0), high: None });
+                    let mut bounds = told(caller, turns).and(Bounds { low: Some(0), high: None });
+                    bounds.high = bounds.high.or(self.bound);
                     caller.bounds.insert(turns.clone(), bounds);
                 }
                 InstKind::Call { func, bindings, path, fresh } => {

@@ -13,7 +13,7 @@ use crate::targets::c::text::{self, Words};
 use crate::targets::names;
 use crate::targets::table::Table;
 use crate::types::{DType, Tensor};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 /// What a procedure takes before its operands.
@@ -48,7 +48,9 @@ pub struct Unit<'m> {
     /// By procedure, as far as they are written.
     pub written: Vec<Written>,
     /// Names of functions and constants.
-    pub words: Words,
+    words: Words,
+    /// Those that were given out.
+    functions: HashSet<String>,
     /// Definitions, in order.
     pub items: Vec<String>,
     /// Files of `templates/c/helpers/` that are needed.
@@ -79,6 +81,7 @@ impl<'m> Unit<'m> {
             procedures,
             written: vec![],
             words: Words::default(),
+            functions: HashSet::new(),
             items: vec![],
             helpers: BTreeSet::new(),
             failures: vec![],
@@ -111,13 +114,28 @@ impl<'m> Unit<'m> {
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
+    /// A name for a function or constant, which is none of these variables.
+    pub fn name(&mut self, wish: &str, variables: &HashSet<String>) -> String {
+        let mut name = self.words.take(wish);
+        while variables.contains(&name) {
+            name = self.words.take(wish);
+        }
+        self.functions.insert(name.clone());
+        name
+    }
+
+    /// Whether a function or constant is called so.
+    pub fn is_taken(&self, name: &str) -> bool {
+        self.functions.contains(name)
+    }
+
     /// The function of a kernel; equal ones are one.
-    pub fn kernel(&mut self, kernel: &Kernel) -> String {
+    pub fn kernel(&mut self, kernel: &Kernel, variables: &HashSet<String>) -> String {
         self.helpers.extend(&kernel.helpers);
         if let Some(known) = self.kernels.get(&kernel.definition) {
             return known.clone();
         }
-        let name = self.words.take(&kernel.wish);
+        let name = self.name(&kernel.wish, variables);
         let text = kernel.definition.replace("{{name}}", &name).replace("{{NAME}}", &self.upper());
         self.items.push(text.trim_end().to_string());
         self.kernels.insert(kernel.definition.clone(), name.clone());
@@ -125,7 +143,7 @@ impl<'m> Unit<'m> {
     }
 
     /// The array of a literal tensor.
-    pub fn constant(&mut self, wish: &str, tensor: &Tensor) -> String {
+    pub fn constant(&mut self, wish: &str, tensor: &Tensor, variables: &HashSet<String>) -> String {
         let dtype = tensor.dtype();
         let values: Vec<String> = (0..tensor.len()).map(|index| element(tensor, index)).collect();
         let mut lines = vec![];
@@ -142,7 +160,7 @@ impl<'m> Unit<'m> {
         if let Some(known) = self.constants.get(&key) {
             return known.clone();
         }
-        let name = self.words.take(wish);
+        let name = self.name(wish, variables);
         self.items.push(format!("static const {} {name}{text}", text::memory(dtype)));
         self.constants.insert(key, name.clone());
         name
