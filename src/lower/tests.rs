@@ -332,3 +332,25 @@ fn too_many_optional_inputs_are_refused() {
     assert_eq!((errors.len(), errors[0].code.as_str()), (1, "E0407"));
     assert_eq!(errors[0].message, "`forward` has 5 optional inputs, more than an entry may have");
 }
+
+/// How many tensors a list has decides what the program is, so the size of an input cannot say it.
+#[test]
+fn pieces_are_counted_when_compiling() {
+    for cut in ["unbind(x)", "split(x, 3)"] {
+        let text = format!("layer Net {{\n    fn forward(x: float32[B, 4]) {{ return {cut} }}\n}}\n");
+        let (mut project, file) = project(&text);
+        let errors = lower::entry(&mut project, file, &EntryRequest::default()).unwrap_err();
+        let told: Vec<_> = errors.iter().map(|error| (error.code.as_str(), error.message.as_str())).collect();
+        assert_eq!(told, [("E0401", "the program must know `B` at compile time")], "{cut}");
+    }
+    // In a function, each call says it.
+    let text = "
+fn first(x: float32[N, 4]) = unbind(x)[0]
+layer Net {
+    fn forward(x: float32[B, 4]) where B >= 3 { return first(x[:3, :]) }
+}
+";
+    let (mut project, file) = project(text);
+    let module = lower::entry(&mut project, file, &EntryRequest::default()).unwrap();
+    assert_eq!(module.functions.iter().filter(|f| f.source_name == "first").count(), 1);
+}

@@ -224,7 +224,8 @@ fn stack_eval(cx: &EvalCx<'_>) -> Result<Vec<Tensor>, EvalError> {
 fn unbind_rule(cx: &mut RuleCx<'_>) -> Result<Vec<TensorType>, Stop> {
     let x = cx.operand(0);
     let axis = cx.axis("axis", 0)?;
-    let count = cx.facts.normal(&x.shape.dims[axis]).as_const().ok_or_else(|| cx.unknown())?;
+    let size = &x.shape.dims[axis];
+    let count = cx.facts.normal(size).as_const().ok_or_else(|| cx.unknown_size(size))?;
     let part = x.with_shape(x.shape.without_dim(axis));
     Ok(vec![part; result_count(cx, count)?])
 }
@@ -291,7 +292,7 @@ fn equal_pieces(cx: &mut RuleCx<'_>, size: &Dim, piece: &Dim) -> Result<Vec<Dim>
         result_count(cx, size / piece.max(1))?;
         return Ok(pieces(size, piece).into_iter().map(Dim::constant).collect());
     }
-    let count = size.floor_div(&normal).and_then(|count| count.as_const()).ok_or_else(|| cx.unknown())?;
+    let count = size.floor_div(&normal).and_then(|count| count.as_const()).ok_or_else(|| cx.unknown_size(&size))?;
     Ok(vec![piece.clone(); result_count(cx, count)?])
 }
 

@@ -29,6 +29,8 @@ pub struct RuleCx<'a> {
     fallback: Vec<TensorType>,
     /// What must hold at instantiation.
     pub obligations: Vec<Obligation>,
+    /// Sizes that the rule cannot go on without; see [`RuleCx::unknown_size`].
+    pub needed: Vec<Dim>,
     /// A dim that broadcasting has put on two axes, each from one operand of another rank; see
     /// [`Shape::crossed`].
     pub crossed: Option<Dim>,
@@ -44,7 +46,8 @@ impl<'a> RuleCx<'a> {
         facts: &'a Facts,
         fresh: &'a mut dyn FnMut() -> Dim,
     ) -> Self {
-        RuleCx { op, operands, attrs, facts, repeats: &[], fallback: vec![], obligations: vec![], crossed: None, fresh }
+        let (fallback, obligations, needed) = (vec![], vec![], vec![]);
+        RuleCx { op, operands, attrs, facts, repeats: &[], fallback, obligations, needed, crossed: None, fresh }
     }
 
     pub fn with_repeats(self, repeats: &'a [Repeat]) -> Self {
@@ -64,6 +67,12 @@ impl<'a> RuleCx<'a> {
     /// Stops with the expected results.
     pub fn unknown(&self) -> Stop {
         Stop::Unknown(self.fallback.clone())
+    }
+
+    /// The same, since a size is no number yet. Numbers among the attributes are asked for anyway.
+    pub fn unknown_size(&mut self, size: &Dim) -> Stop {
+        self.needed.push(size.clone());
+        self.unknown()
     }
 
     pub fn fresh_dim(&mut self) -> Dim {

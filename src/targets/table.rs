@@ -12,6 +12,9 @@
 //! "activations.softmax" = "torch.softmax({x}, dim={axis})"
 //! ```
 //!
+//! A target whose language has no operators for all types alike may have two more sections: `[integers]`, what an
+//! operation is for operands that are no floats, and `[checks]`, what must hold of integers, else it is an error.
+//!
 //! Placeholders name operands and attributes of the registry entry (parameters and host arguments, for a
 //! composite). An argument that holds `{name?}` is left out where the attribute has its default or is
 //! `None`; `{*name}` makes an argument of each element. Entries are read as expressions, so parentheses
@@ -29,6 +32,8 @@ use toml::Spanned;
 pub struct Table {
     ops: HashMap<String, Py>,
     composites: HashMap<String, Py>,
+    integers: HashMap<String, Py>,
+    checks: HashMap<String, Py>,
     /// File and line of those that a user wrote.
     places: HashMap<String, String>,
     numbers: HashSet<String>,
@@ -45,11 +50,15 @@ struct File {
     #[serde(default)]
     ops: BTreeMap<Spanned<String>, Spanned<String>>,
     #[serde(default)]
+    integers: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
+    checks: BTreeMap<Spanned<String>, Spanned<String>>,
+    #[serde(default)]
     composites: BTreeMap<Spanned<String>, Spanned<String>>,
 }
 
-/// Words that every entry may use besides operands and attributes.
-const COMMON: &[&str] = &["device", "accumulate", "dtype"];
+/// Words that every entry may use besides operands and attributes; the last two are for folds.
+const COMMON: &[&str] = &["device", "accumulate", "dtype", "total", "count"];
 
 impl Table {
     /// Reads a target's table: the built-in file, then the user's over it.
@@ -66,6 +75,16 @@ impl Table {
     /// The expression of a primitive operation.
     pub fn op(&self, name: &str) -> Option<&Py> {
         self.ops.get(name)
+    }
+
+    /// The expression of a primitive operation for operands that are no floats, where it is another one.
+    pub fn integers(&self, name: &str) -> Option<&Py> {
+        self.integers.get(name)
+    }
+
+    /// What must hold of the operands, if they are integers.
+    pub fn check(&self, name: &str) -> Option<&Py> {
+        self.checks.get(name)
     }
 
     /// The expression of a function of the standard library.
@@ -119,13 +138,17 @@ impl Table {
             }
             self.views.insert(name.into_inner());
         }
-        for (name, text) in read.ops {
-            let at = Some(text.span().start);
-            let checked =
-                |entry: Py| if check { check_holes(name.as_ref(), &entry).map(|()| entry) } else { Ok(entry) };
-            match pytext::parse(text.as_ref()).and_then(checked) {
-                Ok(entry) => drop(self.ops.insert(name.into_inner(), entry)),
-                Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),
+        let sections =
+            [(read.ops, &mut self.ops), (read.integers, &mut self.integers), (read.checks, &mut self.checks)];
+        for (entries, section) in sections {
+            for (name, text) in entries {
+                let at = Some(text.span().start);
+                let checked =
+                    |entry: Py| if check { check_holes(name.as_ref(), &entry).map(|()| entry) } else { Ok(entry) };
+                match pytext::parse(text.as_ref()).and_then(checked) {
+                    Ok(entry) => drop(section.insert(name.into_inner(), entry)),
+                    Err(message) => errors.push(broken(at, &format!("`{}`: {message}", name.as_ref()))),
+                }
             }
         }
         for (name, text) in read.composites {

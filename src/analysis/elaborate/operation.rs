@@ -88,13 +88,14 @@ impl<'db> Elaborator<'_, 'db> {
         let mut cx = RuleCx::new(op.get(), operands, attrs, &self.facts, &mut fresh).with_repeats(repeats);
         let result = (op.get().rule)(&mut cx);
         let obligations = std::mem::take(&mut cx.obligations);
+        let needed = std::mem::take(&mut cx.needed);
         let crossed = cx.crossed.take();
         self.next_unknown = next;
         let types = match result {
             Ok(types) => types,
             // Lowering can have the numbers that decide; a definition goes on without.
             Err(Stop::Unknown(types)) => {
-                for dim in attrs.iter().flat_map(|(_, attr)| attr.numbers()) {
+                for dim in attrs.iter().flat_map(|(_, attr)| attr.numbers()).chain(&needed) {
                     self.known_int(dim)?;
                 }
                 types

@@ -1,0 +1,258 @@
+//! Reductions and scans: what is there so far, and what each element makes of it.
+//!
+//! Sums and products of floats are taken in `double` and rounded once, those of integers in an unsigned type, so that they
+//! wrap.
+
+use super::access::count;
+use super::maker::{Maker, Outcome, Use};
+use crate::ir::{Inst, InstKind, ValueId};
+use crate::ops::Attr;
+use crate::targets::c::text::{C, carrier};
+use crate::targets::pytext::Py;
+use crate::types::{DType, Dim};
+
+/// Where an operation reduces, of an operand of this rank.
+fn axes(using: Use<'_>, rank: usize) -> Vec<usize> {
+    match using.attrs.get("axis") {
+        None | Some(Attr::None) => (0..rank).collect(),
+        _ => {
+            let counted = |axis: i64| usize::try_from(if axis < 0 { axis + rank as i64 } else { axis }).ok();
+            using.attrs.const_ints("axis").unwrap_or_default().into_iter().filter_map(counted).collect()
+        }
+    }
+}
+
+/// A reduction: which axes of its operand go, and the index of an element of the operand.
+pub(super) struct Reduced {
+    pub operand: ValueId,
+    pub shape: Vec<Dim>,
+    pub axes: Vec<usize>,
+    keeps: bool,
+}
+
+impl Reduced {
+    pub fn of(maker: &Maker<'_>, using: Use<'_>) -> Outcome<Reduced> {
+        let operand = using.inst.operands[0];
+        let shape = maker.shape_of(operand)?;
+        let keeps = using.attrs.bool("keepdim") == Some(true);
+        Ok(Reduced { operand, axes: axes(using, shape.len()), shape, keeps })
+    }
+
+    /// The sizes of the axes that go.
+    pub fn sizes(&self) -> Vec<Dim> {
+        let axes = (0..self.shape.len()).filter(|axis| self.axes.contains(axis));
+        axes.map(|axis| self.shape[axis].clone()).collect()
+    }
+
+    /// The index in the operand of an index of the result and one along the axes that go.
+    pub fn place(&self, at: &[Dim], inner: &[Dim]) -> Vec<Dim> {
+        let (mut outer, mut inner) = (at.iter(), inner.iter());
+        let axis = |axis: usize| {
+            let goes = self.axes.contains(&axis);
+            let kept = if !goes || self.keeps { outer.next() } else { None };
+            let index = if goes { inner.next() } else { kept };
+            index.cloned().unwrap_or_default()
+        };
+        (0..self.shape.len()).map(axis).collect()
+    }
+}
+
+/// The type in which a total is kept.
+fn total_type(step: &Py, dtype: DType) -> DType {
+    match Maker::is_inexact(step) {
+        true if dtype.is_float() => DType::Float64,
+        true if dtype.bits() == 64 => DType::UInt64,
+        true => DType::UInt32,
+        false => dtype,
+    }
+}
+
+impl<'a> Maker<'a> {
+    /// A reduction's element: loops over what it reduces, and the total.
+    pub fn fold(&mut self, using: Use<'a>, parts: &[Py], at: &[Dim]) -> Outcome<C> {
+        self.fold_storing(using, parts, at, &[])
+    }
+
+    /// The same, where elements on the way are results as well.
+    fn fold_storing(&mut self, using: Use<'a>, parts: &[Py], at: &[Dim], also: &[usize]) -> Outcome<C> {
+        let reduced = Reduced::of(self, using)?;
+        let [start, step, ..] = parts else { return Err(self.refuse("has an entry in ops.toml without a step")) };
+        let dtype = self.dtype(reduced.operand);
+        let kept = total_type(step, dtype);
+        let nothing = |_: &str| None;
+        let sizes = reduced.sizes();
+        let number = count(&sizes);
+        if matches!(start.as_atom(), Some("lowest" | "highest")) && number.as_const().is_none() {
+            let size = self.index(&number);
+            self.fail_if(C::binary(size, "==", C::atom("0")), "VALUE");
+        }
+        let start = self.expand(start, kept, &nothing)?;
+        let total = self.variable(carrier(kept), using.op.name(), start);
+        let loops = self.loops(&sizes);
+        let place = reduced.place(at, &loops.at);
+        if !also.is_empty() {
+            self.store_all(also, &place)?;
+        }
+        let element = self.element(reduced.operand, &place)?;
+        self.accumulate(&total, step, element, kept, dtype)?;
+        self.close_loops(loops);
+        let total = C::Atom(total);
+        let value = match parts.get(2) {
+            None => total,
+            Some(finish) => {
+                let number = self.index(&number);
+                let number = match number.is_number() {
+                    true => C::atom(format!("{}.0", number.text())),
+                    false => C::cast("double", number),
+                };
+                let holes = |name: &str| match name {
+                    "total" => Some(total.clone()),
+                    "count" => Some(number.clone()),
+                    _ => None,
+                };
+                self.expand(finish, kept, &holes)?
+            }
+        };
+        Ok(self.finished(value, kept, dtype))
+    }
+
+    /// `total = step`, as an assignment with an operator where it is one.
+    fn accumulate(&mut self, total: &str, step: &Py, element: C, kept: DType, dtype: DType) -> Outcome<()> {
+        let mut times = 0;
+        step.visit_holes(&mut |hole| times += usize::from(hole.name == "x"));
+        let element = match element.is_place() || times < 2 {
+            true => element,
+            false => self.constant(carrier(dtype), "t", element),
+        };
+        // Small products would be taken as `int`.
+        let element = match !kept.is_float() && kept != dtype && dtype.bits() < 32 {
+            true => C::cast(carrier(kept), element),
+            false => element,
+        };
+        let holes = |name: &str| match name {
+            "total" => Some(C::atom(total)),
+            "x" => Some(element.clone()),
+            _ => None,
+        };
+        match self.expand(step, kept, &holes)? {
+            C::Binary(left, operator, right)
+                if *left == C::atom(total) && matches!(operator, "+" | "-" | "*" | "&" | "|") =>
+            {
+                self.statement(format!("{total} {operator}= "), *right);
+            }
+            value => self.statement(format!("{total} = "), value),
+        }
+        Ok(())
+    }
+
+    /// A total in the type of the elements.
+    fn finished(&mut self, value: C, kept: DType, dtype: DType) -> C {
+        match (kept, dtype) {
+            _ if kept == dtype => value,
+            (DType::Float64, DType::Float16) => {
+                self.helper("float16");
+                C::call("round_double_float16", vec![value])
+            }
+            (DType::Float64, DType::BFloat16) => {
+                self.helper("bfloat16");
+                C::call("round_double_bfloat16", vec![value])
+            }
+            _ => C::cast(carrier(dtype), value),
+        }
+    }
+
+    /// Loops over what a reduction leaves. What its operand is made of may be results, too.
+    pub fn fold_nest(&mut self, inst: &'a Inst, parts: &[Py], results: Vec<usize>) -> Outcome<Vec<usize>> {
+        let InstKind::Op { op, attrs } = &inst.kind else { return Ok(results) };
+        let using = Use { op: *op, attrs, inst };
+        let reduced = Reduced::of(self, using)?;
+        let shape = self.shape_of(inst.results[0])?;
+        let depends: Vec<bool> = results.iter().map(|r| self.depends(self.results[*r].value, inst)).collect();
+        let chosen = |maker: &Maker<'_>, wanted: bool, shape: &[Dim]| -> Vec<usize> {
+            let fits =
+                |(index, depends): &(&usize, &bool)| **depends == wanted && maker.results[**index].shape == shape;
+            results.iter().zip(&depends).filter(fits).map(|(index, _)| *index).collect()
+        };
+        let (outer, inner) = (chosen(self, true, &shape), chosen(self, false, &reduced.shape));
+        let loops = self.loops(&shape);
+        let value = self.fold_storing(using, parts, &loops.at, &inner)?;
+        let value = match value.is_atom() {
+            true => value,
+            false => {
+                let wish = self.function[inst.results[0]].name.clone().unwrap_or_else(|| "t".to_string());
+                let used = self.uses(inst.results[0]);
+                let ty = self.carrier_of(inst.results[0]);
+                if used > 1 { self.constant(ty, &wish, value) } else { value }
+            }
+        };
+        self.note(inst.results[0], &loops.at, value);
+        self.store_all(&outer, &loops.at)?;
+        self.close_loops(loops);
+        self.nests += 1;
+        Ok(results.into_iter().filter(|index| !outer.contains(index) && !inner.contains(index)).collect())
+    }
+
+    /// Whether a value is made of an instruction's results.
+    pub fn depends(&self, value: ValueId, wanted: &Inst) -> bool {
+        if wanted.results.contains(&value) {
+            return true;
+        }
+        let maker = self.makers.get(&value);
+        maker.is_some_and(|(inst, _)| inst.operands.iter().any(|operand| self.depends(*operand, wanted)))
+    }
+
+    /// Loops along a scan: the total runs, and is rounded for each element.
+    pub fn scan_nest(&mut self, inst: &'a Inst, parts: &[Py], results: Vec<usize>) -> Outcome<Vec<usize>> {
+        let InstKind::Op { op, attrs } = &inst.kind else { return Ok(results) };
+        let using = Use { op: *op, attrs, inst };
+        let shape = self.shape_of(inst.results[0])?;
+        let (own, others): (Vec<usize>, Vec<usize>) =
+            results.into_iter().partition(|index| self.results[*index].shape == shape);
+        let [axis] = axes(using, shape.len())[..] else { return Err(self.refuse("has no axis")) };
+        let mut sizes = shape.clone();
+        let along = std::mem::replace(&mut sizes[axis], Dim::constant(1));
+        let loops = self.loops(&sizes);
+        let mut at = loops.at.clone();
+        let total = self.begin_scan(using, parts)?;
+        let inner = self.separate_loops(std::slice::from_ref(&along));
+        at[axis] = inner.at[0].clone();
+        let value = self.scan_step(using, parts, &total, &at)?;
+        self.note(inst.results[0], &at, value);
+        self.store_all(&own, &at)?;
+        self.close_loops(inner);
+        self.close_loops(loops);
+        self.nests += 1;
+        Ok(others)
+    }
+
+    fn begin_scan(&mut self, using: Use<'a>, parts: &[Py]) -> Outcome<String> {
+        let [start, step] = parts else { return Err(self.refuse("has an entry in ops.toml without a step")) };
+        let kept = total_type(step, self.dtype(using.inst.operands[0]));
+        let start = self.expand(start, kept, &|_| None)?;
+        Ok(self.variable(carrier(kept), "total", start))
+    }
+
+    fn scan_step(&mut self, using: Use<'a>, parts: &[Py], total: &str, at: &[Dim]) -> Outcome<C> {
+        let operand = using.inst.operands[0];
+        let dtype = self.dtype(operand);
+        let step = &parts[1];
+        let kept = total_type(step, dtype);
+        let element = self.element(operand, at)?;
+        self.accumulate(total, step, element, kept, dtype)?;
+        Ok(self.finished(C::atom(total), kept, dtype))
+    }
+
+    /// An element of a scan by itself.
+    pub fn scan_at(&mut self, using: Use<'a>, parts: &[Py], at: &[Dim]) -> Outcome<C> {
+        let shape = self.shape_of(using.inst.results[0])?;
+        let [axis] = axes(using, shape.len())[..] else { return Err(self.refuse("has no axis")) };
+        let total = self.begin_scan(using, parts)?;
+        let size = at[axis].add(&Dim::constant(1));
+        let variable = self.open_loop(&size);
+        let mut place = at.to_vec();
+        place[axis] = Dim::symbol(variable.as_str());
+        let value = self.scan_step(using, parts, &total, &place)?;
+        self.close();
+        Ok(value)
+    }
+}

@@ -1,0 +1,501 @@
+//! The text of one kernel while it is written: its parameters, the open blocks, names, and what it turned out to need.
+
+use super::index::Ranges;
+use super::plan::{Group, Plan};
+use super::{Context, Held, Kernel};
+use crate::base::code;
+use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
+use crate::ops::{Attrs, OpId};
+use crate::targets::TargetError;
+use crate::targets::c::text::{C, Statement, Words, carrier, memory, print};
+use crate::types::{DType, Dim, Symbol};
+use rustc_hash::FxHashMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(super) type Outcome<T> = Result<T, TargetError>;
+
+/// A tensor that is handed in or out.
+#[derive(Clone, Debug)]
+pub(super) struct Parameter {
+    pub value: ValueId,
+    pub name: String,
+    pub held: Held,
+    pub dtype: DType,
+    pub shape: Vec<Dim>,
+}
+
+/// A use of an operation.
+#[derive(Clone, Copy)]
+pub(super) struct Use<'a> {
+    pub op: OpId,
+    pub attrs: &'a Attrs,
+    pub inst: &'a Inst,
+}
+
+/// A block that is open.
+#[derive(Debug, Default)]
+struct Scope {
+    head: String,
+    statements: Vec<Statement>,
+    /// Elements that have a name here.
+    known: Vec<(ValueId, Vec<Dim>, C)>,
+    variables: Vec<String>,
+}
+
+/// Loops that are open, and the index that they walk.
+pub(super) struct Loops {
+    pub at: Vec<Dim>,
+    depth: usize,
+}
+
+pub(super) struct Maker<'a> {
+    pub cx: &'a Context<'a>,
+    pub function: &'a Function,
+    pub inst: &'a Inst,
+    /// The instruction of each value that is computed in here, and which of its results it is.
+    pub makers: FxHashMap<ValueId, (&'a Inst, usize)>,
+    pub operands: Vec<Parameter>,
+    pub results: Vec<Parameter>,
+    uses: FxHashMap<ValueId, usize>,
+    words: Words,
+    names: BTreeMap<Symbol, String>,
+    sizes: BTreeSet<Symbol>,
+    helpers: BTreeSet<&'static str>,
+    can_fail: bool,
+    scopes: Vec<Scope>,
+    pub ranges: Ranges,
+    plan: Plan,
+    groups: Vec<Group>,
+    used: Vec<Dim>,
+    pub reads: Vec<(ValueId, Dim)>,
+    pub writes: Vec<(ValueId, Dim)>,
+    /// Nests of loops over results.
+    pub nests: usize,
+}
+
+impl<'a> Maker<'a> {
+    pub fn write(cx: &'a Context<'a>, function: &'a Function, id: InstId, plan: Plan) -> Outcome<Maker<'a>> {
+        let inst = &function[id];
+        let mut maker = Maker {
+            cx,
+            function,
+            inst,
+            makers: FxHashMap::default(),
+            operands: vec![],
+            results: vec![],
+            uses: FxHashMap::default(),
+            words: Words::default(),
+            names: BTreeMap::new(),
+            sizes: BTreeSet::new(),
+            helpers: BTreeSet::new(),
+            can_fail: false,
+            scopes: vec![Scope::default()],
+            ranges: Ranges::default(),
+            plan,
+            groups: vec![],
+            used: vec![],
+            reads: vec![],
+            writes: vec![],
+            nests: 0,
+        };
+        maker.enter()?;
+        maker.body()?;
+        Ok(maker)
+    }
+
+    /// Names what is handed in and out.
+    fn enter(&mut self) -> Outcome<()> {
+        let (function, inst) = (self.function, self.inst);
+        let (inside, yielded): (Vec<ValueId>, Vec<ValueId>) = match &inst.kind {
+            InstKind::Fused { body } => {
+                self.survey(body);
+                let last = body.insts.last().map(|id| function[*id].operands.clone());
+                (body.params.clone(), last.unwrap_or_default())
+            }
+            _ => {
+                self.makers.extend(inst.results.iter().enumerate().map(|(index, value)| (*value, (inst, index))));
+                (inst.operands.clone(), inst.results.clone())
+            }
+        };
+        for (own, outer) in inside.iter().zip(&inst.operands) {
+            let held = (self.cx.held)(*outer);
+            let name = function[*own].name.as_ref().or(function[*outer].name.as_ref());
+            let name = self.words.take(name.map_or("x", |name| name.as_str()));
+            let shape = self.shape_of(*own)?;
+            let held = if shape.is_empty() { Held::Scalar } else { held };
+            self.operands.push(Parameter { value: *own, name, held, dtype: function.dtype(*own), shape });
+        }
+        for (own, outer) in yielded.iter().zip(&inst.results) {
+            let name = function[*outer].name.as_ref().or(function[*own].name.as_ref());
+            let name = self.words.take(name.map_or("y", |name| name.as_str()));
+            let shape = self.shape_of(*own)?;
+            self.results.push(Parameter { value: *own, name, held: Held::Plain, dtype: function.dtype(*own), shape });
+        }
+        self.name_sizes();
+        Ok(())
+    }
+
+    fn survey(&mut self, region: &Region) {
+        let function = self.function;
+        for id in &region.insts {
+            let inst = &function[*id];
+            self.makers.extend(inst.results.iter().enumerate().map(|(index, value)| (*value, (inst, index))));
+            inst.operands.iter().for_each(|operand| *self.uses.entry(*operand).or_default() += 1);
+        }
+    }
+
+    /// Sizes that only a run tells keep their names.
+    fn name_sizes(&mut self) {
+        let mut symbols = BTreeSet::new();
+        let mut insts = vec![self.inst];
+        insts.extend(self.makers.values().map(|(inst, _)| *inst));
+        for inst in insts {
+            symbols.extend(inst.kind.symbols());
+            for value in inst.operands.iter().chain(&inst.results) {
+                let dims = &self.function[*value].ty.shape.dims;
+                dims.iter().for_each(|dim| symbols.extend(dim.symbols()));
+            }
+        }
+        for symbol in symbols {
+            let name = self.words.take(symbol.as_str());
+            self.names.insert(symbol, name);
+        }
+    }
+
+    pub fn plan(&self) -> Plan {
+        Plan::of(&self.groups, &self.used)
+    }
+
+    // What is known of values.
+
+    pub fn shape_of(&self, value: ValueId) -> Outcome<Vec<Dim>> {
+        let shape = self.function[value].ty.shape.known();
+        shape.map(<[Dim]>::to_vec).ok_or_else(|| self.refuse("has a shape that is not known"))
+    }
+
+    pub fn dtype(&self, value: ValueId) -> DType {
+        self.function.dtype(value)
+    }
+
+    pub fn operand(&self, value: ValueId) -> Option<&Parameter> {
+        self.operands.iter().find(|operand| operand.value == value)
+    }
+
+    pub fn uses(&self, value: ValueId) -> usize {
+        self.uses.get(&value).copied().unwrap_or(1)
+    }
+
+    /// An error about the instruction.
+    pub fn refuse(&self, why: &str) -> TargetError {
+        let what = match &self.inst.kind {
+            InstKind::Op { op, .. } => format!("`{}`", op.name()),
+            _ => "an operation".to_string(),
+        };
+        TargetError::new(code::E0602, format!("the target `c` cannot write {what}: it {why}")).at(self.inst.loc)
+    }
+
+    pub fn helper(&mut self, name: &'static str) {
+        self.helpers.insert(name);
+    }
+
+    // Blocks.
+
+    fn scope(&mut self) -> &mut Scope {
+        if self.scopes.is_empty() {
+            self.scopes.push(Scope::default());
+        }
+        let last = self.scopes.len() - 1;
+        &mut self.scopes[last]
+    }
+
+    pub fn line(&mut self, text: impl Into<String>) {
+        self.scope().statements.push(Statement::Line(text.into()));
+    }
+
+    /// `prefix` and a value.
+    pub fn statement(&mut self, prefix: impl Into<String>, value: C) {
+        self.scope().statements.push(Statement::Expression(prefix.into(), value));
+    }
+
+    pub fn open(&mut self, head: impl Into<String>) {
+        self.scopes.push(Scope { head: head.into(), ..Scope::default() });
+    }
+
+    /// Gives the innermost block another head.
+    pub fn take_head(&mut self, head: String) {
+        self.scope().head = head;
+    }
+
+    /// Closes the innermost block and puts it where it stands; an empty one goes.
+    pub fn close(&mut self) {
+        let Some((head, statements)) = self.take_block() else { return };
+        self.scope().statements.push(Statement::Block(head, statements));
+    }
+
+    /// Closes the innermost block without putting it anywhere.
+    pub fn take_block(&mut self) -> Option<(String, Vec<Statement>)> {
+        let scope = self.scopes.pop()?;
+        for variable in &scope.variables {
+            self.ranges.close(&Symbol::new(variable));
+            self.words.release(variable);
+        }
+        Some((scope.head, scope.statements))
+    }
+
+    pub fn put(&mut self, statements: Vec<Statement>) {
+        self.scope().statements.extend(statements);
+    }
+
+    pub fn depth(&self) -> usize {
+        self.scopes.len()
+    }
+
+    /// Writes something in the outermost block, before the loops that are open.
+    pub fn at_top<T>(&mut self, write: impl FnOnce(&mut Maker<'a>) -> Outcome<T>) -> Outcome<T> {
+        self.at_depth(1, write)
+    }
+
+    /// Writes something in the block at a depth, before the loops that are open inside of it.
+    pub fn at_depth<T>(&mut self, depth: usize, write: impl FnOnce(&mut Maker<'a>) -> Outcome<T>) -> Outcome<T> {
+        let inner = self.scopes.split_off(depth.clamp(1, self.scopes.len()));
+        let result = write(self);
+        self.scopes.extend(inner);
+        result
+    }
+
+    /// How deep the outermost block is in which an index means something, such that only loops are open inside of it.
+    pub fn depth_of(&self, at: &[Dim]) -> usize {
+        let used: BTreeSet<Symbol> = at.iter().flat_map(Dim::symbols).collect();
+        let holds = |scope: &Scope| {
+            let is_loop = scope.head.starts_with("for");
+            !is_loop || scope.variables.iter().any(|name| used.contains(&Symbol::new(name)))
+        };
+        self.scopes.iter().rposition(holds).map_or(1, |index| index + 1)
+    }
+
+    // Names.
+
+    /// A name that is free until the innermost block closes.
+    pub fn name(&mut self, wish: &str) -> String {
+        let name = self.words.take(wish);
+        self.scope().variables.push(name.clone());
+        name
+    }
+
+    /// A constant that holds a value, as long as the innermost block is open.
+    pub fn constant(&mut self, ty: &str, wish: &str, value: C) -> C {
+        let wish = crate::targets::c::text::identifier(wish);
+        let name = self.words.first(&[&wish, "t", "u", "v"]);
+        self.scope().variables.push(name.clone());
+        self.statement(format!("const {ty} {name} = "), value);
+        C::Atom(name)
+    }
+
+    /// The same for an index that is less than a size.
+    pub fn index_variable(&mut self, wish: &str, value: C, size: &Dim) -> Dim {
+        let C::Atom(name) = self.constant("int64_t", wish, value) else { return Dim::zero() };
+        let symbol = Symbol::new(&name);
+        self.ranges.open(&symbol, size.clone());
+        Dim::symbol(&name)
+    }
+
+    /// A variable that is changed later.
+    pub fn variable(&mut self, ty: &str, wish: &str, start: C) -> String {
+        let name = self.name(wish);
+        self.statement(format!("{ty} {name} = "), start);
+        name
+    }
+
+    pub fn known(&self, value: ValueId, at: &[Dim]) -> Option<C> {
+        let known = self.scopes.iter().rev().flat_map(|scope| scope.known.iter().rev());
+        known.into_iter().find(|(own, index, _)| *own == value && index == at).map(|(_, _, c)| c.clone())
+    }
+
+    pub fn note(&mut self, value: ValueId, at: &[Dim], c: C) {
+        self.scope().known.push((value, at.to_vec(), c));
+    }
+
+    // Indices and loops.
+
+    /// An index as an expression.
+    pub fn index(&mut self, index: &Dim) -> C {
+        self.used.push(index.clone());
+        self.sizes.extend(index.symbols().into_iter().filter(|symbol| self.names.contains_key(symbol)));
+        let names = &self.names;
+        self.ranges.text(index, &|symbol| names.get(symbol).cloned().unwrap_or_else(|| symbol.to_string()))
+    }
+
+    /// Opens a loop for each axis; axes of one element need none. Neighbours that the plan joins are one loop.
+    pub fn loops(&mut self, sizes: &[Dim]) -> Loops {
+        self.group(sizes, false)
+    }
+
+    /// The same for axes that stay apart.
+    pub fn separate_loops(&mut self, sizes: &[Dim]) -> Loops {
+        self.group(sizes, true)
+    }
+
+    fn group(&mut self, sizes: &[Dim], fixed: bool) -> Loops {
+        let depth = self.scopes.len();
+        let number = self.groups.len();
+        let mut group = Group { axes: vec![], fixed };
+        let mut at = vec![Dim::zero(); sizes.len()];
+        let mut joined: Vec<usize> = vec![];
+        for (axis, size) in sizes.iter().enumerate() {
+            if size.is_const(1) {
+                group.axes.push(None);
+                continue;
+            }
+            joined.push(axis);
+            if self.plan.joins(number, axis) {
+                group.axes.push(None);
+                continue;
+            }
+            let total = joined.iter().fold(Dim::constant(1), |product, axis| product.mul(&sizes[*axis]));
+            let variable = self.open_loop(&total);
+            group.axes.push(Some((variable.clone(), total)));
+            let mut rest = Dim::symbol(variable.as_str());
+            let first = joined.first().copied();
+            for axis in joined.drain(..).rev() {
+                if Some(axis) == first {
+                    at[axis] = rest.clone();
+                    break;
+                }
+                let quotient = self.ranges.divide(&rest, &sizes[axis]);
+                at[axis] = rest.sub(&sizes[axis].mul(&quotient));
+                rest = quotient;
+            }
+        }
+        self.groups.push(group);
+        Loops { at, depth }
+    }
+
+    /// Opens a loop from 0 up to a size.
+    pub fn open_loop(&mut self, size: &Dim) -> Symbol {
+        let bound = self.index(size).text();
+        let letter = size.as_symbol().map(|symbol| symbol.as_str().to_ascii_lowercase()).filter(|name| name.len() == 1);
+        let mut wishes: Vec<&str> = letter.as_deref().into_iter().collect();
+        wishes.extend(["i", "j", "k", "l", "m", "n", "p", "q", "r", "s"]);
+        let name = self.words.first(&wishes);
+        self.open(format!("for (int64_t {name} = 0; {name} < {bound}; {name}++)"));
+        self.scope().variables.push(name.clone());
+        let symbol = Symbol::new(&name);
+        self.ranges.open(&symbol, size.clone());
+        symbol
+    }
+
+    pub fn close_loops(&mut self, loops: Loops) {
+        while self.scopes.len() > loops.depth {
+            self.close();
+        }
+    }
+
+    // Failing.
+
+    /// Stops with an error where a condition holds.
+    pub fn fail_if(&mut self, condition: C, error: &str) {
+        if condition.as_bool() == Some(false) {
+            return;
+        }
+        self.can_fail = true;
+        let text = condition.text();
+        self.line(format!("if ({text}) return {{{{NAME}}}}_ERROR_{error};"));
+    }
+
+    // The end.
+
+    pub fn finish(mut self, wish: String) -> Kernel {
+        while self.scopes.len() > 1 {
+            self.close();
+        }
+        let in_place = self.in_place();
+        let sizes: Vec<Symbol> = self.sizes.iter().cloned().collect();
+        let mut statements = std::mem::take(&mut self.scope().statements);
+        if self.can_fail {
+            statements.push(Statement::Line("return {{NAME}}_OK;".into()));
+        }
+        let body = print(&statements, 1);
+        let mut parameters = vec![];
+        let mut unused = String::new();
+        for (index, operand) in self.operands.iter().enumerate() {
+            let restrict = if in_place.iter().any(|(_, own)| *own == index) { "" } else { "restrict " };
+            let (name, ty) = (&operand.name, memory(operand.dtype));
+            parameters.push(match operand.held {
+                Held::Scalar => format!("{ty} {name}"),
+                Held::Plain => format!("const {ty} *{restrict}{name}"),
+                Held::Packed(_) => format!("const uint8_t *{restrict}{name}"),
+            });
+            if !mentions(&body, name) {
+                unused.push_str(&format!("    (void){name};\n"));
+            }
+        }
+        for (index, result) in self.results.iter().enumerate() {
+            let restrict = if in_place.iter().any(|(own, _)| *own == index) { "" } else { "restrict " };
+            parameters.push(format!("{} *{restrict}{}", memory(result.dtype), result.name));
+            if !mentions(&body, &result.name) {
+                unused.push_str(&format!("    (void){};\n", result.name));
+            }
+        }
+        let names = sizes.iter().filter_map(|symbol| self.names.get(symbol));
+        parameters.extend(names.map(|name| format!("int64_t {name}")));
+        let ty = if self.can_fail { "int" } else { "void" };
+        let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
+        Kernel { wish, definition, sizes, helpers: self.helpers, can_fail: self.can_fail, in_place }
+    }
+
+    /// Results that may take the memory of an operand: each element of that is read where it is written only.
+    fn in_place(&self) -> Vec<(usize, usize)> {
+        let mut pairs = vec![];
+        if self.nests > 1 {
+            return pairs;
+        }
+        for (index, result) in self.results.iter().enumerate() {
+            let mut places = self.writes.iter().filter(|(value, _)| *value == result.value).map(|(_, place)| place);
+            let Some(place) = places.next().filter(|_| !result.shape.is_empty()) else { continue };
+            if places.any(|other| other != place) {
+                continue;
+            }
+            let count = |shape: &[Dim]| shape.iter().fold(Dim::constant(1), |product, dim| product.mul(dim));
+            for (own, operand) in self.operands.iter().enumerate() {
+                let fits = operand.held == Held::Plain
+                    && memory(operand.dtype) == memory(result.dtype)
+                    && count(&operand.shape) == count(&result.shape);
+                let mut read = self.reads.iter().filter(|(value, _)| *value == operand.value).peekable();
+                if fits && read.peek().is_some() && read.all(|(_, other)| other == place) {
+                    pairs.push((index, own));
+                }
+            }
+        }
+        pairs
+    }
+
+    /// The type that an element's value has.
+    pub fn carrier_of(&self, value: ValueId) -> &'static str {
+        carrier(self.dtype(value))
+    }
+}
+
+/// Whether a name occurs in a text.
+fn mentions(text: &str, name: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
+}
+
+/// The head of a function, over several lines where it is long.
+fn signature(ty: &str, parameters: &[String]) -> String {
+    const WIDTH: usize = 110;
+    let mut text = format!("static {ty} {{{{name}}}}(");
+    let mut column = text.len();
+    for (index, parameter) in parameters.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+            if column + parameter.len() > WIDTH {
+                text.push_str("\n   ");
+                column = 4;
+            }
+            text.push(' ');
+        }
+        text.push_str(parameter);
+        column += parameter.len() + 2;
+    }
+    text + ")"
+}

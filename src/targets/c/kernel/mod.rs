@@ -1,0 +1,120 @@
+//! One C function for one instruction: an operation, or a fused region.
+//!
+//! The method is *element at index*: the value of a result at an index is an expression ([`element`]). Elementwise
+//! operations apply their entry of `templates/c/ops.toml` to the elements of their operands ([`scalar`]); views and reads
+//! map the index and ask their operand ([`moves`]); reductions, products and windows open loops and give the name of
+//! their accumulator ([`fold`], [`product`], [`window`]). So a fused region needs nothing of its own: its results are
+//! asked for at each index, and what they are made of is asked in turn. The loops around are those over the results'
+//! indices; where a product, a scan or a reduction is best computed for several indices at once, it says how ([`nest`]).
+//!
+//! A function is written twice. The first time, each axis has a loop of its own and every index that is used is noted;
+//! then axes that are always walked one behind the other are one loop ([`plan`]).
+//!
+//! ```text
+//! %y = fused (%x: float32[B, 8], %b: float32[B, 8]) in %p, %q {        for (int64_t i = 0; i < B * 8; i++) {
+//!   %s = add %x, %b : float32[B, 8]                               =>       y[i] = expf(x[i] + b[i]);
+//!   %e = exp %s : float32[B, 8]                                        }
+//! ```
+//!
+//! Rules that hold for all kernels: operands come in the order of the instruction, then results, then the sizes that only
+//! a run tells. Tensors of rank 0 are passed by value, as results by pointer. Nothing is undefined for any input: integers
+//! wrap, indices are checked, and a kernel that can fail gives `{{NAME}}_OK` or the code of an error.
+
+mod access;
+mod convert;
+mod element;
+mod fold;
+mod index;
+mod maker;
+mod moves;
+mod nest;
+mod order;
+mod plan;
+mod product;
+mod quantise;
+mod random;
+mod scalar;
+mod scatter;
+mod select;
+mod table;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use crate::ir::{Function, InstId, InstKind, ValueId};
+use crate::quant::pack::Format;
+use crate::targets::TargetError;
+use crate::targets::table::Table;
+use crate::types::Symbol;
+use maker::Maker;
+use plan::Plan;
+use std::collections::BTreeSet;
+
+pub use table::is_written;
+
+/// What the writer of a kernel asks around.
+pub struct Context<'a> {
+    /// `templates/c/ops.toml`.
+    pub table: &'a Table,
+    /// How each operand of the instruction is held.
+    pub held: &'a dyn Fn(ValueId) -> Held,
+}
+
+/// How a tensor lies in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Elements one behind the other.
+    Plain,
+    /// Codes in bytes, in the portable layout.
+    Packed(Format),
+    /// By value.
+    Scalar,
+}
+
+/// A function of C.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Kernel {
+    /// The name that it would like.
+    pub wish: String,
+    /// The text, with `{{name}}` where its name goes and `{{NAME}}` where the prefix of error codes does. Equal texts are
+    /// one function.
+    pub definition: String,
+    /// Sizes that are passed after operands and results, in order.
+    pub sizes: Vec<Symbol>,
+    /// Files of `templates/c/helpers/` that it needs, without `.h`.
+    pub helpers: BTreeSet<&'static str>,
+    /// Whether it returns a code, not nothing.
+    pub can_fail: bool,
+    /// A result and the operand whose memory it may take, by their positions.
+    pub in_place: Vec<(usize, usize)>,
+}
+
+/// Writes the kernel of an instruction: an operation, or a fused region of them.
+pub fn kernel(cx: &Context<'_>, function: &Function, inst: InstId) -> Result<Kernel, TargetError> {
+    let seen = Maker::write(cx, function, inst, Plan::default())?;
+    let plan = seen.plan();
+    let written = if plan.is_empty() { seen } else { Maker::write(cx, function, inst, plan)? };
+    Ok(written.finish(wish(function, inst)))
+}
+
+/// After the source's name for a result, else after the operation.
+fn wish(function: &Function, inst: InstId) -> String {
+    let inst = &function[inst];
+    if let Some(name) = inst.results.iter().find_map(|result| function[*result].name.clone()) {
+        return name;
+    }
+    match &inst.kind {
+        InstKind::Op { op, .. } => op.name().to_string(),
+        InstKind::Fused { body } => {
+            // The anchor says most, else the last of them.
+            let op = |id: &InstId| match &function[*id].kind {
+                InstKind::Op { op, .. } => Some(*op),
+                _ => None,
+            };
+            let mut ops: Vec<_> = body.insts.iter().filter_map(op).collect();
+            ops.sort_by_key(|op| op.role().is_anchor());
+            ops.last().map_or("kernel", |op| op.name()).to_string()
+        }
+        _ => "kernel".to_string(),
+    }
+}

@@ -1,0 +1,20 @@
+/* The sum of products, in sixteen parts. */
+static inline float dot_float(const float *a, const float *b, int64_t n)
+{
+    float parts[16] = {0.0f};
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        for (int part = 0; part < 16; part++) {
+            parts[part] += a[i + part] * b[i + part];
+        }
+    }
+    for (int step = 8; step > 0; step /= 2) {
+        for (int part = 0; part < step; part++) {
+            parts[part] += parts[part + step];
+        }
+    }
+    for (; i < n; i++) {
+        parts[0] += a[i] * b[i];
+    }
+    return parts[0];
+}

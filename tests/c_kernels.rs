@@ -1,0 +1,507 @@
+//! Kernels of the target `c`, executed: each is compiled with the sanitizers, run, and compared with the registry's own
+//! evaluation.
+//!
+//! Cases are the uses of `tests/operations.txt`, in each element type that the operation takes, and the fused regions of
+//! `tests/c_kernels.txt`. Many are in one file of C, so that the compiler starts seldom. Where an evaluation fails, the
+//! kernel must give an error.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use support::executors::tools_required;
+use support::with_deep_stack;
+use tritonc::ir::{self, Function, Inst, InstId, InstKind, Region, Value, ValueId};
+use tritonc::ops::{self, Attr, Default, EvalCx, RuleCx};
+use tritonc::targets::Templates;
+use tritonc::targets::c::kernel::{Context, Held, Kernel, kernel};
+use tritonc::targets::table::Table;
+use tritonc::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, Tensor, TensorType};
+
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
+/// What sizes are that only a run tells.
+const SIZES: [(&str, i64); 3] = [("B", 3), ("T", 5), ("Z", 0)];
+const FLAGS: [&str; 7] =
+    ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"];
+const HEAD: &str = "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <stdio.h>\n\
+                    #include <stdlib.h>\n#include <string.h>\n\n#define TEST_OK 0\n#define TEST_ERROR_INDEX -1\n\
+                    #define TEST_ERROR_VALUE -2\n\n";
+
+/// A function with one instruction, and what it is run with.
+struct Case {
+    text: String,
+    function: Function,
+    kernel: Kernel,
+    inputs: Vec<Tensor>,
+    /// What comes out, or why nothing does.
+    outputs: Result<Vec<Tensor>, String>,
+}
+
+/// Which numbers a case is run with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Numbers {
+    Usual,
+    Extreme,
+}
+
+fn table() -> Table {
+    Table::load(&Templates::builtin(), "c").unwrap_or_else(|errors| panic!("{errors:?}"))
+}
+
+fn value_of(symbol: &Symbol) -> Option<i64> {
+    SIZES.iter().find(|(name, _)| *name == symbol.as_str()).map(|(_, size)| *size)
+}
+
+fn sizes(ty: &TensorType) -> Vec<usize> {
+    ty.shape.dims.iter().map(|dim| dim.eval(&value_of).unwrap_or_else(|| panic!("{dim}")) as usize).collect()
+}
+
+/// Numbers that look random: halves and quarters keep sums exact, and some are negative.
+fn data(ty: &TensorType, seed: usize, numbers: Numbers, name: &str) -> Tensor {
+    let shape = sizes(ty);
+    let count: usize = shape.iter().product();
+    let dtype = ty.dtype().unwrap_or(DType::Float32);
+    let number = |i: usize| ((i * 7919 + seed * 104_729 + 13) % 97) as f64;
+    if numbers == Numbers::Extreme {
+        return extremes(dtype, shape, seed);
+    }
+    let values = (0..count).map(|i| match dtype {
+        DType::Bool => number(i) % 2.0,
+        DType::Trit => number(i) % 3.0 - 1.0,
+        dtype if dtype.is_float() && name == "s" => number(i) / 32.0 + 0.0625,
+        dtype if dtype.is_float() => number(i) / 32.0 - 1.4,
+        _ if name == "index" || name == "start" => number(i) % 3.0 - 1.0,
+        DType::Int64 | DType::Int32 if seed > 0 => number(i) % 2.0,
+        _ if dtype.is_unsigned() => number(i) % 7.0 + 1.0,
+        DType::Int4 => number(i) % 9.0 - 4.0,
+        _ => number(i) % 9.0 - 4.0,
+    });
+    Tensor::from_f64(dtype, shape, values)
+}
+
+fn extremes(dtype: DType, shape: Vec<usize>, seed: usize) -> Tensor {
+    let count: usize = shape.iter().product();
+    let pick = |i: usize, length: usize| (i * 7 + seed * 5 + i / 3) % length;
+    if dtype.is_float() {
+        let all = [
+            f64::NAN,
+            0.0,
+            -0.0,
+            1.0,
+            f64::INFINITY,
+            -1.0,
+            f64::NEG_INFINITY,
+            0.5,
+            -2.5,
+            1.5,
+            1e-40,
+            -3e38,
+            3e38,
+            1e-8,
+            65519.0,
+            65520.0,
+            2.0,
+            1e300,
+            -7.0,
+            0.1,
+        ];
+        return Tensor::from_f64(dtype, shape, (0..count).map(|i| all[pick(i, all.len())]));
+    }
+    let (low, high) = dtype.int_range().unwrap_or((0, 0));
+    let all = [low, high, 0, 1, -1, 2, low + 1, high - 1, 7, -3];
+    let values = (0..count).map(|i| all[pick(i, all.len())].clamp(low, high) as u64 as i64);
+    Tensor::from_i64(dtype, shape, values.collect())
+}
+
+fn default(value: Default) -> Attr {
+    match value {
+        Default::Required | Default::None => Attr::None,
+        Default::Int(value) => Attr::int(value),
+        Default::Float(value) => Attr::Float(HostExpr::float(value)),
+        Default::Bool(value) => Attr::Bool(value),
+        Default::Off => Attr::Bool(false),
+        Default::Str("int64") => Attr::DType(DType::Int64.into()),
+        Default::Str(value) => Attr::Str(value.into()),
+    }
+}
+
+/// Reads lines such as `%s = sum %a {axis = 1}`, the last of which yields, over operands of these types; attributes and
+/// types are filled in. `None` where an operation does not take the types.
+fn read(lines: &[&str], types: &[&str]) -> Option<Function> {
+    let params: Vec<String> = NAMES.iter().zip(types).map(|(name, ty)| format!("%{name}: {ty}")).collect();
+    let mut text = format!("func @use({}) -> float32 {{\n  symbols B: int, T: int, Z: int\n", params.join(", "));
+    for line in lines {
+        let _ = match line.strip_prefix("yield ") {
+            Some(values) => writeln!(text, "  return {values}"),
+            None if line.contains(" : ") => writeln!(text, "  {line}"),
+            None => {
+                let results = line.split('=').next().unwrap_or("").split(',').count();
+                writeln!(text, "  {line} : {}", vec!["float32"; results].join(", "))
+            }
+        };
+    }
+    text.push_str("}\n");
+    let mut module = ir::reader::read(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let mut function = module.functions.remove(0);
+    for id in function.body.insts.clone() {
+        let mut inst = function[id].clone();
+        let InstKind::Op { op, attrs } = &mut inst.kind else { continue };
+        for param in op.get().params.iter().filter(|param| !param.is_operand()) {
+            if attrs.get(param.name).is_none() {
+                attrs.set(param.name, default(param.default));
+            }
+        }
+        let operands: Vec<TensorType> = inst.operands.iter().map(|value| function[*value].ty.clone()).collect();
+        let facts = Facts::default();
+        let mut fresh = || Dim::unknown(0);
+        let mut cx = RuleCx::new(op.get(), &operands, attrs, &facts, &mut fresh);
+        let found = (op.get().rule)(&mut cx).ok()?;
+        inst.results.iter().zip(found).for_each(|(value, ty)| function[*value].ty = ty);
+        function[id] = inst;
+    }
+    Some(function)
+}
+
+/// Puts a function's instructions into one fused instruction.
+fn fused(mut function: Function) -> Function {
+    let mut insts = function.body.insts.clone();
+    let last = insts.pop().expect("a function ends in a return");
+    let yielded = function[last].operands.clone();
+    let params = function.params.clone();
+    // The function gets parameters of its own; those that there were belong to the region.
+    let new = |function: &mut Function, value: ValueId| {
+        let value: Value = function[value].clone();
+        function.values.push(value);
+        ValueId(function.values.len() as u32 - 1)
+    };
+    let outer: Vec<ValueId> = params.iter().map(|param| new(&mut function, *param)).collect();
+    let results: Vec<ValueId> = yielded.iter().map(|value| new(&mut function, *value)).collect();
+    let loc = function[last].loc;
+    let push = |function: &mut Function, inst: Inst| {
+        function.insts.push(inst);
+        InstId(function.insts.len() as u32 - 1)
+    };
+    insts.push(push(&mut function, Inst { kind: InstKind::Yield, operands: yielded, results: vec![], loc }));
+    let kind = InstKind::Fused { body: Region { params, insts } };
+    let id = push(&mut function, Inst { kind, operands: outer.clone(), results, loc });
+    function.params = outer;
+    function.body = Region { params: vec![], insts: vec![id] };
+    function
+}
+
+/// What the function's instructions mean, one after another.
+fn evaluate(function: &Function, inputs: &[Tensor]) -> Result<Vec<Tensor>, String> {
+    let mut values: Vec<Option<Tensor>> = vec![None; function.values.len()];
+    let bind = |values: &mut Vec<Option<Tensor>>, ids: &[ValueId], tensors: Vec<Tensor>| {
+        ids.iter().zip(tensors).for_each(|(id, tensor)| values[id.0 as usize] = Some(tensor));
+    };
+    bind(&mut values, &function.params, inputs.to_vec());
+    for id in &function.body.insts {
+        let inst = &function[*id];
+        let operands = inst.operands.iter().map(|value| values[value.0 as usize].clone()).collect::<Option<Vec<_>>>();
+        let operands = operands.ok_or("a value is used before it is there")?;
+        let results = match &inst.kind {
+            InstKind::Op { op, attrs } => {
+                let attrs = attrs.map(|attr| attr.resolve(&|symbol| Some(HostValue::Int(value_of(symbol)?))));
+                let op = op.get();
+                (op.eval)(&EvalCx { op, operands: &operands, attrs: &attrs }).map_err(|error| error.0)?
+            }
+            InstKind::Const(tensor) => vec![tensor.clone()],
+            InstKind::Host(expr) => {
+                let value = expr.eval(&|symbol| Some(HostValue::Int(value_of(symbol)?))).ok_or("an open number")?;
+                vec![Tensor::filled(function.dtype(inst.results[0]), vec![], value)]
+            }
+            InstKind::Return => return Ok(operands),
+            other => return Err(format!("{other:?}")),
+        };
+        bind(&mut values, &inst.results, results);
+    }
+    Err("no return".to_string())
+}
+
+/// The case of some lines; `None` where an operation does not take the types.
+fn case(table: &Table, lines: &[&str], types: &[&str], numbers: Numbers, alone: bool) -> Option<Case> {
+    let text = format!("{} | {} ({numbers:?})", lines.join("; "), types.join("; "));
+    let function = read(lines, types)?;
+    let first = &function[function.body.insts[0]];
+    let names: Vec<&str> = match &first.kind {
+        InstKind::Op { op, .. } if alone => op.get().params.iter().filter(|p| p.is_operand()).map(|p| p.name).collect(),
+        _ => vec![],
+    };
+    let input = |(index, value): (usize, &ValueId)| {
+        let name = names.get(index).copied().unwrap_or("");
+        // Positions and seeds stay what they are.
+        let numbers = if matches!(name, "index" | "start" | "seed") { Numbers::Usual } else { numbers };
+        data(&function[*value].ty, index, numbers, name)
+    };
+    let inputs: Vec<Tensor> = function.params.iter().enumerate().map(input).collect();
+    let outputs = evaluate(&function, &inputs);
+    let function = if alone { function } else { fused(function) };
+    let held = |_: ValueId| Held::Plain;
+    let cx = Context { table, held: &held };
+    let kernel = kernel(&cx, &function, function.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    Some(Case { text, function, kernel, inputs, outputs })
+}
+
+fn bytes(tensor: &Tensor) -> Vec<u8> {
+    let ints = |size: usize| tensor.as_i64().unwrap_or(&[]).iter().flat_map(move |v| v.to_le_bytes()[..size].to_vec());
+    match tensor.dtype() {
+        DType::Float32 => tensor.to_f64().iter().flat_map(|v| (*v as f32).to_le_bytes()).collect(),
+        DType::Float64 => tensor.to_f64().iter().flat_map(|v| v.to_le_bytes()).collect(),
+        DType::Float16 => tensor.to_f64().iter().flat_map(|v| half::f16::from_f64(*v).to_le_bytes()).collect(),
+        DType::BFloat16 => tensor.to_f64().iter().flat_map(|v| half::bf16::from_f64(*v).to_le_bytes()).collect(),
+        dtype => ints(dtype.bits().div_ceil(8) as usize).collect(),
+    }
+}
+
+fn width(dtype: DType) -> usize {
+    dtype.bits().div_ceil(8) as usize
+}
+
+fn tensor(dtype: DType, shape: Vec<usize>, bytes: &[u8]) -> Tensor {
+    let parts = bytes.chunks_exact(width(dtype));
+    let float = |part: &[u8]| match part {
+        &[a, b] if dtype == DType::Float16 => half::f16::from_le_bytes([a, b]).to_f64(),
+        &[a, b] => half::bf16::from_le_bytes([a, b]).to_f64(),
+        &[a, b, c, d] => f64::from(f32::from_le_bytes([a, b, c, d])),
+        other => f64::from_le_bytes(other.try_into().expect("eight bytes")),
+    };
+    let int = |part: &[u8]| {
+        let low = part.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let shift = 64 - 8 * part.len() as u32;
+        let signed = !dtype.is_unsigned() && dtype != DType::Bool;
+        if signed { (low << shift) as i64 >> shift } else { low as i64 }
+    };
+    if dtype.is_float() {
+        Tensor::from_f64(dtype, shape, parts.map(float))
+    } else {
+        Tensor::from_i64(dtype, shape, parts.map(int).collect())
+    }
+}
+
+fn c_type(dtype: DType) -> &'static str {
+    tritonc::targets::c::text::memory(dtype)
+}
+
+/// The program that runs all cases: reads operands, calls, and writes a code and the results.
+fn program(cases: &[Case]) -> String {
+    let templates = Templates::builtin();
+    let mut text = HEAD.to_string();
+    let helpers: BTreeSet<&str> = cases.iter().flat_map(|case| case.kernel.helpers.iter().copied()).collect();
+    for helper in helpers {
+        let file = templates.get(&format!("c/helpers/{helper}.h")).unwrap_or_else(|error| panic!("{error:?}"));
+        text.push_str(&file.text);
+        text.push('\n');
+    }
+    text.push_str(
+        "static void *get(size_t bytes)\n{\n    void *data = malloc(bytes ? bytes : 1);\n    if (!data || fread(data, 1, \
+         bytes, stdin) != bytes) exit(9);\n    return data;\n}\n\nstatic void put(void *data, size_t bytes)\n{\n    if \
+         (fwrite(data, 1, bytes, stdout) != bytes) exit(9);\n    free(data);\n}\n\n",
+    );
+    let mut calls = String::new();
+    for (index, case) in cases.iter().enumerate() {
+        let definition =
+            case.kernel.definition.replace("{{name}}", &format!("kernel_{index}")).replace("{{NAME}}", "TEST");
+        let _ = writeln!(text, "/* {} */\n{definition}", case.text.replace("*/", ""));
+        let inst = &case.function[case.function.body.insts[0]];
+        let (mut before, mut after, mut arguments) = (String::new(), String::new(), vec![]);
+        for (number, input) in case.inputs.iter().enumerate() {
+            let (ty, size) = (c_type(input.dtype()), input.len() * width(input.dtype()));
+            let _ = writeln!(before, "    {ty} *in{number} = get({size});");
+            let _ = writeln!(after, "    free(in{number});");
+            arguments.push(if input.rank() == 0 { format!("*in{number}") } else { format!("in{number}") });
+        }
+        for (number, result) in inst.results.iter().enumerate() {
+            let ty = &case.function[*result].ty;
+            let dtype = ty.dtype().unwrap_or(DType::Float32);
+            let size = sizes(ty).iter().product::<usize>() * width(dtype);
+            let _ = writeln!(before, "    {} *out{number} = malloc({});", c_type(dtype), size.max(1));
+            let _ = writeln!(before, "    memset(out{number}, 0, {});", size.max(1));
+            let _ = writeln!(after, "    put(out{number}, {size});");
+            arguments.push(format!("out{number}"));
+        }
+        arguments.extend(case.kernel.sizes.iter().map(|symbol| value_of(symbol).unwrap_or_default().to_string()));
+        let call = format!("kernel_{index}({})", arguments.join(", "));
+        let call = if case.kernel.can_fail { format!("code = {call};") } else { format!("{call};") };
+        let _ = writeln!(
+            text,
+            "static void run_{index}(void)\n{{\n    int code = 0;\n{before}    {call}\n    if (fwrite(&code, sizeof code, 1, \
+             stdout) != 1) exit(9);\n{after}}}\n"
+        );
+        let _ = writeln!(calls, "    run_{index}();");
+    }
+    text + &format!("int main(void)\n{{\n{calls}    return 0;\n}}\n")
+}
+
+/// Compiles and runs; `None` where there is no compiler.
+fn execute(name: &str, cases: &[Case]) -> Option<Vec<u8>> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (source, binary) = (folder.path().join("kernels.c"), folder.path().join("kernels"));
+    std::fs::write(&source, program(cases)).expect("a file");
+    if let Ok(kept) = std::env::var("TRITONC_KEEP_C") {
+        std::fs::copy(&source, Path::new(&kept).join(format!("{name}.c"))).expect("a copy");
+    }
+    let compiled = Command::new("cc").args(FLAGS).arg(&source).arg("-o").arg(&binary).arg("-lm").output();
+    let compiled = match compiled {
+        Ok(output) => output,
+        Err(error) if !tools_required() => {
+            eprintln!("ignored: there is no `cc`: {error}");
+            return None;
+        }
+        Err(error) => panic!("there is no `cc`: {error}"),
+    };
+    let errors = String::from_utf8_lossy(&compiled.stderr);
+    assert!(compiled.status.success(), "{}", errors.chars().take(8000).collect::<String>());
+    let input: Vec<u8> = cases.iter().flat_map(|case| case.inputs.iter().flat_map(bytes)).collect();
+    let file = folder.path().join("input");
+    std::fs::write(&file, input).expect("a file");
+    let run = Command::new(&binary).stdin(std::fs::File::open(&file).expect("the file")).output().expect("a run");
+    let errors = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && errors.is_empty(), "{}", errors.chars().take(8000).collect::<String>());
+    Some(run.stdout)
+}
+
+/// Relative and absolute tolerance.
+fn tolerance(dtype: DType) -> (f64, f64) {
+    match dtype {
+        DType::Float64 => (1e-12, 1e-12),
+        DType::Float32 => (1e-5, 2e-6),
+        DType::Float16 => (2e-3, 1e-3),
+        DType::BFloat16 => (2e-2, 1e-2),
+        _ => (0.0, 0.0),
+    }
+}
+
+fn agrees(found: &Tensor, wanted: &Tensor) -> Result<(), String> {
+    let (relative, absolute) = tolerance(wanted.dtype());
+    if !wanted.dtype().is_float() {
+        let (a, b) = (found.as_i64().unwrap_or(&[]), wanted.as_i64().unwrap_or(&[]));
+        return if a == b { Ok(()) } else { Err(format!("found {a:?}, wanted {b:?}")) };
+    }
+    let (a, b) = (found.to_f64(), wanted.to_f64());
+    let close = |x: f64, y: f64| x == y || x.is_nan() && y.is_nan() || (x - y).abs() <= absolute + relative * y.abs();
+    if a.iter().zip(&b).all(|(x, y)| close(*x, *y)) { Ok(()) } else { Err(format!("found {a:?}, wanted {b:?}")) }
+}
+
+/// Runs the cases and compares.
+fn check(name: &str, cases: &[Case]) {
+    let Some(out) = execute(name, cases) else { return };
+    let (mut rest, mut problems) = (out.as_slice(), vec![]);
+    for case in cases {
+        let (code, after) = rest.split_at(4);
+        let failed = code != [0; 4];
+        rest = after;
+        let mut found = vec![];
+        for result in &case.function[case.function.body.insts[0]].results {
+            let ty = &case.function[*result].ty;
+            let (dtype, shape) = (ty.dtype().unwrap_or(DType::Float32), sizes(ty));
+            let (own, after) = rest.split_at(shape.iter().product::<usize>() * width(dtype));
+            found.push(tensor(dtype, shape, own));
+            rest = after;
+        }
+        let problem = match (&case.outputs, failed) {
+            (Ok(wanted), false) => found.iter().zip(wanted).find_map(|(a, b)| agrees(a, b).err()),
+            (Err(_), true) => None,
+            (Ok(_), true) => Some("gives an error".to_string()),
+            (Err(why), false) => Some(format!("gives no error: {why}")),
+        };
+        problems.extend(problem.map(|problem| format!("{}\n{}{problem}\n", case.text, case.kernel.definition)));
+    }
+    let shown: Vec<String> = problems.iter().take(12).cloned().collect();
+    assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), shown.join("\n"));
+}
+
+/// Lines of a list, without comments.
+fn lines(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(support::root().join("tests").join(file)).expect("the list");
+    text.lines().filter(|line| !line.starts_with('#')).map(str::to_string).collect()
+}
+
+/// A use of one operation, and the types of its operands.
+fn uses() -> Vec<(String, Vec<String>)> {
+    let lines = lines("operations.txt").into_iter().filter(|line| !line.trim().is_empty());
+    let one = |line: String| {
+        let (code, types) =
+            line.split_once('|').map(|(a, b)| (a.to_string(), b.to_string())).unwrap_or((line, "".into()));
+        let types = types.split(';').map(|ty| ty.trim().to_string()).filter(|ty| !ty.is_empty()).collect();
+        (code.trim().to_string(), types)
+    };
+    lines.map(one).collect()
+}
+
+fn one_use(table: &Table, code: &str, types: &[String], numbers: Numbers) -> Option<Case> {
+    let results = code.split('=').next().unwrap_or("").trim();
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    case(table, &[code, &format!("yield {results}")], &types, numbers, true)
+}
+
+#[test]
+fn every_operation_agrees() {
+    with_deep_stack(|| {
+        let table = table();
+        let mut used = BTreeSet::new();
+        let cases = uses().into_iter().map(|(code, types)| {
+            used.extend(code.split_whitespace().find_map(ops::find).map(|op| op.name()));
+            one_use(&table, &code, &types, Numbers::Usual).unwrap_or_else(|| panic!("{code}"))
+        });
+        let cases: Vec<Case> = cases.collect();
+        let missing: Vec<&str> = ops::all().map(|op| op.name()).filter(|name| !used.contains(name)).collect();
+        assert_eq!(missing, Vec::<&str>::new(), "tests/operations.txt has no use");
+        check("operations", &cases);
+    });
+}
+
+/// The same uses where operands of the first one's type are of any other.
+fn in_all_types(numbers: Numbers) -> Vec<Case> {
+    let table = table();
+    let (mut cases, mut seen) = (vec![], BTreeSet::new());
+    for (code, types) in uses() {
+        let Some(first) = types.first() else { continue };
+        let own = first.split('[').next().unwrap_or("").to_string();
+        for dtype in DType::ALL {
+            let change = |ty: &String| match ty.strip_prefix(own.as_str()) {
+                Some(rest) if rest.is_empty() || rest.starts_with('[') => format!("{dtype}{rest}"),
+                _ => ty.clone(),
+            };
+            let types: Vec<String> = types.iter().map(change).collect();
+            // Sums that leave the range depend on their order.
+            let is_product = code.split_whitespace().find_map(ops::find).is_some_and(|op| op.is_product());
+            let is_exact = numbers == Numbers::Usual || !dtype.is_float() || !is_product;
+            if is_exact && seen.insert((code.clone(), types.clone())) {
+                cases.extend(one_use(&table, &code, &types, numbers));
+            }
+        }
+    }
+    for (from, to) in DType::ALL.iter().flat_map(|from| DType::ALL.map(|to| (*from, to))) {
+        cases.extend(one_use(&table, &format!("%0 = cast %a {{dtype = {to}}}"), &[format!("{from}[31]")], numbers));
+    }
+    cases
+}
+
+#[test]
+fn every_operation_agrees_in_every_type() {
+    with_deep_stack(|| check("types", &in_all_types(Numbers::Usual)));
+}
+
+#[test]
+fn extremes_agree() {
+    with_deep_stack(|| check("extremes", &in_all_types(Numbers::Extreme)));
+}
+
+#[test]
+fn fused_regions_agree() {
+    with_deep_stack(|| {
+        let table = table();
+        let all = lines("c_kernels.txt").join("\n");
+        let blocks = all.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
+        let one = |block: &str| {
+            let (code, types) = block.rsplit_once('|').unwrap_or((block, ""));
+            let lines: Vec<&str> = code.lines().map(str::trim).collect();
+            let types: Vec<&str> = types.split(';').map(str::trim).filter(|ty| !ty.is_empty()).collect();
+            case(&table, &lines, &types, Numbers::Usual, false).unwrap_or_else(|| panic!("{block}"))
+        };
+        check("fused", &blocks.map(one).collect::<Vec<Case>>());
+    });
+}
