@@ -26,7 +26,7 @@ use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Words of every procedure.
-const OWN: &[&str] = &["w", "state", "frame", "draws", "place", "error", "value"];
+pub(super) const OWN: &[&str] = &["w", "state", "frame", "draws", "place", "error", "value"];
 
 pub(super) struct Body<'u, 'm> {
     pub unit: &'u mut Unit<'m>,

@@ -3,7 +3,7 @@
 use crate::ir::{FuncId, Function, HostKind, Module, ValueId};
 use crate::targets::c::bounds::Bounds;
 use crate::targets::c::specialise::{Number, Numbers, ProcId, Specialiser};
-use crate::targets::c::text::Words;
+use crate::targets::c::text::{Words, identifier};
 use crate::targets::held::Values;
 use crate::targets::{Backward, EmitOptions, TargetError};
 use crate::types::dim::Atom;
@@ -13,9 +13,25 @@ use std::collections::BTreeMap;
 /// The name of the method that autodiff adds.
 const DIFFERENTIATED: &str = "forward_backward";
 
+/// What other public names are called after the prefix.
+pub const RESERVED: &[&str] = &[
+    "weights",
+    "weights_init",
+    "default_weights",
+    "inputs",
+    "outputs",
+    "output_grads",
+    "grads",
+    "backward",
+    "reset",
+    "strerror",
+];
+
 /// A method as it is called from outside.
 pub struct Method {
-    /// `forward`, as the public function is called after the prefix.
+    /// As in the source.
+    pub source: String,
+    /// The same as the public function is called after the prefix.
     pub name: String,
     /// The same method for each set of its optional inputs, the largest set first.
     pub forms: Vec<Form>,
@@ -139,8 +155,12 @@ fn method(
     let procedure = &specialiser.procedures[forms[0].procedure.0];
     let outputs = outputs(&procedure.function.results, &mut words);
     let fresh = procedure.function.fresh.iter().map(|symbol| (symbol.clone(), words.take(symbol.spoken()))).collect();
-    let name = crate::targets::c::text::identifier(&widest.source_name);
-    Ok(Method { name, forms, inputs, outputs, numbers, fresh, seed, doc: widest.doc.clone() })
+    let source = widest.source_name.clone();
+    let mut name = identifier(&source);
+    if RESERVED.contains(&name.as_str()) {
+        name.push('_');
+    }
+    Ok(Method { source, name, forms, inputs, outputs, numbers, fresh, seed, doc: widest.doc.clone() })
 }
 
 /// The entry's hyperparameters.

@@ -196,15 +196,18 @@ impl File<'_> {
         for method in &self.methods {
             runners.push(Example { unit: public.unit, method, has_state, gradients: None }.function());
         }
-        let mut known: Vec<String> = self.methods.iter().map(|method| method.name.clone()).collect();
+        let entry = |source: &str, name: &str| context! { source => text::string(source), name => name };
+        let mut known: Vec<_> = self.methods.iter().map(|method| entry(&method.source, &method.name)).collect();
         if let Some((method, gradients)) = &backward {
             runners.push(Example { unit: public.unit, method, has_state, gradients: Some(gradients) }.function());
-            known.push("backward".to_string());
+            known.push(entry("backward", "backward"));
         }
         let helpers = self.helpers(public.unit)?;
         let uses = |function: &str| runners.iter().any(|runner| runner.contains(&format!("{function}(")));
         let (uses_input, uses_number, uses_whole) = (uses("input"), uses("number"), uses("whole"));
-        let first = known.first().cloned().unwrap_or_default();
+        let first = self.methods.first().map_or("\"\"".to_string(), |method| text::string(&method.source));
+        let sizes = self.skeletons.render("c/helpers/size.h", context! {}).map_err(|error| vec![error])?;
+        let counts = ["floor_divide", "power", "minimum", "maximum"].iter().any(|name| uses(&format!("size_{name}")));
         let context = context! {
             header => self.header(),
             header_line => self.header_line(),
@@ -222,6 +225,7 @@ impl File<'_> {
             uses_input => uses_input,
             uses_number => uses_number,
             uses_whole => uses_whole,
+            size_helper => if counts { sizes.trim_end().to_string() } else { String::new() },
             uses_find => uses_input || uses_number || uses_whole,
             uses_expect => uses("expect"),
             uses_narrowed => uses("narrowed"),

@@ -13,6 +13,7 @@
 
 use crate::ir::{InstKind, LayerId, MemberKind, Module, Part, PathSegment, Role, Storage, Sub};
 use crate::quant::pack::Format;
+use crate::targets::c::entry::RESERVED;
 use crate::targets::c::numbers::{self, SymbolNames};
 use crate::targets::c::specialise::Procedure;
 use crate::targets::held::Contents;
@@ -80,9 +81,8 @@ impl<'m> Model<'m> {
 
     fn name(&mut self, prefix: &str) {
         let mut types = Words::default();
-        let mut layers: Vec<LayerId> = self.contents.instances.iter().map(|instance| instance.layer).collect();
-        layers.sort_unstable();
-        layers.dedup();
+        // Also those of lists without an element.
+        let layers: Vec<LayerId> = (0..self.module.layers.len() as u32).map(LayerId).collect();
         let entry = self.module.entry.as_ref().map(|entry| entry.layer);
         for &layer in &layers {
             let mut names = Words::default();
@@ -90,9 +90,13 @@ impl<'m> Model<'m> {
                 self.fields.insert((layer, member.name.clone()), names.take(&member.name));
             }
         }
-        types.take(&format!("{prefix}_weights"));
-        for word in ["inputs", "outputs", "grads"] {
-            types.take(&format!("{prefix}_{word}"));
+        RESERVED.iter().for_each(|word| drop(types.take(&format!("{prefix}_{word}"))));
+        let methods = entry.map_or(&[][..], |entry| &self.module[entry].methods);
+        for method in methods {
+            let name = text::identifier(&self.module[*method].source_name);
+            for ending in ["", "_", "_inputs", "_outputs", "__inputs", "__outputs"] {
+                types.take(&format!("{prefix}_{name}{ending}"));
+            }
         }
         for layer in layers {
             if entry == Some(layer) {

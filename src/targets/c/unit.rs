@@ -73,6 +73,9 @@ impl<'m> Unit<'m> {
         strategy: Strategy,
     ) -> Unit<'m> {
         let module = model.module;
+        // What every procedure may have as a parameter hides no function.
+        let mut words = Words::default();
+        body::OWN.iter().for_each(|word| drop(words.take(word)));
         Unit {
             module,
             effects: Effects::of(module),
@@ -80,7 +83,7 @@ impl<'m> Unit<'m> {
             table,
             procedures,
             written: vec![],
-            words: Words::default(),
+            words,
             functions: HashSet::new(),
             items: vec![],
             helpers: BTreeSet::new(),
