@@ -75,7 +75,9 @@ impl<'m> Unit<'m> {
         let module = model.module;
         // What every procedure may have as a parameter hides no function.
         let mut words = Words::default();
-        body::OWN.iter().for_each(|word| drop(words.take(word)));
+        let public = ["weights", "inputs", "outputs", "output_grads", "grads", "arena", "bytes", "count", "pack", "data"];
+        let own = ["read_number", "checksum"];
+        body::OWN.iter().chain(&public).chain(&own).for_each(|word| drop(words.take(word)));
         Unit {
             module,
             effects: Effects::of(module),
