@@ -476,6 +476,21 @@ fn build_shows_the_functions_that_compute_gradients() {
     assert!(backward.exported);
     // PyTorch has gradients of its own.
     assert_eq!(build(&["--grad"]), build(&[]));
+    // So has JAX, whose programs are functions: one asks for them.
+    let (status, text, err) = build(&["--target", "jax", "--grad", "--entry", "Tower(1)"]);
+    assert_eq!((status, err.as_str()), (0, ""));
+    let (_, function) = text.split_once("def forward_backward(inputs, params, output_grads):\n").unwrap();
+    let (_, body) = function.split_once("    \"\"\"\n").unwrap();
+    assert!(
+        body.starts_with(
+            "    floats = {\"x\": jnp.float32}
+    weights = {\"blocks.0.weight\": jnp.float32, \"blocks.0.bias\": jnp.float32}
+    return differentiated(forward, (inputs, params), output_grads, floats, weights)
+"
+        ),
+        "{body}"
+    );
+    assert!(!build(&["--target", "jax"]).1.contains("differentiated"));
     let (status, _, err) = build(&["--emit", "ast", "--grad"]);
     assert_eq!(status, 1);
     assert!(err.starts_with("error[E0407]: `--grad` adds functions"), "{err}");

@@ -9,6 +9,7 @@
 //!
 //! ```sh
 //! TRITONC_PROGRAMS=5000 TRITONC_SEED=1000 cargo test --release --test random_programs
+//! TRITONC_PROGRAMS=5000 TRITONC_SEED=1000 TRITONC_TARGETS=jax cargo test --release --test random_programs targets
 //! ```
 
 mod random;

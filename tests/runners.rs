@@ -20,9 +20,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let trial = |name: &'static str| Trial::ignorable_test(name, move || finish(try_runner(name)));
     // Others run without a script.
-    let is_scripted = |name: &&str| {
-        targets::find(name).is_some_and(|target| matches!(target.runner(), Some(Runner::Python(_))))
-    };
+    let is_scripted =
+        |name: &&str| targets::find(name).is_some_and(|target| matches!(target.runner(), Some(Runner::Python(_))));
     let scripted: Vec<&'static str> = executors::executed_targets().into_iter().filter(is_scripted).collect();
     let conclusion = libtest_mimic::run(&arguments, scripted.into_iter().map(trial).collect());
     executors::stop();

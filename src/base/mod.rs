@@ -8,6 +8,7 @@ pub mod memory;
 pub mod pattern;
 pub mod philox;
 pub mod render;
+pub mod size;
 pub mod source;
 pub mod span;
 pub mod stack;

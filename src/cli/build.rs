@@ -1,11 +1,12 @@
 //! `tritonc build`: compiles an entry to the files of one or more targets.
 
 use super::common::{EntryArgs, PrecisionArgs, Status, reported, say};
+use super::memory::MemoryArgs;
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
-use crate::driver::project_file::Settings;
 use crate::driver::options::WeightsForm;
+use crate::driver::project_file::Settings;
 use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub struct Args {
     #[arg(long, value_enum, value_name = "STAGE")]
     emit: Option<EmitArg>,
     /// With gradients of float inputs and parameters: a `forward_backward`, in IR and in what is written for targets
-    /// whose framework has no gradients of its own
+    /// whose programs are functions; for PyTorch it changes nothing
     #[arg(long)]
     grad: bool,
     /// A folder of templates and operator tables, laid over the built-in ones
@@ -53,6 +54,8 @@ pub struct Args {
     /// 1 MiB
     #[arg(long, value_enum, value_name = "FORM")]
     weights_form: Option<WeightsFormArg>,
+    #[command(flatten)]
+    memory: MemoryArgs,
     #[command(flatten)]
     passes: PassArgs,
 }
@@ -155,6 +158,7 @@ impl Args {
                 WeightsFormArg::Array => WeightsForm::Array,
                 WeightsFormArg::File => WeightsForm::File,
             }),
+            memory: self.memory.request(),
         })
     }
 }

@@ -1,9 +1,12 @@
 //! `tritonc inspect`: the tensors of a checkpoint or of a model.
 
 use super::common::{EntryArgs, Status, reported};
+use super::memory::{self, MemoryArgs};
 use super::output;
 use super::table::{json, table};
-use crate::driver::{Failed, Reading, Session, inspect};
+use crate::driver::memory::MethodMemory;
+use crate::driver::options::PassRequest;
+use crate::driver::{self, Failed, Reading, Session, inspect};
 use crate::weights::FileFormat;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +34,15 @@ pub struct Args {
     /// For weights: shows how tensors that fit a pattern would be quantised; may be repeated
     #[arg(long = "scheme", value_name = "PATTERN=SCHEME")]
     schemes: Vec<String>,
+    /// Print how the memory of a source file's program is laid out by targets that allocate none: where each value is,
+    /// from where to where it is needed, and how much all takes
+    #[arg(long, conflicts_with_all = ["weights", "schemes", "maps"])]
+    memory: bool,
+    /// With `--memory`: the method whose memory it is [default: forward]
+    #[arg(long, value_name = "NAME", requires = "memory")]
+    method: Option<String>,
+    #[command(flatten)]
+    plan: MemoryArgs,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +53,7 @@ Examples:
   tritonc inspect mlp.safetensors
   tritonc inspect mlp.safetensors --scheme '*.weight=int4(group=64)'    what quantising would leave
   tritonc inspect mlp.tri --entry 'MLP(dim=256)' --weights mlp.safetensors
+  tritonc inspect mlp.tri --memory --shape x=64,784                     how memory is laid out
   tritonc inspect llama/ --json";
 
 impl Args {
@@ -49,11 +62,19 @@ impl Args {
         let is_index = path.extension().is_some_and(|extension| extension == "json");
         let is_weights = FileFormat::of(path).is_some() || is_index || path.is_dir();
         let misplaced = if is_weights {
-            self.weights.is_some().then_some("`--weights` is for a source file")
+            let of_source = [
+                (self.weights.is_some(), "`--weights` is for a source file"),
+                (self.memory, "`--memory` is for a source file"),
+            ];
+            of_source.into_iter().find(|(given, _)| *given).map(|(_, problem)| problem)
         } else if !self.schemes.is_empty() {
             Some("`--scheme` is for weights: a source file says how its parameters are quantised")
         } else {
-            (!self.maps.is_empty() && self.weights.is_none()).then_some("`--map` needs `--weights`")
+            let wrong = [
+                (!self.maps.is_empty() && self.weights.is_none(), "`--map` needs `--weights`"),
+                (!self.memory && self.plan.is_given(), "`--memory-plan` and `--max-memory` need `--memory`"),
+            ];
+            wrong.into_iter().find(|(given, _)| *given).map(|(_, problem)| problem)
         };
         if let Some(problem) = misplaced {
             output::error_line(&format!("error: {problem}"));
@@ -68,6 +89,13 @@ impl Args {
         } else {
             let settings = self.entry.settings(session, &self.file)?;
             let entry = reported(session, self.entry.request(&self.shapes, &settings))?;
+            if self.memory {
+                let passes = PassRequest { selection: settings.selection(), dump: None };
+                let wanted = MethodMemory { method: self.method.as_deref(), memory: self.plan.request() };
+                let layout = driver::memory::program(session, &self.file, &entry, &passes, wanted)?;
+                let text = if self.json { memory::json(&layout) } else { memory::table(&layout) };
+                return output::write(session, text.as_bytes());
+            }
             let own = Reading { maps: self.maps.clone(), cast: self.cast };
             let maps = settings.maps.unwrap_or_default();
             let (weights, reading) = match &self.weights {

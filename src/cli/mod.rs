@@ -10,6 +10,7 @@ mod explain;
 mod fix;
 mod fmt;
 mod inspect;
+mod memory;
 mod output;
 mod passes;
 mod quantize;

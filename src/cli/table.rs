@@ -1,31 +1,53 @@
 //! Tensors as a table of text, and as JSON.
 
+use crate::base::size::shown as size;
 use crate::driver::inspect::{Inspection, Row};
 use serde_json::{Value, json};
 
 const HEADS: [&str; 9] = ["tensor", "type", "shape", "scheme", "bits", "before", "after", "SNR dB", "zeros"];
+
+/// On which side the cells of a column begin or end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Align {
+    Left,
+    /// As numbers stand.
+    Right,
+}
+
+/// Lines of cells, under heads, in columns.
+pub fn aligned(heads: &[(&str, Align)], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut lines: Vec<Vec<String>> = vec![heads.iter().map(|(head, _)| head.to_string()).collect()];
+    lines.extend(rows);
+    let widths: Vec<usize> = (0..heads.len())
+        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+        .collect();
+    let mut text = String::new();
+    for line in &lines {
+        let mut shown = String::new();
+        for ((cell, width), (_, align)) in line.iter().zip(&widths).zip(heads) {
+            let space = " ".repeat(width - cell.chars().count());
+            shown += &match align {
+                Align::Left => format!("{cell}{space}  "),
+                Align::Right => format!("{space}{cell}  "),
+            };
+        }
+        text += shown.trim_end();
+        text.push('\n');
+    }
+    text
+}
 
 /// Of tensors that the table leaves out: how many, and the sizes of all, these among them.
 pub type LeftOut = (usize, u64, u64);
 
 /// A line for each tensor, and one with the totals.
 pub fn table(inspection: &Inspection, left_out: &[LeftOut]) -> String {
-    let mut lines: Vec<[String; 9]> = vec![HEADS.map(str::to_string)];
-    lines.extend(inspection.rows.iter().map(cells));
-    let widths: Vec<usize> = (0..HEADS.len())
-        .map(|column| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0))
+    let heads: Vec<(&str, Align)> = HEADS
+        .iter()
+        .enumerate()
+        .map(|(column, head)| (*head, if column < 4 { Align::Left } else { Align::Right }))
         .collect();
-    let mut text = String::new();
-    for line in &lines {
-        let mut shown = String::new();
-        for (column, (cell, width)) in line.iter().zip(&widths).enumerate() {
-            let space = " ".repeat(width - cell.chars().count());
-            // Numbers stand to the right.
-            shown += &if column < 4 { format!("{cell}{space}  ") } else { format!("{space}{cell}  ") };
-        }
-        text += shown.trim_end();
-        text.push('\n');
-    }
+    let text = aligned(&heads, inspection.rows.iter().map(|row| cells(row).to_vec()));
     let kept: usize = left_out.iter().map(|(count, _, _)| count).sum();
     let (before, after) = match left_out {
         [] => (inspection.before(), inspection.after()),
@@ -57,18 +79,6 @@ fn cells(row: &Row) -> [String; 9] {
 fn bits(row: &Row) -> Option<f64> {
     let elements = row.elements();
     (elements > 0).then(|| 8.0 * row.after as f64 / elements as f64)
-}
-
-fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB"];
-    let mut shown = (bytes as f64, "B");
-    for unit in units {
-        if shown.0 < 1024.0 {
-            break;
-        }
-        shown = (shown.0 / 1024.0, unit);
-    }
-    if shown.1 == "B" { format!("{bytes} B") } else { format!("{:.1} {}", shown.0, shown.1) }
 }
 
 /// `{"tensors": [...], "totals": {...}}`; what is not known, and an infinite ratio, is null.

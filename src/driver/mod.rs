@@ -17,6 +17,7 @@ pub mod gradients;
 pub mod inputs;
 pub mod inspect;
 pub mod matrix;
+pub mod memory;
 pub mod metadata;
 pub mod model;
 pub mod modules;
@@ -453,6 +454,14 @@ impl Session {
             return Err(Failed);
         }
         self.check_targets(&request.targets)?;
+        let plans_memory = |target: &String| targets::find(target).is_some_and(targets::Target::plans_memory);
+        if let Some(option) = request.memory.option().filter(|_| !request.targets.iter().any(plans_memory)) {
+            let message =
+                format!("`{option}` is for targets that lay out memory: {} does not", request.targets.join(", "));
+            let help = "help: `tritonc inspect FILE.tri --memory` shows how memory is laid out";
+            self.report(Diagnostic::new(code::E0407, message).note(help));
+            return Err(Failed);
+        }
         optimise::check(self, &request.passes)
     }
 

@@ -3,6 +3,7 @@
 use crate::base::code::{Code, E0407, E0804};
 use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
+pub use crate::passes::plan_memory::Strategy;
 pub use crate::passes::{Mode, OptLevel, Selection};
 pub use crate::targets::WeightsForm;
 use crate::types::{DType, HostValue};
@@ -46,6 +47,25 @@ pub struct PassRequest {
     pub dump: Option<PathBuf>,
 }
 
+/// How memory is laid out by targets that allocate none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryRequest {
+    pub strategy: Strategy,
+    /// No more bytes than these.
+    pub maximum: Option<u64>,
+}
+
+impl MemoryRequest {
+    /// The option that asks for something.
+    pub fn option(&self) -> Option<&'static str> {
+        match (self.maximum, self.strategy == Strategy::default()) {
+            (Some(_), _) => Some("--max-memory"),
+            (None, false) => Some("--memory-plan"),
+            (None, true) => None,
+        }
+    }
+}
+
 /// `tritonc build`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BuildRequest {
@@ -61,6 +81,7 @@ pub struct BuildRequest {
     pub templates: Option<PathBuf>,
     /// What there is to tell of the build is wanted.
     pub metadata: bool,
+    pub memory: MemoryRequest,
     /// The source file, as headers of emitted files name it.
     pub source_name: String,
     /// The largest shapes of inputs of any method, and sizes by name, for targets that plan memory. Those of the entry count

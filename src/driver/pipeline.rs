@@ -483,6 +483,9 @@ pub fn emit(
         bound: request.bound,
         weights_form: request.weights_form,
         weights: None,
+        memory_plan: request.memory.strategy,
+        max_memory: request.memory.maximum,
+        grad: request.grad && has_gradients(target),
         ..targets::EmitOptions::default()
     };
     let mut weights = weights;
@@ -537,7 +540,7 @@ pub(super) fn entry_expr(module: &ir::Module, entry: &ir::Entry) -> String {
     format!("{}({})", module[entry.layer].source_name, args.join(", "))
 }
 
-fn target_failed(session: &mut Session, errors: Vec<targets::TargetError>) -> Failed {
+pub(super) fn target_failed(session: &mut Session, errors: Vec<targets::TargetError>) -> Failed {
     let diagnostics = errors.into_iter().map(|error| {
         let mut diagnostic = Diagnostic::new(error.code, error.message);
         if let Some(loc) = error.loc.filter(|loc| loc.line > 0) {

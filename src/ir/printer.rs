@@ -61,10 +61,10 @@ mod text;
 
 use crate::base::Loc;
 use crate::ir::words::{implied_layer, implied_source_name, quoted};
-use crate::ir::{Entry, Function, Init, Layer, LayerId, Member, MemberKind, Module, Origin, Storage, Sub};
+use crate::ir::{Entry, Function, Init, Layer, LayerId, Member, MemberKind, Module, Origin, Storage, Sub, ValueId};
 use crate::quant::Quantization;
 use names::ValueNames;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use text::*;
 
 /// The module as text: the same text for equal modules.
@@ -72,6 +72,11 @@ pub fn print(module: &Module) -> String {
     let mut printer = Printer::new(module);
     printer.write_module();
     printer.text_with_files()
+}
+
+/// The names that values of a function have in its text.
+pub fn value_names(function: &Function) -> HashMap<ValueId, String> {
+    ValueNames::new(function).into_map()
 }
 
 /// One function as text, for messages.

@@ -8,6 +8,7 @@ pub mod c;
 pub mod functional;
 pub mod held;
 pub mod jax;
+pub mod memory;
 pub mod names;
 pub mod numpy;
 pub mod pycode;
@@ -23,8 +24,8 @@ use crate::base::{Code, Loc};
 use crate::ir::{Function, Verified};
 use crate::ops::OpId;
 pub use crate::passes::autodiff::Backward;
+pub use crate::passes::plan_memory::Strategy as MemoryStrategy;
 pub use crate::passes::{Mode, Style};
-use crate::passes::plan_memory::Strategy;
 use crate::types::{DType, Tensor};
 use std::collections::BTreeMap;
 
@@ -81,8 +82,12 @@ pub struct EmitOptions {
     pub weights: Option<BTreeMap<String, Tensor>>,
     /// How such a target writes them; `None` for what fits their size.
     pub weights_form: Option<WeightsForm>,
-    /// How it plans memory.
-    pub memory_plan: Strategy,
+    /// How targets without allocation lay out memory, and how many bytes that may take at most.
+    pub memory_plan: MemoryStrategy,
+    pub max_memory: Option<u64>,
+    /// With `--grad`, for targets with [`Capabilities::gradients`]: functions that give gradients, by the target's own
+    /// framework, where callers would otherwise have to ask it.
+    pub grad: bool,
 }
 
 /// How a target writes the weights that it holds.
@@ -107,7 +112,9 @@ impl Default for EmitOptions {
             bound: None,
             weights: None,
             weights_form: None,
-            memory_plan: Strategy::default(),
+            memory_plan: MemoryStrategy::default(),
+            max_memory: None,
+            grad: false,
         }
     }
 }
@@ -145,7 +152,7 @@ pub enum Support {
 /// Why a target cannot write a program, or how a template is broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TargetError {
-    /// E0602, E0603 or E0604.
+    /// E0602, E0603, E0604 or E0610.
     pub code: Code,
     pub message: String,
     /// Where in the Tri source; `None` for a template, whose file and line are in the message.
@@ -208,6 +215,11 @@ pub trait Target: Sync {
 
     /// Whether weights go into its own files, so that none is written beside them.
     fn holds_weights(&self) -> bool {
+        false
+    }
+
+    /// Whether it lays out the memory of a program ([`EmitOptions::memory_plan`]), so that a maximum means something.
+    fn plans_memory(&self) -> bool {
         false
     }
 

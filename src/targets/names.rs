@@ -168,6 +168,11 @@ impl Namer {
     }
 }
 
+/// The function that gives the gradients of an exported method, too.
+pub fn backward(method: &str) -> String {
+    format!("{}_backward", identifier(method))
+}
+
 /// The name with everything that no identifier may hold replaced by `_`.
 pub fn identifier(name: &str) -> String {
     let mut word: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

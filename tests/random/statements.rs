@@ -162,16 +162,17 @@ impl Generator {
     /// A condition on hyperparameters, or on the mode. Sizes of inputs decide no branch.
     fn host_condition(&mut self, scope: &Scope) -> Expr {
         let is_hyper = |name: &String| name.starts_with(char::is_lowercase);
-        let symbols: Vec<String> = scope.sizes.keys().map(ToString::to_string).filter(is_hyper).collect();
+        let sizes = scope.sizes.iter().map(|(symbol, size)| (symbol.to_string(), *size));
+        let sizes: Vec<(String, i64)> = sizes.filter(|(name, _)| is_hyper(name)).collect();
         if let Some(flag) = self.draw.choose(&scope.flags)
             && self.draw.percent(60)
         {
             return Expr::text(flag.clone());
         }
-        match self.draw.choose(&symbols).cloned() {
-            Some(symbol) if self.draw.percent(60) => {
-                // Sizes are at least 1: below that, what follows would be wrong.
-                let bound = self.draw.between(2, 6);
+        match self.draw.choose(&sizes).cloned() {
+            Some((symbol, size)) if self.draw.percent(60) => {
+                // Both ways are checked: with a size below its own, what follows may be wrong.
+                let bound = size + self.draw.between(1, 4);
                 Expr::text(format!("{symbol} {} {bound}", self.draw.pick(&["<", ">", "==", ">="])))
             }
             _ => Expr::text(self.draw.pick(&["training", "not training"])),

@@ -1,4 +1,5 @@
 //! Programs on every target whose code can be executed, as `tritonc verify` does it: in both modes, with gradients.
+//! `TRITONC_TARGETS` names some of them, separated by commas.
 
 use super::compare::{Failure, TRIES, guarded, written};
 use super::hunt::Examination;
@@ -10,7 +11,8 @@ use std::time::Duration;
 use tritonc::base::code::E0607;
 use tritonc::driver::options::PassRequest;
 use tritonc::driver::verify::{Executor, Report, Row, Status, VerifyRequest, executors};
-use tritonc::driver::{EntryRequest, Mode, RunRequest, Session};
+use tritonc::driver::{EntryRequest, Mode, RunRequest, Session, model};
+use tritonc::types::HostValue;
 use tritonc::weights::{WeightSet, encode};
 
 /// How long a target may take for one program.
@@ -36,7 +38,11 @@ pub struct Tally {
 
 impl Default for Targets {
     fn default() -> Targets {
-        Targets { session: Session::default(), executors: executors(None), tally: Tally::default() }
+        let named = std::env::var("TRITONC_TARGETS").ok();
+        let is_wanted = |target: &str| named.as_ref().is_none_or(|named| named.split(',').any(|name| name == target));
+        let mut executors = executors(None);
+        executors.retain(|executor| is_wanted(executor.target()));
+        Targets { session: Session::default(), executors, tally: Tally::default() }
     }
 }
 
@@ -55,10 +61,11 @@ impl Targets {
         let file = written(program)?;
         let inputs = Path::new(&file.path).with_file_name("inputs.safetensors");
         save_inputs(program, &inputs)?;
+        let entry = EntryRequest { mode, ..EntryRequest::default() };
         let run = RunRequest {
-            entry: EntryRequest { mode, ..EntryRequest::default() },
+            numbers: self.numbers(program, &file.path, &entry),
+            entry,
             inputs: program.inputs.iter().map(|(name, _)| (name.clone(), inputs.clone())).collect(),
-            numbers: program.numbers.clone(),
             seed: super::compare::SEED,
             grad: mode == Mode::Train,
             ..RunRequest::default()
@@ -81,6 +88,17 @@ impl Targets {
             }
         }
         Ok(())
+    }
+
+    /// Those of the program's numbers that it has a use for in this mode.
+    fn numbers(&mut self, program: &Program, path: &str, entry: &EntryRequest) -> Vec<(String, HostValue)> {
+        let mut numbers = program.numbers.clone();
+        if let Ok(module) = self.session.lower(path, entry)
+            && let Ok(signature) = model::signature(&module, None, &|_| true)
+        {
+            numbers.retain(|(name, _)| signature.numbers.iter().any(|(symbol, _)| symbol.as_str() == name));
+        }
+        numbers
     }
 
     fn verify(&mut self, path: &str, request: &VerifyRequest) -> Result<Report, Failure> {

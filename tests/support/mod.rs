@@ -7,6 +7,7 @@
 #![allow(dead_code)]
 
 pub mod announced;
+pub mod c_compilers;
 pub mod directives;
 pub mod executors;
 pub mod generate;

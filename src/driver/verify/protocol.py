@@ -104,15 +104,18 @@ class Seeds:
     """The seeds that the interpreter drew, given to a module as long as there are any."""
 
     def __init__(self, seeds):
-        self.seeds, self.more = seeds, False
+        self.seeds, self.drawn = seeds, 0
 
     def draw(self):
-        self.more |= not self.seeds
-        return self.seeds.pop(0) if self.seeds else 0
+        return self.at(self.drawn)
+
+    def at(self, position):
+        self.drawn = max(self.drawn, position + 1)
+        return self.seeds[position] if position < len(self.seeds) else 0
 
     def differ(self):
         # Native forms such as `F.dropout` draw their own, and leave some of these.
-        return self.more or bool(self.seeds)
+        return self.drawn != len(self.seeds)
 
 
 def compile_only(path):

@@ -148,7 +148,7 @@ impl<'a> Stage<'a> {
     /// Has the target write its files.
     fn build(&self, session: &mut Session, executor: usize, target: &str, scenes: &[Scene]) -> Prepared {
         let differentiates = pipeline::has_gradients(target);
-        let wants = |scene: &Scene| scene.method == "forward" && scene.output_gradients.is_some();
+        let wants = |scene: &Scene| scene.output_gradients.is_some() && (differentiates || scene.method == "forward");
         // A build is asked for shapes of `forward` only; other methods have inputs of their own.
         let forward = model::signature(&self.module, None, &|_| true).ok();
         let forward = forward.filter(|_| self.run.method.as_deref().is_none_or(|method| method == "forward"));
@@ -159,13 +159,13 @@ impl<'a> Stage<'a> {
             targets: vec![target.to_string()],
             passes: self.request.passes.clone(),
             templates: self.request.templates.clone(),
-            grad: !differentiates && scenes.iter().any(wants),
             bounds: bounds(scenes),
             // Of methods that are no scene, and of what only the run counts.
             bound: Some(OTHER_BOUND),
             // What holds its weights itself has them as a file that it loads.
             weights: pipeline::holds_weights(target).then(|| self.weights_file()),
             weights_form: Some(WeightsForm::File),
+            grad: scenes.iter().any(wants),
             ..BuildRequest::default()
         };
         let folder = self.folder.path().join(target);

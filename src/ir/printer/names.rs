@@ -19,6 +19,10 @@ impl ValueNames {
         ValueNames { names: namer.names }
     }
 
+    pub(super) fn into_map(self) -> HashMap<ValueId, String> {
+        self.names
+    }
+
     /// `%x, %0`; a value that nothing defines shows its id.
     pub(super) fn list(&self, values: &[ValueId]) -> String {
         let parts: Vec<String> = values

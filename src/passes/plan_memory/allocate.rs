@@ -3,8 +3,8 @@
 //! The greedy strategy is that of Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference" (2020):
 //! buffers are placed one after another, each in a gap that those leave with which it is live together. It depends on the
 //! order: theirs are by size and by breadth (the points with most live bytes first), to which come bytes times length, and
-//! the order of the program. Each is tried with the lowest gap and with the smallest one that is large enough, and the
-//! best plan is kept.
+//! the order of the program. Each is tried with the lowest gap and with the smallest one that is large enough. Where none
+//! takes as little as must be, those that came to lie highest choose first, a few times. The best plan is kept.
 
 use super::Strategy;
 use super::lifetimes::Interval;
@@ -23,6 +23,9 @@ pub(super) struct Allocation {
     pub offsets: Vec<usize>,
     pub total: usize,
 }
+
+/// How often a plan that is not the least possible is tried again.
+const ROUNDS: usize = 24;
 
 /// For each block, those that are live together with it.
 type Neighbours = Vec<Vec<usize>>;
@@ -117,7 +120,8 @@ fn in_order(blocks: &[Block], neighbours: &Neighbours, order: &[usize], fit: Fit
     let mut around: Vec<(usize, usize)> = vec![];
     for index in order {
         around.clear();
-        let placed = |other: &usize| offsets[*other].map(|offset| (offset, offset.saturating_add(blocks[*other].bytes)));
+        let placed =
+            |other: &usize| offsets[*other].map(|offset| (offset, offset.saturating_add(blocks[*other].bytes)));
         around.extend(neighbours[*index].iter().filter_map(placed));
         around.sort_unstable();
         let bytes = blocks[*index].bytes;
@@ -150,19 +154,44 @@ fn gap(around: &[(usize, usize)], bytes: usize, fit: Fit) -> usize {
 fn greedy(blocks: &[Block]) -> Allocation {
     let (_, least) = peak(blocks);
     let neighbours = neighbours(blocks);
-    let mut best: Option<Allocation> = None;
+    let mut tried: Vec<(Allocation, Vec<usize>, Fit)> = vec![];
     for order in [by_size(blocks), by_breadth(blocks), by_area(blocks), by_begin(blocks)] {
         for fit in [Fit::Best, Fit::First] {
             let found = in_order(blocks, &neighbours, &order, fit);
-            if best.as_ref().is_none_or(|best| found.total < best.total) {
-                best = Some(found);
+            if found.total <= least {
+                return found;
             }
-            if best.as_ref().is_some_and(|best| best.total <= least) {
-                return best.unwrap_or_default();
-            }
+            tried.push((found, order.clone(), fit));
         }
     }
-    best.unwrap_or_default()
+    let improved = tried.into_iter().map(|(found, order, fit)| improved(blocks, &neighbours, found, order, fit, least));
+    improved.min_by_key(|found| found.total).unwrap_or_default()
+}
+
+/// Lets those that lie highest choose first, again and again.
+fn improved(
+    blocks: &[Block],
+    neighbours: &Neighbours,
+    first: Allocation,
+    mut order: Vec<usize>,
+    fit: Fit,
+    least: usize,
+) -> Allocation {
+    let mut best = first.clone();
+    let mut found = first;
+    for _ in 0..ROUNDS {
+        if best.total <= least {
+            break;
+        }
+        let is_highest = |index: &usize| found.offsets[*index].saturating_add(blocks[*index].bytes) == found.total;
+        // Stable: all others stay in their order.
+        order.sort_by_key(|index| !is_highest(index));
+        found = in_order(blocks, neighbours, &order, fit);
+        if found.total < best.total {
+            best = found.clone();
+        }
+    }
+    best
 }
 
 fn begin(block: &Block) -> u32 {

@@ -73,9 +73,11 @@ impl<'a> Buffers<'a> {
         at
     }
 
-    /// The buffers that need bytes of the arena.
+    /// The buffers that need bytes of the arena: not those of values within kernels, which are nowhere.
     pub fn in_arena(&self) -> impl Iterator<Item = u32> + '_ {
-        let needs = |buffer: &Buffer| buffer.bytes.is_some() && buffer.result.is_none() && buffer.part.is_none();
+        let needs = |buffer: &Buffer| {
+            buffer.bytes.is_some() && buffer.result.is_none() && buffer.part.is_none() && !buffer.live.is_empty()
+        };
         self.buffers.iter().filter(move |(_, buffer)| needs(buffer)).map(|(id, _)| *id)
     }
 
@@ -146,7 +148,8 @@ impl<'a> Buffers<'a> {
             let mut live = members.iter().flat_map(|value| self.lifetimes.value(*value)).copied().collect();
             tidy(&mut live);
             let sizes: Vec<_> = members.iter().map(|value| self.size(*value)).collect();
-            let size = sizes.first().cloned().flatten().filter(|first| sizes.iter().flatten().all(|size| size == first));
+            let size =
+                sizes.first().cloned().flatten().filter(|first| sizes.iter().flatten().all(|size| size == first));
             Buffer {
                 bytes: bytes.and_then(|bytes| bytes.into_iter().max()),
                 size: size.filter(|_| sizes.iter().all(Option::is_some)),

@@ -142,7 +142,8 @@ impl Check<'_> {
                     inst.operands.iter().try_for_each(|value| self.expect(state, *value, *id))?;
                     self.moves(*id, state);
                     for (position, value) in inst.operands.iter().enumerate() {
-                        let size = if self.memory.bytes(self.content(*value)).is_some() { self.bytes(*value) } else { 1 };
+                        let size =
+                            if self.memory.bytes(self.content(*value)).is_some() { self.bytes(*value) } else { 1 };
                         self.expect_at(state, (Space::Result(position), 0, size), *value, *id)?;
                     }
                 }
@@ -161,7 +162,8 @@ impl Check<'_> {
         let fault = |a: ValueId, b: &str| Err(format!("instruction {} writes {} over {b}", id.0, self.name(a)));
         for (position, result) in inst.results.iter().enumerate() {
             if let Some(source) = self.memory.alias(*result) {
-                self.expect(state, *result, id).map_err(|fault| format!("another look at {}: {fault}", self.name(source)))?;
+                self.expect(state, *result, id)
+                    .map_err(|fault| format!("another look at {}: {fault}", self.name(source)))?;
                 continue;
             }
             let range = self.range(*result);
@@ -179,7 +181,8 @@ impl Check<'_> {
             }
         }
         if self.memory.scratch(id) > 0 {
-            let Some(scratch) = scratch.filter(|scratch| scratch.1 % ALIGNMENT == 0 && scratch.2 <= self.plan.total) else {
+            let Some(scratch) = scratch.filter(|scratch| scratch.1 % ALIGNMENT == 0 && scratch.2 <= self.plan.total)
+            else {
                 return Err(format!("instruction {} has no scratch", id.0));
             };
             if let Some(operand) = used.iter().find(|operand| overlaps(self.range(**operand), scratch)) {
@@ -199,7 +202,11 @@ impl Check<'_> {
                 Move::Copy { from, to: Destination::Value(to) } => self.copy(state, self.range(from), self.range(to)),
                 Move::Copy { from, to: Destination::Result(position) } => {
                     let range = self.range(from);
-                    let size = if matches!(range.0, Space::Own(_)) && self.memory.bytes(from).is_none() { 1 } else { range.2 - range.1 };
+                    let size = if matches!(range.0, Space::Own(_)) && self.memory.bytes(from).is_none() {
+                        1
+                    } else {
+                        range.2 - range.1
+                    };
                     self.copy(state, range, (Space::Result(position), 0, size));
                 }
                 Move::Copy { to: Destination::Part(_), .. } => {}

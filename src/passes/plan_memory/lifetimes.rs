@@ -228,7 +228,8 @@ impl Walk<'_> {
     /// Results of loops and branches are written before these end.
     fn joins(&mut self, id: InstId, inst: &Inst) {
         let (begin, end) = self.found.numbers[id.0 as usize];
-        let lasts: Vec<u32> = self.owned.get(&id).into_iter().flatten().map(|r| self.found.regions[*r as usize].last).collect();
+        let lasts: Vec<u32> =
+            self.owned.get(&id).into_iter().flatten().map(|r| self.found.regions[*r as usize].last).collect();
         let end = 2 * end + 1;
         let carried = match inst.kind {
             InstKind::For { .. } => inst.operands.len().saturating_sub(2),
@@ -237,13 +238,17 @@ impl Walk<'_> {
         for (position, result) in inst.results.iter().enumerate() {
             let live = &mut self.found.live[result.0 as usize];
             match (&inst.kind, lasts.as_slice()) {
-                (InstKind::If { .. }, [then, otherwise]) => live.extend([(2 * then + 1, 2 * then + 1), (2 * otherwise + 1, end)]),
+                (InstKind::If { .. }, [then, otherwise]) => {
+                    live.extend([(2 * then + 1, 2 * then + 1), (2 * otherwise + 1, end)])
+                }
                 (InstKind::For { .. } | InstKind::While { .. }, [_] | [_, _]) if position >= carried => {
                     live.push((2 * begin + 1, end));
                 }
                 (InstKind::For { .. }, [body]) => live.extend([(2 * begin + 1, 2 * begin + 1), (2 * body + 1, end)]),
                 // Whoever reads the condition's parameters, the result is there when it does not hold.
-                (InstKind::While { .. }, [cond, body]) => live.extend([(2 * begin + 1, 2 * cond + 1), (2 * body + 1, end)]),
+                (InstKind::While { .. }, [cond, body]) => {
+                    live.extend([(2 * begin + 1, 2 * cond + 1), (2 * body + 1, end)])
+                }
                 _ => {}
             }
         }

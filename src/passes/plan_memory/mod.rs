@@ -170,10 +170,9 @@ pub fn plan(function: &Function, memory: &dyn Memory, strategy: Strategy) -> Pla
     let mut blocks: Vec<Block> = buffers.in_arena().map(|buffer| buffers.block(buffer)).collect();
     let buffers_count = blocks.len();
     let scratched: Vec<InstId> = lifetimes.insts().filter(|inst| memory.scratch(*inst) > 0).collect();
-    blocks.extend(scratched.iter().map(|inst| Block {
-        bytes: padded(memory.scratch(*inst)),
-        lifetime: lifetimes.span(*inst),
-    }));
+    blocks.extend(
+        scratched.iter().map(|inst| Block { bytes: padded(memory.scratch(*inst)), lifetime: lifetimes.span(*inst) }),
+    );
     let Allocation { offsets, total } = allocate::allocate(&blocks, strategy);
     let (at, lower_bound) = allocate::peak(&blocks);
     let of_buffer: BTreeMap<u32, usize> = buffers.in_arena().zip(offsets.iter().copied()).collect();

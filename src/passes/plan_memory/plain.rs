@@ -1,11 +1,11 @@
 //! What a function needs by the IR alone: every tensor that an instruction makes has bytes, but for what is read from
 //! weights and constants; regrouped tensors look at others, and elementwise results may take the place of operands.
 
-use super::{Memory, Strategy, plan};
+use super::{Lifetimes, Memory, Strategy, plan};
 use crate::ir::substitute::Substitution;
 use crate::ir::{Function, Inst, InstId, InstKind, Module, ValueId};
 use crate::ops::traits::{Movement, Role};
-use crate::types::{DType, HostExpr, Symbol, TensorType};
+use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The memory of a function with sizes that are known.
@@ -14,6 +14,8 @@ pub struct PlainMemory {
     aliases: BTreeMap<ValueId, ValueId>,
     reuses: BTreeMap<InstId, Vec<(ValueId, ValueId)>>,
     scratch: BTreeMap<InstId, usize>,
+    /// The least that callees can do with.
+    least: BTreeMap<InstId, usize>,
 }
 
 impl Memory for PlainMemory {
@@ -34,12 +36,36 @@ impl Memory for PlainMemory {
     }
 }
 
+/// The same with frames of callees as small as they can be.
+struct Least<'m>(&'m PlainMemory);
+
+impl Memory for Least<'_> {
+    fn bytes(&self, value: ValueId) -> Option<usize> {
+        self.0.bytes(value)
+    }
+
+    fn alias(&self, value: ValueId) -> Option<ValueId> {
+        self.0.alias(value)
+    }
+
+    fn reuses(&self, inst: InstId) -> Vec<(ValueId, ValueId)> {
+        self.0.reuses(inst)
+    }
+
+    fn scratch(&self, inst: InstId) -> usize {
+        self.0.least.get(&inst).copied().unwrap_or(0)
+    }
+}
+
 /// A value whose size is not known, with the function in which it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownSize {
     pub function: String,
     pub value: ValueId,
-    pub ty: TensorType,
+    /// Its type, as text.
+    pub ty: String,
+    /// The first symbol in its type that has no value.
+    pub symbol: Option<Symbol>,
 }
 
 /// What symbols are.
@@ -47,19 +73,29 @@ pub type Sizes = BTreeMap<Symbol, i64>;
 
 impl PlainMemory {
     /// The memory of a function for these sizes. A call needs the memory of its callee, planned in the same way.
-    pub fn of(module: &Module, function: &Function, sizes: &Sizes, strategy: Strategy) -> Result<PlainMemory, UnknownSize> {
+    pub fn of(
+        module: &Module,
+        function: &Function,
+        sizes: &Sizes,
+        strategy: Strategy,
+    ) -> Result<PlainMemory, UnknownSize> {
         let mut memory = PlainMemory {
             bytes: vec![None; function.values.len()],
             aliases: BTreeMap::new(),
             reuses: BTreeMap::new(),
             scratch: BTreeMap::new(),
+            least: BTreeMap::new(),
         };
-        let mut insts = vec![];
-        function.visit(&function.body, &mut |id| insts.push(id));
-        for id in insts {
+        // Not what is in kernels.
+        for id in Lifetimes::of(function).insts() {
             memory.inst(module, function, id, sizes, strategy)?;
         }
         Ok(memory)
+    }
+
+    /// The least memory that a plan with these buffers can take, in the function itself and in what it calls.
+    pub fn lower_bound(&self, function: &Function, strategy: Strategy) -> usize {
+        plan(function, &Least(self), strategy).lower_bound
     }
 
     fn inst(
@@ -107,6 +143,7 @@ impl PlainMemory {
             let sizes: Sizes = own.chain(hypers).filter_map(value).collect();
             let memory = PlainMemory::of(module, callee, &sizes, strategy)?;
             self.scratch.insert(id, plan(callee, &memory, strategy).total);
+            self.least.insert(id, memory.lower_bound(callee, strategy));
         }
         Ok(())
     }
@@ -118,7 +155,12 @@ fn bytes(function: &Function, value: ValueId, sizes: &Sizes) -> Result<Option<us
     if ty.shape.rank() == Some(0) {
         return Ok(None);
     }
-    let unknown = || UnknownSize { function: function.name.clone(), value, ty: ty.clone() };
+    let unknown = || UnknownSize {
+        function: function.name.clone(),
+        value,
+        ty: ty.to_string(),
+        symbol: ty.shape.dims.iter().flat_map(Dim::symbols).find(|symbol| !sizes.contains_key(symbol)),
+    };
     let elements = ty.shape.elements().and_then(|dim| dim.eval(&|symbol| sizes.get(symbol).copied()));
     let elements = elements.and_then(|elements| usize::try_from(elements).ok()).ok_or_else(unknown)?;
     let each = ty.dtype().unwrap_or(DType::Float32).bits().div_ceil(8) as usize;
@@ -143,7 +185,9 @@ pub fn elementwise_reuses(function: &Function, id: InstId) -> Vec<(ValueId, Valu
     let fits = |operand: &&ValueId| same_size(&function[**operand].ty, &function[*result].ty);
     let operands = inst.operands.iter();
     match &inst.kind {
-        InstKind::Op { .. } if is_elementwise(inst) => operands.filter(fits).map(|operand| (*result, *operand)).collect(),
+        InstKind::Op { .. } if is_elementwise(inst) => {
+            operands.filter(fits).map(|operand| (*result, *operand)).collect()
+        }
         InstKind::Fused { body } => {
             let read = at_its_place(function, body);
             let pairs = operands.zip(&body.params);

@@ -22,6 +22,7 @@ use crate::targets::c::places::{Kind, Places, is_reshape};
 use crate::targets::c::specialise::{Called, ProcId, Procedure};
 use crate::targets::c::text::{self, Words};
 use crate::targets::c::unit::{Step, Takes, Unit, Written, element, steps};
+use crate::targets::memory::check_maximum;
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -61,6 +62,7 @@ fn write_procedure(unit: &mut Unit<'_>, procedure: &Procedure) -> Result<Written
     let places = Places::new(unit, procedure)?;
     let function = &procedure.function;
     let plan = plan(function, &places, unit.strategy);
+    check_maximum(&unit.module.files, function, &plan, unit.strategy, unit.max_memory).map_err(|error| vec![error])?;
     // Functions and constants are not hidden by variables.
     let mut words = Words::default();
     OWN.iter().for_each(|word| drop(words.take(word)));
@@ -97,14 +99,17 @@ impl<'u> Body<'u, '_> {
         for (name, &value) in self.function.input_names().iter().zip(&self.function.params) {
             let name = self.fresh(&name.replace('.', "_"));
             let ty = text::memory(self.function.dtype(value));
-            let text = if self.is_scalar(value) { format!("{ty} {name}") } else { format!("const {ty} *restrict {name}") };
+            let text =
+                if self.is_scalar(value) { format!("{ty} {name}") } else { format!("const {ty} *restrict {name}") };
             declarations.push((name.clone(), text));
             self.values.insert(value, name);
         }
         let returned = self.returned();
         for (index, ty) in self.function.results.iter().enumerate() {
             let own = returned.get(index).and_then(|value| self.function[*value].name.clone());
-            let is_own = own.as_ref().is_some_and(|_| returned.get(index).is_some_and(|value| !self.function.params.contains(value)));
+            let is_own = own
+                .as_ref()
+                .is_some_and(|_| returned.get(index).is_some_and(|value| !self.function.params.contains(value)));
             let wish = own.filter(|_| is_own).unwrap_or_else(|| "y".to_string());
             let name = self.fresh(&wish);
             let dtype = ty.dtype().unwrap_or(DType::Float32);
@@ -322,7 +327,9 @@ impl<'u> Body<'u, '_> {
             self.comment(inst);
         }
         match &inst.kind {
-            InstKind::Op { .. } if is_reshape(function, id) && !self.places.kernels.contains_key(&id) => self.reshape(inst),
+            InstKind::Op { .. } if is_reshape(function, id) && !self.places.kernels.contains_key(&id) => {
+                self.reshape(inst)
+            }
             InstKind::Op { op, .. } => self.kernel(id, op.name()),
             InstKind::Fused { .. } => self.kernel(id, "y"),
             InstKind::Param { name, part } => self.member(inst, name, *part),
@@ -500,9 +507,10 @@ impl<'u> Body<'u, '_> {
     /// `w->fc1.weight`
     fn access(&self, name: &str) -> String {
         let (path, own) = self.way(name);
-        let found = self.function.layer.and_then(|layer| {
-            self.unit.model.access(layer, &path, &own, &|symbol| self.symbol(symbol))
-        });
+        let found = self
+            .function
+            .layer
+            .and_then(|layer| self.unit.model.access(layer, &path, &own, &|symbol| self.symbol(symbol)));
         found.unwrap_or_else(|| "w".to_string())
     }
 
@@ -682,5 +690,4 @@ impl<'u> Body<'u, '_> {
         }
         self.lines.line("show_text(\"\\n\");");
     }
-
 }

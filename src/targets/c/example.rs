@@ -95,7 +95,8 @@ impl Example<'_, '_> {
         if method.inputs.is_empty() && method.numbers.is_empty() && method.seed.is_empty() {
             lines.line("(void)inputs;");
         }
-        let head = format!("static void run_{name}(const arguments *given, const {prefix}_weights *weights, void *arena)");
+        let head =
+            format!("static void run_{name}(const arguments *given, const {prefix}_weights *weights, void *arena)");
         format!("{head}\n{{\n{}}}", lines.finish().text())
     }
 
@@ -179,7 +180,13 @@ impl Example<'_, '_> {
         let floats = self.method.outputs.iter().enumerate().filter(|(_, output)| output.dtype().is_float());
         for (index, output) in floats {
             let dims = &output.ty.shape.dims;
-            self.read(lines, &format!("output_grad_{index}"), &format!("grad.{}", output.name), output.dtype(), dims.len());
+            self.read(
+                lines,
+                &format!("output_grad_{index}"),
+                &format!("grad.{}", output.name),
+                output.dtype(),
+                dims.len(),
+            );
             for axis in 0..dims.len() {
                 let name = text::string(&format!("grad.{}", output.name));
                 lines.line(format!("expect({name}, &output_grad_{index}, {axis}, output_{index}.shape[{axis}]);"));

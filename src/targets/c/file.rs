@@ -69,7 +69,7 @@ pub fn write(
     let members = computed.iter().map(|(layer, member, _)| (*layer, member.clone())).collect();
     let procedures = specialiser.procedures;
     let model = Model::new(module, contents, &procedures, members, options.mode, &prefix);
-    let mut unit = Unit::new(model, table, procedures, &prefix, options.memory_plan);
+    let mut unit = Unit::new(model, table, procedures, &prefix, options);
     unit.write()?;
     let mut methods = methods;
     for method in &mut methods {
@@ -168,7 +168,9 @@ impl File<'_> {
             false => WeightsForm::File,
         });
         let weights = match &self.options.weights {
-            Some(tensors) => Some(self.layout.encode(tensors).map_err(|message| vec![TargetError::new(E0602, message)])?),
+            Some(tensors) => {
+                Some(self.layout.encode(tensors).map_err(|message| vec![TargetError::new(E0602, message)])?)
+            }
             None => None,
         };
         let has_array = weights.is_some() && form == WeightsForm::Array;
@@ -250,7 +252,10 @@ impl File<'_> {
         ];
         if let Some(bytes) = weights {
             artifacts.push(match has_array {
-                true => Artifact { path: format!("{}_weights.c", self.name), contents: text_of(self.array(&public.unit.prefix, &public.unit.upper(), &bytes)) },
+                true => Artifact {
+                    path: format!("{}_weights.c", self.name),
+                    contents: text_of(self.array(&public.unit.prefix, &public.unit.upper(), &bytes)),
+                },
                 false => Artifact { path: format!("{}.weights", self.name), contents: FileContents::Bytes(bytes) },
             });
         }
@@ -286,7 +291,9 @@ impl File<'_> {
     }
 
     fn errors(&self, unit: &Unit<'_>) -> Vec<minijinja::Value> {
-        let own = ERRORS.iter().map(|(name, code, said)| context! { name => *name, code => *code, text => text::string(said) });
+        let own = ERRORS
+            .iter()
+            .map(|(name, code, said)| context! { name => *name, code => *code, text => text::string(said) });
         let checks = unit.failures.iter().enumerate().map(|(index, message)| {
             let (name, code) = (format!("CHECK_{}", index + 1), FIRST_CHECK - index as i64);
             context! { name, code, text => text::string(message) }
@@ -307,7 +314,11 @@ impl File<'_> {
         for input in &method.inputs {
             let note = if input.is_optional { ", NULL to leave it out" } else { "" };
             let ty = text::memory(input.dtype());
-            inputs.push_str(&format!("    const {ty} *{}; /* {}{note} */\n", input.field, names::c_text(&input.ty.to_string())));
+            inputs.push_str(&format!(
+                "    const {ty} *{}; /* {}{note} */\n",
+                input.field,
+                names::c_text(&input.ty.to_string())
+            ));
         }
         for number in &method.numbers {
             let most = number.bounds.high.map(|high| format!(", at most {high}")).unwrap_or_default();
@@ -384,7 +395,8 @@ impl File<'_> {
         // Parts come after the whole in the list, and are computed first.
         for (index, instance) in unit.model.contents.instances.iter().enumerate().rev() {
             for member in &unit.module[instance.layer].members {
-                let own = self.computed.iter().find(|(layer, name, _)| *layer == instance.layer && *name == member.name);
+                let own =
+                    self.computed.iter().find(|(layer, name, _)| *layer == instance.layer && *name == member.name);
                 let Some(procedure) = own.and_then(|(_, _, of)| of.get(&index)) else { continue };
                 let MemberKind::Constant { ty, .. } = &member.kind else { continue };
                 let written = &unit.written[procedure.0];
@@ -392,10 +404,15 @@ impl File<'_> {
                     let message = format!("c cannot compute `{}` once: it draws, or reads state", member.name);
                     return Err(vec![TargetError::new(E0602, message).at(member.loc)]);
                 }
-                let path = if instance.path.is_empty() { member.name.clone() } else { format!("{}.{}", instance.path, member.name) };
+                let path = if instance.path.is_empty() {
+                    member.name.clone()
+                } else {
+                    format!("{}.{}", instance.path, member.name)
+                };
                 let Some(access) = unit.member_access(&path, "weights") else { continue };
                 let dtype = ty.dtype().unwrap_or(DType::Float32);
-                let sizes = ty.shape.dims.iter().map(|dim| dim.eval(&|s| instance.values.get(s)?.as_int()).unwrap_or(0));
+                let sizes =
+                    ty.shape.dims.iter().map(|dim| dim.eval(&|s| instance.values.get(s)?.as_int()).unwrap_or(0));
                 let bytes = sizes.product::<i64>() * numbers::element_bytes(dtype);
                 let part = unit.instance_access(&instance.path, "weights").unwrap_or_default();
                 found.push(Computed { access, part, procedure: *procedure, dtype, offset });
@@ -510,7 +527,8 @@ impl File<'_> {
     ) -> Result<(), Vec<TargetError>> {
         let written = &unit.written[procedure.0];
         if written.takes.state || written.takes.draws {
-            let message = format!("c cannot make the first value of the state `{}`: it draws, or reads state", held.path);
+            let message =
+                format!("c cannot make the first value of the state `{}`: it draws, or reads state", held.path);
             return Err(vec![TargetError::new(E0602, message)]);
         }
         let dtype = held.storage.ty.dtype().unwrap_or(DType::Float32);
@@ -531,7 +549,8 @@ impl File<'_> {
             let (field, ty) = match unit.model.kept(held.layer, member, held.storage) {
                 Kept::Quantised => {
                     let scheme = held.storage.scheme.as_ref();
-                    let is_plain = scheme.map(crate::quant::pack::Format::of_scheme) == Some(crate::quant::pack::Format::Int8);
+                    let is_plain =
+                        scheme.map(crate::quant::pack::Format::of_scheme) == Some(crate::quant::pack::Format::Int8);
                     let ty = match (stored.part, scheme) {
                         (Part::Codes, Some(scheme)) if is_plain => scheme.code_dtype(),
                         _ => stored.dtype,

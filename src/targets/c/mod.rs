@@ -13,8 +13,8 @@
 //!
 //! Sizes that a run brings have bounds ([`bounds`]), so that memory is planned when the program is compiled.
 
-pub mod bounds;
 mod body;
+pub mod bounds;
 pub mod entry;
 mod example;
 mod file;
@@ -73,6 +73,10 @@ impl Target for C {
     }
 
     fn holds_weights(&self) -> bool {
+        true
+    }
+
+    fn plans_memory(&self) -> bool {
         true
     }
 

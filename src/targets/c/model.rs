@@ -13,13 +13,13 @@
 
 use crate::ir::{InstKind, LayerId, MemberKind, Module, Part, PathSegment, Role, Storage, Sub};
 use crate::quant::pack::Format;
+use crate::targets::Mode;
 use crate::targets::c::entry::RESERVED;
 use crate::targets::c::numbers::{self, SymbolNames};
 use crate::targets::c::specialise::Procedure;
-use crate::targets::held::Contents;
 use crate::targets::c::text::{self, Words};
+use crate::targets::held::Contents;
 use crate::targets::names;
-use crate::targets::Mode;
 use crate::types::{DType, Dim, HostValue, Symbol};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -252,7 +252,11 @@ impl<'m> Model<'m> {
                             lines.push(match part {
                                 Part::Value | Part::Codes => {
                                     let format = scheme.map(Format::of_scheme);
-                                    let packed = if format == Some(Format::Int8) { pointer(codes) } else { "const uint8_t *".into() };
+                                    let packed = if format == Some(Format::Int8) {
+                                        pointer(codes)
+                                    } else {
+                                        "const uint8_t *".into()
+                                    };
                                     format!("    {packed}codes;")
                                 }
                                 Part::Scale => format!("    {}scale;", pointer(scale)),

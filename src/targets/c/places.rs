@@ -207,7 +207,8 @@ impl Walk<'_, '_> {
             Ok(kernel) => {
                 let (operands, results) = (&self.function[id].operands, &self.function[id].results);
                 let pairs = kernel.in_place.iter();
-                let pairs = pairs.filter_map(|(result, operand)| Some((*results.get(*result)?, *operands.get(*operand)?)));
+                let pairs =
+                    pairs.filter_map(|(result, operand)| Some((*results.get(*result)?, *operands.get(*operand)?)));
                 // One result is written after everything at its index was read; of several, one may be read for another.
                 let is_alone = results.len() == 1;
                 let fits = |(result, operand): &(ValueId, ValueId)| {
@@ -313,9 +314,9 @@ fn bytes(procedure: &Procedure, value: ValueId) -> Result<usize, TargetError> {
     let mut count = element_bytes(procedure.function.dtype(value));
     for dim in &ty.shape.dims {
         let Some(high) = procedure.bounds_of(dim).high else { return Err(unbounded(procedure, dim)) };
-        count = count.checked_mul(high.max(0)).ok_or_else(|| {
-            TargetError::new(E0602, format!("a tensor {ty} is larger than any memory"))
-        })?;
+        count = count
+            .checked_mul(high.max(0))
+            .ok_or_else(|| TargetError::new(E0602, format!("a tensor {ty} is larger than any memory")))?;
     }
     usize::try_from(count).map_err(|_| TargetError::new(E0602, format!("a tensor {ty} is larger than any memory")))
 }

@@ -2,6 +2,7 @@
 
 use crate::ir::{Function, PathSegment, Role};
 use crate::passes::autodiff::{self, Source, StorageGradient};
+use crate::targets::Mode;
 use crate::targets::c::bounds::Bounds;
 use crate::targets::c::entry::{Form, Method, entry_values};
 use crate::targets::c::lines::Lines;
@@ -10,7 +11,6 @@ use crate::targets::c::specialise::ProcId;
 use crate::targets::c::text::{self, Words};
 use crate::targets::c::unit::Unit;
 use crate::targets::held::Held;
-use crate::targets::Mode;
 use crate::types::{DType, Dim, Symbol};
 
 /// Where the parts of the arena begin.
@@ -314,9 +314,7 @@ impl<'m> Public<'_, 'm> {
                         Of::Path(_) => false,
                     })
                 }
-                Source::Storage(storage) if storage.counts.is_empty() => {
-                    self.target(gradients, storage, &[])
-                }
+                Source::Storage(storage) if storage.counts.is_empty() => self.target(gradients, storage, &[]),
                 Source::Storage(_) => None,
             };
             match direct.filter(|index| !written[*index]) {
@@ -411,8 +409,12 @@ impl<'m> Public<'_, 'm> {
         let (field, start) = (&gradient.field, position * count);
         lines.open(&format!("for (int64_t i = 0; i < {count}; i++)"));
         let add = match dtype {
-            DType::Float16 => format!("float_to_f16(f16_to_float(grads->{field}[i]) + f16_to_float({stacked}[{start} + i]))"),
-            DType::BFloat16 => format!("float_to_bf16(bf16_to_float(grads->{field}[i]) + bf16_to_float({stacked}[{start} + i]))"),
+            DType::Float16 => {
+                format!("float_to_f16(f16_to_float(grads->{field}[i]) + f16_to_float({stacked}[{start} + i]))")
+            }
+            DType::BFloat16 => {
+                format!("float_to_bf16(bf16_to_float(grads->{field}[i]) + bf16_to_float({stacked}[{start} + i]))")
+            }
             _ => format!("grads->{field}[i] + {stacked}[{start} + i]"),
         };
         lines.line(format!("grads->{field}[i] = {add};"));

@@ -139,7 +139,8 @@ impl<'m> Specialiser<'m> {
             bounds.insert(symbol.clone(), own);
         }
         name_values(&mut function);
-        let mut procedure = Procedure { function, source, known: substitution, arguments, calls: HashMap::new(), bounds };
+        let mut procedure =
+            Procedure { function, source, known: substitution, arguments, calls: HashMap::new(), bounds };
         tighten(&mut procedure);
         procedure.bounds.values_mut().for_each(|own| own.high = own.high.or(self.bound));
         let body = std::mem::take(&mut procedure.function.body);
@@ -169,7 +170,8 @@ impl<'m> Specialiser<'m> {
                 InstKind::Call { func, bindings, path, fresh } => {
                     let called = self.call(caller, *func, bindings, path.as_deref())?;
                     let callee = &self.procedures[called.procedure.0];
-                    let own: Vec<Bounds> = callee.function.fresh.iter().map(|own| callee.bounds_of_symbol(own)).collect();
+                    let own: Vec<Bounds> =
+                        callee.function.fresh.iter().map(|own| callee.bounds_of_symbol(own)).collect();
                     for (symbol, bounds) in fresh.iter().zip(own) {
                         let bounds = told(caller, symbol).and(bounds);
                         caller.bounds.insert(symbol.clone(), bounds);
@@ -241,7 +243,10 @@ fn name_values(function: &mut Function) {
         match &inst.kind {
             InstKind::Param { name, part } => {
                 let own = name.rsplit('.').next().unwrap_or(name);
-                let own = part.word().filter(|_| *part != Part::Codes).map_or(own.to_string(), |word| format!("{own}_{word}"));
+                let own = part
+                    .word()
+                    .filter(|_| *part != Part::Codes)
+                    .map_or(own.to_string(), |word| format!("{own}_{word}"));
                 if let [result] = inst.results.as_slice() {
                     function[*result].name.get_or_insert(own);
                 }

@@ -4,7 +4,6 @@ use crate::base::Loc;
 use crate::ir::{Function, InstKind, Module, PathSegment, Storage, member_path, part_path};
 use crate::passes::effects::Effects;
 use crate::passes::plan_memory::Strategy;
-use crate::targets::TargetError;
 use crate::targets::c::body;
 use crate::targets::c::kernel::Kernel;
 use crate::targets::c::model::{Kept, Model};
@@ -12,6 +11,7 @@ use crate::targets::c::specialise::{ProcId, Procedure};
 use crate::targets::c::text::{self, Words};
 use crate::targets::names;
 use crate::targets::table::Table;
+use crate::targets::{EmitOptions, TargetError};
 use crate::types::{DType, Tensor};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
@@ -60,6 +60,8 @@ pub struct Unit<'m> {
     /// Of public names: `mlp`.
     pub prefix: String,
     pub strategy: Strategy,
+    /// The most bytes that a method may take.
+    pub max_memory: Option<u64>,
     kernels: HashMap<String, String>,
     constants: HashMap<String, String>,
 }
@@ -70,12 +72,13 @@ impl<'m> Unit<'m> {
         table: &'m Table,
         procedures: Vec<Rc<Procedure>>,
         prefix: &str,
-        strategy: Strategy,
+        options: &EmitOptions,
     ) -> Unit<'m> {
         let module = model.module;
         // What every procedure may have as a parameter hides no function.
         let mut words = Words::default();
-        let public = ["weights", "inputs", "outputs", "output_grads", "grads", "arena", "bytes", "count", "pack", "data"];
+        let public =
+            ["weights", "inputs", "outputs", "output_grads", "grads", "arena", "bytes", "count", "pack", "data"];
         let own = ["read_number", "checksum"];
         body::OWN.iter().chain(&public).chain(&own).for_each(|word| drop(words.take(word)));
         Unit {
@@ -91,7 +94,8 @@ impl<'m> Unit<'m> {
             helpers: BTreeSet::new(),
             failures: vec![],
             prefix: prefix.to_string(),
-            strategy,
+            strategy: options.memory_plan,
+            max_memory: options.max_memory,
             kernels: HashMap::new(),
             constants: HashMap::new(),
         }
@@ -233,7 +237,8 @@ pub fn element(tensor: &Tensor, index: usize) -> String {
         (DType::BFloat16, _) => half::bf16::from_f64(tensor.get_f64(index)).to_bits().to_string(),
         (DType::Bool, Some(values)) => (values[index] != 0).to_string(),
         (_, Some(values)) => {
-            let value = if dtype == DType::UInt64 { i128::from(values[index] as u64) } else { i128::from(values[index]) };
+            let value =
+                if dtype == DType::UInt64 { i128::from(values[index] as u64) } else { i128::from(values[index]) };
             text::integer(dtype, value).text()
         }
         (_, None) => text::float(dtype, tensor.get_f64(index)).text(),

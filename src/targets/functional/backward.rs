@@ -1,12 +1,12 @@
-//! `forward_backward(inputs, params, output_grads)`, for libraries without gradients: from the method that autodiff has
-//! put beside each form of `forward`.
+//! `forward_backward(inputs, params, output_grads)`. For libraries without gradients it is written from the method that
+//! autodiff has put beside each form of `forward`; for others it asks the library, for every exported method.
 
 use crate::ir::{FuncId, PathSegment, Role};
 use crate::passes::autodiff::{self, Source, StorageGradient};
-use crate::targets::Backward;
 use crate::targets::functional::entry::{Entries, output_names};
 use crate::targets::held::Held;
 use crate::targets::pytext::{Lines, Py};
+use crate::targets::{Backward, names};
 use crate::types::{DType, Dim, HostValue, Symbol};
 use std::collections::{BTreeMap, HashMap};
 
@@ -62,6 +62,46 @@ impl Entries<'_, '_> {
         }
         lines.dictionary("grads = ", &gradients, "");
         lines.line("return outputs, grads");
+    }
+
+    /// `forward_backward` for each method with float results, by the helper `differentiated` of the library's templates.
+    pub fn by_library(&mut self) -> Vec<String> {
+        let module = self.module();
+        let groups = self.methods();
+        let taken: Vec<String> = groups.iter().map(|forms| self.public_name(&module[forms[0]].source_name)).collect();
+        let is_wanted = |form: FuncId, name: &String| {
+            let has_floats = module[form].results.iter().any(|ty| ty.dtype().is_some_and(DType::is_float));
+            has_floats && !taken.contains(name)
+        };
+        let named = groups.iter().map(|forms| (forms, names::backward(&module[forms[0]].source_name)));
+        let wanted: Vec<_> = named.filter(|(forms, name)| is_wanted(forms[0], name)).collect();
+        wanted.into_iter().map(|(forms, name)| self.asked_of_library(&name, forms)).collect()
+    }
+
+    fn asked_of_library(&mut self, name: &str, forms: &[FuncId]) -> String {
+        // The form with every optional input knows all names.
+        let function = &self.module()[forms[0]];
+        let mut lines = Lines::new(0);
+        self.head(&mut lines, name, forms, &["inputs", "params", "output_grads"]);
+        let types = function.params.iter().map(|value| function.dtype(*value));
+        let inputs: Vec<(String, DType)> = function.input_names().into_iter().zip(types).collect();
+        let weights = self.held.iter().filter(|held| self.has_gradient(held));
+        let weights: Vec<(String, DType)> =
+            weights.filter_map(|held| Some((held.saved.clone(), held.storage.ty.dtype()?))).collect();
+        for (prefix, typed) in [("floats = ", inputs), ("weights = ", weights)] {
+            let floats = typed.into_iter().filter(|(_, dtype)| dtype.is_float());
+            let entries: Vec<(Py, Py)> =
+                floats.map(|(name, dtype)| (Py::string(&name), self.library.dtype(dtype))).collect();
+            entries.iter().for_each(|(_, dtype)| self.program.note(dtype));
+            lines.dictionary(prefix, &entries, "");
+        }
+        let mut given = vec![Py::name("inputs"), Py::name("params")];
+        given.extend(self.draws(forms).then(|| Py::name("seed")));
+        let method = Py::name(self.public_name(&function.source_name));
+        let arguments =
+            [method, Py::Tuple(given)].into_iter().chain(["output_grads", "floats", "weights"].map(Py::name));
+        self.statement(&mut lines, "return ", &Py::name("differentiated").call(arguments.collect()));
+        lines.text().trim_end().to_string()
     }
 
     /// `grad_x`, `grad_fc1_weight`

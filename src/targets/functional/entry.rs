@@ -2,8 +2,8 @@
 //! pack its results.
 
 use crate::ir::{FuncId, Function, Module};
-use crate::targets::held::Held;
 use crate::targets::functional::{Library, backward};
+use crate::targets::held::Held;
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::Program;
@@ -136,7 +136,7 @@ impl<'m> Entries<'_, 'm> {
         text
     }
 
-    fn draws(&self, forms: &[FuncId]) -> bool {
+    pub fn draws(&self, forms: &[FuncId]) -> bool {
         forms.iter().any(|form| self.program.generator(*form).is_some())
     }
 

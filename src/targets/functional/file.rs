@@ -46,6 +46,9 @@ pub fn write(
         items.push(entries.function(&forms));
     }
     items.extend(entries.backward(&options.backward));
+    if options.grad {
+        items.extend(entries.by_library());
+    }
     items.extend(tables);
     let reached = std::mem::take(&mut program.functions);
     if !program.errors.is_empty() {

@@ -17,7 +17,6 @@ mod close;
 mod entry;
 mod file;
 
-
 use crate::ir::{Function, Verified};
 use crate::ops::OpId;
 use crate::passes;

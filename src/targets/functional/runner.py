@@ -2,8 +2,9 @@
 A target's runner derives from `Adapter`, which says what tensors are to its modules, and has it served.
 
 A module has `forward(inputs, params)`, a function for each exported method that is called the same way, with `--grad`
-`forward_backward(inputs, params, output_grads)`, and, where weights are quantised and packed, `pack(params)`. The parts
-of a tuple among the inputs are `NAME.0`, `NAME.1`. Where random numbers are drawn, `new_seed(rng)` gives their seeds.
+`forward_backward(inputs, params, output_grads)` and, where the library has gradients of its own, the same for other
+methods, and, where weights are quantised and packed, `pack(params)`. The parts of a tuple among the inputs are `NAME.0`,
+`NAME.1`. Where random numbers are drawn, `new_seed(rng)` gives their seeds.
 """
 
 import time
@@ -12,7 +13,7 @@ import protocol
 
 
 class Adapter:
-    """What one target's values are, and how its gradients are found."""
+    """What one target's values are."""
 
     def native(self, module, tensor):
         """A `protocol.Tensor` as the module takes it."""
@@ -22,39 +23,38 @@ class Adapter:
         """What the module gave, as a `protocol.Tensor`."""
         raise NotImplementedError
 
+    def new_seed(self, rng, seeds):
+        """The next of the seeds, for a call's generator."""
+        return seeds.draw()
+
+    def call(self, module, name, inputs, *arguments):
+        """Calls a function of the module. Among the inputs are numbers, too."""
+        return getattr(module, name)(inputs, *arguments)
+
     def wait(self, values):
         """Returns once the values are computed."""
-
-    def differentiate(self, module, method, inputs, params, output_grads, names):
-        """What a method gives, and the gradients of these names, from those of its outputs."""
-        if method != "forward":
-            raise NotImplementedError(
-                f"there are gradients of `forward` only, not of `{method}`"
-            )
-        return module.forward_backward(inputs, params, output_grads)
 
     def run(self, request):
         module = protocol.load_module(request["module"])
         seeds = protocol.Seeds(request["seeds"])
-        module.new_seed = lambda rng: seeds.draw()
+        module.new_seed = lambda rng: self.new_seed(rng, seeds)
         given = self.read(module, request["given"])
         params = self.read(module, request["weights"]) if request["weights"] else {}
         if not request["train"] and hasattr(module, "pack"):
-            params = module.pack(params)
+            params = self.call(module, "pack", params)
         inputs = {name: given[key] for name, key in request["inputs"] if key}
         inputs |= request["numbers"]
         method, gradients = request["method"], request["output_gradients"]
         start = time.perf_counter()
         if gradients is None:
-            results, found = getattr(module, method)(inputs, params), {}
+            results, found = self.call(module, method, inputs, params), {}
         else:
             names = output_names(len(gradients))
             output_grads = {
                 name: given[key] for name, key in zip(names, gradients) if key
             }
-            results, found = self.differentiate(
-                module, method, inputs, params, output_grads, request["gradients"]
-            )
+            backward = f"{method}_backward"
+            results, found = self.call(module, backward, inputs, params, output_grads)
         self.wait([results, found])
         seconds = time.perf_counter() - start
         # What a method never assigns, it need not give back.

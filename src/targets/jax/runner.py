@@ -1,10 +1,14 @@
-"""Executes what the JAX target writes; gradients are those of `jax.vjp`."""
+"""Executes what the JAX target writes, under `jax.jit`."""
 
 import functional
 import jax
 import jax.numpy as jnp
 import numpy as np
 import protocol
+import re
+
+# Each value is rounded to its own type, also between two operations that are fused.
+EXACT = {"xla_allow_excess_precision": False}
 
 
 class Jax(functional.Adapter):
@@ -15,38 +19,47 @@ class Jax(functional.Adapter):
 
     def native(self, module, tensor):
         dtype, shape, data = tensor
-        return jnp.asarray(np.frombuffer(data, jnp.dtype(dtype)).reshape(shape))
+        return np.frombuffer(data, jnp.dtype(dtype)).reshape(shape)
 
     def portable(self, value):
         array = np.asarray(value)
         return protocol.Tensor(str(array.dtype), list(array.shape), array.tobytes())
 
+    def new_seed(self, rng, seeds):
+        # Branches are traced both, so that the order of tracing says nothing.
+        position = rng["count"]
+        rng["count"] += 1
+        try:
+            return seeds.at(int(position))
+        except jax.errors.ConcretizationTypeError:
+            seeds.drawn = len(seeds.seeds)
+            return jnp.asarray(seeds.seeds)[position]
+
+    def call(self, module, name, inputs, *arguments):
+        function = getattr(module, name)
+        arrays = {
+            name: value
+            for name, value in inputs.items()
+            if isinstance(value, np.ndarray)
+        }
+        # Numbers are part of the program.
+        numbers = {name: inputs[name] for name in inputs.keys() - arrays.keys()}
+        traced = jax.jit(
+            lambda arrays, *others: function(arrays | numbers, *others),
+            compiler_options=EXACT,
+        )
+        try:
+            return traced(arrays, *arguments)
+        except (jax.errors.ConcretizationTypeError, ValueError):
+            # A traced loop has no gradient, and what it collects has no size.
+            with open(module.__file__, encoding="utf-8") as file:
+                loops = re.search(r"^ +while ", file.read(), re.MULTILINE)
+            if not loops:
+                raise
+            return function(inputs, *arguments)
+
     def wait(self, values):
         jax.block_until_ready(values)
-
-    def differentiate(self, module, method, inputs, params, output_grads, names):
-        own = {name: params[name] for name in names if name in params}
-        # An input has its own name, but for one that a parameter has taken.
-        given = {name: name.removeprefix("input.") for name in names if name not in own}
-
-        def outputs(own, given):
-            changed = {**inputs, **given}
-            results = getattr(module, method)(changed, {**params, **own})
-            floats = {
-                name: value
-                for name, value in results.items()
-                if name != "state" and jnp.issubdtype(value.dtype, jnp.floating)
-            }
-            return floats, results
-
-        floats = {name: inputs[name] for name in given.values()}
-        found, backward, results = jax.vjp(outputs, own, floats, has_aux=True)
-        ones = {name: jnp.ones_like(value) for name, value in found.items()}
-        of_own, of_given = backward({**ones, **output_grads})
-        return results, {
-            **of_own,
-            **{name: of_given[key] for name, key in given.items()},
-        }
 
 
 if __name__ == "__main__":

@@ -66,11 +66,12 @@ pub struct Program<'m> {
 }
 
 /// Where methods are functions of the file, the names under which the exported ones are called from outside.
-fn called_from_outside(dialect: &dyn Dialect, module: &Module) -> HashSet<String> {
+fn called_from_outside(dialect: &dyn Dialect, module: &Module, options: &EmitOptions) -> HashSet<String> {
     let methods = module.entry.iter().flat_map(|entry| &module[entry.layer].methods);
     let exported = methods.map(|method| &module[*method]).filter(|method| method.exported);
-    let names = exported.filter(|_| dialect.attributes().is_none());
-    names.map(|method| names::identifier(&method.source_name)).collect()
+    let sources = exported.filter(|_| dialect.attributes().is_none()).map(|method| &method.source_name);
+    let gradients = sources.clone().filter(|_| options.grad).map(|source| names::backward(source));
+    sources.map(|source| names::identifier(source)).chain(gradients).collect()
 }
 
 impl<'m> Program<'m> {
@@ -88,7 +89,10 @@ impl<'m> Program<'m> {
             table,
             classes: FxHashMap::default(),
             callees: FxHashMap::default(),
-            globals: Arc::new(Reserved { common: helpers.names.clone(), own: called_from_outside(dialect, module) }),
+            globals: Arc::new(Reserved {
+                common: helpers.names.clone(),
+                own: called_from_outside(dialect, module, options),
+            }),
             function_names: FxHashMap::default(),
             makers: FxHashMap::default(),
             properties: FxHashMap::default(),
@@ -372,29 +376,6 @@ impl<'m> Program<'m> {
     pub fn takes_instance(&self, id: FuncId) -> bool {
         let in_class = self.module[id].layer.is_some() && self.dialect.attributes().is_some();
         in_class || self.looking.contains(&id)
-    }
-
-    /// Whether instances of a layer hold tensors, themselves or in their parts.
-    fn holds(&self, layer: LayerId) -> bool {
-        self.module[layer].members.iter().any(|member| match &member.kind {
-            MemberKind::Storage(_) => true,
-            MemberKind::Sub(sub) => self.sub_holds(sub),
-            MemberKind::Constant { .. } => false,
-        })
-    }
-
-    /// Whether there is a place for a part of an instance in what functions take.
-    pub fn is_held(&self, sub: &Sub) -> bool {
-        self.dialect.attributes().is_some() || self.sub_holds(sub)
-    }
-
-    fn sub_holds(&self, sub: &Sub) -> bool {
-        match sub {
-            Sub::Instance { layer, .. } => self.holds(*layer),
-            Sub::List(elements) => elements.iter().any(|element| self.sub_holds(element)),
-            Sub::Repeat { element, .. } => self.sub_holds(element),
-            Sub::Function { .. } => false,
-        }
     }
 
     /// The parameter through which a function gets its seeds, if it needs one.

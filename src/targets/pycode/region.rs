@@ -278,7 +278,8 @@ impl<'m> Writer<'_, 'm> {
         self.function.visit(body, &mut |inner| {
             let inner = &self.function[inner];
             other_uses |= inner.operands.contains(&counter) || mentions(&inner.kind, index);
-            if let InstKind::Call { path: Some(path), .. } = &inner.kind
+            if let InstKind::Call { func, path: Some(path), .. } = &inner.kind
+                && self.program.takes_instance(*func)
                 && let [PathSegment::Field(field), PathSegment::Index(at), ..] = path.as_slice()
                 && at.as_symbol() == Some(index)
                 && !fields.contains(field)
@@ -287,8 +288,8 @@ impl<'m> Writer<'_, 'm> {
             }
         });
         let [field] = fields.as_slice() else { return None };
-        let MemberKind::Sub(sub @ Sub::Repeat { count, .. }) = &self.layer?.member(field)?.kind else { return None };
-        (*count == stop && self.program.is_held(sub)).then(|| Over { field: field.clone(), only: !other_uses })
+        let MemberKind::Sub(Sub::Repeat { count, .. }) = &self.layer?.member(field)?.kind else { return None };
+        (*count == stop).then(|| Over { field: field.clone(), only: !other_uses })
     }
 
     pub fn write_while(

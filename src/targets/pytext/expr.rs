@@ -45,7 +45,7 @@ pub struct Hole {
 }
 
 /// Binding strength of an expression that never needs parentheses.
-const ATOM: u8 = 15;
+pub(super) const ATOM: u8 = 15;
 
 /// Binary operators by binding strength, loosest first.
 const BINARY: &[(u8, &[&str])] = &[

@@ -5,7 +5,7 @@
 //! a line then. Writers keep statements short enough
 //! that this is all that happens to them; operators are broken only as a last resort.
 
-use crate::targets::pytext::expr::{Py, binary_operator, join};
+use crate::targets::pytext::expr::{ATOM, Py, binary_operator, join};
 
 pub const LINE_WIDTH: usize = 88;
 const INDENT: usize = 4;
@@ -256,11 +256,15 @@ fn lay_out(prefix: &str, value: &Py, suffix: &str, indent: usize) -> Laid {
         }
         Py::Call(function, _) => match &**function {
             // `f(x).detach()` is opened at the brackets that hold something.
-            Py::Attribute(inner, name) => lay_out(prefix, inner, &format!(".{name}(){suffix}"), indent),
+            Py::Attribute(inner, name) => {
+                let suffix = format!(".{name}(){suffix}");
+                let lay_out = if inner.level() < ATOM { parenthesised } else { lay_out };
+                lay_out(prefix, inner, &suffix, indent)
+            }
             _ => vec![(indent, flat)],
         },
         Py::Index(inner, items) => {
-            let head = format!("{prefix}{}[", inner.text());
+            let head = format!("{prefix}{}[", inner.text_at(ATOM));
             open(&head, items, &format!("]{suffix}"), indent)
         }
         Py::List(items) if !items.is_empty() => one_a_line(&format!("{prefix}["), items, &format!("]{suffix}"), indent),
@@ -351,4 +355,22 @@ fn operands(value: &Py) -> Vec<String> {
     let mut parts = if chained || long { operands(left) } else { vec![left.text()] };
     parts.push(format!("{operator} {}", right.text_at(value.level() + 1)));
     parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lines;
+    use crate::targets::pytext::Py;
+
+    #[test]
+    fn what_binds_looser_keeps_its_parentheses_over_several_lines() {
+        let long = || Py::binary(Py::name("a".repeat(40)), "//", Py::name("b".repeat(40)));
+        let text = |value: Py| {
+            let mut lines = Lines::new(0);
+            lines.statement("x = ", &value, "");
+            lines.text().replace(&"a".repeat(40), "a").replace(&"b".repeat(40), "b")
+        };
+        assert_eq!(text(long().method("detach", vec![])), "x = (\n    a // b\n).detach()\n");
+        assert_eq!(text(long().index(vec![Py::name("i")])), "x = (a // b)[\n    i\n]\n");
+    }
 }
