@@ -10,7 +10,7 @@
 //! A procedure takes what it needs of its surroundings (`w`, `state`, `frame`, `draws` and `place`), its operands, where
 //! its results go, and the numbers that a run brings. Tensors are pointers, scalars are numbers.
 
-use crate::ir::{Function, Inst, InstId, InstKind, Part, PathSegment, PrintPiece, Region, ValueId, member_path};
+use crate::ir::{Function, Inst, InstId, InstKind, Part, PathSegment, Region, ValueId, member_path};
 use crate::ops::{Obligation, ObligationKind};
 use crate::passes::plan_memory::{Place, Plan, plan};
 use crate::targets::TargetError;
@@ -19,9 +19,9 @@ use crate::targets::c::lines::Lines;
 use crate::targets::c::model::Kept;
 use crate::targets::c::numbers;
 use crate::targets::c::places::{Kind, Places, is_reshape};
-use crate::targets::c::specialise::{Called, ProcId, Procedure};
+use crate::targets::c::specialise::{ProcId, Procedure};
 use crate::targets::c::text::{self, Words};
-use crate::targets::c::unit::{Step, Takes, Unit, Written, element, steps};
+use crate::targets::c::unit::{Takes, Unit, Written, element};
 use crate::targets::memory::check_maximum;
 use crate::types::{DType, Dim, HostExpr, Symbol, TensorType};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -474,7 +474,7 @@ impl<'u> Body<'u, '_> {
     }
 
     /// Pointers to where results go.
-    fn destinations(&self, inst: &Inst) -> Vec<String> {
+    pub(super) fn destinations(&self, inst: &Inst) -> Vec<String> {
         let pointer = |result: &ValueId| match self.is_scalar(*result) {
             true => format!("&{}", self.value(*result)),
             false => self.value(*result),
@@ -483,7 +483,7 @@ impl<'u> Body<'u, '_> {
     }
 
     /// `f(x, y);`, and the way out where it fails.
-    fn invoke(&mut self, name: &str, arguments: &[String], can_fail: bool) {
+    pub(super) fn invoke(&mut self, name: &str, arguments: &[String], can_fail: bool) {
         let call = format!("{name}({})", arguments.join(", "));
         if !can_fail {
             self.lines.line(format!("{call};"));
@@ -569,12 +569,12 @@ impl<'u> Body<'u, '_> {
                 let text = self.host(expr);
                 let converted = match dtype {
                     DType::Float16 => {
-                        self.unit.helpers.insert("half");
-                        format!("float_to_f16((float)({text}))")
+                        self.unit.helpers.insert("float16");
+                        format!("double_to_float16({text})")
                     }
                     DType::BFloat16 => {
-                        self.unit.helpers.insert("half");
-                        format!("float_to_bf16((float)({text}))")
+                        self.unit.helpers.insert("bfloat16");
+                        format!("double_to_bfloat16({text})")
                     }
                     DType::Int64 if expr.is_int() => text,
                     DType::Float64 if !expr.is_int() => text,
@@ -590,104 +590,5 @@ impl<'u> Body<'u, '_> {
         } else {
             self.values.insert(*result, text);
         }
-    }
-
-    fn seed(&mut self, inst: &Inst, site: u32, part: &str) {
-        let [result] = inst.results.as_slice() else { return };
-        self.unit.helpers.insert("draw");
-        let place = match part.is_empty() {
-            true => "place".to_string(),
-            false => format!("draw_place(place, {})", text::string(part)),
-        };
-        self.assign(*result, &format!("draw_seed(draws, {site}, {place})"), "seed");
-    }
-
-    fn call(&mut self, id: InstId, path: Option<&[PathSegment]>, fresh: &[Symbol]) {
-        let inst = &self.function[id];
-        let Some(Called { procedure, arguments: numbers }) = self.procedure.calls.get(&id).cloned() else { return };
-        let Some(callee) = self.unit.written.get(procedure.0).cloned() else { return };
-        for result in &inst.results {
-            self.declare(*result, &callee.name);
-        }
-        let mut arguments = vec![];
-        if callee.takes.instance {
-            let path = path.unwrap_or_default();
-            let part = self.function.layer.and_then(|layer| {
-                self.unit.model.part(layer, path, &|symbol| self.symbol(symbol)).map(|(part, _)| part)
-            });
-            let part = part.unwrap_or_else(|| "w".to_string());
-            arguments.push(if part == "w" { part } else { format!("&{part}") });
-        }
-        if callee.takes.state {
-            arguments.push("state".to_string());
-        }
-        if callee.takes.frame {
-            let offset = self.plan.scratch(id).unwrap_or(0);
-            arguments.push(if offset == 0 { "frame".to_string() } else { format!("frame + {offset}") });
-        }
-        if callee.takes.draws {
-            arguments.push("draws".to_string());
-            arguments.push(self.part_place(path.unwrap_or_default()));
-        }
-        arguments.extend(inst.operands.iter().map(|operand| self.value(*operand)));
-        arguments.extend(self.destinations(inst));
-        for number in &numbers {
-            arguments.push(self.host(number));
-        }
-        for symbol in fresh {
-            let name = self.fresh(symbol.spoken());
-            self.lines.line(format!("int64_t {name};"));
-            arguments.push(format!("&{name}"));
-            self.symbols.insert(symbol.clone(), name);
-        }
-        self.invoke(&callee.name, &arguments, callee.can_fail);
-        for symbol in fresh {
-            self.check_bound(symbol);
-        }
-    }
-
-    /// What the place of a part is called in seeds.
-    fn part_place(&mut self, path: &[PathSegment]) -> String {
-        self.unit.helpers.insert("draw");
-        steps(path).into_iter().fold("place".to_string(), |place, step| match step {
-            Step::Name(name) => format!("draw_place({place}, {})", text::string(&name)),
-            Step::Position(index) => format!("draw_position({place}, {})", self.dim(&index)),
-        })
-    }
-
-    /// What the caller is told of sizes that only this body knows.
-    fn give_sizes(&mut self) {
-        for symbol in &self.function.fresh {
-            let name = self.symbol(symbol);
-            self.lines.line(format!("*{}_out = {name};", symbol.spoken()));
-        }
-    }
-
-    fn print(&mut self, inst: &Inst, pieces: &[PrintPiece]) {
-        self.unit.helpers.insert("show");
-        let mut operands = inst.operands.iter();
-        for (index, piece) in pieces.iter().enumerate() {
-            if index > 0 {
-                self.lines.line("show_text(\" \");");
-            }
-            match piece {
-                PrintPiece::Text(text) => self.lines.line(format!("show_text({});", text::string(text))),
-                PrintPiece::Operand => {
-                    let Some(&operand) = operands.next() else { continue };
-                    let value = self.value(operand);
-                    let dtype = self.function.dtype(operand);
-                    let shown = if self.is_scalar(operand) { format!("&{value}") } else { value.clone() };
-                    let shown = match (self.is_scalar(operand), value.starts_with(|c: char| c.is_ascii_alphabetic())) {
-                        (true, false) => format!("&({}){{{value}}}", text::memory(dtype)),
-                        _ => shown,
-                    };
-                    let ty = self.function[operand].ty.clone();
-                    let count = self.count(&ty);
-                    let rank = ty.shape.dims.len();
-                    self.lines.line(format!("show_{}({shown}, {count}, {rank});", dtype.name()));
-                }
-            }
-        }
-        self.lines.line("show_text(\"\\n\");");
     }
 }

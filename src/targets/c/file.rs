@@ -1,28 +1,26 @@
 //! The files: what stands in each, in which order.
 
 use crate::base::code::E0602;
-use crate::ir::{Init, InstKind, LayerId, MemberKind, Part, Role, Verified};
+use crate::ir::{Init, InstKind, LayerId, MemberKind, Role, Verified};
 use crate::targets::c::entry::{Form, Method, methods};
 use crate::targets::c::example::Example;
 use crate::targets::c::layout::{self, Layout};
-use crate::targets::c::lines::Lines;
-use crate::targets::c::model::{Kept, Model};
-use crate::targets::c::numbers;
-use crate::targets::c::public::{Arena, Gradient, Public, gradients, type_prefix};
+use crate::targets::c::model::Model;
+use crate::targets::c::public::{Gradient, Public, gradients, type_prefix};
 use crate::targets::c::specialise::{Number, Numbers, ProcId, Specialiser};
 use crate::targets::c::text;
 use crate::targets::c::unit::Unit;
-use crate::targets::held::{self, Contents, Held, Instance};
+use crate::targets::held::{self, Contents, Instance};
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents as FileContents, EmitOptions, TargetError, WeightsForm, names};
-use crate::types::{DType, HostValue, Tensor};
+use crate::types::DType;
 use minijinja::context;
 use std::collections::BTreeMap;
 
 /// Weights up to this are compiled in, unless the user says otherwise.
 const ARRAY_LIMIT: usize = 1 << 20;
-const ALIGNMENT: usize = 64;
+pub(super) const ALIGNMENT: usize = 64;
 
 /// What `NAME_strerror` says of the codes that every model has.
 const ERRORS: &[(&str, i64, &str)] = &[
@@ -39,17 +37,6 @@ const ERRORS: &[(&str, i64, &str)] = &[
     ("VALUE", -11, "a value is none that the operation is defined for"),
 ];
 const FIRST_CHECK: i64 = -100;
-
-/// A member that is computed once, of one instance.
-struct Computed {
-    /// `w->rotary.table`, from the weights.
-    access: String,
-    part: String,
-    procedure: ProcId,
-    dtype: DType,
-    /// In the pack.
-    offset: usize,
-}
 
 pub fn write(
     module: &Verified,
@@ -133,24 +120,18 @@ fn initial_states(
     Ok(found)
 }
 
-struct File<'a> {
+/// The method that has gradients, and which.
+type Differentiated<'a> = Option<(&'a Method, &'a [Gradient])>;
+
+pub(super) struct File<'a> {
     options: &'a EmitOptions,
     skeletons: &'a Skeletons,
-    methods: Vec<Method>,
-    layout: Layout,
-    computed: Members,
-    initial: BTreeMap<usize, ProcId>,
+    pub methods: Vec<Method>,
+    pub layout: Layout,
+    pub computed: Members,
+    pub initial: BTreeMap<usize, ProcId>,
     /// What files are called after.
     name: String,
-}
-
-/// State in the arena.
-struct State<'u> {
-    held: &'u Held<'u>,
-    index: usize,
-    access: String,
-    kept: Kept,
-    offset: usize,
 }
 
 impl File<'_> {
@@ -163,54 +144,13 @@ impl File<'_> {
         let initialise = self.initialise(unit, &pack, &states);
         drop(states);
         let public = Public { unit, arena, has_state };
-        let form = self.options.weights_form.unwrap_or(match self.layout.bytes <= ARRAY_LIMIT {
-            true => WeightsForm::Array,
-            false => WeightsForm::File,
-        });
-        let weights = match &self.options.weights {
-            Some(tensors) => {
-                Some(self.layout.encode(tensors).map_err(|message| vec![TargetError::new(E0602, message)])?)
-            }
-            None => None,
-        };
-        let has_array = weights.is_some() && form == WeightsForm::Array;
         let forward = self.methods.iter().find(|method| method.forms.iter().any(|form| form.backward.is_some()));
         let backward = forward.map(|method| (method, gradients(public.unit, method, self.options.mode)));
-        let mut definitions = vec![];
-        let mut heads = vec![];
-        for method in &self.methods {
-            heads.push(self.documented(&public, method));
-            definitions.push(public.function(method, None));
-        }
-        if let Some((method, gradients)) = &backward {
-            let doc = "/* The same with gradients: of what output_grads are the gradients of the outputs. All fields of grads\n   are pointers to room for one, which is filled. */\n";
-            heads.push(format!("{doc}{};", public.head(method, true)));
-            definitions.push(public.function(method, Some(gradients)));
-        }
-        let mut structs = public.unit.model.structs();
-        for method in &self.methods {
-            structs.extend(self.io(&public, method));
-        }
-        if let Some((method, gradients)) = &backward {
-            structs.extend(self.gradient_structs(&public, method, gradients));
-        }
-        let mut runners = vec![];
-        for method in &self.methods {
-            runners.push(Example { unit: public.unit, method, has_state, gradients: None }.function());
-        }
-        let entry = |source: &str, name: &str| context! { source => text::string(source), name => name };
-        let mut known: Vec<_> = self.methods.iter().map(|method| entry(&method.source, &method.name)).collect();
-        if let Some((method, gradients)) = &backward {
-            runners.push(Example { unit: public.unit, method, has_state, gradients: Some(gradients) }.function());
-            known.push(entry("backward", "backward"));
-        }
-        let helpers = self.helpers(public.unit)?;
-        let uses = |function: &str| runners.iter().any(|runner| runner.contains(&format!("{function}(")));
-        let (uses_input, uses_number, uses_whole) = (uses("input"), uses("number"), uses("whole"));
-        let first = self.methods.first().map_or("\"\"".to_string(), |method| text::string(&method.source));
-        let sizes = self.skeletons.render("c/helpers/size.h", context! {}).map_err(|error| vec![error])?;
-        let counts = ["floor_divide", "power", "minimum", "maximum"].iter().any(|name| uses(&format!("size_{name}")));
-        let context = context! {
+        let backward = backward.as_ref().map(|(method, gradients)| (*method, gradients.as_slice()));
+        let (weights, has_array) = self.weights(public.unit)?;
+        let (functions, definitions) = self.functions(&public, backward);
+        let helpers = self.helpers(public.unit, backward.map_or(&[], |(_, gradients)| gradients))?;
+        let model = context! {
             header => self.header(),
             header_line => self.header_line(),
             name => &public.unit.prefix,
@@ -224,46 +164,100 @@ impl File<'_> {
             state_word => self.layout.hash ^ 0x5452_4957,
             has_state => has_state,
             has_array => has_array,
-            uses_input => uses_input,
-            uses_number => uses_number,
-            uses_whole => uses_whole,
-            size_helper => if counts { sizes.trim_end().to_string() } else { String::new() },
-            uses_find => uses_input || uses_number || uses_whole,
-            uses_expect => uses("expect"),
-            uses_narrowed => uses("narrowed"),
-            uses_widened => uses("widened"),
             errors => self.errors(public.unit),
-            structs => structs,
-            functions => heads,
+            structs => self.structs(&public, backward),
+            functions => functions,
+            definitions => definitions,
             items => &public.unit.items,
             helpers => helpers,
             shows => public.unit.helpers.contains("show"),
             initialise => initialise,
             reset => reset,
-            runners => runners,
-            methods => known,
-            first => first,
         };
-        let definitions = context! { functions => definitions, ..context.clone() };
         let mut artifacts = vec![
-            self.text(".h", "c/model.h.jinja", &context)?,
-            self.text(".c", "c/model.c.jinja", &definitions)?,
-            self.text("_kernels.h", "c/kernels.h.jinja", &context)?,
+            self.text(".h", "c/model.h.jinja", &model)?,
+            self.text(".c", "c/model.c.jinja", &model)?,
+            self.text("_kernels.h", "c/kernels.h.jinja", &model)?,
         ];
-        if let Some(bytes) = weights {
-            artifacts.push(match has_array {
-                true => Artifact {
-                    path: format!("{}_weights.c", self.name),
-                    contents: text_of(self.array(&public.unit.prefix, &public.unit.upper(), &bytes)),
-                },
-                false => Artifact { path: format!("{}.weights", self.name), contents: FileContents::Bytes(bytes) },
-            });
+        artifacts.extend(weights);
+        let example = context! { ..self.example(&public, backward)?, ..model };
+        for (path, skeleton) in [("Makefile", "c/Makefile.jinja"), ("example.c", "c/example.c.jinja")] {
+            artifacts.push(Artifact { path: path.to_string(), ..self.text("", skeleton, &example)? });
         }
-        let makefile = self.text("Makefile", "c/Makefile.jinja", &context)?;
-        artifacts.push(Artifact { path: "Makefile".to_string(), ..makefile });
-        let example = self.text("example.c", "c/example.c.jinja", &context)?;
-        artifacts.push(Artifact { path: "example.c".to_string(), ..example });
         Ok(artifacts)
+    }
+
+    /// The file of weights, and whether it is an array.
+    fn weights(&self, unit: &Unit<'_>) -> Result<(Option<Artifact>, bool), Vec<TargetError>> {
+        let Some(tensors) = &self.options.weights else { return Ok((None, false)) };
+        let bytes = self.layout.encode(tensors).map_err(|message| vec![TargetError::new(E0602, message)])?;
+        let fits = if self.layout.bytes <= ARRAY_LIMIT { WeightsForm::Array } else { WeightsForm::File };
+        let artifact = match self.options.weights_form.unwrap_or(fits) {
+            WeightsForm::Array => Artifact {
+                path: format!("{}_weights.c", self.name),
+                contents: text_of(self.array(&unit.prefix, &unit.upper(), &bytes)),
+            },
+            WeightsForm::File => {
+                let path = format!("{}.weights", self.name);
+                return Ok((Some(Artifact { path, contents: FileContents::Bytes(bytes) }), false));
+            }
+        };
+        Ok((Some(artifact), true))
+    }
+
+    /// The public functions: declarations and definitions.
+    fn functions(&self, public: &Public<'_, '_>, backward: Differentiated<'_>) -> (Vec<String>, Vec<String>) {
+        let mut heads: Vec<String> = self.methods.iter().map(|method| self.documented(public, method)).collect();
+        let mut definitions: Vec<String> = self.methods.iter().map(|method| public.function(method, None)).collect();
+        if let Some((method, gradients)) = backward {
+            let doc = "/* The same with gradients, which output_grads are of the outputs. Every field of grads points to room for one. */";
+            heads.push(format!("{doc}\n{};", public.head(method, true)));
+            definitions.push(public.function(method, Some(gradients)));
+        }
+        (heads, definitions)
+    }
+
+    fn structs(&self, public: &Public<'_, '_>, backward: Differentiated<'_>) -> Vec<String> {
+        let mut structs = public.unit.model.structs();
+        structs.extend(self.methods.iter().flat_map(|method| self.io(public, method)));
+        if let Some((method, gradients)) = backward {
+            structs.extend(self.gradient_structs(public, method, gradients));
+        }
+        structs
+    }
+
+    /// What `example.c` has of its own.
+    fn example(
+        &self,
+        public: &Public<'_, '_>,
+        backward: Differentiated<'_>,
+    ) -> Result<minijinja::Value, Vec<TargetError>> {
+        let (unit, has_state) = (public.unit, public.has_state);
+        let run = |method| Example { unit, method, has_state, gradients: None }.function();
+        let mut runners: Vec<String> = self.methods.iter().map(run).collect();
+        let entry = |source: &str, name: &str| context! { source => text::string(source), name => name };
+        let mut methods: Vec<_> = self.methods.iter().map(|method| entry(&method.source, &method.name)).collect();
+        if let Some((method, gradients)) = backward {
+            runners.push(Example { unit, method, has_state, gradients: Some(gradients) }.function());
+            methods.push(entry("backward", "backward"));
+        }
+        let uses = |function: &str| runners.iter().any(|runner| runner.contains(&format!("{function}(")));
+        let counts = ["floor_divide", "power", "minimum", "maximum"].iter().any(|name| uses(&format!("size_{name}")));
+        let sizes = self.skeletons.render("c/helpers/size.h", context! {}).map_err(|error| vec![error])?;
+        let first = self.methods.first().map_or("\"\"".to_string(), |method| text::string(&method.source));
+        Ok(context! {
+            uses_input => uses("input"),
+            uses_number => uses("number"),
+            uses_whole => uses("whole"),
+            uses_find => uses("input") || uses("number") || uses("whole"),
+            uses_expect => uses("expect"),
+            uses_narrowed => uses("narrowed"),
+            uses_widened => uses("widened"),
+            size_helper => if counts { sizes.trim_end().to_string() } else { String::new() },
+            runners => runners,
+            methods => methods,
+            first => first,
+        })
     }
 
     fn text(&self, ending: &str, skeleton: &str, context: &minijinja::Value) -> Result<Artifact, Vec<TargetError>> {
@@ -377,9 +371,17 @@ impl File<'_> {
     }
 
     /// The helpers that are needed, in order.
-    fn helpers(&self, unit: &Unit<'_>) -> Result<Vec<String>, Vec<TargetError>> {
+    fn helpers(&self, unit: &Unit<'_>, gradients: &[Gradient]) -> Result<Vec<String>, Vec<TargetError>> {
+        let mut wanted = unit.helpers.clone();
+        for gradient in gradients {
+            match gradient.dtype {
+                DType::Float16 => drop(wanted.insert("float16")),
+                DType::BFloat16 => drop(wanted.insert("bfloat16")),
+                _ => {}
+            }
+        }
         let mut texts = vec![];
-        for name in helpers::closed(self.skeletons, &unit.helpers) {
+        for name in helpers::closed(self.skeletons, &wanted) {
             let path = format!("c/helpers/{name}.h");
             let context = context! { NAME => unit.upper(), name => &unit.prefix };
             let text = self.skeletons.render(&path, context).map_err(|error| vec![error])?;
@@ -387,232 +389,6 @@ impl File<'_> {
         }
         Ok(texts)
     }
-
-    /// What `weights_init` computes, in an order in which each finds what it reads; and the bytes of the pack.
-    fn pack(&self, unit: &Unit<'_>) -> Result<(Vec<Computed>, usize), Vec<TargetError>> {
-        let mut found = vec![];
-        let (mut offset, mut frame) = (0, 0);
-        // Parts come after the whole in the list, and are computed first.
-        for (index, instance) in unit.model.contents.instances.iter().enumerate().rev() {
-            for member in &unit.module[instance.layer].members {
-                let own =
-                    self.computed.iter().find(|(layer, name, _)| *layer == instance.layer && *name == member.name);
-                let Some(procedure) = own.and_then(|(_, _, of)| of.get(&index)) else { continue };
-                let MemberKind::Constant { ty, .. } = &member.kind else { continue };
-                let written = &unit.written[procedure.0];
-                if written.takes.state || written.takes.draws {
-                    let message = format!("c cannot compute `{}` once: it draws, or reads state", member.name);
-                    return Err(vec![TargetError::new(E0602, message).at(member.loc)]);
-                }
-                let path = if instance.path.is_empty() {
-                    member.name.clone()
-                } else {
-                    format!("{}.{}", instance.path, member.name)
-                };
-                let Some(access) = unit.member_access(&path, "weights") else { continue };
-                let dtype = ty.dtype().unwrap_or(DType::Float32);
-                let sizes =
-                    ty.shape.dims.iter().map(|dim| dim.eval(&|s| instance.values.get(s)?.as_int()).unwrap_or(0));
-                let bytes = sizes.product::<i64>() * numbers::element_bytes(dtype);
-                let part = unit.instance_access(&instance.path, "weights").unwrap_or_default();
-                found.push(Computed { access, part, procedure: *procedure, dtype, offset });
-                offset = (offset + usize::try_from(bytes).unwrap_or(0)).next_multiple_of(ALIGNMENT);
-                frame = frame.max(written.frame_bytes);
-            }
-        }
-        Ok((found, offset + frame))
-    }
-
-    /// The states of the arena, after its first word.
-    fn states<'u>(&self, unit: &'u Unit<'_>) -> Vec<State<'u>> {
-        let mut offset = ALIGNMENT;
-        let mut found = vec![];
-        for (index, held) in unit.model.contents.tensors.iter().enumerate() {
-            let member = held.path.rsplit('.').next().unwrap_or_default();
-            let kept = unit.model.kept(held.layer, member, held.storage);
-            if !matches!(kept, Kept::State | Kept::Transient) {
-                continue;
-            }
-            let Some(access) = unit.member_access(&held.path, "weights") else { continue };
-            let dtype = held.storage.ty.dtype().unwrap_or(DType::Float32);
-            let bytes = held.shape.iter().product::<i64>() * numbers::element_bytes(dtype);
-            found.push(State { held, index, access, kept, offset });
-            offset = (offset + usize::try_from(bytes).unwrap_or(0)).next_multiple_of(ALIGNMENT);
-        }
-        found
-    }
-
-    fn arena(&self, unit: &Unit<'_>, states: &[State<'_>]) -> Arena {
-        let mut arena = Arena { draws: 0, draw_capacity: 0, frame: 0, total: 0 };
-        if let Some(last) = states.last() {
-            let dtype = last.held.storage.ty.dtype().unwrap_or(DType::Float32);
-            let bytes = last.held.shape.iter().product::<i64>() * numbers::element_bytes(dtype);
-            arena.draws = (last.offset + usize::try_from(bytes).unwrap_or(0)).next_multiple_of(ALIGNMENT);
-        }
-        arena.frame = arena.draws;
-        if unit.written.iter().any(|written| written.takes.draws) {
-            // Half of it stays empty, so that a free one is near.
-            arena.draw_capacity = (2 * unit.drawn()).max(4);
-            arena.frame = (arena.draws + 16 * arena.draw_capacity).next_multiple_of(ALIGNMENT);
-        }
-        let mut frame = 0;
-        for method in &self.methods {
-            for form in &method.forms {
-                frame = frame.max(unit.written[form.procedure.0].frame_bytes);
-                if let Some((joint, _)) = &form.backward {
-                    let stacked = Public::stacked_bytes(unit, *joint, method.outputs.len());
-                    frame = frame.max(unit.written[joint.0].frame_bytes + stacked);
-                }
-            }
-        }
-        for procedure in self.initial.values() {
-            frame = frame.max(unit.written[procedure.0].frame_bytes);
-        }
-        arena.total = (arena.frame + frame).max(ALIGNMENT);
-        arena
-    }
-
-    /// The body of `reset`.
-    fn reset(&self, unit: &Unit<'_>, states: &[State<'_>], arena: &Arena) -> Result<String, Vec<TargetError>> {
-        let mut lines = Lines::new(1);
-        for State { held, index, access, kept, offset } in states {
-            let dtype = held.storage.ty.dtype().unwrap_or(DType::Float32);
-            let count: i64 = held.shape.iter().product();
-            let bytes = count * numbers::element_bytes(dtype);
-            let place = format!("state + {offset}");
-            if *kept == Kept::State {
-                lines.line(format!("memcpy({place}, {access}.initial, {bytes});"));
-                continue;
-            }
-            if let Some(procedure) = self.initial.get(index) {
-                self.computed_state(unit, &mut lines, held, *procedure, &place, arena)?;
-                continue;
-            }
-            match held.initial() {
-                Some(HostValue::Int(0)) => lines.line(format!("memset({place}, 0, {bytes});")),
-                Some(value) => {
-                    let ty = text::memory(dtype);
-                    let one = Tensor::from_f64(dtype, vec![], [value.as_float().unwrap_or(0.0)]);
-                    let one = super::unit::element(&one, 0);
-                    lines.open(&format!("for (int64_t i = 0; i < {count}; i++)"));
-                    lines.line(format!("(({ty} *)({place}))[i] = {one};"));
-                    lines.close();
-                }
-                None => {
-                    if let Init::Values(tensor) = &held.storage.init {
-                        let ty = text::memory(dtype);
-                        for index in 0..tensor.len() {
-                            let value = super::unit::element(tensor, index);
-                            lines.line(format!("(({ty} *)({place}))[{index}] = {value};"));
-                        }
-                        continue;
-                    }
-                    let message = format!("c cannot make the first value of the state `{}`", held.path);
-                    let note = "give it a number: `= zeros()`, `= constant(1.0)`";
-                    return Err(vec![TargetError::new(E0602, message).note(note)]);
-                }
-            }
-        }
-        Ok(lines.finish().text())
-    }
-
-    fn computed_state(
-        &self,
-        unit: &Unit<'_>,
-        lines: &mut Lines,
-        held: &Held<'_>,
-        procedure: ProcId,
-        place: &str,
-        arena: &Arena,
-    ) -> Result<(), Vec<TargetError>> {
-        let written = &unit.written[procedure.0];
-        if written.takes.state || written.takes.draws {
-            let message =
-                format!("c cannot make the first value of the state `{}`: it draws, or reads state", held.path);
-            return Err(vec![TargetError::new(E0602, message)]);
-        }
-        let dtype = held.storage.ty.dtype().unwrap_or(DType::Float32);
-        let path = held.path.rsplit_once('.').map_or("", |(path, _)| path);
-        let part = unit.instance_access(path, "weights").unwrap_or_default();
-        let frame = format!("(uint8_t *)arena + {}", arena.frame);
-        call_once(lines, written, &part, &frame, &format!("({} *)({place})", text::memory(dtype)));
-        Ok(())
-    }
-
-    /// The body of `weights_init` after its checks.
-    fn initialise(&self, unit: &Unit<'_>, pack: &[Computed], states: &[State<'_>]) -> String {
-        let mut lines = Lines::new(1);
-        for stored in &self.layout.tensors {
-            let held = &unit.model.contents.tensors[stored.tensor];
-            let member = held.path.rsplit('.').next().unwrap_or_default();
-            let Some(access) = unit.member_access(&held.path, "weights") else { continue };
-            let (field, ty) = match unit.model.kept(held.layer, member, held.storage) {
-                Kept::Quantised => {
-                    let scheme = held.storage.scheme.as_ref();
-                    let is_plain =
-                        scheme.map(crate::quant::pack::Format::of_scheme) == Some(crate::quant::pack::Format::Int8);
-                    let ty = match (stored.part, scheme) {
-                        (Part::Codes, Some(scheme)) if is_plain => scheme.code_dtype(),
-                        _ => stored.dtype,
-                    };
-                    (format!("{access}.{}", stored.part.word().unwrap_or("codes")), ty)
-                }
-                Kept::State => (format!("{access}.initial"), stored.dtype),
-                Kept::Plain | Kept::Transient | Kept::Computed => (access, stored.dtype),
-            };
-            lines.line(format!("{field} = (const {} *)(data + {});", text::memory(ty), stored.offset));
-        }
-        for state in states {
-            lines.line(format!("{}.offset = {};", state.access, state.offset));
-        }
-        let frame = pack.iter().map(|one| one.offset).max();
-        let frame = frame.map(|_| pack_frame(unit, pack));
-        for Computed { access, part, procedure, dtype, offset } in pack {
-            let written = &unit.written[procedure.0];
-            let ty = text::memory(*dtype);
-            let place = format!("({ty} *)((uint8_t *)pack + {offset})");
-            let scratch = format!("(uint8_t *)pack + {}", frame.unwrap_or(0));
-            call_once(&mut lines, written, part, &scratch, &place);
-            lines.line(format!("{access} = {place};"));
-        }
-        lines.finish().text()
-    }
-}
-
-/// Where scratch memory begins in the pack: after everything that stays.
-fn pack_frame(unit: &Unit<'_>, pack: &[Computed]) -> usize {
-    let ends = pack.iter().map(|one| {
-        let procedure = &unit.procedures[one.procedure.0];
-        let bytes = procedure.function.results.iter().map(|ty| {
-            let sizes = ty.shape.dims.iter().map(|dim| dim.as_const().unwrap_or(0));
-            sizes.product::<i64>() * numbers::element_bytes(one.dtype)
-        });
-        (one.offset + usize::try_from(bytes.sum::<i64>()).unwrap_or(0)).next_multiple_of(ALIGNMENT)
-    });
-    ends.max().unwrap_or(0)
-}
-
-/// A call of a procedure without operands, whose result goes to a place.
-fn call_once(lines: &mut Lines, written: &super::unit::Written, part: &str, frame: &str, place: &str) {
-    let mut arguments = vec![];
-    if written.takes.instance {
-        arguments.push(part.to_string());
-    }
-    if written.takes.frame {
-        arguments.push(frame.to_string());
-    }
-    arguments.push(place.to_string());
-    let call = format!("{}({})", written.name, arguments.join(", "));
-    if !written.can_fail {
-        lines.line(format!("{call};"));
-        return;
-    }
-    lines.open("");
-    lines.line(format!("const int error = {call};"));
-    lines.open("if (error != 0)");
-    lines.line("return error;");
-    lines.close();
-    lines.close();
 }
 
 fn text_of(text: String) -> FileContents {

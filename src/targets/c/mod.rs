@@ -15,6 +15,7 @@
 
 mod body;
 pub mod bounds;
+mod calls;
 pub mod entry;
 mod example;
 mod file;
@@ -26,6 +27,7 @@ mod model;
 mod numbers;
 mod places;
 mod public;
+mod setup;
 mod specialise;
 pub mod text;
 mod unit;

@@ -151,7 +151,7 @@ impl<'m> Public<'_, 'm> {
                 }
             }
         }
-        if method.forms.iter().all(|form| method.given(&self.unit.module[form.function]).len() > 0) {
+        if method.forms.iter().all(|form| !method.given(&self.unit.module[form.function]).is_empty()) {
             lines.line(format!("return {};", self.code("NULL")));
         }
         let lines = lines.finish();
@@ -173,20 +173,7 @@ impl<'m> Public<'_, 'm> {
         id: ProcId,
         differentiated: Option<&Differentiated<'_>>,
     ) {
-        let function: &Function = &self.unit.module[form.function];
-        let taken = method.taken(function);
-        let mut pointers: Vec<String> =
-            taken.iter().filter(|input| !input.is_optional).map(|input| format!("inputs->{}", input.field)).collect();
-        pointers.extend(method.outputs.iter().map(|output| format!("outputs->{}", output.field)));
-        if let Some(differentiated) = differentiated {
-            let floats = method.outputs.iter().filter(|output| output.dtype().is_float());
-            pointers.extend(floats.map(|output| format!("output_grads->{}", output.field)));
-            pointers.extend(differentiated.gradients.iter().map(|gradient| format!("grads->{}", gradient.field)));
-        }
-        if !pointers.is_empty() {
-            let nulls: Vec<String> = pointers.iter().map(|pointer| format!("{pointer} == NULL")).collect();
-            self.refuse(lines, &nulls.join(" || "), "NULL");
-        }
+        self.pointers(lines, method, form, differentiated);
         self.sizes(lines, method, id);
         let procedure = &self.unit.procedures[id.0];
         let written = &self.unit.written[id.0];
@@ -214,6 +201,7 @@ impl<'m> Public<'_, 'm> {
             true => format!("*{field}"),
             false => field,
         };
+        let taken = method.taken(&self.unit.module[form.function]);
         arguments.extend(taken.iter().map(|input| pointer(format!("inputs->{}", input.field), &input.ty)));
         if differentiated.is_some() {
             let floats = method.outputs.iter().filter(|output| output.dtype().is_float());
@@ -256,6 +244,24 @@ impl<'m> Public<'_, 'm> {
         }
         lines.append(after);
         lines.line(format!("return {}_OK;", self.unit.upper()));
+    }
+
+    /// Refuses NULL where a form needs something.
+    fn pointers(&self, lines: &mut Lines, method: &Method, form: &Form, differentiated: Option<&Differentiated<'_>>) {
+        let function: &Function = &self.unit.module[form.function];
+        let taken = method.taken(function);
+        let mut pointers: Vec<String> =
+            taken.iter().filter(|input| !input.is_optional).map(|input| format!("inputs->{}", input.field)).collect();
+        pointers.extend(method.outputs.iter().map(|output| format!("outputs->{}", output.field)));
+        if let Some(differentiated) = differentiated {
+            let floats = method.outputs.iter().filter(|output| output.dtype().is_float());
+            pointers.extend(floats.map(|output| format!("output_grads->{}", output.field)));
+            pointers.extend(differentiated.gradients.iter().map(|gradient| format!("grads->{}", gradient.field)));
+        }
+        if !pointers.is_empty() {
+            let nulls: Vec<String> = pointers.iter().map(|pointer| format!("{pointer} == NULL")).collect();
+            self.refuse(lines, &nulls.join(" || "), "NULL");
+        }
     }
 
     /// Compares sizes with what memory was planned for.
@@ -410,10 +416,14 @@ impl<'m> Public<'_, 'm> {
         lines.open(&format!("for (int64_t i = 0; i < {count}; i++)"));
         let add = match dtype {
             DType::Float16 => {
-                format!("float_to_f16(f16_to_float(grads->{field}[i]) + f16_to_float({stacked}[{start} + i]))")
+                format!(
+                    "double_to_float16(float16_to_float(grads->{field}[i]) + float16_to_float({stacked}[{start} + i]))"
+                )
             }
             DType::BFloat16 => {
-                format!("float_to_bf16(bf16_to_float(grads->{field}[i]) + bf16_to_float({stacked}[{start} + i]))")
+                format!(
+                    "double_to_bfloat16(bfloat16_to_float(grads->{field}[i]) + bfloat16_to_float({stacked}[{start} + i]))"
+                )
             }
             _ => format!("grads->{field}[i] + {stacked}[{start} + i]"),
         };
