@@ -23,7 +23,7 @@ layer Net(hidden: int = 6) {
     fn forward(x: float32[B, 5], scale: float32 = None) -> float32[B, 3] {
         calls = calls + 1
         let y = fc2(relu(fc1(x)))
-        if scale is None { return y }
+        if scale == None { return y }
         return y * scale
     }
 
