@@ -24,11 +24,18 @@ static inline void depthwise_tile_plain(const depthwise *at, const float *image,
             }
             for (int64_t tap_x = 0; tap_x < at->kernel_width; tap_x++) {
                 const float factor = weight[tap_y * at->kernel_width + tap_x];
-                const int64_t left = tap_x * at->dilation_x - at->padding_x + column * at->stride_x;
-                for (int64_t j = 0; j < columns; j++) {
-                    const int64_t x = left + j * at->stride_x;
-                    if (x >= 0 && x < at->width) {
-                        acc[i][j] += factor * image[y * at->width + x];
+                const int64_t left = tap_x * at->dilation_x - at->padding_x + column * at->stride_x, right = at->width - left;
+                const int64_t begin = left < 0 ? (at->stride_x - 1 - left) / at->stride_x : 0;
+                const int64_t behind = right > 0 ? (right + at->stride_x - 1) / at->stride_x : 0;
+                const int64_t end = behind < columns ? behind : columns;
+                const float *line = image + y * at->width;
+                if (at->stride_x == 1) {
+                    for (int64_t j = begin; j < end; j++) {
+                        acc[i][j] += factor * line[left + j];
+                    }
+                } else {
+                    for (int64_t j = begin; j < end; j++) {
+                        acc[i][j] += factor * line[left + j * at->stride_x];
                     }
                 }
             }

@@ -20,34 +20,46 @@
 #define F32_STRIP F32_COLUMNS
 #endif
 
-/* Any tile, without vectors. `offsets` may be null: then row t of w begins at t * pitch. */
+/* Any tile, without vectors; four rows share what is read of w. `offsets` may be null: then row t of w begins at t * pitch. */
 static inline void f32_tile_plain(const float *w, int64_t pitch, const int32_t *offsets, int64_t n, int64_t k, const float *x,
                                   int64_t row, int64_t step, int64_t rows, float acc[][F32_COLUMNS])
 {
-    for (int64_t i = 0; i < rows; i++) {
-        float sum[F32_COLUMNS] = {0};
+    for (int64_t first = 0; first < rows; first += 4) {
+        const int64_t count = rows - first < 4 ? rows - first : 4;
+        float sum[4][F32_COLUMNS] = {{0}};
         for (int64_t t = 0; t < k; t++) {
             const float *from = w + (offsets ? offsets[t] : t * pitch);
-            const float factor = x[i * row + t * step];
-            for (int64_t j = 0; j < n; j++) {
-                sum[j] += factor * from[j];
+            for (int64_t i = 0; i < count; i++) {
+                const float factor = x[(first + i) * row + t * step];
+                for (int64_t j = 0; j < n; j++) {
+                    sum[i][j] += factor * from[j];
+                }
             }
         }
-        memcpy(acc[i], sum, (size_t)n * sizeof *sum);
+        for (int64_t i = 0; i < count; i++) {
+            memcpy(acc[first + i], sum[i], (size_t)n * sizeof **sum);
+        }
     }
 }
 
-/* Packs columns of w, where column j of row t is weight[j * column + t * line]. */
+/*
+ * Packs columns of w, where column j of row t is weight[j * column + t * line]. Sixteen rows at a time: of each column as many
+ * elements, that may be one cache line.
+ */
 static inline void f32_pack_strided(const float *weight, int64_t column, int64_t line, int64_t n, int64_t k, float *packed)
 {
     const int64_t padded = (n + 15) / 16 * 16;
     for (int64_t begin = 0; begin < padded; begin += F32_STRIP) {
         const int64_t width = padded - begin < F32_STRIP ? padded - begin : F32_STRIP;
-        for (int64_t t = 0; t < k; t++) {
-            for (int64_t j = begin; j < begin + width; j++) {
-                *packed++ = j < n ? weight[j * column + t * line] : 0;
+        for (int64_t top = 0; top < k; top += 16) {
+            const int64_t bottom = k - top < 16 ? k : top + 16;
+            for (int64_t j = 0; j < width; j++) {
+                for (int64_t t = top; t < bottom; t++) {
+                    packed[t * width + j] = begin + j < n ? weight[(begin + j) * column + t * line] : 0;
+                }
             }
         }
+        packed += k * width;
     }
 }
 
