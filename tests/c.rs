@@ -87,3 +87,20 @@ fn what_is_wrong_has_a_code() {
     let said = run(Command::new(&program).arg(other.path().join("net.weights")));
     assert_eq!(said, "done\n");
 }
+
+#[test]
+fn a_size_without_a_bound_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("net.tri");
+    std::fs::write(&source, PROGRAM).unwrap();
+    let mut session = Session::new(SessionOptions::default());
+    let entry = EntryRequest { expr: Some("Net()".to_string()), ..EntryRequest::default() };
+    let request = BuildRequest { entry, targets: vec!["c".to_string()], ..BuildRequest::default() };
+    assert!(session.build(&source.to_string_lossy(), &request).is_err());
+    let said = session.render();
+    assert!(
+        said.contains("error[E0609]: the size `B` has no bound, so that no memory can be planned for it"),
+        "{said}"
+    );
+    assert!(said.contains("`--shape B=64`") && said.contains("`where B <= 64`"), "{said}");
+}

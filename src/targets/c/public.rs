@@ -337,7 +337,7 @@ impl<'m> Public<'_, 'm> {
                     let bytes = bytes.product::<i64>() * numbers::element_bytes(dtype);
                     offset = (offset + usize::try_from(bytes).unwrap_or(0)).next_multiple_of(64);
                     if let Source::Storage(storage) = source {
-                        self.apart(after, gradients, storage, &mut vec![], &name, dtype, &mut written);
+                        self.apart(after, gradients, storage, &mut vec![], &name, dtype);
                     }
                     places.push(name);
                 }
@@ -384,7 +384,6 @@ impl<'m> Public<'_, 'm> {
     }
 
     /// Adds each part of a stack to the gradient that it is of.
-    #[allow(clippy::too_many_arguments)]
     fn apart(
         &self,
         lines: &mut Lines,
@@ -393,12 +392,11 @@ impl<'m> Public<'_, 'm> {
         turns: &mut Vec<i64>,
         stacked: &str,
         dtype: DType,
-        written: &mut [bool],
     ) {
         if let Some(count) = of.counts.get(turns.len()) {
             for turn in 0..self.number(count, turns) {
                 turns.push(turn);
-                self.apart(lines, gradients, of, turns, stacked, dtype, written);
+                self.apart(lines, gradients, of, turns, stacked, dtype);
                 turns.pop();
             }
             return;
