@@ -189,6 +189,7 @@ codes! {
     E0606 "unknown pass"
     E0607 "no gradient"
     E0608 "parameters cannot be values"
+    E0609 "size without a bound"
     E0610 "more memory than allowed"
     E0701 "weights do not fit the model"
     E0702 "unreadable weights file"

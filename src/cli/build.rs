@@ -5,6 +5,7 @@ use super::memory::MemoryArgs;
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
+use crate::driver::options::WeightsForm;
 use crate::driver::project_file::Settings;
 use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
@@ -49,10 +50,20 @@ pub struct Args {
     /// Write what there is to tell of the build as JSON into this file; docs/metadata.md describes it
     #[arg(long, value_name = "FILE", conflicts_with = "emit")]
     metadata: Option<PathBuf>,
+    /// How targets that hold weights themselves (c) write them: compiled in, or as a file; by default compiled in up to
+    /// 1 MiB
+    #[arg(long, value_enum, value_name = "FORM")]
+    weights_form: Option<WeightsFormArg>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
     passes: PassArgs,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WeightsFormArg {
+    Array,
+    File,
 }
 
 const EXAMPLES: &str = "\
@@ -141,6 +152,12 @@ impl Args {
             passes: self.passes.request(settings),
             templates: self.templates.clone().or(settings.templates.clone()),
             metadata: self.metadata.is_some(),
+            bounds: vec![],
+            bound: None,
+            weights_form: self.weights_form.map(|form| match form {
+                WeightsFormArg::Array => WeightsForm::Array,
+                WeightsFormArg::File => WeightsForm::File,
+            }),
             memory: self.memory.request(),
         })
     }

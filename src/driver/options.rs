@@ -5,6 +5,7 @@ use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
 pub use crate::passes::plan_memory::Strategy;
 pub use crate::passes::{Mode, OptLevel, Selection};
+pub use crate::targets::WeightsForm;
 use crate::types::{DType, HostValue};
 use std::path::PathBuf;
 
@@ -83,6 +84,13 @@ pub struct BuildRequest {
     pub memory: MemoryRequest,
     /// The source file, as headers of emitted files name it.
     pub source_name: String,
+    /// The largest shapes of inputs of any method, and sizes by name, for targets that plan memory. Those of the entry count
+    /// as well.
+    pub bounds: Vec<(String, Vec<usize>)>,
+    /// Of sizes that nothing else bounds, for what compiles programs without their users.
+    pub bound: Option<usize>,
+    /// How targets that hold weights write them.
+    pub weights_form: Option<WeightsForm>,
 }
 
 /// `tritonc run`.

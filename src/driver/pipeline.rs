@@ -53,6 +53,11 @@ pub fn joins_modes(target: &str) -> bool {
     targets::find(target).is_some_and(|target| target.joins_modes())
 }
 
+/// Whether a target writes weights into its own files.
+pub fn holds_weights(target: &str) -> bool {
+    targets::find(target).is_some_and(|target| target.holds_weights())
+}
+
 /// Parses and checks a file and the modules it uses, recording what there is to say.
 pub fn check(session: &mut Session, _file: FileId) -> Result<(), Failed> {
     let diagnostics = session.project.check_all();
@@ -468,17 +473,28 @@ pub fn emit(
     weights: Option<BTreeMap<String, Bound>>,
 ) -> Result<Vec<Artifact>, Failed> {
     let Given { module, evaluation, backward } = given;
-    let options = targets::EmitOptions {
+    let mut options = targets::EmitOptions {
         mode: request.entry.mode,
         source_name: request.source_name.clone(),
         entry_expr: module.entry.as_ref().map(|entry| entry_expr(module, entry)).unwrap_or_default(),
         evaluation: evaluation.cloned(),
         backward: backward.to_vec(),
+        bounds: request.entry.shapes.iter().chain(&request.bounds).cloned().collect(),
+        bound: request.bound,
+        weights_form: request.weights_form,
+        weights: None,
         memory_plan: request.memory.strategy,
         max_memory: request.memory.maximum,
         grad: request.grad && has_gradients(target),
         ..targets::EmitOptions::default()
     };
+    let mut weights = weights;
+    if holds_weights(target)
+        && let Some(weights) = weights.take()
+    {
+        let packed = packed_weights(module, request.entry.mode, weights);
+        options.weights = Some(packed.map_err(|error| run_failed(session, &error))?);
+    }
     let writer = writer(session, target, request.templates.as_deref())?;
     let written = writer.write(module, &options).map_err(|errors| target_failed(session, errors))?;
     let mut artifacts: Vec<Artifact> = written
@@ -557,6 +573,19 @@ fn weights_file(
     let set = WeightSet { tensors, metadata: packed::metadata(&BTreeMap::new(), &notes) };
     let bytes = encode(Path::new(&path), &set).map_err(|error| session.report_file(&error))?;
     Ok(Artifact { path, bytes })
+}
+
+/// Every saved tensor with these weights, packed where it is quantised and compiled for inference.
+pub(super) fn packed_weights(
+    module: &ir::Verified,
+    mode: Mode,
+    weights: BTreeMap<String, Bound>,
+) -> Result<BTreeMap<String, Tensor>, RunError> {
+    let mut instance = Instance::entry(module, 0)?;
+    for (path, bound) in weights {
+        load(&mut instance, &path, bound)?;
+    }
+    saved(&mut instance, mode == Mode::Infer)
 }
 
 /// What a file says of the tensors that are packed in it.

@@ -6,6 +6,7 @@
 
 pub mod c;
 pub mod functional;
+pub mod held;
 pub mod jax;
 pub mod memory;
 pub mod names;
@@ -25,7 +26,8 @@ use crate::ops::OpId;
 pub use crate::passes::autodiff::Backward;
 pub use crate::passes::plan_memory::Strategy as MemoryStrategy;
 pub use crate::passes::{Mode, Style};
-use crate::types::DType;
+use crate::types::{DType, Tensor};
+use std::collections::BTreeMap;
 
 /// A file that a target wrote, to be put under the output directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,12 +73,30 @@ pub struct EmitOptions {
     /// With `--grad`, for targets without [`Capabilities::gradients`]: the methods of the module that also give
     /// gradients, one beside each form of `forward`.
     pub backward: Vec<Backward>,
+    /// The largest shapes of inputs, and sizes by name, for targets that plan memory.
+    pub bounds: Vec<(String, Vec<usize>)>,
+    /// Of sizes that nothing else bounds.
+    pub bound: Option<usize>,
+    /// For a target that [holds weights](Target::holds_weights): every tensor by its name in weights files, packed where it
+    /// is quantised and compiled for inference.
+    pub weights: Option<BTreeMap<String, Tensor>>,
+    /// How such a target writes them; `None` for what fits their size.
+    pub weights_form: Option<WeightsForm>,
     /// How targets without allocation lay out memory, and how many bytes that may take at most.
     pub memory_plan: MemoryStrategy,
     pub max_memory: Option<u64>,
     /// With `--grad`, for targets with [`Capabilities::gradients`]: functions that give gradients, by the target's own
     /// framework, where callers would otherwise have to ask it.
     pub grad: bool,
+}
+
+/// How a target writes the weights that it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightsForm {
+    /// In a source file.
+    Array,
+    /// In a file of their own.
+    File,
 }
 
 impl Default for EmitOptions {
@@ -88,6 +108,10 @@ impl Default for EmitOptions {
             version: env!("CARGO_PKG_VERSION").into(),
             evaluation: None,
             backward: vec![],
+            bounds: vec![],
+            bound: None,
+            weights: None,
+            weights_form: None,
             memory_plan: MemoryStrategy::default(),
             max_memory: None,
             grad: false,
@@ -157,6 +181,8 @@ impl TargetError {
 pub enum Runner {
     /// By a Python process that serves many jobs (`src/driver/verify/python.rs`).
     Python(PythonRunner),
+    /// By a C compiler, and then by itself (`src/driver/verify/c.rs`).
+    C,
 }
 
 /// A script that speaks the protocol of `src/driver/verify/protocol.py`, which lies beside it as the module `protocol`.
@@ -184,6 +210,11 @@ pub trait Target: Sync {
 
     /// Whether what it writes for training serves evaluation as well, so that it wants both forms of a program.
     fn joins_modes(&self) -> bool {
+        false
+    }
+
+    /// Whether weights go into its own files, so that none is written beside them.
+    fn holds_weights(&self) -> bool {
         false
     }
 
@@ -231,7 +262,7 @@ pub trait Writer: Send + Sync {
     }
 }
 
-static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy, &python::Python, &jax::Jax];
+static TARGETS: &[&dyn Target] = &[&pytorch::PyTorch, &numpy::NumPy, &python::Python, &jax::Jax, &c::C];
 
 /// Every target, in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static dyn Target> {

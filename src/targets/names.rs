@@ -303,6 +303,32 @@ pub fn python_comment(text: &str) -> String {
     out.trim_end().to_string()
 }
 
+/// Text as a comment of C, one line or several, which nothing in it can end. `None` where there is nothing to say.
+pub fn c_comment(text: &str) -> Option<Vec<String>> {
+    let mut lines: Vec<String> = text.trim().split('\n').map(|line| c_text(line.trim_end())).collect();
+    match lines.as_mut_slice() {
+        [only] if only.is_empty() => return None,
+        [only] => *only = format!("/* {only} */"),
+        [first, rest @ ..] => {
+            *first = format!("/* {first}");
+            rest.iter_mut().filter(|line| !line.is_empty()).for_each(|line| line.insert_str(0, "   "));
+            lines.last_mut().into_iter().for_each(|line| line.push_str(" */"));
+        }
+        [] => return None,
+    }
+    Some(lines)
+}
+
+/// Text within a comment of C.
+pub fn c_text(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        push_visible(&mut out, c);
+    }
+    // Neither an end nor another beginning, nor a line that goes on.
+    out.replace("*/", "* /").replace("/*", "/ *").replace('\\', "/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

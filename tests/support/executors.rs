@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tritonc::driver::verify::executor::{Broken, Executed, Job, Unavailable};
 use tritonc::driver::verify::{Executor, executor};
-use tritonc::targets;
+use tritonc::targets::{self, Runner};
 
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
@@ -52,6 +52,11 @@ impl Shared {
     pub fn of(name: &str) -> Result<Shared, Trouble> {
         let failed = || Trouble::Failed(format!("there is no target `{name}` that can be executed"));
         let target = targets::find(name).ok_or_else(failed)?;
+        if let Some(Runner::C) = target.runner() {
+            // Compilers and programs run beside each other.
+            let running = Arc::new(Mutex::new(executor(target, None).ok_or_else(failed)?));
+            return Shared { target: target.name(), running }.prepared();
+        }
         let mut executors = EXECUTORS.lock().unwrap_or_else(PoisonError::into_inner);
         let running = match executors.get(target.name()) {
             Some(running) => running.clone(),
@@ -59,9 +64,12 @@ impl Shared {
         };
         executors.insert(target.name(), running.clone());
         drop(executors);
-        let mut shared = Shared { target: target.name(), running };
-        shared.prepare().map_err(|Unavailable(why)| Trouble::Missing(why))?;
-        Ok(shared)
+        Shared { target: target.name(), running }.prepared()
+    }
+
+    fn prepared(mut self) -> Result<Shared, Trouble> {
+        self.prepare().map_err(|Unavailable(why)| Trouble::Missing(why))?;
+        Ok(self)
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut dyn Executor) -> T) -> T {

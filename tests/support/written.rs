@@ -37,6 +37,7 @@ pub fn job<'a>(files: &'a [PathBuf], folder: &'a Path, inputs: &'a [(String, Opt
         method: "forward",
         inputs,
         numbers: &[],
+        seed: 0,
         seeds: &[],
         output_gradients: None,
         gradients: &[],

@@ -1,6 +1,7 @@
 //! What executes the files that a target writes. There is one [`Executor`] for each kind of [`Runner`], in a file of its
 //! own; everything else about verifying is the same for all targets.
 
+use super::c::C;
 use super::python::Python;
 use crate::interp::Trace;
 use crate::targets::{self, Runner, Target};
@@ -46,6 +47,8 @@ pub struct Job<'a> {
     pub inputs: &'a [(String, Option<Tensor>)],
     /// Values of `int` and `float` parameters.
     pub numbers: &'a [(String, HostValue)],
+    /// The seed of the run, from which a target may derive what `rng` gives.
+    pub seed: u64,
     /// What `rng` gives, in order.
     pub seeds: &'a [i64],
     /// Where gradients are wanted: those of the results, `None` for a result that has none.
@@ -89,5 +92,6 @@ pub fn executors(python: Option<PathBuf>) -> Vec<Box<dyn Executor>> {
 pub fn executor(target: &dyn Target, python: Option<PathBuf>) -> Option<Box<dyn Executor>> {
     match target.runner()? {
         Runner::Python(runner) => Some(Box::new(Python::new(target.name(), runner, python))),
+        Runner::C => Some(Box::new(C::new(target.name()))),
     }
 }

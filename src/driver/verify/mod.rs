@@ -8,6 +8,7 @@
 //!
 //! What cannot be run here is skipped and says why; a subject that was asked for by name must run.
 
+mod c;
 pub mod compare;
 pub mod executor;
 mod locate;

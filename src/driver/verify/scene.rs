@@ -305,7 +305,7 @@ impl Scene {
         for (name, want) in want {
             if let Some(have) = have.get(name) {
                 let name = format!("the gradient of `{name}`");
-                all.add(compare(&name, have, want, of_gradient(want, scope))?);
+                all.add(compare(&name, &declared(have, want), want, of_gradient(want, scope))?);
             }
         }
         Ok(())
@@ -332,9 +332,13 @@ pub(super) fn knows(widest: &Signature, name: &str) -> bool {
         || widest.numbers.iter().any(|(symbol, _)| symbol.as_str() == name)
 }
 
-/// Codes of fewer than eight bits travel as int8.
+/// Codes of fewer than eight bits travel as int8, and some files have no bfloat16.
 fn declared(have: &Tensor, want: &Tensor) -> Tensor {
     match want.dtype() {
+        // .npy files have no bfloat16.
+        DType::BFloat16 if have.dtype() == DType::Float32 => {
+            restore(have.clone(), want.dtype(), FileFormat::Npy).unwrap_or_else(|_| have.clone())
+        }
         DType::Trit | DType::Int4 => {
             restore(have.clone(), want.dtype(), FileFormat::Safetensors).unwrap_or_else(|_| have.clone())
         }

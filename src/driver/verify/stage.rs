@@ -6,9 +6,9 @@ use super::scene::{Compared, Scene, knows, of_method};
 use super::tolerance::Scope;
 use super::{Row, Status, Subject, VerifyRequest};
 use crate::base::Diagnostic;
-use crate::base::code::{E0602, E0603, E0608, E0802};
+use crate::base::code::{E0602, E0603, E0608, E0609, E0802};
 use crate::driver::bind::Bound;
-use crate::driver::options::{PassRequest, Selection};
+use crate::driver::options::{PassRequest, Selection, WeightsForm};
 use crate::driver::{BuildRequest, EntryRequest, Failed, Mode, RunRequest, Session, artifact, model, pipeline};
 use crate::ir::Verified;
 use crate::passes::Style;
@@ -17,6 +17,9 @@ use crate::weights::{WeightSet, encode};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
+
+/// The largest value of sizes about which scenes say nothing.
+const OTHER_BOUND: usize = 32;
 
 /// The tensors of a weights file, fitted to the model; `None` for its own initial values.
 pub(super) type Weights = Option<BTreeMap<String, Bound>>;
@@ -156,6 +159,12 @@ impl<'a> Stage<'a> {
             targets: vec![target.to_string()],
             passes: self.request.passes.clone(),
             templates: self.request.templates.clone(),
+            bounds: bounds(scenes),
+            // Of methods that are no scene, and of what only the run counts.
+            bound: Some(OTHER_BOUND),
+            // What holds its weights itself has them as a file that it loads.
+            weights: pipeline::holds_weights(target).then(|| self.weights_file()),
+            weights_form: Some(WeightsForm::File),
             grad: scenes.iter().any(wants),
             ..BuildRequest::default()
         };
@@ -169,8 +178,8 @@ impl<'a> Stage<'a> {
         match built {
             Ok((files, module)) => Prepared::Files { executor, files, module: Box::new(module), differentiates },
             // The target has no form for the program, which is no mistake in either.
-            Err(said) if said.iter().all(|diagnostic| [E0602, E0603, E0608].contains(&diagnostic.code)) => {
-                let refused = said.iter().all(|diagnostic| [E0602, E0603].contains(&diagnostic.code));
+            Err(said) if said.iter().all(|diagnostic| [E0602, E0603, E0608, E0609].contains(&diagnostic.code)) => {
+                let refused = said.iter().all(|diagnostic| [E0602, E0603, E0609].contains(&diagnostic.code));
                 Prepared::Not(Stop { refused, ..Stop::new(self.unavailable(), sentences(&said)) })
             }
             Err(said) => Prepared::Not(Stop::new(Status::Failed, sentences(&said))),
@@ -253,6 +262,7 @@ impl<'a> Stage<'a> {
                     method: &scene.method,
                     inputs: &scene.inputs,
                     numbers: &scene.numbers,
+                    seed: self.run.seed,
                     seeds: &seeds,
                     // Where only the results are of interest, gradients would be computed in vain.
                     output_gradients: prepared.output_gradients(scene).filter(|_| !trace),
@@ -265,6 +275,35 @@ impl<'a> Stage<'a> {
             }
         }
     }
+}
+
+/// The largest shapes and numbers that the scenes have, and a little more, so that bounds are not what comes; but a size of
+/// 1 may well be a constant.
+fn bounds(scenes: &[Scene]) -> Vec<(String, Vec<usize>)> {
+    let mut found: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    let mut add = |name: &str, sizes: Vec<usize>| {
+        let more = sizes.into_iter().map(|size| if size == 1 { 1 } else { size + 1 });
+        match found.get_mut(name) {
+            Some(known) if known.len() == more.len() => {
+                known.iter_mut().zip(more).for_each(|(known, size)| *known = size.max(*known));
+            }
+            Some(_) => {}
+            None => drop(found.insert(name.to_string(), more.collect())),
+        }
+    };
+    for scene in scenes {
+        for (name, tensor) in &scene.inputs {
+            if let Some(tensor) = tensor {
+                add(name, tensor.shape().to_vec());
+            }
+        }
+        for (name, value) in &scene.numbers {
+            if let Some(size) = value.as_int().and_then(|value| usize::try_from(value).ok()) {
+                add(name, vec![size]);
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// What diagnostics say, one after another.

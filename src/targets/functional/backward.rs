@@ -4,7 +4,7 @@
 use crate::ir::{FuncId, PathSegment, Role};
 use crate::passes::autodiff::{self, Source, StorageGradient};
 use crate::targets::functional::entry::{Entries, output_names};
-use crate::targets::functional::held::Held;
+use crate::targets::held::Held;
 use crate::targets::pytext::{Lines, Py};
 use crate::targets::{Backward, names};
 use crate::types::{DType, Dim, HostValue, Symbol};

@@ -2,8 +2,8 @@
 //! pack its results.
 
 use crate::ir::{FuncId, Function, Module};
-use crate::targets::functional::held::Held;
 use crate::targets::functional::{Library, backward};
+use crate::targets::held::Held;
 use crate::targets::names::{self, Namer};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::program::Program;

@@ -6,7 +6,7 @@ use crate::quant::pack::Format;
 use crate::targets::functional::Library;
 use crate::targets::functional::close::closed;
 use crate::targets::functional::entry::Entries;
-use crate::targets::functional::held::{self, Held};
+use crate::targets::held::{self, Held};
 use crate::targets::pycode::helpers::{self, Helpers};
 use crate::targets::pycode::program::Program;
 use crate::targets::pycode::{methods, numbers, special};
@@ -30,7 +30,7 @@ pub fn write(
     let mut program = Program::new(library, module, options, table, helpers);
     let functions = methods::functions(&mut program);
     let mut items: Vec<String> = functions.iter().map(|method| method.written.text(&method.name, 0)).collect();
-    let held::Contents { tensors: held, empty_lists } = held::held(module).map_err(internal)?;
+    let held::Contents { tensors: held, empty_lists, .. } = held::held(module).map_err(internal)?;
     program.errors.extend(missing_types(library, module, &held));
     let packs = options.mode == Mode::Infer;
     let mut file = File { library, program: &mut program, held: &held, packs };

@@ -16,7 +16,6 @@ mod backward;
 mod close;
 mod entry;
 mod file;
-mod held;
 
 use crate::ir::{Function, Verified};
 use crate::ops::OpId;

@@ -5,7 +5,8 @@ use crate::types::saved::SavedName;
 use crate::types::{HostExpr, HostValue, Symbol};
 use std::collections::BTreeMap;
 
-type Values = BTreeMap<Symbol, HostValue>;
+/// Values of the hyperparameters of a layer.
+pub type Values = BTreeMap<Symbol, HostValue>;
 
 /// A stored tensor of the entry's instance.
 pub struct Held<'m> {
@@ -14,6 +15,8 @@ pub struct Held<'m> {
     /// In weights files.
     pub saved: String,
     pub storage: &'m Storage,
+    /// The layer that holds it.
+    pub layer: LayerId,
     pub shape: Vec<i64>,
     /// The hyperparameters of the layer that holds it.
     pub values: Values,
@@ -35,11 +38,21 @@ impl Held<'_> {
     }
 }
 
+/// An instance of a layer, and its hyperparameters.
+pub struct Instance {
+    pub layer: LayerId,
+    /// From the entry; empty for that.
+    pub path: String,
+    pub values: Values,
+}
+
 #[derive(Default)]
 pub struct Contents<'m> {
     pub tensors: Vec<Held<'m>>,
     /// Paths of lists without an element, which no tensor tells of.
     pub empty_lists: Vec<String>,
+    /// Every instance, before what it holds.
+    pub instances: Vec<Instance>,
 }
 
 /// Everything that the entry holds; a message where a number has no value.
@@ -74,6 +87,7 @@ impl<'m> Walk<'m> {
     fn instance(&mut self, id: LayerId, given: Values, paths: &Paths) -> Result<(), String> {
         let layer = &self.module[id];
         let values = with_defaults(layer, given)?;
+        self.found.instances.push(Instance { layer: id, path: paths.own.clone(), values: values.clone() });
         for member in &layer.members {
             let below = Paths { own: join(&paths.own, &member.name), saved: saved_path(member, &values, paths)? };
             match &member.kind {
@@ -82,7 +96,7 @@ impl<'m> Walk<'m> {
                     let sizes: Option<Vec<i64>> = sizes.collect();
                     let shape = sizes.ok_or_else(|| format!("the shape of `{}` has no value", below.own))?;
                     let Paths { own: path, saved } = below;
-                    self.found.tensors.push(Held { path, saved, storage, shape, values: values.clone() });
+                    self.found.tensors.push(Held { path, saved, storage, layer: id, shape, values: values.clone() });
                 }
                 MemberKind::Sub(sub) => {
                     let name = member.saved.as_ref().filter(|name| name.has_position());

@@ -1,0 +1,9 @@
+/* needs: bfloat16, show */
+static inline void show_bfloat16(const uint16_t *values, int64_t count, int64_t rank)
+{
+    show_begin(rank);
+    for (int64_t i = 0; i < count; i++) {
+        printf("%.4g", (double)bfloat16_to_float(values[i]));
+        show_next(i, count, rank);
+    }
+}
