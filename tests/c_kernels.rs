@@ -14,7 +14,8 @@ use std::process::Command;
 use support::executors::tools_required;
 use support::with_deep_stack;
 use tritonc::ir::{self, Function, Inst, InstId, InstKind, Region, Value, ValueId};
-use tritonc::ops::{self, Attr, Default, EvalCx, RuleCx};
+use tritonc::ops::{self, Attr, Default, EvalCx, OpId, RuleCx};
+use tritonc::quant::pack::{Format, pack};
 use tritonc::targets::Templates;
 use tritonc::targets::c::kernel::{Context, Held, Kernel, kernel};
 use tritonc::targets::table::Table;
@@ -29,11 +30,16 @@ const HEAD: &str = "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>
                     #include <stdlib.h>\n#include <string.h>\n\n#define TEST_OK 0\n#define TEST_ERROR_INDEX -1\n\
                     #define TEST_ERROR_VALUE -2\n\n";
 
-/// A function with one instruction, and what it is run with.
+/// A function with one instruction.
 struct Case {
     text: String,
     function: Function,
     kernel: Kernel,
+    runs: Vec<Run>,
+}
+
+/// What a kernel is run with.
+struct Run {
     inputs: Vec<Tensor>,
     /// What comes out, or why nothing does.
     outputs: Result<Vec<Tensor>, String>,
@@ -221,28 +227,46 @@ fn evaluate(function: &Function, inputs: &[Tensor]) -> Result<Vec<Tensor>, Strin
     Err("no return".to_string())
 }
 
-/// The case of some lines; `None` where an operation does not take the types.
-fn case(table: &Table, lines: &[&str], types: &[&str], numbers: Numbers, alone: bool) -> Option<Case> {
-    let text = format!("{} | {} ({numbers:?})", lines.join("; "), types.join("; "));
+/// The case of some lines; `None` where an operation does not take the types. Codes are packed where a format is given.
+fn case(
+    table: &Table,
+    lines: &[&str],
+    types: &[&str],
+    numbers: &[Numbers],
+    (alone, packed): (bool, Option<Format>),
+) -> Option<Case> {
+    let text = format!("{} | {}", lines.join("; "), types.join("; "));
     let function = read(lines, types)?;
     let first = &function[function.body.insts[0]];
     let names: Vec<&str> = match &first.kind {
         InstKind::Op { op, .. } if alone => op.get().params.iter().filter(|p| p.is_operand()).map(|p| p.name).collect(),
         _ => vec![],
     };
-    let input = |(index, value): (usize, &ValueId)| {
-        let name = names.get(index).copied().unwrap_or("");
-        // Positions and seeds stay what they are.
-        let numbers = if matches!(name, "index" | "start" | "seed") { Numbers::Usual } else { numbers };
-        data(&function[*value].ty, index, numbers, name)
+    let holds = |value: ValueId| packed.filter(|format| format.holds(function.dtype(value)));
+    let run = |numbers: &Numbers| {
+        let input = |(index, value): (usize, &ValueId)| {
+            let name = names.get(index).copied().unwrap_or("");
+            // Positions and seeds stay what they are.
+            let numbers = if matches!(name, "index" | "start" | "seed") { Numbers::Usual } else { *numbers };
+            data(&function[*value].ty, index, numbers, name)
+        };
+        let inputs: Vec<Tensor> = function.params.iter().enumerate().map(input).collect();
+        let outputs = evaluate(&function, &inputs);
+        let pack = |(value, tensor): (&ValueId, Tensor)| match holds(*value) {
+            Some(format) => pack(&tensor, format).unwrap_or_else(|error| panic!("{error}")),
+            None => tensor,
+        };
+        Run { inputs: function.params.iter().zip(inputs).map(pack).collect(), outputs }
     };
-    let inputs: Vec<Tensor> = function.params.iter().enumerate().map(input).collect();
-    let outputs = evaluate(&function, &inputs);
-    let function = if alone { function } else { fused(function) };
-    let held = |_: ValueId| Held::Plain;
+    let runs = numbers.iter().map(run).collect();
+    let whole = if alone { function.clone() } else { fused(function.clone()) };
+    let held = |value: ValueId| match packed.filter(|format| format.holds(whole.dtype(value))) {
+        Some(format) => Held::Packed(format),
+        None => Held::Plain,
+    };
     let cx = Context { table, held: &held };
-    let kernel = kernel(&cx, &function, function.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
-    Some(Case { text, function, kernel, inputs, outputs })
+    let kernel = kernel(&cx, &whole, whole.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    Some(Case { text, function: whole, kernel, runs })
 }
 
 fn bytes(tensor: &Tensor) -> Vec<u8> {
@@ -285,6 +309,54 @@ fn c_type(dtype: DType) -> &'static str {
     tritonc::targets::c::text::memory(dtype)
 }
 
+/// A function that reads the operands of a case, calls its kernel, and writes a code and the results; then again with each
+/// result in the place of an operand whose memory it may take, which must change nothing.
+fn caller(case: &Case, index: usize) -> String {
+    let inst = &case.function[case.function.body.insts[0]];
+    let (mut before, mut after) = (String::new(), String::new());
+    let (mut operands, mut results) = (vec![], vec![]);
+    for (number, input) in case.runs[0].inputs.iter().enumerate() {
+        let (ty, size) = (c_type(input.dtype()), input.len() * width(input.dtype()));
+        let _ = writeln!(before, "    {ty} *in{number} = get({size});");
+        let _ = writeln!(after, "    free(in{number});");
+        operands.push(if input.rank() == 0 { format!("*in{number}") } else { format!("in{number}") });
+    }
+    let mut bytes = vec![];
+    for (number, result) in inst.results.iter().enumerate() {
+        let ty = &case.function[*result].ty;
+        let dtype = ty.dtype().unwrap_or(DType::Float32);
+        let size = sizes(ty).iter().product::<usize>() * width(dtype);
+        let _ = writeln!(before, "    {} *out{number} = calloc({}, 1);", c_type(dtype), size.max(1));
+        let _ = writeln!(after, "    put(out{number}, {size});");
+        results.push(format!("out{number}"));
+        bytes.push(size);
+    }
+    let numbers = || case.kernel.sizes.iter().map(|symbol| value_of(symbol).unwrap_or_default().to_string());
+    let call = |operands: &[String], results: &[String]| {
+        let arguments: Vec<String> = operands.iter().chain(results).cloned().chain(numbers()).collect();
+        format!("kernel_{index}({});", arguments.join(", "))
+    };
+    let assigned = if case.kernel.can_fail { "code = " } else { "" };
+    let mut body = format!("    {assigned}{}\n", call(&operands, &results));
+    for (result, operand) in &case.kernel.in_place {
+        let (mut own, mut others) = (operands.clone(), results.clone());
+        own[*operand] = "shared".into();
+        others[*result] = "shared".into();
+        let ty = c_type(case.runs[0].inputs[*operand].dtype());
+        let size = bytes[*result];
+        let _ = writeln!(
+            body,
+            "    if (code == 0) {{\n        {ty} *shared = copy(in{operand}, {size});\n        {}\n        if \
+             (memcmp(shared, out{result}, {size}) != 0) exit(8);\n        free(shared);\n    }}",
+            call(&own, &others)
+        );
+    }
+    format!(
+        "static void run_{index}(void)\n{{\n    int code = 0;\n{before}{body}    if (fwrite(&code, sizeof code, 1, stdout) \
+         != 1) exit(9);\n{after}}}\n\n"
+    )
+}
+
 /// The program that runs all cases: reads operands, calls, and writes a code and the results.
 fn program(cases: &[Case]) -> String {
     let templates = Templates::builtin();
@@ -298,39 +370,17 @@ fn program(cases: &[Case]) -> String {
     text.push_str(
         "static void *get(size_t bytes)\n{\n    void *data = malloc(bytes ? bytes : 1);\n    if (!data || fread(data, 1, \
          bytes, stdin) != bytes) exit(9);\n    return data;\n}\n\nstatic void put(void *data, size_t bytes)\n{\n    if \
-         (fwrite(data, 1, bytes, stdout) != bytes) exit(9);\n    free(data);\n}\n\n",
+         (fwrite(data, 1, bytes, stdout) != bytes) exit(9);\n    free(data);\n}\n\nstatic inline void *copy(const void \
+         *data, size_t bytes)\n{\n    void *own = malloc(bytes ? bytes : 1);\n    if (!own) exit(9);\n    return \
+         memcpy(own, data, bytes);\n}\n\n",
     );
     let mut calls = String::new();
     for (index, case) in cases.iter().enumerate() {
         let definition =
             case.kernel.definition.replace("{{name}}", &format!("kernel_{index}")).replace("{{NAME}}", "TEST");
         let _ = writeln!(text, "/* {} */\n{definition}", case.text.replace("*/", ""));
-        let inst = &case.function[case.function.body.insts[0]];
-        let (mut before, mut after, mut arguments) = (String::new(), String::new(), vec![]);
-        for (number, input) in case.inputs.iter().enumerate() {
-            let (ty, size) = (c_type(input.dtype()), input.len() * width(input.dtype()));
-            let _ = writeln!(before, "    {ty} *in{number} = get({size});");
-            let _ = writeln!(after, "    free(in{number});");
-            arguments.push(if input.rank() == 0 { format!("*in{number}") } else { format!("in{number}") });
-        }
-        for (number, result) in inst.results.iter().enumerate() {
-            let ty = &case.function[*result].ty;
-            let dtype = ty.dtype().unwrap_or(DType::Float32);
-            let size = sizes(ty).iter().product::<usize>() * width(dtype);
-            let _ = writeln!(before, "    {} *out{number} = malloc({});", c_type(dtype), size.max(1));
-            let _ = writeln!(before, "    memset(out{number}, 0, {});", size.max(1));
-            let _ = writeln!(after, "    put(out{number}, {size});");
-            arguments.push(format!("out{number}"));
-        }
-        arguments.extend(case.kernel.sizes.iter().map(|symbol| value_of(symbol).unwrap_or_default().to_string()));
-        let call = format!("kernel_{index}({})", arguments.join(", "));
-        let call = if case.kernel.can_fail { format!("code = {call};") } else { format!("{call};") };
-        let _ = writeln!(
-            text,
-            "static void run_{index}(void)\n{{\n    int code = 0;\n{before}    {call}\n    if (fwrite(&code, sizeof code, 1, \
-             stdout) != 1) exit(9);\n{after}}}\n"
-        );
-        let _ = writeln!(calls, "    run_{index}();");
+        text.push_str(&caller(case, index));
+        calls.push_str(&format!("    run_{index}();\n").repeat(case.runs.len()));
     }
     text + &format!("int main(void)\n{{\n{calls}    return 0;\n}}\n")
 }
@@ -354,7 +404,8 @@ fn execute(name: &str, cases: &[Case]) -> Option<Vec<u8>> {
     };
     let errors = String::from_utf8_lossy(&compiled.stderr);
     assert!(compiled.status.success(), "{}", errors.chars().take(8000).collect::<String>());
-    let input: Vec<u8> = cases.iter().flat_map(|case| case.inputs.iter().flat_map(bytes)).collect();
+    let input: Vec<u8> =
+        cases.iter().flat_map(|case| &case.runs).flat_map(|run| run.inputs.iter().flat_map(bytes)).collect();
     let file = folder.path().join("input");
     std::fs::write(&file, input).expect("a file");
     let run = Command::new(&binary).stdin(std::fs::File::open(&file).expect("the file")).output().expect("a run");
@@ -389,7 +440,7 @@ fn agrees(found: &Tensor, wanted: &Tensor) -> Result<(), String> {
 fn check(name: &str, cases: &[Case]) {
     let Some(out) = execute(name, cases) else { return };
     let (mut rest, mut problems) = (out.as_slice(), vec![]);
-    for case in cases {
+    for (case, run) in cases.iter().flat_map(|case| case.runs.iter().map(move |run| (case, run))) {
         let (code, after) = rest.split_at(4);
         let failed = code != [0; 4];
         rest = after;
@@ -401,7 +452,7 @@ fn check(name: &str, cases: &[Case]) {
             found.push(tensor(dtype, shape, own));
             rest = after;
         }
-        let problem = match (&case.outputs, failed) {
+        let problem = match (&run.outputs, failed) {
             (Ok(wanted), false) => found.iter().zip(wanted).find_map(|(a, b)| agrees(a, b).err()),
             (Err(_), true) => None,
             (Ok(_), true) => Some("gives an error".to_string()),
@@ -409,6 +460,7 @@ fn check(name: &str, cases: &[Case]) {
         };
         problems.extend(problem.map(|problem| format!("{}\n{}{problem}\n", case.text, case.kernel.definition)));
     }
+    assert!(rest.is_empty(), "{} bytes too many", rest.len());
     let shown: Vec<String> = problems.iter().take(12).cloned().collect();
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), shown.join("\n"));
 }
@@ -431,10 +483,14 @@ fn uses() -> Vec<(String, Vec<String>)> {
     lines.map(one).collect()
 }
 
-fn one_use(table: &Table, code: &str, types: &[String], numbers: Numbers) -> Option<Case> {
+fn one_use(table: &Table, code: &str, types: &[String], numbers: &[Numbers]) -> Option<Case> {
     let results = code.split('=').next().unwrap_or("").trim();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    case(table, &[code, &format!("yield {results}")], &types, numbers, true)
+    case(table, &[code, &format!("yield {results}")], &types, numbers, (true, None))
+}
+
+fn operation(code: &str) -> Option<OpId> {
+    code.split_whitespace().find_map(ops::find)
 }
 
 #[test]
@@ -443,8 +499,8 @@ fn every_operation_agrees() {
         let table = table();
         let mut used = BTreeSet::new();
         let cases = uses().into_iter().map(|(code, types)| {
-            used.extend(code.split_whitespace().find_map(ops::find).map(|op| op.name()));
-            one_use(&table, &code, &types, Numbers::Usual).unwrap_or_else(|| panic!("{code}"))
+            used.extend(operation(&code).map(|op| op.name()));
+            one_use(&table, &code, &types, &[Numbers::Usual]).unwrap_or_else(|| panic!("{code}"))
         });
         let cases: Vec<Case> = cases.collect();
         let missing: Vec<&str> = ops::all().map(|op| op.name()).filter(|name| !used.contains(name)).collect();
@@ -453,55 +509,89 @@ fn every_operation_agrees() {
     });
 }
 
-/// The same uses where operands of the first one's type are of any other.
-fn in_all_types(numbers: Numbers) -> Vec<Case> {
-    let table = table();
-    let (mut cases, mut seen) = (vec![], BTreeSet::new());
-    for (code, types) in uses() {
-        let Some(first) = types.first() else { continue };
-        let own = first.split('[').next().unwrap_or("").to_string();
-        for dtype in DType::ALL {
-            let change = |ty: &String| match ty.strip_prefix(own.as_str()) {
-                Some(rest) if rest.is_empty() || rest.starts_with('[') => format!("{dtype}{rest}"),
-                _ => ty.clone(),
-            };
-            let types: Vec<String> = types.iter().map(change).collect();
-            // Sums that leave the range depend on their order.
-            let is_product = code.split_whitespace().find_map(ops::find).is_some_and(|op| op.is_product());
-            let is_exact = numbers == Numbers::Usual || !dtype.is_float() || !is_product;
-            if is_exact && seen.insert((code.clone(), types.clone())) {
-                cases.extend(one_use(&table, &code, &types, numbers));
-            }
-        }
-    }
-    for (from, to) in DType::ALL.iter().flat_map(|from| DType::ALL.map(|to| (*from, to))) {
-        cases.extend(one_use(&table, &format!("%0 = cast %a {{dtype = {to}}}"), &[format!("{from}[31]")], numbers));
-    }
-    cases
-}
-
+/// The first use of each operation, where operands of the first one's type are of any other; and all conversions.
 #[test]
 fn every_operation_agrees_in_every_type() {
-    with_deep_stack(|| check("types", &in_all_types(Numbers::Usual)));
+    with_deep_stack(|| {
+        let table = table();
+        let (mut cases, mut seen) = (vec![], BTreeSet::new());
+        for (code, types) in uses() {
+            let (Some(first), Some(op)) = (types.first(), operation(&code)) else { continue };
+            let own = first.split('[').next().unwrap_or("").to_string();
+            for dtype in DType::ALL {
+                let change = |ty: &String| match ty.strip_prefix(own.as_str()) {
+                    Some(rest) if rest.is_empty() || rest.starts_with('[') => format!("{dtype}{rest}"),
+                    _ => ty.clone(),
+                };
+                let types: Vec<String> = types.iter().map(change).collect();
+                // Sums that leave the range depend on their order.
+                let is_exact = !dtype.is_float() || !op.is_product();
+                let numbers = if is_exact { &[Numbers::Usual, Numbers::Extreme][..] } else { &[Numbers::Usual][..] };
+                if seen.insert((op.name(), dtype)) {
+                    cases.extend(one_use(&table, &code, &types, numbers));
+                }
+            }
+        }
+        for (from, to) in DType::ALL.iter().flat_map(|from| DType::ALL.map(|to| (*from, to))) {
+            let (code, types) = (format!("%0 = cast %a {{dtype = {to}}}"), [format!("{from}[31]")]);
+            cases.extend(one_use(&table, &code, &types, &[Numbers::Usual, Numbers::Extreme]));
+        }
+        check("types", &cases);
+    });
 }
 
-#[test]
-fn extremes_agree() {
-    with_deep_stack(|| check("extremes", &in_all_types(Numbers::Extreme)));
+/// The blocks of the list: lines, and types of operands.
+fn blocks() -> Vec<(Vec<String>, Vec<String>)> {
+    let all = lines("c_kernels.txt").join("\n");
+    let blocks = all.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
+    let one = |block: &str| {
+        let (code, types) = block.rsplit_once('|').unwrap_or((block, ""));
+        let types = types.split(';').map(str::trim).filter(|ty| !ty.is_empty()).map(str::to_string);
+        (code.lines().map(|line| line.trim().to_string()).collect(), types.collect())
+    };
+    blocks.map(one).collect()
 }
 
 #[test]
 fn fused_regions_agree() {
     with_deep_stack(|| {
         let table = table();
-        let all = lines("c_kernels.txt").join("\n");
-        let blocks = all.split("\n\n").map(str::trim).filter(|block| !block.is_empty());
-        let one = |block: &str| {
-            let (code, types) = block.rsplit_once('|').unwrap_or((block, ""));
-            let lines: Vec<&str> = code.lines().map(str::trim).collect();
-            let types: Vec<&str> = types.split(';').map(str::trim).filter(|ty| !ty.is_empty()).collect();
-            case(&table, &lines, &types, Numbers::Usual, false).unwrap_or_else(|| panic!("{block}"))
+        let one = |(lines, types): (Vec<String>, Vec<String>)| {
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let types: Vec<&str> = types.iter().map(String::as_str).collect();
+            let found = case(&table, &lines, &types, &[Numbers::Usual], (false, None));
+            found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
         };
-        check("fused", &blocks.map(one).collect::<Vec<Case>>());
+        check("fused", &blocks().into_iter().map(one).collect::<Vec<Case>>());
+    });
+}
+
+/// Packed codes are read where they lie.
+#[test]
+fn packed_codes_are_read() {
+    with_deep_stack(|| {
+        let table = table();
+        let schemes = [
+            ("trit", "ternary(axis=0)", "float32[4]", Format::Ternary2),
+            ("trit", "ternary(axis=0)", "float32[4]", Format::Ternary5),
+            ("int4", "int4(axis=0)", "float32[4]", Format::Int4),
+            ("int8", "int8(axis=0)", "float32[4]", Format::Int8),
+            ("uint8", "int4(symmetric=false, group=3)", "float32[4, 3]; uint8[4, 3]", Format::Int4),
+        ];
+        let mut cases = vec![];
+        for (codes, scheme, parts, format) in schemes {
+            let types = format!("float32[B, 9]; {codes}[4, 9]; {}", parts.split(';').next().unwrap_or(parts));
+            let types: Vec<&str> = types.split(';').map(str::trim).collect();
+            let line = format!("%w = dequantize %b, %c {{scheme = {scheme}, dtype = float32}}");
+            let lines = [&line, "%y = matmul %a, %w {transpose_b = true}", "yield %y"];
+            if !parts.contains(';') {
+                cases.extend(case(&table, &lines, &types, &[Numbers::Usual], (false, Some(format))));
+            }
+            let ty = format!("{codes}[3, 4, 9]");
+            let lines = ["%p = permute %a {axes = (1, 0, 2)}", "%y = cast %p {dtype = float32}", "yield %y"];
+            cases.extend(case(&table, &lines, &[&ty], &[Numbers::Usual], (false, Some(format))));
+        }
+        assert_eq!(cases.len(), 9);
+        check("packed", &cases);
     });
 }

@@ -16,7 +16,7 @@ use tritonc::types::HostValue;
 use tritonc::weights::{WeightSet, encode};
 
 /// How long a target may take for one program.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// Everything that executes programs, with the processes that do it.
 pub struct Targets {

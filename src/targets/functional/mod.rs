@@ -22,7 +22,7 @@ use crate::ir::{Function, Verified};
 use crate::ops::OpId;
 use crate::passes;
 use crate::targets::pycode::Dialect;
-use crate::targets::pycode::helpers::Library as Renderings;
+use crate::targets::pycode::helpers::{Library as Renderings, SHARED};
 use crate::targets::pytext::Py;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
@@ -68,7 +68,10 @@ pub trait Library: Dialect {
 /// Reads the table and templates of a target that is one of these.
 pub fn writer(library: &'static dyn Library, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
     let table = Table::load(templates, library.target())?;
-    let skeletons = templates.skeletons(&["functional/", &format!("{}/", library.target())])?;
+    let own = format!("{}/", library.target());
+    let shared = library.arrays().map(|_| SHARED);
+    let folders: Vec<&str> = ["functional/", &own].into_iter().chain(shared).collect();
+    let skeletons = templates.skeletons(&folders)?;
     Ok(Box::new(FunctionalWriter { library, table, skeletons, helpers: Renderings::default() }))
 }
 

@@ -4,11 +4,11 @@ use crate::ir::InstId;
 use crate::targets::TargetError;
 use crate::targets::functional::{self, Import, Library};
 use crate::targets::jax::special;
-use crate::targets::pycode::arrays;
+use crate::targets::pycode::arrays::{self, Module};
 use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, index_of};
 use crate::targets::pycode::function::Writer;
+use crate::targets::pycode::nested;
 use crate::targets::pycode::special::Special;
-use crate::targets::pycode::{nested, numbers};
 use crate::targets::pytext::Py;
 use crate::types::{DType, Tensor};
 
@@ -31,21 +31,12 @@ pub const DTYPES: &[DType] = &[
     DType::Float64,
 ];
 
-/// The element type as JAX holds it.
-fn dtype(value: DType) -> Py {
-    let name = numbers::stored(value).name();
-    Py::name("jnp").attr(if value == DType::Bool { "bool_" } else { name })
-}
-
-fn made(function: &str, arguments: Vec<Py>, value: DType) -> Py {
-    let of_type = Py::keyword("dtype", dtype(value));
-    Py::name("jnp").method(function, arguments.into_iter().chain([of_type]).collect())
-}
+const JNP: Module = Module("jnp");
 
 /// State carries values from call to call, never gradients; a plain number becomes an array, which has a type.
 fn stopped(new: NewState) -> Py {
     match new.dtype.is_float() {
-        _ if new.is_number => dtype(new.dtype).call(vec![new.value]),
+        _ if new.is_number => JNP.dtype(new.dtype).call(vec![new.value]),
         true => Py::name("lax").method("stop_gradient", vec![new.value]),
         false => new.value,
     }
@@ -75,29 +66,28 @@ impl Dialect for JaxArrays {
         arrays::checks_windows(message)
     }
 
+    fn arrays(&self) -> Option<Module> {
+        Some(JNP)
+    }
+
     fn dtype(&self, value: DType) -> Py {
-        dtype(value)
+        JNP.dtype(value)
     }
 
     fn scalar(&self, number: Py, value: DType, _device: Option<Py>) -> Py {
-        dtype(value).call(vec![number])
+        JNP.dtype(value).call(vec![number])
     }
 
     fn literal(&self, tensor: &Tensor, _device: Option<Py>) -> Py {
-        if tensor.is_empty() {
-            let sizes = Py::Tuple(tensor.shape().iter().map(|n| Py::int(*n as i64)).collect());
-            return made("zeros", vec![sizes], tensor.dtype());
-        }
-        made("array", vec![numbers::nested(tensor)], tensor.dtype())
+        JNP.literal(tensor)
     }
 
     fn zeros(&self, shape: Py, value: DType, _device: Option<Py>) -> Py {
-        made("zeros", vec![shape], value)
+        JNP.made("zeros", vec![shape], value)
     }
 
     fn stack(&self, list: Py, axis: usize) -> Py {
-        let along = (axis > 0).then(|| Py::keyword("axis", Py::int(axis as i64)));
-        Py::name("jnp").method("stack", std::iter::once(list).chain(along).collect())
+        JNP.stack(list, axis)
     }
 
     fn special(&self, op: &str) -> Option<Special> {
@@ -141,6 +131,6 @@ impl Library for JaxArrays {
     }
 
     fn full(&self, shape: Py, number: Py, value: DType) -> Py {
-        made("full", vec![shape, number], value)
+        JNP.made("full", vec![shape, number], value)
     }
 }

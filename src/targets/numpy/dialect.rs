@@ -2,9 +2,8 @@
 
 use crate::targets::functional::{self, Import, Library};
 use crate::targets::numpy::special;
-use crate::targets::pycode::arrays;
+use crate::targets::pycode::arrays::{self, Module};
 use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, index_of};
-use crate::targets::pycode::numbers;
 use crate::targets::pycode::special::Special;
 use crate::targets::pytext::Py;
 use crate::types::{DType, Tensor};
@@ -27,20 +26,11 @@ pub const DTYPES: &[DType] = &[
     DType::Float64,
 ];
 
-/// The element type as NumPy holds it.
-fn dtype(value: DType) -> Py {
-    let name = numbers::stored(value).name();
-    Py::name("np").attr(if value == DType::Bool { "bool_" } else { name })
-}
-
-fn made(function: &str, arguments: Vec<Py>, value: DType) -> Py {
-    let of_type = Py::keyword("dtype", dtype(value));
-    Py::name("np").method(function, arguments.into_iter().chain([of_type]).collect())
-}
+const NP: Module = Module("np");
 
 /// A plain number as an array, so that what is carried on has a type.
 fn as_array(new: NewState) -> Py {
-    if new.is_number { dtype(new.dtype).call(vec![new.value]) } else { new.value }
+    if new.is_number { NP.dtype(new.dtype).call(vec![new.value]) } else { new.value }
 }
 
 pub struct NumPyArrays;
@@ -67,29 +57,28 @@ impl Dialect for NumPyArrays {
         arrays::checks_windows(message)
     }
 
+    fn arrays(&self) -> Option<Module> {
+        Some(NP)
+    }
+
     fn dtype(&self, value: DType) -> Py {
-        dtype(value)
+        NP.dtype(value)
     }
 
     fn scalar(&self, number: Py, value: DType, _device: Option<Py>) -> Py {
-        dtype(value).call(vec![number])
+        NP.dtype(value).call(vec![number])
     }
 
     fn literal(&self, tensor: &Tensor, _device: Option<Py>) -> Py {
-        if tensor.is_empty() {
-            let sizes = Py::Tuple(tensor.shape().iter().map(|n| Py::int(*n as i64)).collect());
-            return made("zeros", vec![sizes], tensor.dtype());
-        }
-        made("array", vec![numbers::nested(tensor)], tensor.dtype())
+        NP.literal(tensor)
     }
 
     fn zeros(&self, shape: Py, value: DType, _device: Option<Py>) -> Py {
-        made("zeros", vec![shape], value)
+        NP.made("zeros", vec![shape], value)
     }
 
     fn stack(&self, list: Py, axis: usize) -> Py {
-        let along = (axis > 0).then(|| Py::keyword("axis", Py::int(axis as i64)));
-        Py::name("np").method("stack", std::iter::once(list).chain(along).collect())
+        NP.stack(list, axis)
     }
 
     fn special(&self, op: &str) -> Option<Special> {
@@ -116,6 +105,6 @@ impl Library for NumPyArrays {
     }
 
     fn full(&self, shape: Py, number: Py, value: DType) -> Py {
-        made("full", vec![shape, number], value)
+        NP.made("full", vec![shape, number], value)
     }
 }

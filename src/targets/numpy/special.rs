@@ -9,7 +9,6 @@ static SPECIAL: &[(&str, Special)] = &[
     ("cast", arrays::cast),
     ("cumprod", |u| running(u, "cumprod")),
     ("cumsum", |u| running(u, "cumsum")),
-    ("matmul", arrays::matmul),
     ("pad", |u| arrays::pad(u, "np")),
     ("permute", arrays::permute),
     ("prod", |u| total(u, "prod")),

@@ -1,11 +1,42 @@
-//! Special forms of libraries whose arrays are NumPy's, or behave like them: conversion, products, axes, padding.
+//! What libraries share whose arrays are NumPy's, or behave like them: types and literals, and the special forms of
+//! conversion, axes and padding.
 
 use crate::ops::Attr;
-use crate::ops::matmul::TRANSPOSE;
 use crate::targets::pycode::numbers;
-use crate::targets::pycode::special::{Operand, Use, at_axis};
+use crate::targets::pycode::special::{Use, at_axis};
 use crate::targets::pytext::Py;
-use crate::types::{DType, Dim};
+use crate::types::{DType, Dim, Tensor};
+
+/// The module that has NumPy's functions, by its name in files. Helpers of `templates/arrays/` are written for `np`.
+#[derive(Clone, Copy)]
+pub struct Module(pub &'static str);
+
+impl Module {
+    /// The element type as arrays hold it.
+    pub fn dtype(self, value: DType) -> Py {
+        let name = numbers::stored(value).name();
+        Py::name(self.0).attr(if value == DType::Bool { "bool_" } else { name })
+    }
+
+    /// An array that a function of the module makes.
+    pub fn made(self, function: &str, arguments: Vec<Py>, value: DType) -> Py {
+        let of_type = Py::keyword("dtype", self.dtype(value));
+        Py::name(self.0).method(function, arguments.into_iter().chain([of_type]).collect())
+    }
+
+    pub fn literal(self, tensor: &Tensor) -> Py {
+        if tensor.is_empty() {
+            let sizes = Py::Tuple(tensor.shape().iter().map(|n| Py::int(*n as i64)).collect());
+            return self.made("zeros", vec![sizes], tensor.dtype());
+        }
+        self.made("array", vec![numbers::nested(tensor)], tensor.dtype())
+    }
+
+    pub fn stack(self, list: Py, axis: usize) -> Py {
+        let along = (axis > 0).then(|| Py::keyword("axis", Py::int(axis as i64)));
+        Py::name(self.0).method("stack", std::iter::once(list).chain(along).collect())
+    }
+}
 
 /// Floats become integers by saturation, which libraries leave open.
 pub fn cast(u: &mut Use) -> Result<Option<Py>, String> {
@@ -24,25 +55,6 @@ pub fn cast(u: &mut Use) -> Result<Option<Py>, String> {
         _ if numbers::stored(from) == numbers::stored(to) => x,
         _ => u.dialect.convert(x, to),
     }))
-}
-
-/// Codes are multiplied as what they are: small numbers of the other side's type.
-pub fn matmul(u: &mut Use) -> Result<Option<Py>, String> {
-    let result = u.result_dtype();
-    let operand = |index: usize| match u.attrs.flag(TRANSPOSE[index]) {
-        true => transposed(&u.operands[index]),
-        false => u.operands[index].value.clone(),
-    };
-    let (a, b) = (operand(0), operand(1));
-    if result == DType::Int32 && u.operands.iter().all(|o| o.dtype() != result) {
-        return Ok(Some(Py::name("integer_matmul").call(vec![a, b])));
-    }
-    Ok(Some(Py::binary(u.as_dtype(0, a, result), "@", u.as_dtype(1, b, result))))
-}
-
-/// With its last two axes exchanged.
-fn transposed(x: &Operand) -> Py {
-    x.value.clone().attr(if x.rank() == Some(2) { "T" } else { "mT" })
 }
 
 pub fn permute(u: &mut Use) -> Result<Option<Py>, String> {

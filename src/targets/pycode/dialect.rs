@@ -6,6 +6,7 @@ use crate::ir::{InstId, Part};
 use crate::ops::{Attrs, Op, Param};
 use crate::targets::TargetError;
 use crate::targets::names::Reserved;
+use crate::targets::pycode::arrays::Module;
 use crate::targets::pycode::function::Writer;
 use crate::targets::pycode::special::{Operand, Special};
 use crate::targets::pytext::Py;
@@ -110,6 +111,11 @@ pub trait Dialect: Sync {
     }
 
     // ---- values
+
+    /// The module that has NumPy's functions, of a library that is like NumPy.
+    fn arrays(&self) -> Option<Module> {
+        None
+    }
 
     fn dtype(&self, dtype: DType) -> Py;
 

@@ -13,6 +13,9 @@ use minijinja::context;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Helpers of libraries that are like NumPy, which they call `np`.
+pub const SHARED: &str = "arrays/";
+
 /// One top-level definition.
 pub struct Helper {
     pub name: String,
@@ -147,9 +150,10 @@ fn read(dialect: &dyn Dialect, templates: &Skeletons, uses: Uses) -> Result<Help
     let mut list = vec![];
     let mut errors = vec![];
     for name in templates.helpers() {
-        let context = context! { uses => uses.value(), training => uses.training };
+        let np = dialect.arrays().map(|module| module.0);
+        let context = context! { uses => uses.value(), training => uses.training, np };
         let text = match templates.render(name, context) {
-            Ok(text) => text,
+            Ok(text) => np.filter(|_| name.starts_with(SHARED)).map_or(text.clone(), |np| called(&text, np)),
             Err(error) => {
                 errors.push(error);
                 continue;
@@ -170,6 +174,19 @@ fn read(dialect: &dyn Dialect, templates: &Skeletons, uses: Uses) -> Result<Help
     }
     names.extend(dialect.top_level().iter().map(|name| name.to_string()));
     if errors.is_empty() { Ok(Helpers { list, names: Arc::new(names) }) } else { Err(errors) }
+}
+
+/// A text that calls NumPy `np`, with another name for it.
+fn called(text: &str, np: &str) -> String {
+    let mut called = String::with_capacity(text.len() + text.len() / 16);
+    for piece in text.split_inclusive("np.") {
+        let before = piece.strip_suffix("np.");
+        match before.filter(|before| !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')) {
+            Some(before) => called.extend([before, np, "."]),
+            None => called.push_str(piece),
+        }
+    }
+    called
 }
 
 /// The words of a text, docstrings and comments left out.

@@ -80,13 +80,12 @@ pub fn find(name: &str) -> Option<Special> {
 
 fn matmul(u: &mut Use) -> Result<Option<Py>, String> {
     let result = u.result_dtype();
-    let narrow = |o: &Operand| o.dtype().bits() <= 8 && !o.dtype().is_float();
     let operand = |index: usize| match u.attrs.flag(TRANSPOSE[index]) {
         true => transposed(&u.operands[index]),
         false => u.operands[index].value.clone(),
     };
     let (a, b) = (operand(0), operand(1));
-    if u.operands.iter().all(narrow) {
+    if result == DType::Int32 && u.operands.iter().all(|o| o.dtype() != result) {
         return Ok(Some(Py::name("integer_matmul").call(vec![a, b])));
     }
     // Codes are multiplied as what they are: small numbers of the other side's type.

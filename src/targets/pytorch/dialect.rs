@@ -3,6 +3,7 @@
 use crate::ir::Part;
 use crate::ops::{Attrs, Op, Param, ParamKind};
 use crate::targets::names::Reserved;
+use crate::targets::pycode::arrays;
 use crate::targets::pycode::dialect::{Assignment, Dialect, NewState, Positions, Size, index_of};
 use crate::targets::pycode::numbers;
 use crate::targets::pycode::special::{Operand, Special};
@@ -211,9 +212,7 @@ impl Dialect for Torch {
 
     /// Conditions of operations that PyTorch refuses by itself if they are broken.
     fn checks(&self, message: &str) -> bool {
-        let operation = message.strip_prefix('`').and_then(|rest| rest.split_once("`: ")).map_or("", |(name, _)| name);
-        let family = operation.trim_end_matches(|c: char| c.is_ascii_digit() || c == 'd');
-        matches!(family, "conv" | "conv_transpose" | "max_pool" | "avg_pool" | "repeat_interleave")
+        arrays::checks_windows(message) || message.starts_with("`repeat_interleave`: ")
     }
 
     fn shown(&self, tensor: Py) -> Py {

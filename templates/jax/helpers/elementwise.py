@@ -19,3 +19,8 @@ def clamp(x, min=None, max=None):
     if min is not None:
         x = jnp.where(x <= min, min, x)
     return x if max is None else jnp.where(x >= max, max, x)
+
+
+def absolute(x):
+    """The absolute value; at 0 the gradient is 0."""
+    return jnp.where(x == 0, 0, jnp.abs(x))

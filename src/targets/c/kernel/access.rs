@@ -124,7 +124,7 @@ impl Maker<'_> {
         self.helper("codes");
         let row = match start.is_const(0) {
             true => C::atom(name),
-            false => C::binary(C::atom(name), "+", self.index(&start)),
+            false => C::Atom(format!("{name} + {}", self.index(&start).text())),
         };
         let column = self.index(column);
         C::call(reader, vec![row, column])

@@ -57,6 +57,15 @@ impl Reduced {
     }
 }
 
+/// What a reduction begins with: the types of a total and of elements, the start, the sizes of the axes that go.
+struct Totals<'p> {
+    kept: DType,
+    dtype: DType,
+    start: C,
+    sizes: Vec<Dim>,
+    step: &'p Py,
+}
+
 /// The type in which a total is kept.
 fn total_type(step: &Py, dtype: DType) -> DType {
     match Maker::is_inexact(step) {
@@ -76,31 +85,53 @@ impl<'a> Maker<'a> {
     /// The same, where elements on the way are results as well.
     fn fold_storing(&mut self, using: Use<'a>, parts: &[Py], at: &[Dim], also: &[usize]) -> Outcome<C> {
         let reduced = Reduced::of(self, using)?;
-        let [start, step, ..] = parts else { return Err(self.refuse("has an entry in ops.toml without a step")) };
-        let dtype = self.dtype(reduced.operand);
-        let kept = total_type(step, dtype);
-        let nothing = |_: &str| None;
-        let sizes = reduced.sizes();
-        let number = count(&sizes);
-        if matches!(start.as_atom(), Some("lowest" | "highest")) && number.as_const().is_none() {
-            let size = self.index(&number);
-            self.fail_if(C::binary(size, "==", C::atom("0")), "VALUE");
-        }
-        let start = self.expand(start, kept, &nothing)?;
+        let Totals { kept, dtype, start, sizes, step } = self.totals(&reduced, parts)?;
         let total = self.variable(carrier(kept), using.op.name(), start);
         let loops = self.loops(&sizes);
         let place = reduced.place(at, &loops.at);
+        let mut element = self.element(reduced.operand, &place)?;
         if !also.is_empty() {
+            // What is written may take the memory of what is read.
+            if element.reads_memory() {
+                element = self.constant(carrier(dtype), "t", element);
+            }
             self.store_all(also, &place)?;
         }
-        let element = self.element(reduced.operand, &place)?;
         self.accumulate(&total, step, element, kept, dtype)?;
         self.close_loops(loops);
-        let total = C::Atom(total);
+        self.total_value(parts, C::Atom(total), (kept, dtype), &count(&sizes))
+    }
+
+    /// What a reduction begins with. An extreme of nothing is an error.
+    fn totals<'p>(&mut self, reduced: &Reduced, parts: &'p [Py]) -> Outcome<Totals<'p>> {
+        let [start, step, ..] = parts else { return Err(self.refuse("has an entry in ops.toml without a step")) };
+        let dtype = self.dtype(reduced.operand);
+        let kept = total_type(step, dtype);
+        let sizes = reduced.sizes();
+        let number = count(&sizes);
+        if matches!(start.as_atom(), Some("lowest" | "highest")) && number.as_const().is_none() {
+            let kept = (0..reduced.shape.len()).filter(|axis| !reduced.axes.contains(axis));
+            let wanted = kept.fold(Dim::constant(1), |product, axis| product.mul(&reduced.shape[axis]));
+            self.at_top(|maker| {
+                let size = maker.index(&number);
+                let mut is_missing = C::binary(size, "==", C::atom("0"));
+                if wanted.as_const().is_none() {
+                    let wanted = maker.index(&wanted);
+                    is_missing = C::and(is_missing, C::binary(wanted, ">", C::atom("0")));
+                }
+                maker.fail_if(is_missing, "VALUE");
+                Ok(())
+            })?;
+        }
+        Ok(Totals { kept, dtype, start: self.expand(start, kept, &|_| None)?, sizes, step })
+    }
+
+    /// What becomes of a total in the end.
+    fn total_value(&mut self, parts: &[Py], total: C, (kept, dtype): (DType, DType), number: &Dim) -> Outcome<C> {
         let value = match parts.get(2) {
             None => total,
             Some(finish) => {
-                let number = self.index(&number);
+                let number = self.index(number);
                 let number = match number.is_number() {
                     true => C::atom(format!("{}.0", number.text())),
                     false => C::cast("double", number),
@@ -114,6 +145,39 @@ impl<'a> Maker<'a> {
             }
         };
         Ok(self.finished(value, kept, dtype))
+    }
+
+    /// A reduction of all but the last axis, which lies along memory: several totals at once.
+    fn fold_columns(&mut self, using: Use<'a>, parts: &[Py], reduced: &Reduced, results: &[usize]) -> Outcome<bool> {
+        let shape = self.shape_of(using.inst.results[0])?;
+        let (Some((size, rows)), Some(last)) = (shape.split_last(), reduced.shape.len().checked_sub(1)) else {
+            return Ok(false);
+        };
+        if reduced.axes.contains(&last) || size.is_const(1) || !self.runs_along(reduced.operand, last) {
+            return Ok(false);
+        }
+        let Totals { kept, dtype, start, sizes, step } = self.totals(reduced, parts)?;
+        let loops = self.loops(rows);
+        let (first, width, bound) = self.tile(size);
+        let totals = self.array(carrier(kept), using.op.name(), bound, &start, &width);
+        let inner = self.loops(&sizes);
+        let column = self.separate_loops(std::slice::from_ref(&width));
+        let mut at = loops.at.clone();
+        at.push(first.add(&column.at[0]));
+        let place = reduced.place(&at, &inner.at);
+        let element = self.element(reduced.operand, &place)?;
+        let index = self.index(&column.at[0]).text();
+        self.accumulate(&format!("{totals}[{index}]"), step, element, kept, dtype)?;
+        self.close_loops(inner);
+        let column = self.separate_loops(std::slice::from_ref(&width));
+        at[rows.len()] = first.add(&column.at[0]);
+        let index = self.index(&column.at[0]);
+        let value = self.total_value(parts, C::index(&totals, index), (kept, dtype), &count(&sizes))?;
+        self.note(using.inst.results[0], &at, value);
+        self.store_all(results, &at)?;
+        self.close_loops(loops);
+        self.nests += 1;
+        Ok(true)
     }
 
     /// `total = step`, as an assignment with an operator where it is one.
@@ -174,6 +238,9 @@ impl<'a> Maker<'a> {
             results.iter().zip(&depends).filter(fits).map(|(index, _)| *index).collect()
         };
         let (outer, inner) = (chosen(self, true, &shape), chosen(self, false, &reduced.shape));
+        if outer.len() == results.len() && self.fold_columns(using, parts, &reduced, &outer)? {
+            return Ok(vec![]);
+        }
         let loops = self.loops(&shape);
         let value = self.fold_storing(using, parts, &loops.at, &inner)?;
         let value = match value.is_atom() {

@@ -81,11 +81,24 @@ impl Ranges {
         Some(sum)
     }
 
+    /// A size that an index is always below, where steps of each variable are what the others leave: `i * n + j` is below
+    /// the product of the size of `i` and `n`, if `n` is the size of `j`.
+    fn bound(&self, index: &Dim) -> Option<Dim> {
+        if let Some(value) = index.as_const() {
+            return Some(Dim::constant(value + 1));
+        }
+        let variables = index.symbols().into_iter().filter_map(|symbol| Some((self.size(&symbol)?.clone(), symbol)));
+        variables.into_iter().find_map(|(size, variable)| {
+            let step = linear(index, &variable)?;
+            let rest = index.sub(&step.mul(&Dim::symbol(variable.as_str())));
+            let fits = if rest.is_const(0) { step.is_const(1) } else { self.bound(&rest).as_ref() == Some(&step) };
+            fits.then(|| step.mul(&size))
+        })
+    }
+
     /// Whether an index is less than a size, for all values of the variables.
     pub fn is_below(&self, index: &Dim, size: &Dim) -> bool {
-        if let Some(symbol) = index.as_symbol()
-            && self.size(symbol) == Some(size)
-        {
+        if size.as_const().is_none() && self.bound(index).as_ref() == Some(size) {
             return true;
         }
         match (self.largest(index), size.as_const()) {
@@ -137,8 +150,12 @@ impl Ranges {
             return C::binary(self.text(&value, name), "%", self.text(&divisor, name));
         }
         let mut terms: Vec<(&Monomial, i64)> = index.terms().collect();
-        // Outer loops come first, constants last, and what is taken away after what is added.
-        terms.sort_by_key(|(m, coefficient)| (*coefficient < 0, m.is_empty(), self.depth(m)));
+        // The largest steps come first, constants last, and what is taken away after what is added.
+        terms.sort_by_key(|(m, coefficient)| {
+            let sizes = m.iter().map(|(_, exponent)| *exponent).sum::<u32>();
+            let step = std::cmp::Reverse((sizes, coefficient.unsigned_abs()));
+            (*coefficient < 0, m.is_empty(), step, self.depth(m))
+        });
         let mut sum: Option<C> = None;
         for (monomial, coefficient) in terms {
             let (mut left, magnitude) = (sum.take(), coefficient.unsigned_abs());
@@ -235,6 +252,8 @@ mod tests {
         assert_eq!(ranges.remainder(&flat, &Dim::constant(64)), k);
         let open = j.mul(&Dim::symbol("N")).add(&i);
         assert_eq!(ranges.divide(&open, &Dim::symbol("N")), j);
+        let rows = j.mul(&Dim::symbol("N")).add(&i);
+        assert!(ranges.is_below(&rows, &Dim::symbol("N").scale(4)) && !ranges.is_below(&rows, &Dim::symbol("N")));
         assert_eq!(text(&ranges.divide(&k, &Dim::constant(16))), "k / 16");
         assert_eq!(text(&ranges.remainder(&k, &Dim::constant(16))), "k % 16");
         // What was taken apart comes together again.

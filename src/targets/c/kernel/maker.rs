@@ -119,8 +119,8 @@ impl<'a> Maker<'a> {
         };
         for (own, outer) in inside.iter().zip(&inst.operands) {
             let held = (self.cx.held)(*outer);
-            let name = function[*own].name.as_ref().or(function[*outer].name.as_ref());
-            let name = self.words.take(name.map_or("x", |name| name.as_str()));
+            let wish = self.operand_name(*own, *outer);
+            let name = self.words.take(&wish);
             let shape = self.shape_of(*own)?;
             let held = if shape.is_empty() { Held::Scalar } else { held };
             self.operands.push(Parameter { value: *own, name, held, dtype: function.dtype(*own), shape });
@@ -133,6 +133,32 @@ impl<'a> Maker<'a> {
         }
         self.name_sizes();
         Ok(())
+    }
+
+    /// The source's name for an operand, or a parameter's, or that of what its first user takes it for.
+    fn operand_name(&self, own: ValueId, outer: ValueId) -> String {
+        let function = self.function;
+        if let Some(name) = function[own].name.as_ref().or(function[outer].name.as_ref()) {
+            return name.clone();
+        }
+        let maker = function.insts.iter().find(|inst| inst.results.contains(&outer)).map(|inst| &inst.kind);
+        if let Some(InstKind::Param { name, part }) = maker {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            return match part.word() {
+                Some(part) => format!("{last}_{part}"),
+                None => last.to_string(),
+            };
+        }
+        let insts = match &self.inst.kind {
+            InstKind::Fused { body } => body.insts.iter().map(|id| &function[*id]).collect(),
+            _ => vec![self.inst],
+        };
+        let used = insts.into_iter().find_map(|inst| {
+            let position = inst.operands.iter().position(|operand| *operand == own)?;
+            let InstKind::Op { op, .. } = &inst.kind else { return None };
+            op.get().params.iter().filter(|param| param.is_operand()).nth(position).map(|param| param.name)
+        });
+        used.filter(|name| name.len() > 1).unwrap_or("x").to_string()
     }
 
     fn survey(&mut self, region: &Region) {
@@ -162,8 +188,9 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// The plan that this way of writing it leads to.
     pub fn plan(&self) -> Plan {
-        Plan::of(&self.groups, &self.used)
+        self.plan.next(&self.groups, &self.used)
     }
 
     // What is known of values.
@@ -335,7 +362,26 @@ impl<'a> Maker<'a> {
         self.group(sizes, true)
     }
 
-    fn group(&mut self, sizes: &[Dim], fixed: bool) -> Loops {
+    fn group(&mut self, axes: &[Dim], fixed: bool) -> Loops {
+        let number = self.groups.len();
+        let splits: Vec<Option<i64>> = (0..axes.len()).map(|axis| self.plan.split(number, axis)).collect();
+        let parts = |(size, split): (&Dim, &Option<i64>)| match (size.as_const(), split) {
+            (Some(size), Some(split)) => vec![Dim::constant(size / split), Dim::constant(*split)],
+            _ => vec![size.clone()],
+        };
+        let sizes: Vec<Dim> = axes.iter().zip(&splits).flat_map(parts).collect();
+        let loops = self.walk(&sizes, fixed);
+        let mut found = loops.at.into_iter();
+        let mut next = || found.next().unwrap_or_default();
+        let at = splits.iter().map(|split| match split {
+            Some(split) => next().scale(*split).add(&next()),
+            None => next(),
+        });
+        Loops { at: at.collect(), depth: loops.depth }
+    }
+
+    /// Opens the loops over axes that are split as they are to be.
+    fn walk(&mut self, sizes: &[Dim], fixed: bool) -> Loops {
         let depth = self.scopes.len();
         let number = self.groups.len();
         let mut group = Group { axes: vec![], fixed };

@@ -7,8 +7,8 @@
 //! asked for at each index, and what they are made of is asked in turn. The loops around are those over the results'
 //! indices; where a product, a scan or a reduction is best computed for several indices at once, it says how ([`nest`]).
 //!
-//! A function is written twice. The first time, each axis has a loop of its own and every index that is used is noted;
-//! then axes that are always walked one behind the other are one loop ([`plan`]).
+//! A function is written more than once. The first time, each axis has a loop of its own and every index that is used is
+//! noted; then axes that are taken apart have two loops, and those that are walked one behind the other are one ([`plan`]).
 //!
 //! ```text
 //! %y = fused (%x: float32[B, 8], %b: float32[B, 8]) in %p, %q {        for (int64_t i = 0; i < B * 8; i++) {
@@ -91,9 +91,15 @@ pub struct Kernel {
 
 /// Writes the kernel of an instruction: an operation, or a fused region of them.
 pub fn kernel(cx: &Context<'_>, function: &Function, inst: InstId) -> Result<Kernel, TargetError> {
-    let seen = Maker::write(cx, function, inst, Plan::default())?;
-    let plan = seen.plan();
-    let written = if plan.is_empty() { seen } else { Maker::write(cx, function, inst, plan)? };
+    let mut written = Maker::write(cx, function, inst, Plan::default())?;
+    let mut plan = written.plan();
+    if plan.is_open() {
+        written = Maker::write(cx, function, inst, plan)?;
+        plan = written.plan();
+    }
+    if !plan.is_empty() {
+        written = Maker::write(cx, function, inst, plan)?;
+    }
     Ok(written.finish(wish(function, inst)))
 }
 

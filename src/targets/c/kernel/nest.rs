@@ -47,14 +47,14 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Computes elements of some results and writes them: all before the first is written, since that may take the memory
-    /// of an operand.
+    /// Computes elements of some results and writes them. What reads memory is read before the first is written, since that
+    /// may take the memory of an operand.
     pub fn store_all(&mut self, results: &[usize], at: &[Dim]) -> Outcome<()> {
         let mut values = vec![];
-        for result in results {
+        for (position, result) in results.iter().enumerate() {
             let value = self.results[*result].value;
             let mut element = self.element(value, at)?;
-            if results.len() > 1 && !element.is_atom() {
+            if position > 0 && element.reads_memory() {
                 let wish = self.function[value].name.clone().unwrap_or_else(|| "t".to_string());
                 let ty = self.carrier_of(value);
                 element = self.constant(ty, &wish, element);

@@ -108,7 +108,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Whether steps along an axis of a value are steps in memory.
-    fn runs_along(&self, value: ValueId, axis: usize) -> bool {
+    pub fn runs_along(&self, value: ValueId, axis: usize) -> bool {
         let rank = self.function[value].ty.shape.dims.len();
         if self.operand(value).is_some() {
             return axis + 1 == rank;
@@ -135,7 +135,8 @@ impl<'a> Maker<'a> {
         self.reads.push((value, Dim::constant(-1)));
         Some(match offset.is_const(0) {
             true => C::Atom(operand.name),
-            false => C::binary(C::Atom(operand.name), "+", self.index(&offset)),
+            // An argument, for which no parentheses are needed.
+            false => C::Atom(format!("{} + {}", operand.name, self.index(&offset).text())),
         })
     }
 
@@ -210,7 +211,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Where a tile of columns begins, how many it has, and how many at most.
-    fn tile(&mut self, size: &Dim) -> (Dim, Dim, i64) {
+    pub fn tile(&mut self, size: &Dim) -> (Dim, Dim, i64) {
         if let Some(size) = size.as_const().filter(|size| *size <= MAX_COLUMNS) {
             return (Dim::zero(), Dim::constant(size), size);
         }
@@ -233,8 +234,21 @@ impl<'a> Maker<'a> {
 
     /// An array of sums.
     fn sums(&mut self, kept: DType, bound: i64) -> String {
-        let name = self.name("sum");
-        self.line(format!("{} {name}[{bound}] = {{{}}};", carrier(kept), number(kept, 0.0).text()));
+        self.array(carrier(kept), "sum", bound, &number(kept, 0.0), &Dim::constant(bound))
+    }
+
+    /// An array whose elements, as many as are used, begin with a number.
+    pub fn array(&mut self, ty: &str, wish: &str, bound: i64, start: &C, used: &Dim) -> String {
+        let name = self.name(wish);
+        if start.text().starts_with("0") {
+            self.line(format!("{ty} {name}[{bound}] = {{{}}};", start.text()));
+            return name;
+        }
+        self.line(format!("{ty} {name}[{bound}];"));
+        let loops = self.separate_loops(std::slice::from_ref(used));
+        let index = self.index(&loops.at[0]).text();
+        self.statement(format!("{name}[{index}] = "), start.clone());
+        self.close_loops(loops);
         name
     }
 

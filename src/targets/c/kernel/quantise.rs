@@ -52,11 +52,16 @@ fn single_scale<'a>(maker: &mut Maker<'a>, using: Use<'a>, place: &[Dim]) -> Out
 
 /// An element as `float`, which must be finite.
 fn finite<'a>(maker: &mut Maker<'a>, value: ValueId, at: &[Dim]) -> Outcome<C> {
-    let element = maker.element(value, at)?;
-    let element = if maker.dtype(value) == DType::Float64 { C::cast("float", element) } else { element };
-    let element = if element.is_atom() { element } else { maker.constant("float", "w", element) };
+    let element = single_precision(maker, value, at)?;
     maker.fail_if(C::unary("!", C::call("isfinite", vec![element.clone()])), "VALUE");
     Ok(element)
+}
+
+/// An element as `float`, with a name.
+fn single_precision<'a>(maker: &mut Maker<'a>, value: ValueId, at: &[Dim]) -> Outcome<C> {
+    let element = maker.element(value, at)?;
+    let element = if maker.dtype(value) == DType::Float64 { C::cast("float", element) } else { element };
+    Ok(if element.is_atom() { element } else { maker.constant("float", "w", element) })
 }
 
 /// The code of a number under an integer scheme.
@@ -169,7 +174,10 @@ pub(super) fn quantize<'a>(maker: &mut Maker<'a>, using: Use<'a>) -> Outcome<()>
     }
     let inner = maker.loops(&slices.inner);
     let at = slices.place(&loops.at, &inner.at);
-    let w = finite(maker, operand, &at)?;
+    // Where there was something to find out of a slice, its elements were looked at.
+    let is_seen =
+        !matches!(scheme.kind, SchemeKind::Ternary { rule: TernaryRule::Fixed { .. }, kept_scale: false, .. });
+    let w = if is_seen { single_precision(maker, operand, &at)? } else { finite(maker, operand, &at)? };
     let code = code(maker, using, (w, &at, &shape), coding)?;
     maker.store(0, &at, code);
     maker.close_loops(inner);

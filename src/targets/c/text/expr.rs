@@ -130,6 +130,18 @@ impl C {
         }
     }
 
+    /// Whether an element of an array is in it.
+    pub fn reads_memory(&self) -> bool {
+        match self {
+            C::Atom(_) => false,
+            C::Index(..) => true,
+            C::Call(_, parts) => parts.iter().any(C::reads_memory),
+            C::Unary(_, inner) | C::Cast(_, inner) => inner.reads_memory(),
+            C::Binary(left, _, right) => left.reads_memory() || right.reads_memory(),
+            C::Conditional(a, b, c) => a.reads_memory() || b.reads_memory() || c.reads_memory(),
+        }
+    }
+
     /// How many names, literals and operators it has.
     pub fn size(&self) -> usize {
         match self {

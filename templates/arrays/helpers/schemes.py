@@ -1,3 +1,5 @@
+{% set divide = "np.divide" if np == "np" else "divide" %}
+{% set constant = "x" if np == "np" else "lax.stop_gradient(x)" %}
 class Scheme:
     """A way to write numbers as small integer codes and a scale.
 
@@ -35,14 +37,14 @@ class Scheme:
 
     def quantize(self, x):
         """Codes, scale and, where there is one, zero point."""
-        slices, shared = self.slices(x.astype(np.float32))
+        slices, shared = self.slices({{ constant }}.astype(np.float32))
         codes, *parts = self.encode(slices, shared)
         codes = codes.astype(self.code_dtype).reshape(x.shape)
         return codes, *(part.squeeze(shared) for part in parts)
 
     def quantize_with(self, x, *parts):
         """Codes under a scale that is given."""
-        slices, shared = self.slices(x.astype(np.float32))
+        slices, shared = self.slices({{ constant }}.astype(np.float32))
         codes = self.codes(slices, *self.spread(parts, slices, shared))
         return codes.astype(self.code_dtype).reshape(x.shape)
 
@@ -85,7 +87,7 @@ class Ternary(Scheme):
         mean = np.abs(slices).mean(axis=shared, keepdims=True, dtype=np.float64)
         least = mean.astype(np.float32).clip(min=1e-5)
         scale = self.stored(np.where(mean > 0, least, 0.0))
-        return np.rint(slices / scale.astype(np.float32)).clip(-1, 1), scale
+        return np.rint({{ divide }}(slices, scale)).clip(-1, 1), scale
 
 
 class StochasticTernary(Ternary):
@@ -98,7 +100,7 @@ class StochasticTernary(Ternary):
     def encode(self, slices, shared):
         _, scale = super().encode(slices, shared)
         draws = uniform(self.seed, slices.size).astype(np.float32)
-        codes = (slices / scale.astype(np.float32)).clip(-1, 1)
+        codes = {{ divide }}(slices, scale).clip(-1, 1)
         codes = np.floor(codes + draws.reshape(slices.shape))
         return codes.clip(-1, 1), scale
 
@@ -140,11 +142,11 @@ class Int(Scheme):
 
     def encode(self, slices, shared):
         greatest = np.abs(slices).max(axis=shared, keepdims=True)
-        scale = self.stored(greatest / self.limit)
+        scale = self.stored({{ divide }}(greatest, self.limit))
         return self.codes(slices, scale.astype(np.float32)), scale
 
     def codes(self, slices, scale):
-        return np.rint(slices / scale).clip(-self.limit, self.limit)
+        return np.rint({{ divide }}(slices, scale)).clip(-self.limit, self.limit)
 
 
 class AffineInt(Scheme):
@@ -162,10 +164,11 @@ class AffineInt(Scheme):
     def encode(self, slices, shared):
         low = slices.min(axis=shared, keepdims=True).clip(max=0.0)
         high = slices.max(axis=shared, keepdims=True).clip(min=0.0)
-        step = (high - low) / (2**self.bits - 1)
+        step = {{ divide }}(high - low, 2**self.bits - 1)
         scale = self.stored(step)
         single = scale.astype(np.float32)
-        zero_point = np.rint(self.least - low / single).clip(self.least, self.greatest)
+        zero_point = np.rint(self.least - {{ divide }}(low, single))
+        zero_point = zero_point.clip(self.least, self.greatest)
         # A slice of zeros has codes of 0.
         empty = step.astype(self.scale_dtype) == 0
         zero_point = np.where(empty, 0.0, zero_point)
@@ -173,14 +176,5 @@ class AffineInt(Scheme):
         return codes, scale, zero_point.astype(self.code_dtype)
 
     def codes(self, slices, scale, zero_point):
-        codes = np.rint(slices / scale) + zero_point
+        codes = np.rint({{ divide }}(slices, scale)) + zero_point
         return codes.clip(self.least, self.greatest)
-
-
-def fake_quantize(x, scheme, *parts):
-    """`x` as its codes give it."""
-    if parts:
-        codes = scheme.quantize_with(x, *parts)
-    else:
-        codes, *parts = scheme.quantize(x)
-    return scheme.dequantize(codes, *parts, dtype=x.dtype)

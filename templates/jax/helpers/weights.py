@@ -1,8 +1,0 @@
-def received(name, value, dtype):
-    """An input or parameter as an array of its type."""
-    array = jnp.asarray(value)
-    if array.dtype != dtype:
-        if not jnp.can_cast(array.dtype, dtype, "same_kind"):
-            raise TypeError(f"{name} is {array.dtype}, not {jnp.dtype(dtype)}")
-        array = array.astype(dtype)
-    return array
