@@ -14,7 +14,7 @@ use tritonc::driver::model;
 use tritonc::driver::verify::executor::Job;
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::ir::{self, Part, Role, Verified};
-use tritonc::targets::{self, Templates};
+use tritonc::targets::{self, EmitOptions, Templates, WeightsForm};
 use tritonc::types::{DType, HostValue, Symbol, Tensor};
 use tritonc::weights::{Tensors, WeightSet, encode};
 
@@ -61,13 +61,17 @@ fn try_program(program: &Program, target: &str) -> Result<(), Trouble> {
     let module = ir::verify(ir::reader::read(program.text).map_err(failed)?).map_err(failed)?;
     let writer = targets::find(target).ok_or_else(|| failed(target))?.writer(&Templates::builtin()).map_err(failed)?;
     let folder = tempfile::tempdir().map_err(failed)?;
-    let files = written::write(&module, writer.as_ref(), folder.path())?;
-    for file in &files {
-        executors::check_valid(target, file, true)?;
-    }
     let mut instance = Instance::entry(&module, SEED).map_err(failed)?;
     let weights = folder.path().join("weights.safetensors");
-    save(&mut instance, &weights)?;
+    let tensors = save(&mut instance, &weights)?;
+    let options = EmitOptions {
+        bound: Some(written::BOUND),
+        weights: Some(tensors),
+        weights_form: Some(WeightsForm::File),
+        ..EmitOptions::default()
+    };
+    let files = written::write_with(&module, writer.as_ref(), folder.path(), &options)?;
+    executors::check_valid(target, &files, true)?;
     for (method, numbers) in program.calls {
         let inputs = inputs(&module, method)?;
         let tensors: Vec<Tensor> = inputs.iter().filter_map(|(_, tensor)| tensor.clone()).collect();
@@ -89,7 +93,7 @@ fn try_program(program: &Program, target: &str) -> Result<(), Trouble> {
 }
 
 /// The tensors of an instance as a weights file has them.
-fn save(instance: &mut Instance, path: &Path) -> Result<(), Trouble> {
+fn save(instance: &mut Instance, path: &Path) -> Result<Tensors, Trouble> {
     let listed = instance.parameters().into_iter().filter(|parameter| parameter.storage.role != Role::Transient);
     let names: Vec<String> = listed.map(|parameter| parameter.path).collect();
     let mut tensors = Tensors::new();
@@ -97,8 +101,10 @@ fn save(instance: &mut Instance, path: &Path) -> Result<(), Trouble> {
         let value = instance.get(&name, Part::Value).map_err(failed)?;
         tensors.insert(name, value);
     }
-    let bytes = encode(path, &WeightSet { tensors, ..WeightSet::default() }).map_err(failed)?;
-    io(path, std::fs::write(path, bytes))
+    let set = WeightSet { tensors, ..WeightSet::default() };
+    let bytes = encode(path, &set).map_err(failed)?;
+    io(path, std::fs::write(path, bytes))?;
+    Ok(set.tensors)
 }
 
 /// Random inputs of a method; whole ones are small.

@@ -103,13 +103,11 @@ pub fn stop() {
 
 /// What says whether an emitted file is valid: the language's own compiler and formatter. The highest level writes code
 /// to run, not to read, so there the formatter is not asked.
-pub fn check_valid(target: &str, file: &Path, is_for_people: bool) -> Result<(), Trouble> {
-    let compiled = Shared::of(target)?.compile(&[file.to_path_buf()], ANSWER_LIMIT);
+pub fn check_valid(target: &str, files: &[PathBuf], is_for_people: bool) -> Result<(), Trouble> {
+    let compiled = Shared::of(target)?.compile(files, ANSWER_LIMIT);
     compiled.map_err(|Broken(why)| Trouble::Failed(why))?;
-    match file.extension().and_then(|extension| extension.to_str()) {
-        Some("py") if is_for_people => ruff(file),
-        _ => Ok(()),
-    }
+    let is_python = |file: &&PathBuf| file.extension().is_some_and(|extension| extension == "py");
+    files.iter().filter(is_python).filter(|_| is_for_people).try_for_each(|file| ruff(file))
 }
 
 /// `ruff check` and `ruff format --check`, with ruff's own settings.

@@ -449,7 +449,7 @@ fn check_validity(case: &Case, run: usize, target: &str) -> Result<(), Trouble> 
             let artifact = build_target(case, run, target, mode, *level)?;
             let path = folder.path().join(&artifact.path);
             io(&path, std::fs::write(&path, &artifact.bytes))?;
-            executors::check_valid(target, &path, *level == OptLevel::default())?;
+            executors::check_valid(target, &[path], *level == OptLevel::default())?;
         }
     }
     Ok(())

@@ -10,9 +10,22 @@ use tritonc::ir::Verified;
 use tritonc::targets::{EmitOptions, Writer};
 use tritonc::types::{DType, Tensor};
 
+/// The largest size that a program can be called with, where memory is planned.
+pub const BOUND: usize = 64;
+
 /// Has the files of a module in training form written to a folder. What is refused for its element types is told apart.
 pub fn write(module: &Verified, writer: &dyn Writer, folder: &Path) -> Result<Vec<PathBuf>, Trouble> {
-    let written = writer.write(module, &EmitOptions::default()).map_err(|errors| {
+    write_with(module, writer, folder, &EmitOptions { bound: Some(BOUND), ..EmitOptions::default() })
+}
+
+/// The same with options.
+pub fn write_with(
+    module: &Verified,
+    writer: &dyn Writer,
+    folder: &Path,
+    options: &EmitOptions,
+) -> Result<Vec<PathBuf>, Trouble> {
+    let written = writer.write(module, options).map_err(|errors| {
         let why =
             errors.iter().map(|error| format!("{}: {}", error.code, error.message)).collect::<Vec<_>>().join("; ");
         let is_refused = errors.iter().all(|error| error.code == E0603);

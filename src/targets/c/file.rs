@@ -43,6 +43,7 @@ pub fn write(
     options: &EmitOptions,
     skeletons: &Skeletons,
     table: &Table,
+    names_of_helpers: &[String],
 ) -> Result<Vec<Artifact>, Vec<TargetError>> {
     let internal = |message: String| vec![TargetError::new(E0602, message)];
     let contents = held::held(module).map_err(internal)?;
@@ -56,7 +57,7 @@ pub fn write(
     let members = computed.iter().map(|(layer, member, _)| (*layer, member.clone())).collect();
     let procedures = specialiser.procedures;
     let model = Model::new(module, contents, &procedures, members, options.mode, &prefix);
-    let mut unit = Unit::new(model, table, procedures, &prefix, options);
+    let mut unit = Unit::new(model, table, procedures, &prefix, options, names_of_helpers);
     unit.write()?;
     let mut methods = methods;
     for method in &mut methods {

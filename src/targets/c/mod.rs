@@ -89,18 +89,31 @@ impl Target for C {
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
         let table = Table::load(templates, "c")?;
         let skeletons = templates.skeletons(&["c/"])?;
-        Ok(Box::new(CWriter { table, skeletons }))
+        let mut helpers = vec![];
+        for name in templates.names("c/helpers/") {
+            helpers.extend(functions_of(&templates.get(name).map_err(|error| vec![error])?.text));
+        }
+        Ok(Box::new(CWriter { table, skeletons, helpers }))
     }
 }
 
 struct CWriter {
     table: Table,
     skeletons: Skeletons,
+    /// Names of the functions of all helpers.
+    helpers: Vec<String>,
+}
+
+/// The functions that a helper file defines: `static inline float dot(const float *x, ...`.
+fn functions_of(text: &str) -> impl Iterator<Item = String> {
+    let heads =
+        text.lines().filter_map(|line| line.strip_prefix("static inline ")?.split_once('(').map(|(head, _)| head));
+    heads.filter_map(|head| Some(head.rsplit([' ', '*']).next()?.to_string()))
 }
 
 impl Writer for CWriter {
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>> {
-        file::write(module, options, &self.skeletons, &self.table)
+        file::write(module, options, &self.skeletons, &self.table, &self.helpers)
     }
 
     fn operation(&self, op: OpId) -> Support {

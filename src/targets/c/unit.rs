@@ -73,6 +73,7 @@ impl<'m> Unit<'m> {
         procedures: Vec<Rc<Procedure>>,
         prefix: &str,
         options: &EmitOptions,
+        helpers: &[String],
     ) -> Unit<'m> {
         let module = model.module;
         // What every procedure may have as a parameter hides no function.
@@ -81,6 +82,8 @@ impl<'m> Unit<'m> {
             ["weights", "inputs", "outputs", "output_grads", "grads", "arena", "bytes", "count", "pack", "data"];
         let own = ["read_number", "checksum"];
         body::OWN.iter().chain(&public).chain(&own).for_each(|word| drop(words.take(word)));
+        // A function that hid a helper could not call it.
+        helpers.iter().for_each(|name| drop(words.take(name)));
         Unit {
             module,
             effects: Effects::of(module),
