@@ -102,7 +102,7 @@ def linear(library, m, n, k, cold=False):
     packed, y = aligned(packed_size * copies), aligned(m * n)
     for copy in range(copies):
         library.pack(pointer(weight), size(n), size(k), pointer(packed[copy * packed_size :]))
-    repeats = max(3, min(2000, int(4e9 / (m * n * k + 1e5))))
+    repeats = max(12, min(2000, int(4e9 / (m * n * k + 1e5))))
     ours = library.time_linear(
         pointer(x), pointer(packed), pointer(bias), pointer(y), *map(size, (m, n, k, copies, repeats))
     )
