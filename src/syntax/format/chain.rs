@@ -208,13 +208,18 @@ impl<'a> Printer<'_, 'a> {
         };
         let mut end = self.end(self.ast[base].span);
         let mut parts = vec![];
+        let mut is_commented = false;
         for (index, step) in steps.iter().enumerate() {
             let breaks = methods >= METHODS && self.is_method(&steps[index..(index + 2).min(steps.len())]);
-            parts.push(self.step(*step, end, breaks));
+            // A comment stays before its name: further on, it could become the documentation of what follows.
+            let commented = matches!(self.ast[*step].kind, ExprKind::Field { .. })
+                && self.comments.any_in(end, self.step_end(*step));
+            is_commented |= commented;
+            parts.push(self.step(*step, end, breaks || commented));
             end = self.step_end(*step);
         }
         let rest = self.docs.concat(&parts);
-        if methods < METHODS {
+        if methods < METHODS && !is_commented {
             return self.docs.concat(&[first, rest]);
         }
         let rest = self.docs.indent(rest);

@@ -119,3 +119,13 @@ fn time_and_text_grow_together() {
     let (short, long) = (time(250), time(2000));
     assert!(long < short * 40, "{short:?} for 250 lines, {long:?} for 2000");
 }
+
+/// Were it moved behind the statement, it would become the documentation of `forward`.
+#[test]
+fn comments_within_a_chain_stay_there() {
+    let text = "layer L(d: int) {\n    let a = f(d)\n    ## doc\n    .b  fn forward(x: float32[d]) = x\n}\n";
+    let once =
+        "layer L(d: int) {\n    let a = f(d)\n        ## doc\n        .b\n    fn forward(x: float32[d]) = x\n}\n";
+    assert_eq!(format(text).as_deref(), Ok(once));
+    assert_eq!(format(once).as_deref(), Ok(once));
+}
