@@ -59,7 +59,7 @@ impl Program<'_> {
 }
 
 /// Runs a command, which must end well. One that is not there is a tool that is missing.
-fn succeeds(command: &mut Command) -> Result<(), Trouble> {
+pub fn succeeds(command: &mut Command) -> Result<(), Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Trouble::Missing(format!("{name} is missing: tests/setup installs it")),

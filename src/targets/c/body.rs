@@ -240,7 +240,8 @@ impl<'u> Body<'u, '_> {
     pub fn bytes(&mut self, value: ValueId) -> String {
         let ty = self.function[value].ty.clone();
         let count = self.count(&ty);
-        format!("(size_t)({count}) * sizeof({})", self.c_type(value))
+        let count = if count.contains(' ') { format!("({count})") } else { count };
+        format!("(size_t){count} * sizeof({})", self.c_type(value))
     }
 
     /// A value as an expression.
@@ -446,9 +447,12 @@ impl<'u> Body<'u, '_> {
     fn kernel(&mut self, id: InstId, wish: &str) {
         let inst = &self.function[id];
         let Some(mut kernel) = self.places.kernels.get(&id).cloned() else { return };
+        // A result's name is that of the variable, which hides no function.
         let is_named = inst.results.iter().any(|result| self.function[*result].name.is_some());
-        if let (false, Some(part)) = (is_named, self.part_of(inst)) {
-            kernel.wish = part;
+        match self.part_of(inst) {
+            Some(part) => kernel.wish = part,
+            None if is_named => kernel.wish = format!("compute_{}", kernel.wish),
+            None => {}
         }
         for result in &inst.results {
             self.declare(*result, wish);
@@ -457,6 +461,7 @@ impl<'u> Body<'u, '_> {
         let mut arguments: Vec<String> = inst.operands.iter().map(|operand| self.value(*operand)).collect();
         arguments.extend(self.destinations(inst));
         arguments.extend(kernel.sizes.iter().map(|symbol| self.symbol(symbol)));
+        arguments.extend(kernel.numbers.iter().map(|expr| self.host(expr)));
         self.invoke(&name, &arguments, kernel.can_fail);
     }
 

@@ -3,6 +3,7 @@
 use super::maker::{Maker, Outcome, Use};
 use super::table::{Form, form};
 use crate::ir::{InstKind, ValueId};
+use crate::ops::Attr;
 use crate::targets::c::text::{C, carrier, integer, memory, number};
 use crate::targets::pytext::Py;
 use crate::types::tensor::Data;
@@ -157,7 +158,10 @@ impl<'a> Maker<'a> {
                 let index = self.index(dim);
                 self.converted(index, DType::Int64, dtype)
             }
-            _ => Err(self.refuse("uses a float that only a run tells")),
+            _ => {
+                let number = self.argument(expr)?;
+                self.converted(number, DType::Float64, dtype)
+            }
         }
     }
 
@@ -165,9 +169,32 @@ impl<'a> Maker<'a> {
     pub fn attribute(&mut self, using: Use<'_>, name: &str, dtype: DType) -> Outcome<C> {
         match using.attrs.const_float(name) {
             Some(value) => Ok(literal(&Tensor::filled(dtype, vec![], value), 0)),
-            None => Err(self.refuse(&format!("has no number for `{name}`"))),
+            None => {
+                let number = self.real(using, name)?;
+                self.converted(number, DType::Float64, dtype)
+            }
         }
     }
+
+    /// The same in double precision.
+    pub fn real(&mut self, using: Use<'_>, name: &str) -> Outcome<C> {
+        if let Some(value) = using.attrs.const_float(name) {
+            return Ok(double(value));
+        }
+        match using.attrs.get(name) {
+            Some(Attr::Int(dim) | Attr::Float(HostExpr::Int(dim))) => {
+                let index = self.index(dim);
+                Ok(C::cast("double", index))
+            }
+            Some(Attr::Float(expr)) => self.argument(expr),
+            _ => Err(self.refuse(&format!("has no number for `{name}`"))),
+        }
+    }
+}
+
+/// A number in double precision.
+pub(super) fn double(value: f64) -> C {
+    literal(&Tensor::filled(DType::Float64, vec![], value), 0)
 }
 
 /// An element of a tensor as a literal.

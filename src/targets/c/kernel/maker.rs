@@ -5,10 +5,10 @@ use super::plan::{Group, Plan};
 use super::{Context, Held, Kernel};
 use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
-use crate::ops::{Attrs, OpId};
+use crate::ops::{Attr, Attrs, OpId};
 use crate::targets::TargetError;
-use crate::targets::c::text::{C, Statement, Words, carrier, drop_unused, memory, print};
-use crate::types::{DType, Dim, Symbol};
+use crate::targets::c::text::{C, Statement, Words, carrier, drop_unused, lines, memory, print};
+use crate::types::{DType, Dim, HostExpr, Symbol};
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,8 @@ pub(super) struct Maker<'a> {
     uses: FxHashMap<ValueId, usize>,
     words: Words,
     names: BTreeMap<Symbol, String>,
+    /// Floats of the host that only a run tells, and what they are called.
+    numbers: Vec<(HostExpr, String)>,
     sizes: BTreeSet<Symbol>,
     helpers: BTreeSet<&'static str>,
     can_fail: bool,
@@ -96,6 +98,7 @@ impl<'a> Maker<'a> {
             uses: FxHashMap::default(),
             words: Words::default(),
             names: BTreeMap::new(),
+            numbers: vec![],
             sizes: BTreeSet::new(),
             helpers: BTreeSet::new(),
             can_fail: false,
@@ -186,7 +189,17 @@ impl<'a> Maker<'a> {
     fn name_sizes(&mut self) {
         let mut symbols = BTreeSet::new();
         let mut insts = vec![self.inst];
-        insts.extend(self.makers.values().map(|(inst, _)| *inst));
+        match &self.inst.kind {
+            InstKind::Fused { body } => insts.extend(body.insts.iter().map(|id| &self.function[*id])),
+            _ => insts.extend(self.makers.values().map(|(inst, _)| *inst)),
+        }
+        for expr in insts.iter().flat_map(|inst| floats(&inst.kind)) {
+            if self.numbers.iter().all(|(known, _)| known != expr) {
+                let wish = if let HostExpr::FloatSymbol(symbol) = expr { symbol.spoken() } else { "number" };
+                let name = self.words.take(wish);
+                self.numbers.push((expr.clone(), name));
+            }
+        }
         for inst in insts {
             symbols.extend(inst.kind.symbols());
             for value in inst.operands.iter().chain(&inst.results) {
@@ -198,6 +211,12 @@ impl<'a> Maker<'a> {
             let name = self.words.take(symbol.as_str());
             self.names.insert(symbol, name);
         }
+    }
+
+    /// A float of the host, which the caller works out.
+    pub fn argument(&self, expr: &HostExpr) -> Outcome<C> {
+        let known = self.numbers.iter().find(|(known, _)| known == expr);
+        known.map(|(_, name)| C::atom(name.clone())).ok_or_else(|| self.refuse("uses a number that it does not take"))
     }
 
     /// The plan that this way of writing it leads to.
@@ -486,10 +505,10 @@ impl<'a> Maker<'a> {
         while self.scopes.len() > 1 {
             self.close();
         }
-        let in_place = self.in_place();
         let sizes: Vec<Symbol> = self.sizes.iter().cloned().collect();
         let mut statements = std::mem::take(&mut self.scope().statements);
         drop_unused(&mut statements);
+        let in_place = self.in_place(&statements);
         if self.can_fail {
             statements.push(Statement::Line("return {{NAME}}_OK;".into()));
         }
@@ -517,17 +536,27 @@ impl<'a> Maker<'a> {
         }
         let names = sizes.iter().filter_map(|symbol| self.names.get(symbol));
         parameters.extend(names.map(|name| format!("int64_t {name}")));
+        let numbers: Vec<(HostExpr, String)> =
+            self.numbers.into_iter().filter(|(_, name)| mentions(&body, name)).collect();
+        parameters.extend(numbers.iter().map(|(_, name)| format!("double {name}")));
+        let numbers = numbers.into_iter().map(|(expr, _)| expr).collect();
         let ty = if self.can_fail { "int" } else { "void" };
         let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
-        Kernel { wish, definition, sizes, helpers: self.helpers, can_fail: self.can_fail, in_place }
+        Kernel { wish, definition, sizes, numbers, helpers: self.helpers, can_fail: self.can_fail, in_place }
     }
 
-    /// Results that may take the memory of an operand: each element of that is read where it is written only.
-    fn in_place(&self) -> Vec<(usize, usize)> {
+    /// Results that may take the memory of an operand: each element of that is read where it is written only, and no
+    /// more once it is written.
+    fn in_place(&self, statements: &[Statement]) -> Vec<(usize, usize)> {
         let mut pairs = vec![];
         if self.nests > 1 {
             return pairs;
         }
+        let lines = lines(statements);
+        let is_read_later = |result: &str, operand: &str| {
+            let written = lines.iter().position(|line| mentions(line, result)).unwrap_or(lines.len());
+            lines.iter().skip(written + 1).any(|line| mentions(line, operand))
+        };
         for (index, result) in self.results.iter().enumerate() {
             let mut places = self.writes.iter().filter(|(value, _)| *value == result.value).map(|(_, place)| place);
             let Some(place) = places.next().filter(|_| !result.shape.is_empty()) else { continue };
@@ -540,7 +569,8 @@ impl<'a> Maker<'a> {
                     && memory(operand.dtype) == memory(result.dtype)
                     && count(&operand.shape) == count(&result.shape);
                 let mut read = self.reads.iter().filter(|(value, _)| *value == operand.value).peekable();
-                if fits && read.peek().is_some() && read.all(|(_, other)| other == place) {
+                let is_there = fits && read.peek().is_some() && read.all(|(_, other)| other == place);
+                if is_there && !is_read_later(&result.name, &operand.name) {
                     pairs.push((index, own));
                 }
             }
@@ -552,6 +582,24 @@ impl<'a> Maker<'a> {
     pub fn carrier_of(&self, value: ValueId) -> &'static str {
         carrier(self.dtype(value))
     }
+}
+
+/// Floats of the host that only a run tells.
+fn floats(kind: &InstKind) -> Vec<&HostExpr> {
+    let found: Vec<&HostExpr> = match kind {
+        InstKind::Host(expr) => vec![expr],
+        InstKind::Op { attrs, .. } => {
+            let mut found = vec![];
+            for (_, attr) in attrs.iter() {
+                if let Attr::Float(expr) = attr {
+                    found.push(expr);
+                }
+            }
+            found
+        }
+        _ => vec![],
+    };
+    found.into_iter().filter(|expr| !expr.is_int() && expr.as_const().is_none()).collect()
 }
 
 /// Whether a name occurs in a text.

@@ -45,7 +45,7 @@ use crate::ir::{Function, InstId, InstKind, ValueId};
 use crate::quant::pack::Format;
 use crate::targets::TargetError;
 use crate::targets::table::Table;
-use crate::types::Symbol;
+use crate::types::{HostExpr, Symbol};
 use maker::Maker;
 use plan::Plan;
 use std::collections::BTreeSet;
@@ -81,6 +81,8 @@ pub struct Kernel {
     pub definition: String,
     /// Sizes that are passed after operands and results, in order.
     pub sizes: Vec<Symbol>,
+    /// Floats of the host that only a run tells, which are passed after these as `double`.
+    pub numbers: Vec<HostExpr>,
     /// Files of `templates/c/helpers/` that it needs, without `.h`.
     pub helpers: BTreeSet<&'static str>,
     /// Whether it returns a code, not nothing.

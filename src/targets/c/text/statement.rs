@@ -55,6 +55,16 @@ pub fn print(statements: &[Statement], depth: usize) -> String {
     out
 }
 
+/// Each statement and each head of a block as one line, in order.
+pub fn lines(statements: &[Statement]) -> Vec<String> {
+    let of = |statement: &Statement| match statement {
+        Statement::Line(text) => vec![text.clone()],
+        Statement::Expression(prefix, value) => vec![format!("{prefix}{}", value.text())],
+        Statement::Block(head, body) => [vec![head.clone()], lines(body)].concat(),
+    };
+    statements.iter().flat_map(of).collect()
+}
+
 fn write(statements: &[Statement], depth: usize, out: &mut String) {
     let margin = " ".repeat(depth * INDENT);
     for (index, statement) in statements.iter().enumerate() {
