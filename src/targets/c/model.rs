@@ -256,7 +256,9 @@ impl<'m> Model<'m> {
                     Kept::Plain | Kept::Computed => {
                         let mut lines = vec![format!("{own}{field}; /* {} */", storage.ty)];
                         let packings = self.packings_of(layer, &member.name);
-                        lines.extend(packings.map(|packing| format!("{own}{}; /* for products */", packing.field(field))));
+                        lines.extend(
+                            packings.map(|packing| format!("{own}{}; /* for products */", packing.field(field))),
+                        );
                         lines
                     }
                     Kept::Quantised => {

@@ -274,9 +274,9 @@ impl<'a> Maker<'a> {
     }
 
     /// Asks for memory to work in; gives the name of a pointer to it.
-    pub fn scratch(&mut self, ty: &'static str, bytes: &Dim) -> String {
+    pub fn scratch(&mut self, ty: &'static str, wish: &str, bytes: &Dim) -> String {
         let name = self.at_top(|maker| {
-            let name = maker.name(if ty == "float" { "packed" } else { "sums" });
+            let name = maker.name(wish);
             let place = match maker.scratch.is_const(0) {
                 true => SCRATCH.to_string(),
                 false => format!("({SCRATCH} + {})", maker.index(&maker.scratch.clone()).text()),

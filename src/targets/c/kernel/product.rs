@@ -165,7 +165,12 @@ impl<'a> Maker<'a> {
         let InstKind::Op { op, attrs } = &inst.kind else { return Ok(results) };
         let using = Use { op: *op, attrs, inst };
         let shape = self.shape_of(inst.results[0])?;
-        if op.product() == Some(Product::Matrix) && self.matrix_tiles(using, &shape, &results)? {
+        let is_tiled = match op.product() {
+            Some(Product::Matrix) => self.matrix_tiles(using, &shape, &results)?,
+            Some(Product::Convolution) => self.convolution_tiles(using, &shape, &results)?,
+            _ => false,
+        };
+        if is_tiled {
             return Ok(vec![]);
         }
         if !results.iter().all(|result| self.results[*result].shape == shape) {

@@ -134,7 +134,9 @@ impl<'a> Maker<'a> {
         }
         let has_zero = restored.is_some_and(|restored| restored.zero().is_some());
         let by_row = restored.is_none_or(|restored| {
-            restored.group().is_none() && matches!(restored.scheme.axis, None | Some(0 | -2)) && !restored.scheme.dynamic
+            restored.group().is_none()
+                && matches!(restored.scheme.axis, None | Some(0 | -2))
+                && !restored.scheme.dynamic
         });
         let most = if format == Format::Int8 { MAX_INT8_TERMS } else { MAX_TERNARY_TERMS };
         let fits = by_row && k <= most && (!has_zero || format == Format::Int8);

@@ -168,7 +168,8 @@ impl<'a> Maker<'a> {
 
     fn lies(&self, value: ValueId, at: &[Dim], name: &str) -> Option<Lies> {
         let (operand, offset) = self.address(value, at)?;
-        let plain = self.operand(operand).is_some_and(|own| own.held == super::super::Held::Plain && own.packing.is_none());
+        let plain =
+            self.operand(operand).is_some_and(|own| own.held == super::super::Held::Plain && own.packing.is_none());
         let (along, term) = (linear(&offset, &Symbol::new(name))?, linear(&offset, &Symbol::new(TERM))?);
         let steps = along.mul(&Dim::symbol(name)).add(&term.mul(&Dim::symbol(TERM)));
         let first = offset.sub(&steps);
@@ -177,7 +178,7 @@ impl<'a> Maker<'a> {
     }
 
     /// A pointer into an operand.
-    fn pointer_to(&mut self, operand: ValueId, offset: &Dim) -> String {
+    pub(super) fn pointer_to(&mut self, operand: ValueId, offset: &Dim) -> String {
         // What follows it is read, too, so the place must not be taken.
         self.reads.push((operand, Dim::constant(-1)));
         let name = self.operand(operand).map(|own| own.name.clone()).unwrap_or_default();
@@ -194,7 +195,7 @@ impl<'a> Maker<'a> {
         let scratch = match tiled.right {
             Right::Rows(_) if !tiled.takes_dots() => {
                 let bytes = tiled.terms.scale(COLUMNS * 4);
-                Some(self.scratch("float", &bytes))
+                Some(self.scratch("float", "packed", &bytes))
             }
             _ => None,
         };
@@ -210,19 +211,33 @@ impl<'a> Maker<'a> {
         let ty = if tiled.sums_integers() { "int32_t" } else { "float" };
         let array = self.name("sum");
         self.line(format!("{ty} {array}[{most}][{COLUMNS}];"));
-        self.call_tile(tiled, &outer.at, (&first, &rows), (&column, &width), (&array, sums.as_deref(), scratch.as_deref()))?;
+        self.call_tile(
+            tiled,
+            &outer.at,
+            (&first, &rows),
+            (&column, &width),
+            (&array, sums.as_deref(), scratch.as_deref()),
+        )?;
         let row = self.separate_loops(std::slice::from_ref(&rows));
+        let depth_of_row = self.depth();
         let inner = self.separate_loops(std::slice::from_ref(&width));
         // A block is never wider, which divisions by the sizes of heads need to know.
         if let Some(symbol) = inner.at[0].as_symbol() {
             self.ranges.open(&symbol.clone(), Dim::constant(COLUMNS));
         }
+        let number = match first.is_const(0) {
+            true => row.at[0].clone(),
+            false => {
+                let number = self.index(&first.add(&row.at[0]));
+                self.at_depth(depth_of_row, |maker| Ok(maker.index_variable("row", number, &tiled.rows)))?
+            }
+        };
         let mut at = outer.at.clone();
-        at.extend(unfold(self, &first.add(&row.at[0]), &tiled.lead));
+        at.extend(unfold(self, &number, &tiled.lead));
         at.push(column.add(&inner.at[0]));
         let (i, j) = (self.index(&row.at[0]).text(), self.index(&inner.at[0]));
         let sum = C::index(&format!("{array}[{i}]"), j);
-        let value = self.sum_as_product(tiled, sum, &at, sums.as_deref(), &first.add(&row.at[0]))?;
+        let value = self.sum_as_product(tiled, sum, &at, sums.as_deref(), &number)?;
         self.finish_tile(tiled.using, value, &at, results)?;
         self.close_loops(inner);
         self.close_loops(row);
@@ -256,7 +271,8 @@ impl<'a> Maker<'a> {
     fn sum_as_product(&mut self, tiled: &Tiled<'a>, sum: C, at: &[Dim], sums: Option<&str>, row: &Dim) -> Outcome<C> {
         let Right::Codes(_, packing, restored) = tiled.right else { return Ok(sum) };
         let mut value = sum;
-        if let (Some(zero), Some(sums), false) = (restored.and_then(|own| own.zero()), sums, packing.family() == "int4") {
+        if let (Some(zero), Some(sums), false) = (restored.and_then(|own| own.zero()), sums, packing.family() == "int4")
+        {
             let zero = self.element(zero, &at[at.len() - 1..])?;
             let place = self.index(row);
             value = C::binary(value, "-", C::binary(zero, "*", C::index(sums, place)));
@@ -300,7 +316,7 @@ impl<'a> Maker<'a> {
                 self.line(format!("int32_t {name}[1];"));
                 name
             }
-            false => self.scratch("int32_t", &count.scale(4)),
+            false => self.scratch("int32_t", "sums", &count.scale(4)),
         };
         let row = self.separate_loops(std::slice::from_ref(&tiled.rows));
         let Some((left, _)) = self.factors_at(tiled, outer)? else { return Err(self.refuse("lies in no known way")) };
@@ -337,7 +353,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Opens the loop over blocks of columns: the number of a block, and how many columns it has.
-    fn blocks(&mut self, columns: &Dim) -> (Dim, Dim) {
+    pub(super) fn blocks(&mut self, columns: &Dim) -> (Dim, Dim) {
         let known = columns.as_const();
         if let Some(columns) = known.filter(|columns| *columns <= COLUMNS) {
             return (Dim::zero(), Dim::constant(columns));
@@ -368,7 +384,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Opens the loop over blocks of rows: the first of a block, how many it has, and how many at most.
-    fn row_blocks(&mut self, rows: &Dim, most: i64) -> (Dim, Dim, i64) {
+    pub(super) fn row_blocks(&mut self, rows: &Dim, most: i64) -> (Dim, Dim, i64) {
         let known = rows.as_const();
         if let Some(rows) = known.filter(|rows| *rows <= most) {
             return (Dim::zero(), Dim::constant(rows), rows);
@@ -396,7 +412,9 @@ impl<'a> Maker<'a> {
         (column, width): (&Dim, &Dim),
         (array, sums, scratch): (&str, Option<&str>, Option<&str>),
     ) -> Outcome<()> {
-        let Some((left, right)) = self.factors_at(tiled, outer)? else { return Err(self.refuse("lies in no known way")) };
+        let Some((left, right)) = self.factors_at(tiled, outer)? else {
+            return Err(self.refuse("lies in no known way"));
+        };
         let x = self.pointer_to(left.operand, &left.first.add(&left.along.mul(first)));
         let (row, step) = (self.index(&left.along).text(), self.index(&left.term).text());
         let [n, k, rows, width, place] =
@@ -447,7 +465,8 @@ impl<'a> Maker<'a> {
                 let stride = self.index(&right.along).text();
                 let count = rows.parse::<i64>().unwrap_or(1);
                 for i in 0..count {
-                    let x = self.pointer_to(left.operand, &left.first.add(&left.along.mul(&first.add(&Dim::constant(i)))));
+                    let x =
+                        self.pointer_to(left.operand, &left.first.add(&left.along.mul(&first.add(&Dim::constant(i)))));
                     let arguments =
                         [from.clone(), stride.clone(), width.clone(), k.clone(), x, format!("{array}[{i}]")];
                     self.call_line("f32_dots", &arguments);

@@ -131,7 +131,10 @@ mod tests {
         assert_eq!(Packing::Ternary2 { n: 17, k: 33 }.bytes(), 2 * 3 * 64);
         assert_eq!(Packing::Ternary5 { n: 16, k: 16 }.bytes(), 64);
         assert_eq!(Packing::Int8 { n: 1, k: 5 }.bytes(), 2 * 64);
-        assert_eq!(Packing::Int4 { n: 32, k: 64, group: 32, scale_bytes: 4, zeros: true }.bytes(), 2 * (8 * 64 + 2 * 16 * 5));
+        assert_eq!(
+            Packing::Int4 { n: 32, k: 64, group: 32, scale_bytes: 4, zeros: true }.bytes(),
+            2 * (8 * 64 + 2 * 16 * 5)
+        );
         assert_eq!(Packing::Floats { n: 10, k: 3 }.bytes(), 16 * 3 * 4);
     }
 }

@@ -54,7 +54,8 @@ impl Maker<'_> {
                 Some(unfold(self, &offset(&inner, &own), &shape))
             }
             (_, Role::Elementwise | Role::Conversion) => {
-                let alike = inst.operands.iter().filter(|operand| self.shape_of(**operand).is_ok_and(|own| own == shape));
+                let alike =
+                    inst.operands.iter().filter(|operand| self.shape_of(**operand).is_ok_and(|own| own == shape));
                 alike.into_iter().find_map(|operand| self.place_of(*operand, of, at))
             }
             _ => None,
