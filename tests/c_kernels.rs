@@ -254,7 +254,9 @@ fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form
         InstKind::Op { op, .. } if alone => op.get().params.iter().filter(|p| p.is_operand()).map(|p| p.name).collect(),
         _ => vec![],
     };
-    let holds = |value: ValueId| packed.filter(|format| format.holds(function.dtype(value)));
+    // The first operand that can be packed is.
+    let codes = packed.and_then(|format| function.params.iter().position(|value| format.holds(function.dtype(*value))));
+    let holds = |value: ValueId| packed.filter(|_| codes.is_some_and(|codes| function.params[codes] == value));
     let run = |numbers: &Numbers| {
         let input = |(index, value): (usize, &ValueId)| {
             let name = names.get(index).copied().unwrap_or("");
@@ -272,7 +274,7 @@ fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form
     };
     let runs = numbers.iter().map(run).collect();
     let whole = if alone { function.clone() } else { fused(function.clone()) };
-    let held = |value: ValueId| match packed.filter(|format| format.holds(whole.dtype(value))) {
+    let held = |value: ValueId| match packed.filter(|_| codes.is_some_and(|codes| whole.params[codes] == value)) {
         Some(format) => Held::Packed(format),
         None => Held::Plain,
     };
@@ -629,14 +631,24 @@ fn fused_regions_agree() {
         let one = |(lines, types): (Vec<String>, Vec<String>)| {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let types: Vec<&str> = types.iter().map(String::as_str).collect();
-            let forms = [Form::default(), Form { weights: true, ..Form::default() }];
-            let made = forms.map(|form| {
+            // In memory as they are, as weights, and as weights in bytes.
+            let format = |ty: &&str| match ty.split('[').next() {
+                Some("trit") => &[Format::Ternary2, Format::Ternary5][..],
+                Some("int4" | "uint8") => &[Format::Int4],
+                _ => &[],
+            };
+            let packed = types.iter().flat_map(format);
+            let packed = packed.map(|format| Form { packed: Some(*format), weights: true, ..Form::default() });
+            let forms = [Form::default(), Form { weights: true, ..Form::default() }].into_iter().chain(packed);
+            let mut made: Vec<Case> = vec![];
+            for form in forms {
                 let found = case(&table, &lines, &types, &[Numbers::Usual], form);
-                found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
-            });
-            let [plain, weights] = made;
-            let is_other = plain.kernel != weights.kernel;
-            [plain].into_iter().chain(is_other.then_some(weights))
+                let found = found.unwrap_or_else(|| panic!("{}", lines.join("\n")));
+                if made.iter().all(|other| other.kernel != found.kernel) {
+                    made.push(found);
+                }
+            }
+            made
         };
         check("fused", &blocks().into_iter().flat_map(one).collect::<Vec<Case>>());
     });

@@ -127,6 +127,7 @@ impl<'a> Maker<'a> {
     /// A pointer to an element of an operand that lies in memory as it is.
     fn pointer(&mut self, value: ValueId, at: &[Dim]) -> Option<C> {
         let operand = self.operand(value)?.clone();
+        self.note_read(&operand);
         if operand.held != Held::Plain || operand.dtype != DType::Float32 {
             return None;
         }
