@@ -403,7 +403,12 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
             );
         }
         let (call, checks) = packing.call(&weight, &place);
-        let _ = writeln!(before, "    {}{call}{};", if checks { "if (!" } else { "" }, if checks { ") exit(7)" } else { "" });
+        let _ = writeln!(
+            before,
+            "    {}{call}{};",
+            if checks { "if (!" } else { "" },
+            if checks { ") exit(7)" } else { "" }
+        );
         let _ = writeln!(after, "    free({place});");
         operands[*position] = place;
     }
@@ -411,7 +416,8 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
 
 /// The tiles that cases need, in the order in which they are written with each other.
 fn tiles(cases: &[Case]) -> String {
-    let order = ["activations", "ternary2", "ternary5", "int4", "int8", "f32", "conv", "depthwise", "f32_math", "f32_rows"];
+    let order =
+        ["activations", "ternary2", "ternary5", "int4", "int8", "f32", "conv", "depthwise", "f32_math", "f32_rows"];
     let templates = Templates::builtin();
     let all: BTreeSet<&str> = cases.iter().flat_map(|case| case.kernel.tiles.iter().copied()).collect();
     let needs = |name: &str| match name {
@@ -673,11 +679,23 @@ fn packed_codes_are_read() {
             let line = format!("%w = dequantize %b, %c {{scheme = {scheme}, dtype = float32}}");
             let lines = [&line, "%y = matmul %a, %w {transpose_b = true}", "yield %y"];
             if !parts.contains(';') {
-                cases.extend(case(&table, &lines, &types, &[Numbers::Usual], Form { packed: Some(format), ..Form::default() }));
+                cases.extend(case(
+                    &table,
+                    &lines,
+                    &types,
+                    &[Numbers::Usual],
+                    Form { packed: Some(format), ..Form::default() },
+                ));
             }
             let ty = format!("{codes}[3, 4, 9]");
             let lines = ["%p = permute %a {axes = (1, 0, 2)}", "%y = cast %p {dtype = float32}", "yield %y"];
-            cases.extend(case(&table, &lines, &[&ty], &[Numbers::Usual], Form { packed: Some(format), ..Form::default() }));
+            cases.extend(case(
+                &table,
+                &lines,
+                &[&ty],
+                &[Numbers::Usual],
+                Form { packed: Some(format), ..Form::default() },
+            ));
         }
         assert_eq!(cases.len(), 9);
         check("packed", &cases);

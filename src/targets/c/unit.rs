@@ -55,7 +55,7 @@ pub struct Unit<'m> {
     pub items: Vec<String>,
     /// Files of `templates/c/helpers/` that are needed.
     pub helpers: BTreeSet<&'static str>,
-    /// Files of `templates/c/kernels/` that are needed, without `.h` and `_simd.h`.
+    /// Families of files of `templates/c/kernels/` that are needed.
     pub tiles: BTreeSet<&'static str>,
     /// What the checks of the program say, each with an error code of its own.
     pub failures: Vec<String>,
