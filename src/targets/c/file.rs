@@ -131,7 +131,8 @@ pub(super) struct File<'a> {
 
 impl File<'_> {
     fn artifacts(&self, unit: &mut Unit<'_>) -> Result<Vec<Artifact>, Vec<TargetError>> {
-        let (pack, pack_bytes) = self.pack(unit)?;
+        let pack = self.pack(unit)?;
+        let pack_bytes = pack.bytes;
         let states = self.states(unit);
         let has_state = !states.is_empty();
         let arena = self.arena(unit, &states);

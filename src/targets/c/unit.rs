@@ -147,6 +147,7 @@ impl<'m> Unit<'m> {
     /// The function of a kernel; equal ones are one.
     pub fn kernel(&mut self, kernel: &Kernel, variables: &HashSet<String>) -> String {
         self.helpers.extend(&kernel.helpers);
+        self.tiles.extend(&kernel.tiles);
         if let Some(known) = self.kernels.get(&kernel.definition) {
             return known.clone();
         }
