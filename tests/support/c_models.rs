@@ -3,6 +3,7 @@
 
 use super::c_compilers::{InstructionSet, succeeds};
 use super::executors::Trouble;
+use super::files_below;
 use super::trials::{SEED, io};
 use super::written::agree;
 use std::path::{Path, PathBuf};
@@ -159,7 +160,7 @@ fn compile(folder: &Path, build: Build<'_>) -> Result<(), Trouble> {
         Build::Whole(compiler, set, flags) => {
             let mut command = Command::new(compiler);
             command.current_dir(folder).args(super::c_compilers::WARNINGS).args(set.flags).args(flags);
-            command.arg("-o").arg("example").args(["model.c", "model_weights.c", "example.c"]);
+            command.arg("-o").arg("example").args(files_below(folder, ".c").map_err(failed)?);
             succeeds(command.arg("-lm"))
         }
         Build::Make(arguments) => succeeds(Command::new("make").current_dir(folder).arg("-s").args(arguments)),
