@@ -1,19 +1,24 @@
 //! The text of one kernel while it is written: its parameters, the open blocks, names, and what it turned out to need.
 
+mod finish;
+
 use super::index::Ranges;
 use super::plan::{Group, Plan};
-use super::{Context, Held, Kernel};
+use super::{Context, Held, Packing};
 use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
 use crate::ops::{Attr, Attrs, OpId};
 use crate::targets::TargetError;
-use crate::targets::c::text::{C, Statement, Words, carrier, drop_unused, lines, memory, print};
+use crate::targets::c::text::{C, Statement, Words, carrier};
 use crate::types::{DType, Dim, HostExpr, Symbol};
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome<T> = Result<T, TargetError>;
+
+/// The parameter that is memory to work in.
+const SCRATCH: &str = "scratch";
 
 /// A tensor that is handed in or out.
 #[derive(Clone, Debug)]
@@ -23,6 +28,9 @@ pub(super) struct Parameter {
     pub held: Held,
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    pub is_weight: bool,
+    /// The layout in which it is wanted, if that is not its own.
+    pub packing: Option<Packing>,
 }
 
 /// A use of an operation.
@@ -64,6 +72,10 @@ pub(super) struct Maker<'a> {
     numbers: Vec<(HostExpr, String)>,
     sizes: BTreeSet<Symbol>,
     helpers: BTreeSet<&'static str>,
+    tiles: BTreeSet<&'static str>,
+    scratch: Dim,
+    /// Whether an operand was read in its own layout that is wanted in another.
+    is_torn: bool,
     can_fail: bool,
     scopes: Vec<Scope>,
     pub ranges: Ranges,
@@ -101,6 +113,9 @@ impl<'a> Maker<'a> {
             numbers: vec![],
             sizes: BTreeSet::new(),
             helpers: BTreeSet::new(),
+            tiles: BTreeSet::new(),
+            scratch: Dim::zero(),
+            is_torn: false,
             can_fail: false,
             scopes: vec![Scope::default()],
             ranges: Ranges::default(),
@@ -113,6 +128,7 @@ impl<'a> Maker<'a> {
             expected: Cell::new(None),
             is_plain,
         };
+        maker.words.take(SCRATCH);
         maker.enter()?;
         maker.body()?;
         Ok(maker)
@@ -138,13 +154,15 @@ impl<'a> Maker<'a> {
             let name = self.words.take(&wish);
             let shape = self.shape_of(*own)?;
             let held = if shape.is_empty() { Held::Scalar } else { held };
-            self.operands.push(Parameter { value: *own, name, held, dtype: function.dtype(*own), shape });
+            let (dtype, is_weight) = (function.dtype(*own), (self.cx.is_weight)(*outer));
+            self.operands.push(Parameter { value: *own, name, held, dtype, shape, is_weight, packing: None });
         }
         for (own, outer) in yielded.iter().zip(&inst.results) {
             let name = function[*outer].name.as_ref().or(function[*own].name.as_ref());
             let name = self.words.take(name.map_or("y", |name| name.as_str()));
             let shape = self.shape_of(*own)?;
-            self.results.push(Parameter { value: *own, name, held: Held::Plain, dtype: function.dtype(*own), shape });
+            let (held, dtype) = (Held::Plain, function.dtype(*own));
+            self.results.push(Parameter { value: *own, name, held, dtype, shape, is_weight: false, packing: None });
         }
         self.name_sizes();
         Ok(())
@@ -254,6 +272,42 @@ impl<'a> Maker<'a> {
 
     pub fn helper(&mut self, name: &'static str) {
         self.helpers.insert(name);
+    }
+
+    /// Asks for a file of `templates/c/kernels/`.
+    pub fn family(&mut self, name: &'static str) {
+        self.tiles.insert(name);
+    }
+
+    /// Asks for an operand in another layout; gives its name.
+    pub fn packed(&mut self, value: ValueId, packing: Packing) -> String {
+        self.family(packing.family());
+        let Some(operand) = self.operands.iter_mut().find(|operand| operand.value == value) else {
+            return String::new();
+        };
+        operand.packing = Some(packing);
+        operand.name.clone()
+    }
+
+    /// Notes that an operand is read element by element.
+    pub fn note_read(&mut self, operand: &Parameter) {
+        self.is_torn |= operand.packing.is_some();
+    }
+
+    /// Asks for memory to work in; gives the name of a pointer to it.
+    pub fn scratch(&mut self, ty: &'static str, wish: &str, bytes: &Dim) -> String {
+        let name = self.at_top(|maker| {
+            let name = maker.name(wish);
+            let place = match maker.scratch.is_const(0) {
+                true => SCRATCH.to_string(),
+                false => format!("({SCRATCH} + {})", maker.index(&maker.scratch.clone()).text()),
+            };
+            maker.line(format!("{ty} *const {name} = ({ty} *){place};"));
+            Ok(name)
+        });
+        let lines = bytes.ceil_div(&Dim::constant(64)).unwrap_or_else(|| bytes.clone());
+        self.scratch = self.scratch.add(&lines.scale(64));
+        name.unwrap_or_default()
     }
 
     // Blocks.
@@ -386,7 +440,7 @@ impl<'a> Maker<'a> {
 
     /// Whether a nest has computed what nobody asked for: the results ask for other elements of it than at their own index.
     pub fn is_missed(&self) -> bool {
-        self.expected.get().is_some_and(|(_, is_used)| !is_used)
+        self.is_torn || self.expected.get().is_some_and(|(_, is_used)| !is_used)
     }
 
     pub fn note(&mut self, value: ValueId, at: &[Dim], c: C) {
@@ -487,6 +541,16 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// Leaves out what follows in a loop of so many turns where a condition holds. One turn is no loop, so there is none
+    /// to continue.
+    pub fn skip_where(&mut self, outside: C, turns: &Dim) {
+        if turns.is_const(1) {
+            self.open(format!("if ({})", C::unary("!", outside).text()));
+        } else {
+            self.line(format!("if ({}) continue;", outside.text()));
+        }
+    }
+
     // Failing.
 
     /// Stops with an error where a condition holds.
@@ -499,91 +563,11 @@ impl<'a> Maker<'a> {
         self.line(format!("if ({text}) return {{{{NAME}}}}_ERROR_{error};"));
     }
 
-    // The end.
-
-    pub fn finish(mut self, wish: String) -> Kernel {
-        while self.scopes.len() > 1 {
-            self.close();
-        }
-        let sizes: Vec<Symbol> = self.sizes.iter().cloned().collect();
-        let mut statements = std::mem::take(&mut self.scope().statements);
-        drop_unused(&mut statements);
-        let in_place = self.in_place(&statements);
-        if self.can_fail {
-            statements.push(Statement::Line("return {{NAME}}_OK;".into()));
-        }
-        let body = print(&statements, 1);
-        let mut parameters = vec![];
-        let mut unused = String::new();
-        for (index, operand) in self.operands.iter().enumerate() {
-            let restrict = if in_place.iter().any(|(_, own)| *own == index) { "" } else { "restrict " };
-            let (name, ty) = (&operand.name, memory(operand.dtype));
-            parameters.push(match operand.held {
-                Held::Scalar => format!("{ty} {name}"),
-                Held::Plain => format!("const {ty} *{restrict}{name}"),
-                Held::Packed(_) => format!("const uint8_t *{restrict}{name}"),
-            });
-            if !mentions(&body, name) {
-                unused.push_str(&format!("    (void){name};\n"));
-            }
-        }
-        for (index, result) in self.results.iter().enumerate() {
-            let restrict = if in_place.iter().any(|(own, _)| *own == index) { "" } else { "restrict " };
-            parameters.push(format!("{} *{restrict}{}", memory(result.dtype), result.name));
-            if !mentions(&body, &result.name) {
-                unused.push_str(&format!("    (void){};\n", result.name));
-            }
-        }
-        let names = sizes.iter().filter_map(|symbol| self.names.get(symbol));
-        parameters.extend(names.map(|name| format!("int64_t {name}")));
-        let numbers: Vec<(HostExpr, String)> =
-            self.numbers.into_iter().filter(|(_, name)| mentions(&body, name)).collect();
-        parameters.extend(numbers.iter().map(|(_, name)| format!("double {name}")));
-        let numbers = numbers.into_iter().map(|(expr, _)| expr).collect();
-        let ty = if self.can_fail { "int" } else { "void" };
-        let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
-        Kernel { wish, definition, sizes, numbers, helpers: self.helpers, can_fail: self.can_fail, in_place }
-    }
-
-    /// Results that may take the memory of an operand: each element of that is read where it is written only, and no
-    /// more once it is written.
-    fn in_place(&self, statements: &[Statement]) -> Vec<(usize, usize)> {
-        let mut pairs = vec![];
-        if self.nests > 1 {
-            return pairs;
-        }
-        let lines = lines(statements);
-        let is_read_later = |result: &str, operand: &str| {
-            let written = lines.iter().position(|line| mentions(line, result)).unwrap_or(lines.len());
-            lines.iter().skip(written + 1).any(|line| mentions(line, operand))
-        };
-        for (index, result) in self.results.iter().enumerate() {
-            let mut places = self.writes.iter().filter(|(value, _)| *value == result.value).map(|(_, place)| place);
-            let Some(place) = places.next().filter(|_| !result.shape.is_empty()) else { continue };
-            if places.any(|other| other != place) {
-                continue;
-            }
-            let count = |shape: &[Dim]| shape.iter().fold(Dim::constant(1), |product, dim| product.mul(dim));
-            for (own, operand) in self.operands.iter().enumerate() {
-                let fits = operand.held == Held::Plain
-                    && memory(operand.dtype) == memory(result.dtype)
-                    && count(&operand.shape) == count(&result.shape);
-                let mut read = self.reads.iter().filter(|(value, _)| *value == operand.value).peekable();
-                let is_there = fits && read.peek().is_some() && read.all(|(_, other)| other == place);
-                if is_there && !is_read_later(&result.name, &operand.name) {
-                    pairs.push((index, own));
-                }
-            }
-        }
-        pairs
-    }
-
     /// The type that an element's value has.
     pub fn carrier_of(&self, value: ValueId) -> &'static str {
         carrier(self.dtype(value))
     }
 }
-
 /// Floats of the host that only a run tells.
 fn floats(kind: &InstKind) -> Vec<&HostExpr> {
     let found: Vec<&HostExpr> = match kind {
@@ -600,29 +584,4 @@ fn floats(kind: &InstKind) -> Vec<&HostExpr> {
         _ => vec![],
     };
     found.into_iter().filter(|expr| !expr.is_int() && expr.as_const().is_none()).collect()
-}
-
-/// Whether a name occurs in a text.
-fn mentions(text: &str, name: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
-}
-
-/// The head of a function, over several lines where it is long.
-fn signature(ty: &str, parameters: &[String]) -> String {
-    const WIDTH: usize = 110;
-    let mut text = format!("static {ty} {{{{name}}}}(");
-    let mut column = text.len();
-    for (index, parameter) in parameters.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-            if column + parameter.len() > WIDTH {
-                text.push_str("\n   ");
-                column = 4;
-            }
-            text.push(' ');
-        }
-        text.push_str(parameter);
-        column += parameter.len() + 2;
-    }
-    text + ")"
 }
