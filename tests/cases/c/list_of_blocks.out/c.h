@@ -15,7 +15,7 @@ extern "C" {
 #define TOWER_ARENA_BYTES 1600
 
 /* Bytes that tower_weights_init fills; they begin at a multiple of 64 and must last as long as the weights. */
-#define TOWER_PACK_BYTES 0
+#define TOWER_PACK_BYTES 4608
 
 /* Bytes of the weights file. */
 #define TOWER_WEIGHTS_BYTES 3904
@@ -43,6 +43,7 @@ typedef struct {
 /* Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set. */
 typedef struct {
     const float *weight; /* float32[out_features, in_features] */
+    const float *weight_packed; /* for products */
     const float *offset; /* float32[out_features] */
 } tower_linear;
 
@@ -67,7 +68,7 @@ typedef struct {
 } tower_outputs;
 
 /* Checks the bytes of a weights file, which begin at a multiple of 64 and must last as long as the weights, and points into
-   them. The pack may be NULL. */
+   them. What depends on weights alone is computed into the pack. */
 int tower_weights_init(tower_weights *weights, const void *bytes, size_t count, void *pack);
 
 int tower_forward(const tower_weights *weights, const tower_inputs *inputs, tower_outputs *outputs, void *arena);

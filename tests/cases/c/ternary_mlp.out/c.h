@@ -15,7 +15,7 @@ extern "C" {
 #define MLP_ARENA_BYTES 256
 
 /* Bytes that mlp_weights_init fills; they begin at a multiple of 64 and must last as long as the weights. */
-#define MLP_PACK_BYTES 0
+#define MLP_PACK_BYTES 768
 
 /* Bytes of the weights file. */
 #define MLP_WEIGHTS_BYTES 704
@@ -39,6 +39,7 @@ typedef struct {
     struct { /* float32[out_features, in_features]: ternary(axis=0) */
         const uint8_t *codes;
         const float *scale;
+        const uint8_t *packed; /* for products */
     } weight;
     const float *offset; /* float32[out_features] */
 } mlp_ternary_linear;
@@ -46,6 +47,7 @@ typedef struct {
 /* Affine map of the last axis: `x @ weight.T`, and a learnt offset if `bias` is set. */
 typedef struct {
     const float *weight; /* float32[out_features, in_features] */
+    const float *weight_packed; /* for products */
     const float *offset; /* float32[out_features] */
 } mlp_linear;
 
@@ -65,7 +67,7 @@ typedef struct {
 } mlp_outputs;
 
 /* Checks the bytes of a weights file, which begin at a multiple of 64 and must last as long as the weights, and points into
-   them. The pack may be NULL. */
+   them. What depends on weights alone is computed into the pack. */
 int mlp_weights_init(mlp_weights *weights, const void *bytes, size_t count, void *pack);
 
 int mlp_forward(const mlp_weights *weights, const mlp_inputs *inputs, mlp_outputs *outputs, void *arena);
