@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tritonc::driver::verify::executor::{Broken, Executed, Job, Unavailable};
-use tritonc::driver::verify::{Executor, executor};
+use tritonc::driver::verify::{C, Executor, executor};
 use tritonc::targets::{self, Runner};
 
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -65,6 +65,12 @@ impl Shared {
         executors.insert(target.name(), running.clone());
         drop(executors);
         Shared { target: target.name(), running }.prepared()
+    }
+
+    /// Of C, with sanitisers that end a program which does something undefined.
+    pub fn sanitised() -> Result<Shared, Trouble> {
+        let executor: Box<dyn Executor> = Box::new(C::with_flags("c", super::c_compilers::SANITIZERS));
+        Shared { target: "c", running: Arc::new(Mutex::new(executor)) }.prepared()
     }
 
     fn prepared(mut self) -> Result<Shared, Trouble> {

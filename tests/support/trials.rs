@@ -7,7 +7,7 @@
 //! For a target that the case names there are `::pytorch::text` (golden text) and `::pytorch::valid` (the language's own
 //! tools accept it); for that and every other that can be executed `::pytorch::infer`, `::pytorch::train` (it computes
 //! what the interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's). What another one than those
-//! named refuses is ignored. A second `#@ run:` line adds trials whose names end in `_2`.
+//! named refuses is ignored. Of some cases `::c::sanitised` executes C with sanitisers. A second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, Stage};
 use super::executors::{self, Shared, Trouble};
@@ -19,7 +19,7 @@ use tritonc::base::Diagnostic;
 use tritonc::driver::options::PassRequest;
 use tritonc::driver::verify::compare::compare;
 use tritonc::driver::verify::tolerance::{Scope, tolerance};
-use tritonc::driver::verify::{Row, Status, VerifyRequest};
+use tritonc::driver::verify::{Executor, Row, Status, VerifyRequest};
 use tritonc::driver::{Artifact, BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::passes::{OptLevel, Pipeline, Selection};
@@ -45,6 +45,8 @@ pub struct Case {
     /// `area/name`.
     pub name: String,
     pub directives: Directives,
+    /// Whether its C is executed with sanitisers, too.
+    pub is_sanitised: bool,
 }
 
 /// A trial: what is done with the case.
@@ -57,7 +59,7 @@ impl Case {
         let directives = directives::parse(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
         let name = path.strip_prefix(cases).unwrap_or(path).with_extension("");
         let name = name.to_string_lossy().replace('\\', "/");
-        Ok(Case { path: path.to_path_buf(), name, directives })
+        Ok(Case { path: path.to_path_buf(), name, directives, is_sanitised: false })
     }
 
     /// The golden files that the directives ask for.
@@ -186,6 +188,11 @@ fn target_trials(case: &Case) -> Vec<(String, Work)> {
                 trials.push((name, Box::new(move |case| execute(case, run, target, Mode::Train, true))));
             }
         }
+    }
+    for mode in executed_modes(asked).into_iter().filter(|_| case.is_sanitised) {
+        let name = format!("c::sanitised::{}", mode_name(mode));
+        let work = move |case: &Case| execute_by(case, 0, Shared::sanitised()?, (mode, false), OptLevel::default());
+        trials.push((name, Box::new(work)));
     }
     trials
 }
@@ -475,18 +482,18 @@ fn check_validity(case: &Case, run: usize, target: &str) -> Result<(), Trouble> 
 
 /// Has what a target writes compared with the interpreter on the same inputs and weights, and its gradients.
 fn execute(case: &Case, index: usize, target: &str, mode: Mode, grad: bool) -> Result<(), Trouble> {
-    levels(case).iter().try_for_each(|level| execute_at(case, index, target, (mode, grad), *level))
+    levels(case).iter().try_for_each(|level| execute_by(case, index, Shared::of(target)?, (mode, grad), *level))
 }
 
-fn execute_at(
+fn execute_by(
     case: &Case,
     index: usize,
-    target: &str,
+    executor: Shared,
     (mode, grad): (Mode, bool),
     level: OptLevel,
 ) -> Result<(), Trouble> {
     let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
-    let executor = Shared::of(target)?;
+    let target = executor.target();
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let inputs = write_inputs(case, run, mode, folder.path())?;
     let request = VerifyRequest {

@@ -70,7 +70,7 @@ fn write_procedure(unit: &mut Unit<'_>, procedure: &Procedure) -> Result<Written
     let plan = plan(function, &places, unit.strategy);
     check_maximum(&unit.module.files, function, &plan, unit.strategy, unit.max_memory).map_err(|error| vec![error])?;
     // Functions and constants are not hidden by variables.
-    let mut words = Words::default();
+    let mut words = Words::local();
     OWN.iter().for_each(|word| drop(words.take(word)));
     let mut body = Body {
         unit,

@@ -106,6 +106,7 @@ impl<'a> Maker<'a> {
             }
         }
         let value = self.expand(entry, class, &holes)?;
+        let value = if class.is_float() { value } else { decided(value) };
         let dtype = self.dtype(result);
         Ok(if Maker::is_inexact(entry) { self.rounded(dtype, value) } else { value })
     }
@@ -189,6 +190,20 @@ impl<'a> Maker<'a> {
             Some(Attr::Float(expr)) => self.argument(expr),
             _ => Err(self.refuse(&format!("has no number for `{name}`"))),
         }
+    }
+}
+
+/// What a comparison of a number that is no float with itself gives: compilers warn of it.
+fn decided(value: C) -> C {
+    match value {
+        C::Binary(left, "==" | "<=" | ">=", right) if left == right => C::truth(true),
+        C::Binary(left, "!=" | "<" | ">", right) if left == right => C::truth(false),
+        C::Conditional(condition, value, other) => match decided(*condition) {
+            condition if condition.as_bool() == Some(true) => decided(*value),
+            condition if condition.as_bool() == Some(false) => decided(*other),
+            condition => C::conditional(condition, *value, *other),
+        },
+        value => value,
     }
 }
 

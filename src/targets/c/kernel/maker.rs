@@ -108,7 +108,7 @@ impl<'a> Maker<'a> {
             operands: vec![],
             results: vec![],
             uses: FxHashMap::default(),
-            words: Words::default(),
+            words: Words::local(),
             names: BTreeMap::new(),
             numbers: vec![],
             sizes: BTreeSet::new(),
