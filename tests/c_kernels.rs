@@ -279,7 +279,7 @@ fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form
         None => Held::Plain,
     };
     let is_weight = |_| weights;
-    let cx = Context { table, held: &held, is_weight: &is_weight };
+    let cx = Context { table, held: &held, is_weight: &is_weight, has_threads: false };
     let kernel = kernel(&cx, &whole, whole.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     Some(Case { text, function: whole, kernel, runs })
 }

@@ -174,6 +174,7 @@ impl File<'_> {
             many => builds.are_many(),
             machines => builds.machines(),
             only => builds.only(),
+            threads => self.options.threads,
             dispatched => dispatched,
             shows => public.unit.helpers.contains("show"),
             initialise => initialise,

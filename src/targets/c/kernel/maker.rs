@@ -18,6 +18,9 @@ pub(super) type Outcome<T> = Result<T, TargetError>;
 /// The parameter that is memory to work in.
 const SCRATCH: &str = "scratch";
 
+/// Before a loop that threads share.
+const THREADS: &str = "{{NAME}}_THREADS";
+
 /// A tensor that is handed in or out.
 #[derive(Clone, Debug)]
 pub(super) struct Parameter {
@@ -317,6 +320,13 @@ impl<'a> Maker<'a> {
         self.scope().head = head;
     }
 
+    /// Says of the loop that follows that its turns are independent of each other, so that threads may share them.
+    pub fn shared_loop(&mut self) {
+        if self.cx.has_threads {
+            self.line(THREADS);
+        }
+    }
+
     /// Closes the innermost block and puts it where it stands; an empty one goes.
     pub fn close(&mut self) {
         let Some((head, statements)) = self.take_block() else { return };
@@ -545,7 +555,11 @@ impl<'a> Maker<'a> {
         if self.can_fail {
             statements.push(Statement::Line("return {{NAME}}_OK;".into()));
         }
-        let body = print(&statements, 1);
+        let mut body = print(&statements, 1);
+        if self.can_fail {
+            // Nothing can be returned out of the middle of a loop that threads share.
+            body = body.lines().filter(|line| line.trim() != THREADS).map(|line| format!("{line}\n")).collect();
+        }
         let mut parameters = vec![];
         let mut unused = String::new();
         let (mut operands, mut packs) = (vec![], vec![]);

@@ -171,6 +171,7 @@ impl<'a> Maker<'a> {
         let from = self.pointer_to(x, &index.mul(&plane));
         let source = self.name("image");
         self.line(format!("const float *const {source} = conv2d_band(&{plan}, {from}, {top}, {band});"));
+        self.shared_loop();
         self.open("");
         let block = self.name("block");
         self.take_head(format!("for (int64_t {block} = 0; {block} < conv2d_blocks(&{plan}, {top}); {block}++)"));
@@ -179,7 +180,7 @@ impl<'a> Maker<'a> {
         let places = count(&shape[2..]);
         let start = self.index_variable("start", C::atom(format!("{part}.position")), &places);
         let width = self.index_variable("columns", C::atom(format!("{part}.count")), &Dim::constant(COLUMNS + 1));
-        let (first, rows, most) = self.row_blocks(&Dim::constant(image.outputs), FLOAT_ROWS);
+        let (first, rows, most) = self.row_blocks(&Dim::constant(image.outputs), FLOAT_ROWS, false);
         let sum = self.name("sum");
         self.line(format!("float {sum}[{most}][{COLUMNS}];"));
         let output = group.at[0].scale(image.outputs).add(&first);
@@ -207,10 +208,11 @@ impl<'a> Maker<'a> {
         let values: Vec<String> = image.window().iter().map(i64::to_string).collect();
         self.line(format!("static const depthwise {window} = {{{}}};", values.join(", ")));
         let batch = self.loops(&shape[..1]);
+        self.shared_loop();
         let channel = self.separate_loops(&shape[1..2]);
         let depth = self.depth();
-        let (first, rows, most) = self.row_blocks(&Dim::constant(image.out[0]), FLOAT_ROWS);
-        let (block, width) = self.blocks(&Dim::constant(image.out[1]));
+        let (first, rows, most) = self.row_blocks(&Dim::constant(image.out[0]), FLOAT_ROWS, false);
+        let (block, width) = self.blocks(&Dim::constant(image.out[1]), false);
         let sum = self.name("sum");
         self.line(format!("float {sum}[{most}][{COLUMNS}];"));
         let output = channel.at[0].clone();
