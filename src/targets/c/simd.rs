@@ -108,6 +108,11 @@ const BASE: InstructionSet = InstructionSet {
 const MACHINES: &[(&[&str], &[InstructionSet])] =
     &[(&["x86_64", "amd64"], &[AVX512_VBMI, AVX512, AVX_VNNI, AVX2]), (&["aarch64", "arm64"], &[DOT_PRODUCT])];
 
+/// Names of all families.
+pub fn families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(family, _)| *family)
+}
+
 fn has_any(tiles: &BTreeSet<&str>, families: &[&str]) -> bool {
     families.iter().any(|family| tiles.contains(family))
 }
