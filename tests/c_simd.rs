@@ -6,6 +6,7 @@
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
+use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use support::c_compilers::{InstructionSet, succeeds};
@@ -14,6 +15,8 @@ use support::executors::Trouble;
 use support::trials::finish;
 use support::{root, with_deep_stack};
 use tritonc::driver::options::Simd;
+use tritonc::targets::Templates;
+use tritonc::targets::c::simd::{self, Tiles};
 
 const ANY: InstructionSet = InstructionSet { name: "plain", flags: &[], features: &[] };
 const AVX2: InstructionSet =
@@ -97,6 +100,12 @@ fn models() -> Vec<Model> {
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = vec![];
+    for (name, simd, build, _) in WAYS {
+        if let Build::Whole(compiler, set, flags) = build {
+            let work = move || finish(tiles_need_nothing_else(*simd, compiler, &[set.flags, flags].concat()));
+            trials.push(Trial::ignorable_test(format!("tiles::{name}"), work));
+        }
+    }
     for model in models() {
         let model = Arc::new(model);
         let mut add = |name: &str, simd: Simd, build: Build<'static>, start: &'static [&'static str]| {
@@ -120,6 +129,26 @@ fn main() -> ExitCode {
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Each family of tiles in a file that uses none of it, for a compiler and an instruction set.
+fn tiles_need_nothing_else(simd: Simd, compiler: &str, flags: &[&str]) -> Result<(), Trouble> {
+    let failed = |error: String| Trouble::Failed(error);
+    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    let tiles = Tiles::load(&Templates::builtin()).map_err(|error| failed(error.message))?;
+    for family in simd::families() {
+        let texts = simd::texts(&tiles, &BTreeSet::from([family]), simd).join("\n\n");
+        let includes = ["math", "stdbool", "stdint", "string"].map(|name| format!("#include <{name}.h>\n")).concat();
+        let header = folder.path().join("tiles.h");
+        std::fs::write(header, includes + &texts + "\n").map_err(|error| failed(error.to_string()))?;
+        let source = folder.path().join("tiles.c");
+        std::fs::write(source, "#include \"tiles.h\"\n\nint nothing(void);\nint nothing(void) { return 0; }\n")
+            .map_err(|error| failed(error.to_string()))?;
+        let mut command = Command::new(compiler);
+        command.current_dir(folder.path()).arg("-std=c11").args(WARNINGS.split(' ')).args(flags);
+        succeeds(command.args(["-c", "tiles.c"]))?;
+    }
+    Ok(())
 }
 
 /// The dispatcher with builds that do nothing but say their names.
