@@ -23,7 +23,7 @@ use tritonc::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, Tensor, Ten
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// What sizes are that only a run tells.
-const SIZES: [(&str, i64); 3] = [("B", 3), ("T", 5), ("Z", 0)];
+const SIZES: [(&str, i64); 4] = [("B", 3), ("L", 37), ("T", 5), ("Z", 0)];
 const FLAGS: [&str; 7] =
     ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"];
 const HEAD: &str = "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <stdio.h>\n\
@@ -137,7 +137,8 @@ fn default(value: Default) -> Attr {
 /// types are filled in. `None` where an operation does not take the types.
 fn read(lines: &[&str], types: &[&str]) -> Option<Function> {
     let params: Vec<String> = NAMES.iter().zip(types).map(|(name, ty)| format!("%{name}: {ty}")).collect();
-    let mut text = format!("func @use({}) -> float32 {{\n  symbols B: int, T: int, Z: int\n", params.join(", "));
+    let mut text =
+        format!("func @use({}) -> float32 {{\n  symbols B: int, L: int, T: int, Z: int\n", params.join(", "));
     for line in lines {
         let _ = match line.strip_prefix("yield ") {
             Some(values) => writeln!(text, "  return {values}"),
@@ -376,6 +377,10 @@ fn program(cases: &[Case]) -> String {
         text.push_str(&file.text);
         text.push('\n');
     }
+    for tile in ["f32_math", "f32_rows"] {
+        let file = templates.get(&format!("c/kernels/{tile}.h")).unwrap_or_else(|error| panic!("{error:?}"));
+        text.push_str(&file.text);
+    }
     text.push_str(
         "static void *get(size_t bytes)\n{\n    void *data = malloc(bytes ? bytes : 1);\n    if (!data || fread(data, 1, \
          bytes, stdin) != bytes) exit(9);\n    return data;\n}\n\nstatic void put(void *data, size_t bytes)\n{\n    if \
@@ -572,6 +577,26 @@ fn fused_regions_agree() {
             found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
         };
         check("fused", &blocks().into_iter().map(one).collect::<Vec<Case>>());
+    });
+}
+
+/// Totals of rows that are kept in parts, at the ends of what a row can be, with NaN and infinities.
+#[test]
+fn extremes_of_rows_agree() {
+    with_deep_stack(|| {
+        let table = table();
+        let mut cases = vec![];
+        for op in ["max", "min", "any"] {
+            for size in ["31", "32", "33", "48", "L", "T", "Z"] {
+                let dtype = if op == "any" { "bool" } else { "float32" };
+                let line = format!("%t = {op} %a {{axis = -1}}");
+                let both = [Numbers::Usual, Numbers::Extreme];
+                let ty = format!("{dtype}[B, {size}]");
+                cases.extend(case(&table, &[&line, "yield %t"], &[&ty], &both, (true, None)));
+            }
+        }
+        assert_eq!(cases.len(), 21);
+        check("rows", &cases);
     });
 }
 

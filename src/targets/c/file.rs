@@ -388,6 +388,13 @@ impl File<'_> {
             let text = self.skeletons.render(&path, context).map_err(|error| vec![error])?;
             texts.push(text.trim_end().to_string());
         }
+        // Functions of floats, which hold for every instruction set.
+        let is_needed =
+            |name: &&str| unit.tiles.contains(name) || *name == "f32_math" && unit.tiles.contains("f32_rows");
+        for name in ["f32_math", "f32_rows"].into_iter().filter(is_needed) {
+            let text = self.skeletons.render(&format!("c/kernels/{name}.h"), context! {});
+            texts.push(text.map_err(|error| vec![error])?.trim_end().to_string());
+        }
         Ok(texts)
     }
 }

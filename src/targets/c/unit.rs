@@ -55,6 +55,8 @@ pub struct Unit<'m> {
     pub items: Vec<String>,
     /// Files of `templates/c/helpers/` that are needed.
     pub helpers: BTreeSet<&'static str>,
+    /// Families of files of `templates/c/kernels/` that are needed.
+    pub tiles: BTreeSet<&'static str>,
     /// What the checks of the program say, each with an error code of its own.
     pub failures: Vec<String>,
     /// Of public names: `mlp`.
@@ -95,6 +97,7 @@ impl<'m> Unit<'m> {
             functions: HashSet::new(),
             items: vec![],
             helpers: BTreeSet::new(),
+            tiles: BTreeSet::new(),
             failures: vec![],
             prefix: prefix.to_string(),
             strategy: options.memory_plan,
@@ -144,6 +147,7 @@ impl<'m> Unit<'m> {
     /// The function of a kernel; equal ones are one.
     pub fn kernel(&mut self, kernel: &Kernel, variables: &HashSet<String>) -> String {
         self.helpers.extend(&kernel.helpers);
+        self.tiles.extend(&kernel.tiles);
         if let Some(known) = self.kernels.get(&kernel.definition) {
             return known.clone();
         }

@@ -62,6 +62,7 @@ pub(super) struct Maker<'a> {
     names: BTreeMap<Symbol, String>,
     sizes: BTreeSet<Symbol>,
     helpers: BTreeSet<&'static str>,
+    tiles: BTreeSet<&'static str>,
     can_fail: bool,
     scopes: Vec<Scope>,
     pub ranges: Ranges,
@@ -98,6 +99,7 @@ impl<'a> Maker<'a> {
             names: BTreeMap::new(),
             sizes: BTreeSet::new(),
             helpers: BTreeSet::new(),
+            tiles: BTreeSet::new(),
             can_fail: false,
             scopes: vec![Scope::default()],
             ranges: Ranges::default(),
@@ -235,6 +237,11 @@ impl<'a> Maker<'a> {
 
     pub fn helper(&mut self, name: &'static str) {
         self.helpers.insert(name);
+    }
+
+    /// Asks for a file of `templates/c/kernels/`.
+    pub fn use_tiles(&mut self, name: &'static str) {
+        self.tiles.insert(name);
     }
 
     // Blocks.
@@ -519,7 +526,8 @@ impl<'a> Maker<'a> {
         parameters.extend(names.map(|name| format!("int64_t {name}")));
         let ty = if self.can_fail { "int" } else { "void" };
         let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
-        Kernel { wish, definition, sizes, helpers: self.helpers, can_fail: self.can_fail, in_place }
+        let Maker { helpers, tiles, can_fail, .. } = self;
+        Kernel { wish, definition, sizes, helpers, tiles, can_fail, in_place }
     }
 
     /// Results that may take the memory of an operand: each element of that is read where it is written only.

@@ -83,6 +83,8 @@ pub struct Kernel {
     pub sizes: Vec<Symbol>,
     /// Files of `templates/c/helpers/` that it needs, without `.h`.
     pub helpers: BTreeSet<&'static str>,
+    /// Files of `templates/c/kernels/` that it needs, without `.h` and `_simd.h`.
+    pub tiles: BTreeSet<&'static str>,
     /// Whether it returns a code, not nothing.
     pub can_fail: bool,
     /// A result and the operand whose memory it may take, by their positions.
