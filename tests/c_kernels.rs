@@ -237,14 +237,17 @@ fn evaluate(function: &Function, inputs: &[Tensor]) -> Result<Vec<Tensor>, Strin
     Err("no return".to_string())
 }
 
+/// What a case is of: one operation or a fused region, over tensors in memory, codes in bytes, or weights that can be packed.
+#[derive(Clone, Copy, Default)]
+struct Form {
+    alone: bool,
+    packed: Option<Format>,
+    weights: bool,
+}
+
 /// The case of some lines; `None` where an operation does not take the types. Codes are packed where a format is given.
-fn case(
-    table: &Table,
-    lines: &[&str],
-    types: &[&str],
-    numbers: &[Numbers],
-    (alone, packed): (bool, Option<Format>),
-) -> Option<Case> {
+fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form: Form) -> Option<Case> {
+    let Form { alone, packed, weights } = form;
     let text = format!("{} | {}", lines.join("; "), types.join("; "));
     let function = read(lines, types)?;
     let first = &function[function.body.insts[0]];
@@ -252,7 +255,9 @@ fn case(
         InstKind::Op { op, .. } if alone => op.get().params.iter().filter(|p| p.is_operand()).map(|p| p.name).collect(),
         _ => vec![],
     };
-    let holds = |value: ValueId| packed.filter(|format| format.holds(function.dtype(value)));
+    // The first operand that can be packed is.
+    let codes = packed.and_then(|format| function.params.iter().position(|value| format.holds(function.dtype(*value))));
+    let holds = |value: ValueId| packed.filter(|_| codes.is_some_and(|codes| function.params[codes] == value));
     let run = |numbers: &Numbers| {
         let input = |(index, value): (usize, &ValueId)| {
             let name = names.get(index).copied().unwrap_or("");
@@ -270,11 +275,12 @@ fn case(
     };
     let runs = numbers.iter().map(run).collect();
     let whole = if alone { function.clone() } else { fused(function.clone()) };
-    let held = |value: ValueId| match packed.filter(|format| format.holds(whole.dtype(value))) {
+    let held = |value: ValueId| match packed.filter(|_| codes.is_some_and(|codes| whole.params[codes] == value)) {
         Some(format) => Held::Packed(format),
         None => Held::Plain,
     };
-    let cx = Context { table, held: &held };
+    let is_weight = |_| weights;
+    let cx = Context { table, held: &held, is_weight: &is_weight };
     let kernel = kernel(&cx, &whole, whole.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     Some(Case { text, function: whole, kernel, runs })
 }
@@ -341,9 +347,17 @@ fn caller(case: &Case, index: usize) -> String {
         results.push(format!("out{number}"));
         bytes.push(size);
     }
+    pack_weights(case, &mut before, &mut after, &mut operands);
+    let scratch = case.kernel.scratch.eval(&value_of).unwrap_or_default();
+    if scratch > 0 {
+        let _ = writeln!(before, "    uint8_t *scratch = aligned_alloc(64, {scratch});");
+        after.push_str("    free(scratch);\n");
+    }
+    let work = || (scratch > 0).then(|| "scratch".to_string());
     let numbers = || case.kernel.sizes.iter().map(|symbol| value_of(symbol).unwrap_or_default().to_string());
     let call = |operands: &[String], results: &[String]| {
-        let arguments: Vec<String> = operands.iter().chain(results).cloned().chain(numbers()).collect();
+        let passed = case.kernel.operands.iter().map(|position| operands[*position].clone());
+        let arguments: Vec<String> = passed.chain(results.iter().cloned()).chain(work()).chain(numbers()).collect();
         format!("kernel_{index}({});", arguments.join(", "))
     };
     let assigned = if case.kernel.can_fail { "code = " } else { "" };
@@ -367,6 +381,60 @@ fn caller(case: &Case, index: usize) -> String {
     )
 }
 
+/// Brings weights into the layouts that a kernel takes, as `NAME_weights_init` does.
+fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: &mut [String]) {
+    for (position, packing) in &case.kernel.packs {
+        let (place, own) = (format!("packed{position}"), operands[*position].clone());
+        let (element, bytes) = (packing.element(), packing.bytes());
+        let _ = writeln!(before, "    {element} *{place} = aligned_alloc(64, {});", (bytes + 63) / 64 * 64);
+        let is_codes = element == "uint8_t";
+        let weight = if is_codes { format!("weight{position}") } else { own.clone() };
+        if is_codes {
+            // Scales and zero points follow the codes in all cases.
+            let part = |next: usize, ty: &str| match operands.get(position + next) {
+                Some(operand) if case.runs[0].inputs[position + next].rank() > 0 => format!("(const {ty} *){operand}"),
+                _ => "NULL".to_string(),
+            };
+            let _ = writeln!(
+                before,
+                "    const struct {{ const void *codes; const float *scale; const uint8_t *zero_point; }} {weight} = {{{own}, \
+                 {}, {}}};\n    (void){weight};",
+                part(1, "float"),
+                part(2, "uint8_t")
+            );
+        }
+        let (call, checks) = packing.call(&weight, &place);
+        let _ = writeln!(
+            before,
+            "    {}{call}{};",
+            if checks { "if (!" } else { "" },
+            if checks { ") exit(7)" } else { "" }
+        );
+        let _ = writeln!(after, "    free({place});");
+        operands[*position] = place;
+    }
+}
+
+/// The tiles that cases need, in the order in which they are written with each other.
+fn tiles(cases: &[Case]) -> String {
+    let order =
+        ["activations", "ternary2", "ternary5", "int4", "int8", "f32", "conv", "depthwise", "f32_math", "f32_rows"];
+    let templates = Templates::builtin();
+    let all: BTreeSet<&str> = cases.iter().flat_map(|case| case.kernel.tiles.iter().copied()).collect();
+    let needs = |name: &str| match name {
+        "ternary2" => all.contains("ternary5"),
+        "f32" => all.contains("conv") || all.contains("depthwise"),
+        "f32_math" => all.contains("f32_rows"),
+        _ => false,
+    };
+    let wanted = order.into_iter().filter(|name| all.contains(name) || needs(name));
+    let texts = wanted.map(|name| {
+        let file = templates.get(&format!("c/kernels/{name}.h"));
+        file.unwrap_or_else(|error| panic!("{error:?}")).text.clone()
+    });
+    ["#define SIMD_PLAIN\n#define F32_PLAIN\n".to_string()].into_iter().chain(texts).collect()
+}
+
 /// The program that runs all cases: reads operands, calls, and writes a code and the results.
 fn program(cases: &[Case]) -> String {
     let templates = Templates::builtin();
@@ -377,10 +445,7 @@ fn program(cases: &[Case]) -> String {
         text.push_str(&file.text);
         text.push('\n');
     }
-    for tile in ["f32_math", "f32_rows"] {
-        let file = templates.get(&format!("c/kernels/{tile}.h")).unwrap_or_else(|error| panic!("{error:?}"));
-        text.push_str(&file.text);
-    }
+    text.push_str(&tiles(cases));
     text.push_str(
         "static void *get(size_t bytes)\n{\n    void *data = malloc(bytes ? bytes : 1);\n    if (!data || fread(data, 1, \
          bytes, stdin) != bytes) exit(9);\n    return data;\n}\n\nstatic void put(void *data, size_t bytes)\n{\n    if \
@@ -500,7 +565,7 @@ fn uses() -> Vec<(String, Vec<String>)> {
 fn one_use(table: &Table, code: &str, types: &[String], numbers: &[Numbers]) -> Option<Case> {
     let results = code.split('=').next().unwrap_or("").trim();
     let types: Vec<&str> = types.iter().map(String::as_str).collect();
-    case(table, &[code, &format!("yield {results}")], &types, numbers, (true, None))
+    case(table, &[code, &format!("yield {results}")], &types, numbers, Form { alone: true, ..Form::default() })
 }
 
 fn operation(code: &str) -> Option<OpId> {
@@ -573,10 +638,26 @@ fn fused_regions_agree() {
         let one = |(lines, types): (Vec<String>, Vec<String>)| {
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let types: Vec<&str> = types.iter().map(String::as_str).collect();
-            let found = case(&table, &lines, &types, &[Numbers::Usual], (false, None));
-            found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
+            // In memory as they are, as weights, and as weights in bytes.
+            let format = |ty: &&str| match ty.split('[').next() {
+                Some("trit") => &[Format::Ternary2, Format::Ternary5][..],
+                Some("int4" | "uint8") => &[Format::Int4],
+                _ => &[],
+            };
+            let packed = types.iter().flat_map(format);
+            let packed = packed.map(|format| Form { packed: Some(*format), weights: true, ..Form::default() });
+            let forms = [Form::default(), Form { weights: true, ..Form::default() }].into_iter().chain(packed);
+            let mut made: Vec<Case> = vec![];
+            for form in forms {
+                let found = case(&table, &lines, &types, &[Numbers::Usual], form);
+                let found = found.unwrap_or_else(|| panic!("{}", lines.join("\n")));
+                if made.iter().all(|other| other.kernel != found.kernel) {
+                    made.push(found);
+                }
+            }
+            made
         };
-        check("fused", &blocks().into_iter().map(one).collect::<Vec<Case>>());
+        check("fused", &blocks().into_iter().flat_map(one).collect::<Vec<Case>>());
     });
 }
 
@@ -592,7 +673,13 @@ fn extremes_of_rows_agree() {
                 let line = format!("%t = {op} %a {{axis = -1}}");
                 let both = [Numbers::Usual, Numbers::Extreme];
                 let ty = format!("{dtype}[B, {size}]");
-                cases.extend(case(&table, &[&line, "yield %t"], &[&ty], &both, (true, None)));
+                cases.extend(case(
+                    &table,
+                    &[&line, "yield %t"],
+                    &[&ty],
+                    &both,
+                    Form { alone: true, ..Form::default() },
+                ));
             }
         }
         assert_eq!(cases.len(), 21);
@@ -619,11 +706,23 @@ fn packed_codes_are_read() {
             let line = format!("%w = dequantize %b, %c {{scheme = {scheme}, dtype = float32}}");
             let lines = [&line, "%y = matmul %a, %w {transpose_b = true}", "yield %y"];
             if !parts.contains(';') {
-                cases.extend(case(&table, &lines, &types, &[Numbers::Usual], (false, Some(format))));
+                cases.extend(case(
+                    &table,
+                    &lines,
+                    &types,
+                    &[Numbers::Usual],
+                    Form { packed: Some(format), ..Form::default() },
+                ));
             }
             let ty = format!("{codes}[3, 4, 9]");
             let lines = ["%p = permute %a {axes = (1, 0, 2)}", "%y = cast %p {dtype = float32}", "yield %y"];
-            cases.extend(case(&table, &lines, &[&ty], &[Numbers::Usual], (false, Some(format))));
+            cases.extend(case(
+                &table,
+                &lines,
+                &[&ty],
+                &[Numbers::Usual],
+                Form { packed: Some(format), ..Form::default() },
+            ));
         }
         assert_eq!(cases.len(), 9);
         check("packed", &cases);
@@ -740,7 +839,7 @@ fn random_regions_agree() {
             let (lines, types) = region(&mut choices);
             let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
             let types: Vec<&str> = types.iter().map(String::as_str).collect();
-            let found = case(&table, &lines, &types, &[Numbers::Usual], (false, None));
+            let found = case(&table, &lines, &types, &[Numbers::Usual], Form::default());
             found.unwrap_or_else(|| panic!("{}", lines.join("\n")))
         };
         check("random", &(0..150).map(one).collect::<Vec<Case>>());

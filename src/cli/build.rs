@@ -5,7 +5,7 @@ use super::memory::MemoryArgs;
 use super::output;
 use super::passes::PassArgs;
 use super::weights::ReadingArgs;
-use crate::driver::options::WeightsForm;
+use crate::driver::options::{Simd, WeightsForm};
 use crate::driver::project_file::Settings;
 use crate::driver::{Artifact, BuildRequest, Emit, EntryRequest, Failed, Session, artifact};
 use clap::ValueEnum;
@@ -54,6 +54,9 @@ pub struct Args {
     /// 1 MiB
     #[arg(long, value_enum, value_name = "FORM")]
     weights_form: Option<WeightsFormArg>,
+    /// The instruction sets whose vectors a target that writes them itself (c) uses [default: auto]
+    #[arg(long, value_enum, value_name = "SET")]
+    simd: Option<SimdArg>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -64,6 +67,22 @@ pub struct Args {
 enum WeightsFormArg {
     Array,
     File,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SimdArg {
+    /// All that there are; the program takes the best that its processor has
+    Auto,
+    /// Plain loops without intrinsics
+    None,
+    /// AVX2 with FMA and F16C
+    Avx2,
+    /// The same with AVX-VNNI
+    Avxvnni,
+    /// AVX-512 (F, BW, VL) with VNNI
+    Avx512,
+    /// NEON of 64-bit Arm, with dot products where the compiler is told that there are some
+    Neon,
 }
 
 const EXAMPLES: &str = "\
@@ -157,6 +176,14 @@ impl Args {
             weights_form: self.weights_form.map(|form| match form {
                 WeightsFormArg::Array => WeightsForm::Array,
                 WeightsFormArg::File => WeightsForm::File,
+            }),
+            simd: self.simd.map(|simd| match simd {
+                SimdArg::Auto => Simd::Auto,
+                SimdArg::None => Simd::None,
+                SimdArg::Avx2 => Simd::Avx2,
+                SimdArg::Avxvnni => Simd::AvxVnni,
+                SimdArg::Avx512 => Simd::Avx512,
+                SimdArg::Neon => Simd::Neon,
             }),
             memory: self.memory.request(),
         })

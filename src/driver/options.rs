@@ -5,7 +5,7 @@ use crate::base::{Diagnostic, F64};
 use crate::driver::reading::Reading;
 pub use crate::passes::plan_memory::Strategy;
 pub use crate::passes::{Mode, OptLevel, Selection};
-pub use crate::targets::WeightsForm;
+pub use crate::targets::{Simd, WeightsForm};
 use crate::types::{DType, HostValue};
 use std::path::PathBuf;
 
@@ -91,6 +91,8 @@ pub struct BuildRequest {
     pub bound: Option<usize>,
     /// How targets that hold weights write them.
     pub weights_form: Option<WeightsForm>,
+    /// Of which instruction sets targets with vectors have them; `None` for all.
+    pub simd: Option<Simd>,
 }
 
 /// `tritonc run`.

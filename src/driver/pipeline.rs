@@ -482,6 +482,7 @@ pub fn emit(
         bounds: request.entry.shapes.iter().chain(&request.bounds).cloned().collect(),
         bound: request.bound,
         weights_form: request.weights_form,
+        simd: request.simd.unwrap_or_default(),
         weights: None,
         memory_plan: request.memory.strategy,
         max_memory: request.memory.maximum,

@@ -82,6 +82,8 @@ pub struct EmitOptions {
     pub weights: Option<BTreeMap<String, Tensor>>,
     /// How such a target writes them; `None` for what fits their size.
     pub weights_form: Option<WeightsForm>,
+    /// For a target that [has vectors](Target::has_vectors): of which instruction sets.
+    pub simd: Simd,
     /// How targets without allocation lay out memory, and how many bytes that may take at most.
     pub memory_plan: MemoryStrategy,
     pub max_memory: Option<u64>,
@@ -99,6 +101,20 @@ pub enum WeightsForm {
     File,
 }
 
+/// The instruction sets that emitted code has vectors of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Simd {
+    /// All that there are; the program looks for the best when it runs.
+    #[default]
+    Auto,
+    /// None: plain loops, which a compiler may make vectors of.
+    None,
+    Avx2,
+    AvxVnni,
+    Avx512,
+    Neon,
+}
+
 impl Default for EmitOptions {
     fn default() -> Self {
         EmitOptions {
@@ -112,6 +128,7 @@ impl Default for EmitOptions {
             bound: None,
             weights: None,
             weights_form: None,
+            simd: Simd::Auto,
             memory_plan: MemoryStrategy::default(),
             max_memory: None,
             grad: false,
@@ -220,6 +237,11 @@ pub trait Target: Sync {
 
     /// Whether it lays out the memory of a program ([`EmitOptions::memory_plan`]), so that a maximum means something.
     fn plans_memory(&self) -> bool {
+        false
+    }
+
+    /// Whether it writes vector instructions itself ([`EmitOptions::simd`]).
+    fn has_vectors(&self) -> bool {
         false
     }
 

@@ -5,7 +5,7 @@ use super::executors::Trouble;
 use super::root;
 use std::process::Command;
 
-const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"];
+pub const WARNINGS: &[&str] = &["-std=c11", "-Wall", "-Wextra", "-Werror", "-pedantic"];
 pub const SANITIZERS: &[&str] = &["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 
 /// An instruction set: its name, the compiler's flags, and the features of the processor that it needs.
@@ -13,6 +13,18 @@ pub struct InstructionSet {
     pub name: &'static str,
     pub flags: &'static [&'static str],
     pub features: &'static [&'static str],
+}
+
+impl InstructionSet {
+    /// Refuses where the processor lacks it.
+    pub fn is_here(&self) -> Result<(), Trouble> {
+        match self.features.iter().find(|feature| !processor_has(feature)) {
+            Some(missing) => {
+                Err(Trouble::Refused(format!("this processor has no {missing}, which {} needs", self.name)))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// A program of one source file.
@@ -27,9 +39,7 @@ pub struct Program<'a> {
 impl Program<'_> {
     /// Compiles and runs on this machine.
     pub fn run(&self, compiler: &str, set: &InstructionSet, flags: &[&str]) -> Result<(), Trouble> {
-        if let Some(missing) = set.features.iter().find(|feature| !processor_has(feature)) {
-            return Err(Trouble::Refused(format!("this processor has no {missing}, which {} needs", set.name)));
-        }
+        set.is_here()?;
         self.built(compiler, &[set.flags, flags].concat(), |program| Command::new(program))
     }
 
@@ -59,7 +69,7 @@ impl Program<'_> {
 }
 
 /// Runs a command, which must end well. One that is not there is a tool that is missing.
-fn succeeds(command: &mut Command) -> Result<(), Trouble> {
+pub fn succeeds(command: &mut Command) -> Result<(), Trouble> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Trouble::Missing(format!("{name} is missing: tests/setup installs it")),

@@ -8,6 +8,7 @@
 
 pub mod announced;
 pub mod c_compilers;
+pub mod c_models;
 pub mod directives;
 pub mod executors;
 pub mod generate;

@@ -15,6 +15,7 @@ use crate::ops::{Obligation, ObligationKind};
 use crate::passes::plan_memory::{Place, Plan, plan};
 use crate::targets::TargetError;
 use crate::targets::c::bounds;
+use crate::targets::c::kernel::Packing;
 use crate::targets::c::lines::Lines;
 use crate::targets::c::model::Kept;
 use crate::targets::c::numbers;
@@ -50,6 +51,11 @@ pub(super) struct Body<'u, 'm> {
     pub turns: HashMap<InstId, String>,
     pub can_fail: bool,
     line: u32,
+}
+
+/// A place in the own part of the arena.
+pub(super) fn at_frame(offset: usize) -> String {
+    if offset == 0 { "frame".to_string() } else { format!("frame + {offset}") }
 }
 
 /// Writes a procedure whose callees are written.
@@ -454,10 +460,26 @@ impl<'u> Body<'u, '_> {
             self.declare(*result, wish);
         }
         let name = self.unit.kernel(&kernel, &self.names);
-        let mut arguments: Vec<String> = inst.operands.iter().map(|operand| self.value(*operand)).collect();
+        let mut arguments: Vec<String> = vec![];
+        for position in &kernel.operands {
+            let operand = inst.operands[*position];
+            let packing = kernel.packs.iter().find(|(own, _)| own == position).map(|(_, packing)| *packing);
+            let packed = packing.and_then(|packing| self.packed(operand, packing));
+            arguments.push(packed.unwrap_or_else(|| self.value(operand)));
+        }
         arguments.extend(self.destinations(inst));
+        arguments.extend(self.plan.scratch(id).map(at_frame));
         arguments.extend(kernel.sizes.iter().map(|symbol| self.symbol(symbol)));
         self.invoke(&name, &arguments, kernel.can_fail);
+    }
+
+    /// A weight in the layout that a kernel takes, which `weights_init` makes: `w->fc1.weight.packed`.
+    fn packed(&mut self, value: ValueId, packing: Packing) -> Option<String> {
+        let maker = self.function.insts.iter().find(|inst| inst.results.contains(&value))?;
+        let InstKind::Param { name, .. } = &maker.kind else { return None };
+        let (layer, own) = self.unit.module.member_of(self.function.layer, name)?;
+        self.unit.model.packings.insert((layer, own, packing));
+        Some(packing.field(&self.access(name)))
     }
 
     /// The name of the part of the model whose member an instruction takes first: `fc1` for `fc1.weight`.

@@ -1,7 +1,7 @@
 //! Calls of procedures, seeds and printing.
 
 use crate::ir::{Inst, InstId, PathSegment, PrintPiece};
-use crate::targets::c::body::Body;
+use crate::targets::c::body::{Body, at_frame};
 use crate::targets::c::specialise::Called;
 use crate::targets::c::text;
 use crate::targets::c::unit::{Step, steps};
@@ -39,7 +39,7 @@ impl Body<'_, '_> {
         }
         if callee.takes.frame {
             let offset = self.plan.scratch(id).unwrap_or(0);
-            arguments.push(if offset == 0 { "frame".to_string() } else { format!("frame + {offset}") });
+            arguments.push(at_frame(offset));
         }
         if callee.takes.draws {
             arguments.push("draws".to_string());

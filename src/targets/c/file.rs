@@ -2,17 +2,17 @@
 
 use crate::base::code::E0602;
 use crate::ir::{Init, InstKind, LayerId, MemberKind, Role, Verified};
+use crate::targets::c::CWriter;
 use crate::targets::c::entry::{Form, Method, methods};
 use crate::targets::c::example::Example;
 use crate::targets::c::layout::{self, Layout};
 use crate::targets::c::model::Model;
 use crate::targets::c::public::{Gradient, Public, gradients, type_prefix};
+use crate::targets::c::simd::{self, Builds};
 use crate::targets::c::specialise::{Number, Numbers, ProcId, Specialiser};
 use crate::targets::c::text;
 use crate::targets::c::unit::Unit;
 use crate::targets::held::{self, Contents, Instance};
-use crate::targets::table::Table;
-use crate::targets::templates::Skeletons;
 use crate::targets::{Artifact, Contents as FileContents, EmitOptions, TargetError, WeightsForm, names};
 use crate::types::DType;
 use minijinja::context;
@@ -38,13 +38,7 @@ const ERRORS: &[(&str, i64, &str)] = &[
 ];
 const FIRST_CHECK: i64 = -100;
 
-pub fn write(
-    module: &Verified,
-    options: &EmitOptions,
-    skeletons: &Skeletons,
-    table: &Table,
-    names_of_helpers: &[String],
-) -> Result<Vec<Artifact>, Vec<TargetError>> {
+pub fn write(module: &Verified, options: &EmitOptions, parts: &CWriter) -> Result<Vec<Artifact>, Vec<TargetError>> {
     let internal = |message: String| vec![TargetError::new(E0602, message)];
     let contents = held::held(module).map_err(internal)?;
     let mut specialiser = Specialiser::new(module, options.bound);
@@ -57,7 +51,7 @@ pub fn write(
     let members = computed.iter().map(|(layer, member, _)| (*layer, member.clone())).collect();
     let procedures = specialiser.procedures;
     let model = Model::new(module, contents, &procedures, members, options.mode, &prefix);
-    let mut unit = Unit::new(model, table, procedures, &prefix, options, names_of_helpers);
+    let mut unit = Unit::new(model, &parts.table, procedures, &prefix, options, &parts.names);
     unit.write()?;
     let mut methods = methods;
     for method in &mut methods {
@@ -69,7 +63,7 @@ pub fn write(
             method.seed.clear();
         }
     }
-    let file = File { options, skeletons, methods, layout, computed, initial, name };
+    let file = File { options, parts, methods, layout, computed, initial, name };
     file.artifacts(&mut unit)
 }
 
@@ -126,7 +120,7 @@ type Differentiated<'a> = Option<(&'a Method, &'a [Gradient])>;
 
 pub(super) struct File<'a> {
     options: &'a EmitOptions,
-    skeletons: &'a Skeletons,
+    parts: &'a CWriter,
     pub methods: Vec<Method>,
     pub layout: Layout,
     pub computed: Members,
@@ -137,7 +131,8 @@ pub(super) struct File<'a> {
 
 impl File<'_> {
     fn artifacts(&self, unit: &mut Unit<'_>) -> Result<Vec<Artifact>, Vec<TargetError>> {
-        let (pack, pack_bytes) = self.pack(unit)?;
+        let pack = self.pack(unit)?;
+        let pack_bytes = pack.bytes;
         let states = self.states(unit);
         let has_state = !states.is_empty();
         let arena = self.arena(unit, &states);
@@ -150,6 +145,9 @@ impl File<'_> {
         let backward = backward.as_ref().map(|(method, gradients)| (*method, gradients.as_slice()));
         let (weights, has_array) = self.weights(public.unit)?;
         let (functions, definitions) = self.functions(&public, backward);
+        let tiles = simd::texts(&self.parts.tiles, &public.unit.tiles, self.options.simd);
+        let dispatched = self.dispatched(&public, backward);
+        let builds = Builds::new(self.options.simd, &public.unit.tiles);
         let helpers = self.helpers(public.unit, backward.map_or(&[], |(_, gradients)| gradients))?;
         let model = context! {
             header => self.header(),
@@ -171,6 +169,12 @@ impl File<'_> {
             definitions => definitions,
             items => &public.unit.items,
             helpers => helpers,
+            tiles => tiles,
+            builds => builds.list(),
+            many => builds.are_many(),
+            machines => builds.machines(),
+            only => builds.only(),
+            dispatched => dispatched,
             shows => public.unit.helpers.contains("show"),
             initialise => initialise,
             reset => reset,
@@ -180,6 +184,9 @@ impl File<'_> {
             self.text(".c", "c/model.c.jinja", &model)?,
             self.text("_kernels.h", "c/kernels.h.jinja", &model)?,
         ];
+        if builds.are_many() {
+            artifacts.push(self.text("_dispatch.c", "c/dispatch.c.jinja", &model)?);
+        }
         artifacts.extend(weights);
         let example = context! { ..self.example(&public, backward)?, ..model };
         for (path, skeleton) in [("Makefile", "c/Makefile.jinja"), ("example.c", "c/example.c.jinja")] {
@@ -218,6 +225,20 @@ impl File<'_> {
         (heads, definitions)
     }
 
+    /// The public functions as `NAME_dispatch.c` calls them.
+    fn dispatched(&self, public: &Public<'_, '_>, backward: Differentiated<'_>) -> Vec<minijinja::Value> {
+        let prefix = &public.unit.prefix;
+        let weights = format!("const {prefix}_weights *weights");
+        let mut heads = vec![format!(
+            "int {prefix}_weights_init({prefix}_weights *weights, const void *bytes, size_t count, void *pack)"
+        )];
+        heads.extend(public.has_state.then(|| format!("int {prefix}_reset({weights}, void *arena)")));
+        heads.extend(self.methods.iter().map(|method| public.head(method, false)));
+        heads.extend(backward.map(|(method, _)| public.head(method, true)));
+        heads.push(format!("const char *{prefix}_strerror(int code)"));
+        heads.iter().filter_map(|head| simd::dispatched(prefix, head)).collect()
+    }
+
     fn structs(&self, public: &Public<'_, '_>, backward: Differentiated<'_>) -> Vec<String> {
         let mut structs = public.unit.model.structs();
         structs.extend(self.methods.iter().flat_map(|method| self.io(public, method)));
@@ -244,7 +265,7 @@ impl File<'_> {
         }
         let uses = |function: &str| runners.iter().any(|runner| runner.contains(&format!("{function}(")));
         let counts = ["floor_divide", "power", "minimum", "maximum"].iter().any(|name| uses(&format!("size_{name}")));
-        let sizes = self.skeletons.render("c/helpers/size.h", context! {}).map_err(|error| vec![error])?;
+        let sizes = self.parts.skeletons.render("c/helpers/size.h", context! {}).map_err(|error| vec![error])?;
         let first = self.methods.first().map_or("\"\"".to_string(), |method| text::string(&method.source));
         Ok(context! {
             uses_input => uses("input"),
@@ -262,7 +283,7 @@ impl File<'_> {
     }
 
     fn text(&self, ending: &str, skeleton: &str, context: &minijinja::Value) -> Result<Artifact, Vec<TargetError>> {
-        let text = self.skeletons.render(skeleton, context.clone()).map_err(|error| vec![error])?;
+        let text = self.parts.skeletons.render(skeleton, context.clone()).map_err(|error| vec![error])?;
         // Parts that are left out leave no more than one empty line.
         let mut tidy = String::with_capacity(text.len());
         let mut empty = 0;
@@ -382,18 +403,11 @@ impl File<'_> {
             }
         }
         let mut texts = vec![];
-        for name in helpers::closed(self.skeletons, &wanted) {
+        for name in helpers::closed(&self.parts.skeletons, &wanted) {
             let path = format!("c/helpers/{name}.h");
             let context = context! { NAME => unit.upper(), name => &unit.prefix };
-            let text = self.skeletons.render(&path, context).map_err(|error| vec![error])?;
+            let text = self.parts.skeletons.render(&path, context).map_err(|error| vec![error])?;
             texts.push(text.trim_end().to_string());
-        }
-        // Functions of floats, which hold for every instruction set.
-        let is_needed =
-            |name: &&str| unit.tiles.contains(name) || *name == "f32_math" && unit.tiles.contains("f32_rows");
-        for name in ["f32_math", "f32_rows"].into_iter().filter(is_needed) {
-            let text = self.skeletons.render(&format!("c/kernels/{name}.h"), context! {});
-            texts.push(text.map_err(|error| vec![error])?.trim_end().to_string());
         }
         Ok(texts)
     }

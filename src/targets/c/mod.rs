@@ -9,6 +9,7 @@
 //! | number | a variable |
 //! | state | the beginning of the arena |
 //! | exported method | `int NAME_METHOD(weights, inputs, outputs, arena)` ([`entry`], [`public`]) |
+//! | products of vectors | tiles, plain C or intrinsics, and a program that chooses among builds of them ([`simd`]) |
 //! | parameters | a file with a checked header, or an array ([`layout`]) |
 //!
 //! Sizes that a run brings have bounds ([`bounds`]), so that memory is planned when the program is compiled.
@@ -28,6 +29,7 @@ mod numbers;
 mod places;
 mod public;
 mod setup;
+mod simd;
 mod specialise;
 pub mod text;
 mod unit;
@@ -35,6 +37,7 @@ mod unit;
 use crate::ir::{Module, Verified};
 use crate::ops::OpId;
 use crate::targets::c::layout::Layout;
+use crate::targets::c::simd::Tiles;
 use crate::targets::table::Table;
 use crate::targets::templates::Skeletons;
 use crate::targets::{
@@ -55,7 +58,7 @@ impl Target for C {
     }
 
     fn files(&self) -> &'static str {
-        "NAME.h, NAME.c, NAME_kernels.h, NAME_weights.c or NAME.weights, Makefile, example.c"
+        "NAME.h, NAME.c, NAME_kernels.h, NAME_dispatch.c, NAME_weights.c or NAME.weights, Makefile, example.c"
     }
 
     fn packages(&self) -> &'static [&'static str] {
@@ -82,26 +85,37 @@ impl Target for C {
         true
     }
 
+    fn has_vectors(&self) -> bool {
+        true
+    }
+
     fn runner(&self) -> Option<Runner> {
         Some(Runner::C)
     }
 
     fn writer(&self, templates: &Templates) -> Result<Box<dyn Writer>, Vec<TargetError>> {
         let table = Table::load(templates, "c")?;
-        let skeletons = templates.skeletons(&["c/"])?;
-        let mut helpers = vec![];
+        // Tiles are C as it is, not skeletons.
+        let skeletons =
+            ["Makefile", "dispatch.c", "example.c", "helpers/", "kernels.h", "model."].map(|name| format!("c/{name}"));
+        let skeletons = templates.skeletons(&skeletons.each_ref().map(String::as_str))?;
+        let mut names = vec![];
         for name in templates.names("c/helpers/") {
-            helpers.extend(functions_of(&templates.get(name).map_err(|error| vec![error])?.text));
+            names.extend(functions_of(&templates.get(name).map_err(|error| vec![error])?.text));
         }
-        Ok(Box::new(CWriter { table, skeletons, helpers }))
+        let tiles = Tiles::load(templates).map_err(|error| vec![error])?;
+        names.extend(tiles.names());
+        Ok(Box::new(CWriter { table, skeletons, tiles, names }))
     }
 }
 
+/// What all files are written with.
 struct CWriter {
     table: Table,
     skeletons: Skeletons,
-    /// Names of the functions of all helpers.
-    helpers: Vec<String>,
+    tiles: Tiles,
+    /// Names that helpers and tiles define.
+    names: Vec<String>,
 }
 
 /// The functions that a helper file defines: `static inline float dot(const float *x, ...`.
@@ -113,7 +127,7 @@ fn functions_of(text: &str) -> impl Iterator<Item = String> {
 
 impl Writer for CWriter {
     fn write(&self, module: &Verified, options: &EmitOptions) -> Result<Vec<Artifact>, Vec<TargetError>> {
-        file::write(module, options, &self.skeletons, &self.table, &self.helpers)
+        file::write(module, options, self)
     }
 
     fn operation(&self, op: OpId) -> Support {

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | parameter, buffer, state that no function assigns | a pointer to its elements, into the weights |
 //! | the same with a scheme, compiled for inference | a struct of `codes` (packed bytes), `scale` and `zero_point` |
+//! | either, as a weight of a product | also `packed` or `NAME_packed`, a pointer into the pack, which `NAME_weights_init` fills |
 //! | state that is assigned | `initial`, a pointer to its first values, and `offset`, its place in the arena |
 //! | transient state | `offset` alone |
 //! | constant or derived member | a pointer to its elements, which `NAME_weights_init` computes into the pack |
@@ -15,6 +16,7 @@ use crate::ir::{InstKind, LayerId, MemberKind, Module, Part, PathSegment, Role, 
 use crate::quant::pack::Format;
 use crate::targets::Mode;
 use crate::targets::c::entry::RESERVED;
+use crate::targets::c::kernel::Packing;
 use crate::targets::c::numbers::{self, SymbolNames};
 use crate::targets::c::specialise::Procedure;
 use crate::targets::c::text::{self, Words};
@@ -46,6 +48,8 @@ pub struct Model<'m> {
     assigned: BTreeSet<(LayerId, String)>,
     /// Constant and derived members that something reads.
     pub computed: BTreeSet<(LayerId, String)>,
+    /// Weights that kernels want in another layout, which is noted while procedures are written.
+    pub packings: BTreeSet<(LayerId, String, Packing)>,
     /// Names of fields, by layer and member.
     fields: HashMap<(LayerId, String), String>,
     /// Names of struct types of the layers that hold something.
@@ -73,8 +77,8 @@ impl<'m> Model<'m> {
             }
         }
         let packs = mode == Mode::Infer;
-        let mut model =
-            Model { module, contents, packs, assigned, computed, fields: HashMap::new(), types: BTreeMap::new() };
+        let (packings, fields, types) = (BTreeSet::new(), HashMap::new(), BTreeMap::new());
+        let mut model = Model { module, contents, packs, assigned, computed, packings, fields, types };
         model.name(prefix);
         model
     }
@@ -148,6 +152,13 @@ impl<'m> Model<'m> {
             MemberKind::Constant { .. } => Some((Kept::Computed, None)),
             MemberKind::Sub(_) => None,
         }
+    }
+
+    /// The layouts that a member is wanted in; those of different sizes are of different instances.
+    pub fn packings_of<'s>(&'s self, layer: LayerId, member: &'s str) -> impl Iterator<Item = Packing> + 's {
+        let own = self.packings.iter().filter(move |(own, name, _)| *own == layer && name == member);
+        let mut seen = BTreeSet::new();
+        own.map(|(_, _, packing)| *packing).filter(move |packing| seen.insert(packing.field("")))
     }
 
     /// The struct of a part, from a pointer to that of an instance: `w->blocks[i].attn`, to which a `.` is added. `None`
@@ -242,7 +253,14 @@ impl<'m> Model<'m> {
             MemberKind::Storage(storage) => {
                 let own = pointer(storage.ty.dtype());
                 match self.kept(layer, &member.name, storage) {
-                    Kept::Plain | Kept::Computed => vec![format!("{own}{field}; /* {} */", storage.ty)],
+                    Kept::Plain | Kept::Computed => {
+                        let mut lines = vec![format!("{own}{field}; /* {} */", storage.ty)];
+                        let packings = self.packings_of(layer, &member.name);
+                        lines.extend(
+                            packings.map(|packing| format!("{own}{}; /* for products */", packing.field(field))),
+                        );
+                        lines
+                    }
                     Kept::Quantised => {
                         let scheme = storage.scheme.as_ref();
                         let mut lines = vec![format!("struct {{ /* {}: {} */", storage.ty, shown(scheme))];
@@ -262,6 +280,9 @@ impl<'m> Model<'m> {
                                 Part::Scale => format!("    {}scale;", pointer(scale)),
                                 Part::ZeroPoint => format!("    {}zero_point;", pointer(codes)),
                             });
+                        }
+                        if self.packings_of(layer, &member.name).next().is_some() {
+                            lines.push("    const uint8_t *packed; /* for products */".to_string());
                         }
                         lines.push(format!("}} {field};"));
                         lines

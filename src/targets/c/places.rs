@@ -13,6 +13,7 @@ use crate::targets::c::model::Kept;
 use crate::targets::c::numbers::element_bytes;
 use crate::targets::c::specialise::Procedure;
 use crate::targets::c::unit::Unit;
+use crate::types::Dim;
 use std::collections::HashMap;
 
 /// What a value is to its procedure.
@@ -202,9 +203,13 @@ impl Walk<'_, '_> {
             Kind::Packed(format) => Held::Packed(format),
             Kind::Given | Kind::Own(_) | Kind::Alias(_) => Held::Plain,
         };
-        let cx = Context { table: self.unit.table, held: &held };
+        let is_weight = |value: ValueId| self.is_weight(value);
+        let cx = Context { table: self.unit.table, held: &held, is_weight: &is_weight };
         match kernel(&cx, self.function, id) {
             Ok(kernel) => {
+                if !kernel.scratch.is_const(0) {
+                    self.work(id, &kernel.scratch);
+                }
                 let (operands, results) = (&self.function[id].operands, &self.function[id].results);
                 let pairs = kernel.in_place.iter();
                 let pairs =
@@ -224,6 +229,26 @@ impl Walk<'_, '_> {
                 self.errors.push(error.at(loc));
             }
         }
+    }
+
+    /// Memory for an instruction to work in.
+    fn work(&mut self, id: InstId, bytes: &Dim) {
+        match self.procedure.bounds_of(bytes).high.map(usize::try_from) {
+            Some(Ok(bytes)) => drop(self.places.scratch.insert(id, bytes)),
+            _ => {
+                let error = unbounded(self.procedure, bytes).at(self.function[id].loc);
+                if !self.errors.iter().any(|known| known.message == error.message) {
+                    self.errors.push(error);
+                }
+            }
+        }
+    }
+
+    /// Whether a value is a parameter of the model as the weights file has it, or a part of one.
+    fn is_weight(&self, value: ValueId) -> bool {
+        let maker = self.function.insts.iter().find(|inst| inst.results.contains(&value));
+        let Some(InstKind::Param { name, .. }) = maker.map(|inst| &inst.kind) else { return false };
+        matches!(self.unit.stored(self.function, name), Some((Kept::Quantised | Kept::Plain, _)))
     }
 
     fn member(&mut self, id: InstId, name: &str, part: Part) {
@@ -321,7 +346,7 @@ fn bytes(procedure: &Procedure, value: ValueId) -> Result<usize, TargetError> {
     usize::try_from(count).map_err(|_| TargetError::new(E0602, format!("a tensor {ty} is larger than any memory")))
 }
 
-fn unbounded(procedure: &Procedure, dim: &crate::types::Dim) -> TargetError {
+fn unbounded(procedure: &Procedure, dim: &Dim) -> TargetError {
     let symbols = dim.symbols();
     let open = symbols.iter().find(|symbol| procedure.bounds_of_symbol(symbol).high.is_none());
     let name = open.map_or_else(|| dim.to_string(), |symbol| symbol.spoken().to_string());

@@ -5,6 +5,7 @@ use crate::ir::{Init, MemberKind, Part};
 use crate::quant::pack::Format;
 use crate::targets::TargetError;
 use crate::targets::c::file::{ALIGNMENT, File};
+use crate::targets::c::kernel::Packing;
 use crate::targets::c::lines::Lines;
 use crate::targets::c::model::Kept;
 use crate::targets::c::numbers;
@@ -26,6 +27,24 @@ pub(super) struct Computed {
     offset: usize,
 }
 
+/// A weight in the layout of tiles.
+pub(super) struct Packed {
+    /// `weights->fc1.weight`
+    access: String,
+    packing: Packing,
+    /// In the pack.
+    offset: usize,
+}
+
+/// What `weights_init` fills the pack with.
+pub(super) struct Pack {
+    packed: Vec<Packed>,
+    computed: Vec<Computed>,
+    /// Where memory begins that is only needed meanwhile.
+    frame: usize,
+    pub bytes: usize,
+}
+
 /// State in the arena.
 pub(super) struct State<'u> {
     held: &'u Held<'u>,
@@ -36,10 +55,12 @@ pub(super) struct State<'u> {
 }
 
 impl File<'_> {
-    /// What `weights_init` computes, in an order in which each finds what it reads; and the bytes of the pack.
-    pub(super) fn pack(&self, unit: &Unit<'_>) -> Result<(Vec<Computed>, usize), Vec<TargetError>> {
+    /// What `weights_init` computes, in an order in which each finds what it reads.
+    pub(super) fn pack(&self, unit: &Unit<'_>) -> Result<Pack, Vec<TargetError>> {
+        let packed = packed_weights(unit);
         let mut found = vec![];
-        let (mut offset, mut frame) = (0, 0);
+        let ends = packed.iter().map(|one| one.offset + usize::try_from(one.packing.bytes()).unwrap_or(0));
+        let (mut offset, mut frame) = (ends.max().unwrap_or(0).next_multiple_of(ALIGNMENT), 0);
         // Parts come after the whole in the list, and are computed first.
         for (index, instance) in unit.model.contents.instances.iter().enumerate().rev() {
             for member in &unit.module[instance.layer].members {
@@ -68,7 +89,7 @@ impl File<'_> {
                 frame = frame.max(written.frame_bytes);
             }
         }
-        Ok((found, offset + frame))
+        Ok(Pack { packed, computed: found, frame: offset, bytes: offset + frame })
     }
 
     /// The states of the arena, after its first word.
@@ -193,7 +214,7 @@ impl File<'_> {
     }
 
     /// The body of `weights_init` after its checks.
-    pub(super) fn initialise(&self, unit: &Unit<'_>, pack: &[Computed], states: &[State<'_>]) -> String {
+    pub(super) fn initialise(&self, unit: &Unit<'_>, pack: &Pack, states: &[State<'_>]) -> String {
         let mut lines = Lines::new(1);
         for stored in &self.layout.tensors {
             let held = &unit.model.contents.tensors[stored.tensor];
@@ -217,13 +238,24 @@ impl File<'_> {
         for state in states {
             lines.line(format!("{}.offset = {};", state.access, state.offset));
         }
-        let frame = pack.iter().map(|one| one.offset).max();
-        let frame = frame.map(|_| pack_frame(unit, pack));
-        for Computed { access, part, procedure, dtype, offset } in pack {
+        for Packed { access, packing, offset } in &pack.packed {
+            let (ty, field) = (packing.element(), packing.field(access));
+            let place = format!("({ty} *)((uint8_t *)pack + {offset})");
+            let (call, checks) = packing.call(access, &place);
+            if checks {
+                lines.open(&format!("if (!{call})"));
+                lines.line(format!("return {}_ERROR_VALUE;", unit.upper()));
+                lines.close();
+            } else {
+                lines.line(format!("{call};"));
+            }
+            lines.line(format!("{field} = {place};"));
+        }
+        for Computed { access, part, procedure, dtype, offset } in &pack.computed {
             let written = &unit.written[procedure.0];
             let ty = text::memory(*dtype);
             let place = format!("({ty} *)((uint8_t *)pack + {offset})");
-            let scratch = format!("(uint8_t *)pack + {}", frame.unwrap_or(0));
+            let scratch = format!("(uint8_t *)pack + {}", pack.frame);
             call_once(&mut lines, written, part, &scratch, &place);
             lines.line(format!("{access} = {place};"));
         }
@@ -231,17 +263,19 @@ impl File<'_> {
     }
 }
 
-/// Where scratch memory begins in the pack: after everything that stays.
-fn pack_frame(unit: &Unit<'_>, pack: &[Computed]) -> usize {
-    let ends = pack.iter().map(|one| {
-        let procedure = &unit.procedures[one.procedure.0];
-        let bytes = procedure.function.results.iter().map(|ty| {
-            let sizes = ty.shape.dims.iter().map(|dim| dim.as_const().unwrap_or(0));
-            sizes.product::<i64>() * numbers::element_bytes(one.dtype)
-        });
-        (one.offset + usize::try_from(bytes.sum::<i64>()).unwrap_or(0)).next_multiple_of(ALIGNMENT)
-    });
-    ends.max().unwrap_or(0)
+/// The weights of all instances that kernels want in another layout.
+fn packed_weights(unit: &Unit<'_>) -> Vec<Packed> {
+    let (mut found, mut offset) = (vec![], 0);
+    for held in &unit.model.contents.tensors {
+        let member = held.path.rsplit('.').next().unwrap_or_default();
+        let Some(access) = unit.member_access(&held.path, "weights") else { continue };
+        let own = unit.model.packings.iter().filter(|(layer, name, _)| *layer == held.layer && name == member);
+        for (_, _, packing) in own.filter(|(_, _, packing)| packing.shape()[..] == held.shape[..]) {
+            found.push(Packed { access: access.clone(), packing: *packing, offset });
+            offset += usize::try_from(packing.bytes()).unwrap_or(0).next_multiple_of(ALIGNMENT);
+        }
+    }
+    found
 }
 
 /// A call of a procedure without operands, whose result goes to a place.

@@ -10,7 +10,7 @@
 #define TERNARY5_PACKED_BYTES(n, k) TERNARY2_PACKED_BYTES(n, k)
 
 /* The code + 1 of index t of a row; at least 3 where the byte is invalid. */
-static inline uint8_t ternary5_code(const uint8_t *row, int64_t t)
+static inline uint8_t ternary5_stored(const uint8_t *row, int64_t t)
 {
     static const uint8_t power[5] = {1, 3, 9, 27, 81};
     const uint8_t byte = row[t / 5];
@@ -38,7 +38,7 @@ static inline void ternary5_tile(const uint8_t *packed, int64_t n, int64_t k, in
             acc[i][j] = -sums[i];
         }
         for (int64_t t = 0; t < k; t++) {
-            const int32_t code = ternary5_code(weights, t);
+            const int32_t code = ternary5_stored(weights, t);
             for (int64_t i = 0; i < rows; i++) {
                 acc[i][j] += x[i * stride + t] * code;
             }
@@ -53,7 +53,7 @@ static inline void ternary5_tile_f32(const uint8_t *packed, int64_t n, int64_t k
         const uint8_t *weights = packed + (column + j) * ((k + 4) / 5);
         double sum[TERNARY5_ROWS] = {0};
         for (int64_t t = 0; t < k; t++) {
-            const int code = ternary5_code(weights, t) - 1;
+            const int code = ternary5_stored(weights, t) - 1;
             for (int64_t i = 0; i < rows; i++) {
                 sum[i] += (double)x[i * stride + t] * code;
             }

@@ -15,7 +15,7 @@ static inline bool ternary5_pack(const uint8_t *portable, int64_t n, int64_t k, 
                         const int64_t t = step * 16 + field * 4 + byte;
                         uint8_t code = 1;
                         if (column < n && t < k) {
-                            code = ternary5_code(portable + column * ((k + 4) / 5), t);
+                            code = ternary5_stored(portable + column * ((k + 4) / 5), t);
                             valid = valid && code != 3;
                         }
                         codes = (uint8_t)(codes | code << (2 * field));
@@ -63,7 +63,7 @@ static inline bool ternary5_pack(const uint8_t *portable, int64_t n, int64_t k, 
                         const int64_t t = step * 20 + digit * 4 + byte;
                         uint8_t code = 1;
                         if (column < n && t < k) {
-                            code = ternary5_code(portable + column * ((k + 4) / 5), t);
+                            code = ternary5_stored(portable + column * ((k + 4) / 5), t);
                             valid = valid && code != 3;
                         }
                         codes = (uint8_t)(codes + code * power[digit]);

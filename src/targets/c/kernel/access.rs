@@ -41,6 +41,7 @@ impl Maker<'_> {
     /// An element of an operand; `None` for other values.
     pub fn load(&mut self, value: ValueId, at: &[Dim]) -> Option<C> {
         let operand = self.operand(value)?.clone();
+        self.note_read(&operand);
         let place = match operand.held {
             Held::Scalar => C::Atom(operand.name),
             Held::Plain => {

@@ -2,7 +2,7 @@
 
 use super::index::Ranges;
 use super::plan::{Group, Plan};
-use super::{Context, Held, Kernel};
+use super::{Context, Held, Kernel, Packing};
 use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
 use crate::ops::{Attrs, OpId};
@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome<T> = Result<T, TargetError>;
 
+/// The parameter that is memory to work in.
+const SCRATCH: &str = "scratch";
+
 /// A tensor that is handed in or out.
 #[derive(Clone, Debug)]
 pub(super) struct Parameter {
@@ -23,6 +26,9 @@ pub(super) struct Parameter {
     pub held: Held,
     pub dtype: DType,
     pub shape: Vec<Dim>,
+    pub is_weight: bool,
+    /// The layout in which it is wanted, if that is not its own.
+    pub packing: Option<Packing>,
 }
 
 /// A use of an operation.
@@ -63,6 +69,9 @@ pub(super) struct Maker<'a> {
     sizes: BTreeSet<Symbol>,
     helpers: BTreeSet<&'static str>,
     tiles: BTreeSet<&'static str>,
+    scratch: Dim,
+    /// Whether an operand was read in its own layout that is wanted in another.
+    is_torn: bool,
     can_fail: bool,
     scopes: Vec<Scope>,
     pub ranges: Ranges,
@@ -100,6 +109,8 @@ impl<'a> Maker<'a> {
             sizes: BTreeSet::new(),
             helpers: BTreeSet::new(),
             tiles: BTreeSet::new(),
+            scratch: Dim::zero(),
+            is_torn: false,
             can_fail: false,
             scopes: vec![Scope::default()],
             ranges: Ranges::default(),
@@ -112,6 +123,7 @@ impl<'a> Maker<'a> {
             expected: Cell::new(None),
             is_plain,
         };
+        maker.words.take(SCRATCH);
         maker.enter()?;
         maker.body()?;
         Ok(maker)
@@ -137,13 +149,15 @@ impl<'a> Maker<'a> {
             let name = self.words.take(&wish);
             let shape = self.shape_of(*own)?;
             let held = if shape.is_empty() { Held::Scalar } else { held };
-            self.operands.push(Parameter { value: *own, name, held, dtype: function.dtype(*own), shape });
+            let (dtype, is_weight) = (function.dtype(*own), (self.cx.is_weight)(*outer));
+            self.operands.push(Parameter { value: *own, name, held, dtype, shape, is_weight, packing: None });
         }
         for (own, outer) in yielded.iter().zip(&inst.results) {
             let name = function[*outer].name.as_ref().or(function[*own].name.as_ref());
             let name = self.words.take(name.map_or("y", |name| name.as_str()));
             let shape = self.shape_of(*own)?;
-            self.results.push(Parameter { value: *own, name, held: Held::Plain, dtype: function.dtype(*own), shape });
+            let (held, dtype) = (Held::Plain, function.dtype(*own));
+            self.results.push(Parameter { value: *own, name, held, dtype, shape, is_weight: false, packing: None });
         }
         self.name_sizes();
         Ok(())
@@ -240,8 +254,39 @@ impl<'a> Maker<'a> {
     }
 
     /// Asks for a file of `templates/c/kernels/`.
-    pub fn use_tiles(&mut self, name: &'static str) {
+    pub fn family(&mut self, name: &'static str) {
         self.tiles.insert(name);
+    }
+
+    /// Asks for an operand in another layout; gives its name.
+    pub fn packed(&mut self, value: ValueId, packing: Packing) -> String {
+        self.family(packing.family());
+        let Some(operand) = self.operands.iter_mut().find(|operand| operand.value == value) else {
+            return String::new();
+        };
+        operand.packing = Some(packing);
+        operand.name.clone()
+    }
+
+    /// Notes that an operand is read element by element.
+    pub fn note_read(&mut self, operand: &Parameter) {
+        self.is_torn |= operand.packing.is_some();
+    }
+
+    /// Asks for memory to work in; gives the name of a pointer to it.
+    pub fn scratch(&mut self, ty: &'static str, wish: &str, bytes: &Dim) -> String {
+        let name = self.at_top(|maker| {
+            let name = maker.name(wish);
+            let place = match maker.scratch.is_const(0) {
+                true => SCRATCH.to_string(),
+                false => format!("({SCRATCH} + {})", maker.index(&maker.scratch.clone()).text()),
+            };
+            maker.line(format!("{ty} *const {name} = ({ty} *){place};"));
+            Ok(name)
+        });
+        let lines = bytes.ceil_div(&Dim::constant(64)).unwrap_or_else(|| bytes.clone());
+        self.scratch = self.scratch.add(&lines.scale(64));
+        name.unwrap_or_default()
     }
 
     // Blocks.
@@ -374,7 +419,7 @@ impl<'a> Maker<'a> {
 
     /// Whether a nest has computed what nobody asked for: the results ask for other elements of it than at their own index.
     pub fn is_missed(&self) -> bool {
-        self.expected.get().is_some_and(|(_, is_used)| !is_used)
+        self.is_torn || self.expected.get().is_some_and(|(_, is_used)| !is_used)
     }
 
     pub fn note(&mut self, value: ValueId, at: &[Dim], c: C) {
@@ -503,17 +548,21 @@ impl<'a> Maker<'a> {
         let body = print(&statements, 1);
         let mut parameters = vec![];
         let mut unused = String::new();
+        let (mut operands, mut packs) = (vec![], vec![]);
         for (index, operand) in self.operands.iter().enumerate() {
             let restrict = if in_place.iter().any(|(_, own)| *own == index) { "" } else { "restrict " };
             let (name, ty) = (&operand.name, memory(operand.dtype));
-            parameters.push(match operand.held {
-                Held::Scalar => format!("{ty} {name}"),
-                Held::Plain => format!("const {ty} *{restrict}{name}"),
-                Held::Packed(_) => format!("const uint8_t *{restrict}{name}"),
-            });
             if !mentions(&body, name) {
-                unused.push_str(&format!("    (void){name};\n"));
+                continue;
             }
+            operands.push(index);
+            packs.extend(operand.packing.map(|packing| (index, packing)));
+            parameters.push(match (operand.held, operand.packing) {
+                (_, Some(packing)) => format!("const {} *{restrict}{name}", packing.element()),
+                (Held::Scalar, None) => format!("{ty} {name}"),
+                (Held::Plain, None) => format!("const {ty} *{restrict}{name}"),
+                (Held::Packed(_), None) => format!("const uint8_t *{restrict}{name}"),
+            });
         }
         for (index, result) in self.results.iter().enumerate() {
             let restrict = if in_place.iter().any(|(own, _)| *own == index) { "" } else { "restrict " };
@@ -522,12 +571,15 @@ impl<'a> Maker<'a> {
                 unused.push_str(&format!("    (void){};\n", result.name));
             }
         }
+        if !self.scratch.is_const(0) {
+            parameters.push(format!("uint8_t *restrict {SCRATCH}"));
+        }
         let names = sizes.iter().filter_map(|symbol| self.names.get(symbol));
         parameters.extend(names.map(|name| format!("int64_t {name}")));
         let ty = if self.can_fail { "int" } else { "void" };
         let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
-        let Maker { helpers, tiles, can_fail, .. } = self;
-        Kernel { wish, definition, sizes, helpers, tiles, can_fail, in_place }
+        let Maker { helpers, tiles, scratch, can_fail, .. } = self;
+        Kernel { wish, definition, operands, packs, scratch, sizes, helpers, tiles, can_fail, in_place }
     }
 
     /// Results that may take the memory of an operand: each element of that is read where it is written only.

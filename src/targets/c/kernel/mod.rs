@@ -16,8 +16,10 @@
 //!   %e = exp %s : float32[B, 8]                                        }
 //! ```
 //!
-//! Rules that hold for all kernels: operands come in the order of the instruction, then results, then the sizes that only
-//! a run tells. Tensors of rank 0 are passed by value, as results by pointer. Nothing is undefined for any input: integers
+//! Products go through the tiles of `templates/c/kernels/` where there are some for their factors ([`tiles`]).
+//!
+//! Rules that hold for all kernels: operands come in the order of the instruction, those that are needed; then results, then
+//! memory to work in, if any; then the sizes that only a run tells. Tensors of rank 0 are passed by value, as results by pointer. Nothing is undefined for any input: integers
 //! wrap, indices are checked, and a kernel that can fail gives `{{NAME}}_OK` or the code of an error.
 
 mod access;
@@ -39,18 +41,20 @@ mod select;
 mod table;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod window;
 
 use crate::ir::{Function, InstId, InstKind, ValueId};
 use crate::quant::pack::Format;
 use crate::targets::TargetError;
 use crate::targets::table::Table;
-use crate::types::Symbol;
+use crate::types::{Dim, Symbol};
 use maker::Maker;
 use plan::Plan;
 use std::collections::BTreeSet;
 
 pub use table::is_written;
+pub use tiles::Packing;
 
 /// What the writer of a kernel asks around.
 pub struct Context<'a> {
@@ -58,6 +62,8 @@ pub struct Context<'a> {
     pub table: &'a Table,
     /// How each operand of the instruction is held.
     pub held: &'a dyn Fn(ValueId) -> Held,
+    /// Whether an operand is a weight of the model, or a part of one, which `NAME_weights_init` can bring into another layout.
+    pub is_weight: &'a dyn Fn(ValueId) -> bool,
 }
 
 /// How a tensor lies in memory.
@@ -79,7 +85,13 @@ pub struct Kernel {
     /// The text, with `{{name}}` where its name goes and `{{NAME}}` where the prefix of error codes does. Equal texts are
     /// one function.
     pub definition: String,
-    /// Sizes that are passed after operands and results, in order.
+    /// Which operands are passed, by their positions; after them come the results.
+    pub operands: Vec<usize>,
+    /// Operands, by their positions, that are passed in a layout of their own.
+    pub packs: Vec<(usize, Packing)>,
+    /// Bytes of memory that is passed after the results, aligned to 64; none where it is 0.
+    pub scratch: Dim,
+    /// Sizes that are passed after that, in order.
     pub sizes: Vec<Symbol>,
     /// Files of `templates/c/helpers/` that it needs, without `.h`.
     pub helpers: BTreeSet<&'static str>,

@@ -136,7 +136,7 @@ pub(super) fn regroup<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: 
 
 /// The index under another shape of the same elements: axis by axis where they agree from the end, so that what is not
 /// regrouped stays as it is.
-fn regrouped(maker: &Maker<'_>, at: &[Dim], shape: &[Dim], own: &[Dim]) -> Vec<Dim> {
+pub(super) fn regrouped(maker: &Maker<'_>, at: &[Dim], shape: &[Dim], own: &[Dim]) -> Vec<Dim> {
     let (mut end, mut own_end) = (shape.len(), own.len());
     let mut place = vec![Dim::zero(); own.len()];
     while own_end > 0 {

@@ -26,9 +26,9 @@ const MAX_COLUMNS: i64 = 512;
 const MAX_INNER: i64 = 131_071;
 
 /// Indices of both factors for an index of the result and one of the axis that is summed over.
-struct Matrices {
-    left: Vec<Dim>,
-    right: Vec<Dim>,
+pub(super) struct Matrices {
+    pub left: Vec<Dim>,
+    pub right: Vec<Dim>,
     inner: Dim,
     left_inner: usize,
     right_inner: usize,
@@ -37,7 +37,7 @@ struct Matrices {
 }
 
 impl Matrices {
-    fn of(maker: &Maker<'_>, using: Use<'_>, at: &[Dim]) -> Outcome<Matrices> {
+    pub fn of(maker: &Maker<'_>, using: Use<'_>, at: &[Dim]) -> Outcome<Matrices> {
         let [a, b] = using.inst.operands[..] else { return Err(maker.refuse("has not two operands")) };
         let (left_shape, right_shape) = (maker.shape_of(a)?, maker.shape_of(b)?);
         let transposed = TRANSPOSE.map(|flag| using.attrs.flag(flag));
@@ -71,7 +71,7 @@ impl Matrices {
         Ok(Matrices { left, right, inner: left_shape[left_inner].clone(), left_inner, right_inner, column })
     }
 
-    fn at(&mut self, inner: &Dim) {
+    pub fn at(&mut self, inner: &Dim) {
         self.left[self.left_inner] = inner.clone();
         self.right[self.right_inner] = inner.clone();
     }
@@ -127,6 +127,7 @@ impl<'a> Maker<'a> {
     /// A pointer to an element of an operand that lies in memory as it is.
     fn pointer(&mut self, value: ValueId, at: &[Dim]) -> Option<C> {
         let operand = self.operand(value)?.clone();
+        self.note_read(&operand);
         if operand.held != Held::Plain || operand.dtype != DType::Float32 {
             return None;
         }
@@ -165,6 +166,14 @@ impl<'a> Maker<'a> {
         let InstKind::Op { op, attrs } = &inst.kind else { return Ok(results) };
         let using = Use { op: *op, attrs, inst };
         let shape = self.shape_of(inst.results[0])?;
+        let is_tiled = match op.product() {
+            Some(Product::Matrix) => self.matrix_tiles(using, &shape, &results)?,
+            Some(Product::Convolution) => self.convolution_tiles(using, &shape, &results)?,
+            _ => false,
+        };
+        if is_tiled {
+            return Ok(vec![]);
+        }
         if !results.iter().all(|result| self.results[*result].shape == shape) {
             return Ok(results);
         }

@@ -107,7 +107,7 @@ impl Maker<'_> {
         if is_known || !is_float || !computes || !is_arithmetic(&value) || !is_arithmetic(&other) {
             return C::conditional(condition, value, other);
         }
-        self.use_tiles("f32_math");
+        self.family("f32_math");
         C::call("f32_select", vec![condition, value, other])
     }
 
@@ -117,7 +117,7 @@ impl Maker<'_> {
             return Ok(C::call(name, arguments));
         }
         if VECTORS.contains(&name) && dtype != DType::Float64 {
-            self.use_tiles("f32_math");
+            self.family("f32_math");
             return Ok(C::call(&format!("f32_{name}"), arguments));
         }
         if MATH.contains(&name) || EXACT.contains(&name) {
