@@ -240,7 +240,8 @@ impl File<'_> {
         }
         for Packed { access, packing, offset } in &pack.packed {
             let (ty, field) = (packing.element(), packing.field(access));
-            let place = format!("({ty} *)((uint8_t *)pack + {offset})");
+            let bytes = if *offset == 0 { "pack".to_string() } else { format!("((uint8_t *)pack + {offset})") };
+            let place = format!("({ty} *){bytes}");
             let (call, checks) = packing.call(access, &place);
             if checks {
                 lines.open(&format!("if (!{call})"));

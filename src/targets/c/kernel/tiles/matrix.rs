@@ -191,7 +191,7 @@ impl<'a> Maker<'a> {
     fn write_tiles(&mut self, tiled: &Tiled<'a>, results: &[usize]) -> Outcome<()> {
         self.nests += 1;
         let outer = self.loops(&tiled.outer);
-        let sums = self.sums_of_codes(tiled, &outer.at)?;
+        let sums = self.sums_of_rows(tiled, &outer.at)?;
         let scratch = match tiled.right {
             Right::Rows(_) if !tiled.takes_dots() => {
                 let bytes = tiled.terms.scale(COLUMNS * 4);
@@ -271,9 +271,11 @@ impl<'a> Maker<'a> {
     fn sum_as_product(&mut self, tiled: &Tiled<'a>, sum: C, at: &[Dim], sums: Option<&str>, row: &Dim) -> Outcome<C> {
         let Right::Codes(_, packing, restored) = tiled.right else { return Ok(sum) };
         let mut value = sum;
+        let by_row = restored.is_some_and(|own| own.scheme.axis.is_some());
+        let column = if by_row { &at[at.len() - 1..] } else { &[] };
         if let (Some(zero), Some(sums), false) = (restored.and_then(|own| own.zero()), sums, packing.family() == "int4")
         {
-            let zero = self.element(zero, &at[at.len() - 1..])?;
+            let zero = self.element(zero, column)?;
             let place = self.index(row);
             value = C::binary(value, "-", C::binary(zero, "*", C::index(sums, place)));
         }
@@ -287,8 +289,7 @@ impl<'a> Maker<'a> {
         }
         match restored {
             Some(own) if packing.family() != "int4" => {
-                let place = if own.scheme.axis.is_some() { &at[at.len() - 1..] } else { &[] };
-                let scale = self.element(own.scale(), place)?;
+                let scale = self.element(own.scale(), column)?;
                 Ok(C::binary(value, "*", self.single(own.scale(), scale)))
             }
             _ => Ok(value),
@@ -300,31 +301,44 @@ impl<'a> Maker<'a> {
         if self.carrier_of(scale) == "double" { C::cast("float", value) } else { value }
     }
 
-    /// Sums of the codes of each row, or of each group of a row.
-    fn sums_of_codes(&mut self, tiled: &Tiled<'a>, outer: &[Dim]) -> Outcome<Option<String>> {
-        let (Left::Codes(..), Right::Codes(_, packing, _)) = (tiled.left, tiled.right) else { return Ok(None) };
-        self.family("activations");
+    /// Sums of each row of the left factor, or of each group of a row: what is taken away for codes with a zero point, or
+    /// that are stored too large.
+    fn sums_of_rows(&mut self, tiled: &Tiled<'a>, outer: &[Dim]) -> Outcome<Option<String>> {
+        let Right::Codes(_, packing, restored) = tiled.right else { return Ok(None) };
+        let is_float = matches!(tiled.left, Left::Floats(_));
+        let has_zero = restored.is_some_and(|own| own.zero().is_some());
+        if is_float && (!has_zero || packing.family() == "int4") {
+            return Ok(None);
+        }
         let group = match packing {
             Packing::Int4 { group, .. } => Dim::constant(group),
             _ => tiled.terms.clone(),
         };
         let groups = tiled.terms.floor_div(&group).unwrap_or_else(|| Dim::constant(1));
         let count = tiled.rows.mul(&groups);
+        let ty = if is_float { "float" } else { "int32_t" };
         let sums = match count.is_const(1) {
             true => {
                 let name = self.name("sums");
-                self.line(format!("int32_t {name}[1];"));
+                self.line(format!("{ty} {name}[1];"));
                 name
             }
-            false => self.scratch("int32_t", "sums", &count.scale(4)),
+            false => self.scratch(ty, "sums", &count.scale(4)),
         };
         let row = self.separate_loops(std::slice::from_ref(&tiled.rows));
         let Some((left, _)) = self.factors_at(tiled, outer)? else { return Err(self.refuse("lies in no known way")) };
         let from = self.pointer_to(left.operand, &left.first.add(&left.along.mul(&row.at[0])));
-        let (terms, group) = (self.index(&tiled.terms).text(), self.index(&group).text());
-        let to = self.index(&row.at[0].mul(&groups)).text();
-        let to = if to == "0" { sums.clone() } else { format!("{sums} + {to}") };
-        self.line(format!("sum_groups_int8({from}, {terms}, {group}, {to});"));
+        let terms = self.index(&tiled.terms).text();
+        if is_float {
+            self.family("f32_rows");
+            let to = self.index(&row.at[0]).text();
+            self.line(format!("{sums}[{to}] = (float)f32_sum({from}, {terms});"));
+        } else {
+            self.family("activations");
+            let (to, group) = (self.index(&row.at[0].mul(&groups)).text(), self.index(&group).text());
+            let to = if to == "0" { sums.clone() } else { format!("{sums} + {to}") };
+            self.line(format!("sum_groups_int8({from}, {terms}, {group}, {to});"));
+        }
         self.close_loops(row);
         Ok(Some(sums))
     }
@@ -428,7 +442,7 @@ impl<'a> Maker<'a> {
                     arguments.extend([group.to_string(), scale_bytes.to_string(), u8::from(zeros).to_string()]);
                 }
                 arguments.extend([place, x, row]);
-                let name = match sums {
+                let name = match sums.filter(|_| matches!(tiled.left, Left::Codes(..))) {
                     Some(sums) => {
                         let groups = match packing {
                             Packing::Int4 { k, group, .. } => k / group,
