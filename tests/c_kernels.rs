@@ -23,7 +23,7 @@ use tritonc::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, Tensor, Ten
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// What sizes are that only a run tells.
-const SIZES: [(&str, i64); 3] = [("B", 3), ("T", 5), ("Z", 0)];
+const SIZES: [(&str, i64); 4] = [("B", 3), ("L", 37), ("T", 5), ("Z", 0)];
 const FLAGS: [&str; 7] =
     ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"];
 const HEAD: &str = "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <stdio.h>\n\
@@ -137,7 +137,8 @@ fn default(value: Default) -> Attr {
 /// types are filled in. `None` where an operation does not take the types.
 fn read(lines: &[&str], types: &[&str]) -> Option<Function> {
     let params: Vec<String> = NAMES.iter().zip(types).map(|(name, ty)| format!("%{name}: {ty}")).collect();
-    let mut text = format!("func @use({}) -> float32 {{\n  symbols B: int, T: int, Z: int\n", params.join(", "));
+    let mut text =
+        format!("func @use({}) -> float32 {{\n  symbols B: int, L: int, T: int, Z: int\n", params.join(", "));
     for line in lines {
         let _ = match line.strip_prefix("yield ") {
             Some(values) => writeln!(text, "  return {values}"),
@@ -657,6 +658,32 @@ fn fused_regions_agree() {
             made
         };
         check("fused", &blocks().into_iter().flat_map(one).collect::<Vec<Case>>());
+    });
+}
+
+/// Totals of rows that are kept in parts, at the ends of what a row can be, with NaN and infinities.
+#[test]
+fn extremes_of_rows_agree() {
+    with_deep_stack(|| {
+        let table = table();
+        let mut cases = vec![];
+        for op in ["max", "min", "any"] {
+            for size in ["31", "32", "33", "48", "L", "T", "Z"] {
+                let dtype = if op == "any" { "bool" } else { "float32" };
+                let line = format!("%t = {op} %a {{axis = -1}}");
+                let both = [Numbers::Usual, Numbers::Extreme];
+                let ty = format!("{dtype}[B, {size}]");
+                cases.extend(case(
+                    &table,
+                    &[&line, "yield %t"],
+                    &[&ty],
+                    &both,
+                    Form { alone: true, ..Form::default() },
+                ));
+            }
+        }
+        assert_eq!(cases.len(), 21);
+        check("rows", &cases);
     });
 }
 
