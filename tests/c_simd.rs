@@ -97,6 +97,22 @@ fn models() -> Vec<Model> {
     ]
 }
 
+/// Models whose kernels share their work among threads.
+fn threaded() -> Vec<Model> {
+    vec![
+        Model::new("threads::lenet", example("lenet.tri"), &[], &[&[3, 1, 28, 28]]).with_threads(3),
+        Model::new("threads::attention", example("transformer_block.tri"), &[], &[&[2, 65, 64]]).with_threads(3),
+        Model::new("threads::bit_linear", layers("BitLinear", [70, 130, 33]), &[], &[&[11, 70]]).with_threads(2),
+    ]
+}
+
+/// How those are built.
+const THREADED: &[Way] = &[
+    ("openmp", Simd::Auto, Build::Whole("gcc", &ANY, &["-O2", "-march=native", "-fopenmp"]), &[]),
+    ("without_openmp", Simd::Auto, Build::Whole("gcc", &ANY, &["-O2", "-march=native"]), &[]),
+    ("make", Simd::Auto, Build::Make(&["CC=gcc"]), &[]),
+];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = vec![];
@@ -106,14 +122,15 @@ fn main() -> ExitCode {
             trials.push(Trial::ignorable_test(format!("tiles::{name}"), work));
         }
     }
-    for model in models() {
+    let plain = models().into_iter().map(|model| (model, WAYS));
+    for (model, ways) in plain.chain(threaded().into_iter().map(|model| (model, THREADED))) {
         let model = Arc::new(model);
         let mut add = |name: &str, simd: Simd, build: Build<'static>, start: &'static [&'static str]| {
             let (name, model) = (format!("{}::{name}", model.name), model.clone());
             let work = move || finish(with_deep_stack(|| model.agrees(simd, build, start)));
             trials.push(Trial::ignorable_test(name, work));
         };
-        WAYS.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
+        ways.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
         if model.name == "bit_linear" {
             BY_MAKE.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
             for (name, start) in BY_MAKE_ON_ARM {

@@ -26,6 +26,8 @@ pub struct Model {
     pub quantize: &'static [&'static str],
     /// Shapes that it is called with; none is larger than the first.
     pub shapes: &'static [&'static [usize]],
+    /// How many threads its kernels may take.
+    pub threads: Option<usize>,
     prepared: OnceLock<Result<Prepared, Trouble>>,
 }
 
@@ -57,7 +59,11 @@ impl Model {
         quantize: &'static [&'static str],
         shapes: &'static [&'static [usize]],
     ) -> Model {
-        Model { name, source, quantize, shapes, prepared: OnceLock::new() }
+        Model { name, source, quantize, shapes, threads: None, prepared: OnceLock::new() }
+    }
+
+    pub fn with_threads(self, threads: usize) -> Model {
+        Model { threads: Some(threads), ..self }
     }
 
     fn entry(&self) -> EntryRequest {
@@ -111,6 +117,7 @@ impl Model {
             weights_form: Some(WeightsForm::Array),
             bounds: vec![("x".to_string(), self.shapes[0].to_vec())],
             simd: Some(simd),
+            threads: self.threads,
             ..BuildRequest::default()
         };
         let source = prepared.folder.path().join("model.tri");
