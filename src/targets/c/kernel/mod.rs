@@ -35,6 +35,7 @@ mod plan;
 mod product;
 mod quantise;
 mod random;
+mod requests;
 mod scalar;
 mod scatter;
 mod select;
