@@ -21,6 +21,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("ternary5", &["ternary2"]),
     ("int4", &["activations"]),
     ("int8", &["activations"]),
+    ("restore", &[]),
     ("f32", &[]),
     ("conv", &["f32"]),
     ("depthwise", &["f32"]),
