@@ -122,9 +122,12 @@ fn main() -> ExitCode {
             trials.push(Trial::ignorable_test(format!("tiles::{name}"), work));
         }
     }
-    let plain = models().into_iter().map(|model| (model, WAYS));
-    for (model, ways) in plain.chain(threaded().into_iter().map(|model| (model, THREADED))) {
-        let model = Arc::new(model);
+    let models: Vec<Arc<Model>> = models().into_iter().map(Arc::new).collect();
+    let all = models.clone();
+    let work = move || finish(with_deep_stack(|| tiles_are_written(&all)));
+    trials.push(Trial::ignorable_test("tiles::are_written", work));
+    let plain = models.into_iter().map(|model| (model, WAYS));
+    for (model, ways) in plain.chain(threaded().into_iter().map(|model| (Arc::new(model), THREADED))) {
         let mut add = |name: &str, simd: Simd, build: Build<'static>, start: &'static [&'static str]| {
             let (name, model) = (format!("{}::{name}", model.name), model.clone());
             let work = move || finish(with_deep_stack(|| model.agrees(simd, build, start)));
@@ -146,6 +149,34 @@ fn main() -> ExitCode {
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Products are made of tiles: of the instruction set that is meant, of all, or in plain C.
+fn tiles_are_written(models: &[Arc<Model>]) -> Result<(), Trouble> {
+    const X86: [&str; 2] = ["_mm256_", "_mm512_"];
+    const ARM: &str = "vst1q_";
+    for (name, tile) in [("bit_linear", "ternary2_tile("), ("int8", "int8_tile_f32("), ("float", "f32_tile(")] {
+        let model = models.iter().find(|model| model.name == name);
+        let model = model.ok_or_else(|| Trouble::Failed(format!("there is no {name}")))?;
+        for (simd, has, lacks) in [
+            (Simd::Auto, &["_mm256_", "_mm512_", ARM][..], &[][..]),
+            (Simd::None, &[], &[X86[0], X86[1], ARM, "#if defined(SIMD", "__builtin"]),
+            (Simd::Avx2, &X86[..1], &[X86[1], ARM]),
+            (Simd::Avx512, &X86[1..], &[ARM]),
+            (Simd::Neon, &[ARM], &X86),
+        ] {
+            let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+            model.write(simd, folder.path())?;
+            let text = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap_or_default();
+            let (source, kernels) = (text("model.c"), text("model_kernels.h"));
+            let missing = has.iter().find(|word| !kernels.contains(**word));
+            let left = lacks.iter().find(|word| kernels.contains(**word));
+            if !source.contains(tile) || !kernels.contains(tile) || missing.is_some() || left.is_some() {
+                return Err(Trouble::Failed(format!("{name}, {simd:?}: without {missing:?}, with {left:?}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Each family of tiles in a file that uses none of it, for a compiler and an instruction set.

@@ -1,7 +1,7 @@
 //! Whole models of the target `c`: built for sets of instructions, compiled by compilers, run here or under an emulator, and
 //! compared with the interpreter.
 
-use super::c_compilers::{InstructionSet, succeeds};
+use super::c_compilers::{InstructionSet, WARNINGS, succeeds};
 use super::executors::Trouble;
 use super::files_below;
 use super::trials::{SEED, io};
@@ -16,6 +16,10 @@ use tritonc::driver::{BuildRequest, EntryRequest, RunRequest, Session, SessionOp
 use tritonc::ir::Verified;
 use tritonc::types::{DType, Tensor};
 use tritonc::weights::{WeightSet, encode, npy};
+
+/// What users may ask of their compilers beside.
+const MORE_WARNINGS: &[&str] =
+    &["-Wconversion", "-Wshadow", "-Wundef", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Wcast-qual"];
 
 /// A program with one input, `x`.
 pub struct Model {
@@ -166,7 +170,7 @@ fn compile(folder: &Path, build: Build<'_>) -> Result<(), Trouble> {
     match build {
         Build::Whole(compiler, set, flags) => {
             let mut command = Command::new(compiler);
-            command.current_dir(folder).args(super::c_compilers::WARNINGS).args(set.flags).args(flags);
+            command.current_dir(folder).args(WARNINGS).args(MORE_WARNINGS).args(set.flags).args(flags);
             command.arg("-o").arg("example").args(files_below(folder, ".c").map_err(failed)?);
             succeeds(command.arg("-lm"))
         }

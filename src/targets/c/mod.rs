@@ -34,6 +34,7 @@ pub mod simd;
 mod specialise;
 pub mod text;
 mod unit;
+mod used;
 
 use crate::ir::{Module, Verified};
 use crate::ops::OpId;

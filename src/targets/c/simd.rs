@@ -7,6 +7,7 @@
 //! whose functions call the build that is best where the program runs. Weights are packed by the build that reads them.
 
 use crate::targets::c::conditions::resolved;
+use crate::targets::c::used::defined;
 use crate::targets::templates::Templates;
 use crate::targets::{Simd, TargetError};
 use minijinja::{Value, context};
@@ -174,26 +175,6 @@ impl Tiles {
     }
 }
 
-/// The name that a line defines for the whole file.
-fn defined(line: &str) -> Option<&str> {
-    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let last = |head: &'_ str| head.rsplit([' ', '*']).next().map(str::len);
-    let name = if let Some(rest) = line.trim_start().strip_prefix("#define ") {
-        rest.split([' ', '(']).next()
-    } else if let Some(rest) = line.strip_prefix("} ") {
-        rest.strip_suffix(';')
-    } else if let Some(rest) = line.strip_prefix("typedef ") {
-        let head = rest.split(';').next()?;
-        Some(&head[head.len() - last(head)?..])
-    } else if ["static ", "SIMD_INLINE ", "F32_INLINE "].iter().any(|start| line.starts_with(start)) {
-        let head = line.split(['(', '[', '=']).next()?.trim_end();
-        Some(&head[head.len() - last(head)?..])
-    } else {
-        None
-    };
-    name.filter(is_name)
-}
-
 /// The set that is meant, if it is one.
 fn only(simd: Simd) -> Option<&'static InstructionSet> {
     match simd {
@@ -271,7 +252,9 @@ impl Builds {
         self.only.map(|(set, flags)| {
             let said: Vec<String> = set.macros.iter().map(|name| format!("defined({name})")).collect();
             let how = if flags.is_empty() { "a compiler for it".to_string() } else { flags.to_string() };
-            context! { spoken => set.spoken, flags, how, condition => said.join(" && ") }
+            // In lines of no more than a hundred characters.
+            let condition: Vec<String> = said.chunks(4).map(|part| part.join(" && ")).collect();
+            context! { spoken => set.spoken, flags, how, condition => condition.join(" && \\\n      ") }
         })
     }
 }
