@@ -49,7 +49,7 @@ use crate::ir::{Function, InstId, InstKind, ValueId};
 use crate::quant::pack::Format;
 use crate::targets::TargetError;
 use crate::targets::table::Table;
-use crate::types::{Dim, Symbol};
+use crate::types::{Dim, HostExpr, Symbol};
 use maker::Maker;
 use plan::Plan;
 use std::collections::BTreeSet;
@@ -96,6 +96,8 @@ pub struct Kernel {
     pub scratch: Dim,
     /// Sizes that are passed after that, in order.
     pub sizes: Vec<Symbol>,
+    /// Floats of the host that only a run tells, which are passed after these as `double`.
+    pub numbers: Vec<HostExpr>,
     /// Files of `templates/c/helpers/` that it needs, without `.h`.
     pub helpers: BTreeSet<&'static str>,
     /// Files of `templates/c/kernels/` that it needs, without `.h` and `_simd.h`.
