@@ -115,6 +115,11 @@ fn instruction_sets_are_for_targets_with_vectors() {
     let request = BuildRequest { targets, simd: Some(Simd::None), ..BuildRequest::default() };
     assert!(session.build(&source.to_string_lossy(), &request).is_err());
     let said = session.render();
-    let wanted = "error[E0407]: `--simd` is for targets that write vector instructions themselves: numpy does not";
+    let wanted = "error[E0407]: `--simd` is for targets that write vectors and threads themselves: numpy does not";
     assert!(said.contains(wanted) && said.contains("help: `--target c` does"), "{said}");
+    let targets = vec!["numpy".to_string()];
+    let request = BuildRequest { targets, threads: Some(4), ..BuildRequest::default() };
+    let mut session = Session::new(SessionOptions::default());
+    assert!(session.build(&source.to_string_lossy(), &request).is_err());
+    assert!(session.render().contains("`--threads` is for targets"));
 }

@@ -17,13 +17,13 @@ use tritonc::ir::{self, Function, Inst, InstId, InstKind, Region, Value, ValueId
 use tritonc::ops::{self, Attr, Default, EvalCx, Obligation, ObligationKind, OpId, RuleCx};
 use tritonc::quant::pack::{Format, pack};
 use tritonc::targets::Templates;
-use tritonc::targets::c::kernel::{Context, Held, Kernel, kernel};
+use tritonc::targets::c::kernel::{Context, Held, Kernel, Packing, kernel};
 use tritonc::targets::table::Table;
 use tritonc::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, Tensor, TensorType};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 /// What sizes are that only a run tells.
-const SIZES: [(&str, i64); 3] = [("B", 3), ("T", 5), ("Z", 0)];
+const SIZES: [(&str, i64); 4] = [("B", 3), ("L", 37), ("T", 5), ("Z", 0)];
 const FLAGS: [&str; 7] =
     ["-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", "-fsanitize=address,undefined"];
 const HEAD: &str = "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <stdio.h>\n\
@@ -137,7 +137,8 @@ fn default(value: Default) -> Attr {
 /// types are filled in. `None` where an operation does not take the types.
 fn read(lines: &[&str], types: &[&str]) -> Option<Function> {
     let params: Vec<String> = NAMES.iter().zip(types).map(|(name, ty)| format!("%{name}: {ty}")).collect();
-    let mut text = format!("func @use({}) -> float32 {{\n  symbols B: int, T: int, Z: int\n", params.join(", "));
+    let mut text =
+        format!("func @use({}) -> float32 {{\n  symbols B: int, L: int, T: int, Z: int\n", params.join(", "));
     for line in lines {
         let _ = match line.strip_prefix("yield ") {
             Some(values) => writeln!(text, "  return {values}"),
@@ -279,7 +280,7 @@ fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form
         None => Held::Plain,
     };
     let is_weight = |_| weights;
-    let cx = Context { table, held: &held, is_weight: &is_weight };
+    let cx = Context { table, held: &held, is_weight: &is_weight, has_threads: false };
     let kernel = kernel(&cx, &whole, whole.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     Some(Case { text, function: whole, kernel, runs })
 }
@@ -386,7 +387,7 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
         let (place, own) = (format!("packed{position}"), operands[*position].clone());
         let (element, bytes) = (packing.element(), packing.bytes());
         let _ = writeln!(before, "    {element} *{place} = aligned_alloc(64, {});", (bytes + 63) / 64 * 64);
-        let is_codes = element == "uint8_t";
+        let is_codes = !matches!(packing, Packing::Floats { .. } | Packing::FloatColumns { .. });
         let weight = if is_codes { format!("weight{position}") } else { own.clone() };
         if is_codes {
             // Scales and zero points follow the codes in all cases.
@@ -416,8 +417,19 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
 
 /// The tiles that cases need, in the order in which they are written with each other.
 fn tiles(cases: &[Case]) -> String {
-    let order =
-        ["activations", "ternary2", "ternary5", "int4", "int8", "f32", "conv", "depthwise", "f32_math", "f32_rows"];
+    let order = [
+        "activations",
+        "ternary2",
+        "ternary5",
+        "int4",
+        "int8",
+        "restore",
+        "f32",
+        "conv",
+        "depthwise",
+        "f32_math",
+        "f32_rows",
+    ];
     let templates = Templates::builtin();
     let all: BTreeSet<&str> = cases.iter().flat_map(|case| case.kernel.tiles.iter().copied()).collect();
     let needs = |name: &str| match name {
@@ -657,6 +669,32 @@ fn fused_regions_agree() {
             made
         };
         check("fused", &blocks().into_iter().flat_map(one).collect::<Vec<Case>>());
+    });
+}
+
+/// Totals of rows that are kept in parts, at the ends of what a row can be, with NaN and infinities.
+#[test]
+fn extremes_of_rows_agree() {
+    with_deep_stack(|| {
+        let table = table();
+        let mut cases = vec![];
+        for op in ["max", "min", "any"] {
+            for size in ["31", "32", "33", "48", "L", "T", "Z"] {
+                let dtype = if op == "any" { "bool" } else { "float32" };
+                let line = format!("%t = {op} %a {{axis = -1}}");
+                let both = [Numbers::Usual, Numbers::Extreme];
+                let ty = format!("{dtype}[B, {size}]");
+                cases.extend(case(
+                    &table,
+                    &[&line, "yield %t"],
+                    &[&ty],
+                    &both,
+                    Form { alone: true, ..Form::default() },
+                ));
+            }
+        }
+        assert_eq!(cases.len(), 21);
+        check("rows", &cases);
     });
 }
 

@@ -6,6 +6,7 @@
 mod support;
 
 use libtest_mimic::{Arguments, Trial};
+use std::collections::BTreeSet;
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 use support::c_compilers::{InstructionSet, succeeds};
@@ -14,6 +15,8 @@ use support::executors::Trouble;
 use support::trials::finish;
 use support::{root, with_deep_stack};
 use tritonc::driver::options::Simd;
+use tritonc::targets::Templates;
+use tritonc::targets::c::simd::{self, Tiles};
 
 const ANY: InstructionSet = InstructionSet { name: "plain", flags: &[], features: &[] };
 const AVX2: InstructionSet =
@@ -94,17 +97,43 @@ fn models() -> Vec<Model> {
     ]
 }
 
+/// Models whose kernels share their work among threads.
+fn threaded() -> Vec<Model> {
+    vec![
+        Model::new("threads::lenet", example("lenet.tri"), &[], &[&[3, 1, 28, 28]]).with_threads(3),
+        Model::new("threads::attention", example("transformer_block.tri"), &[], &[&[2, 65, 64]]).with_threads(3),
+        Model::new("threads::bit_linear", layers("BitLinear", [70, 130, 33]), &[], &[&[11, 70]]).with_threads(2),
+    ]
+}
+
+/// How those are built.
+const THREADED: &[Way] = &[
+    ("openmp", Simd::Auto, Build::Whole("gcc", &ANY, &["-O2", "-march=native", "-fopenmp"]), &[]),
+    ("without_openmp", Simd::Auto, Build::Whole("gcc", &ANY, &["-O2", "-march=native"]), &[]),
+    ("make", Simd::Auto, Build::Make(&["CC=gcc"]), &[]),
+];
+
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = vec![];
-    for model in models() {
-        let model = Arc::new(model);
+    for (name, simd, build, _) in WAYS {
+        if let Build::Whole(compiler, set, flags) = build {
+            let work = move || finish(tiles_need_nothing_else(*simd, compiler, &[set.flags, flags].concat()));
+            trials.push(Trial::ignorable_test(format!("tiles::{name}"), work));
+        }
+    }
+    let models: Vec<Arc<Model>> = models().into_iter().map(Arc::new).collect();
+    let all = models.clone();
+    let work = move || finish(with_deep_stack(|| tiles_are_written(&all)));
+    trials.push(Trial::ignorable_test("tiles::are_written", work));
+    let plain = models.into_iter().map(|model| (model, WAYS));
+    for (model, ways) in plain.chain(threaded().into_iter().map(|model| (Arc::new(model), THREADED))) {
         let mut add = |name: &str, simd: Simd, build: Build<'static>, start: &'static [&'static str]| {
             let (name, model) = (format!("{}::{name}", model.name), model.clone());
             let work = move || finish(with_deep_stack(|| model.agrees(simd, build, start)));
             trials.push(Trial::ignorable_test(name, work));
         };
-        WAYS.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
+        ways.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
         if model.name == "bit_linear" {
             BY_MAKE.iter().for_each(|(name, simd, build, start)| add(name, *simd, *build, start));
             for (name, start) in BY_MAKE_ON_ARM {
@@ -120,6 +149,54 @@ fn main() -> ExitCode {
         }
     }
     libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Products are made of tiles: of the instruction set that is meant, of all, or in plain C.
+fn tiles_are_written(models: &[Arc<Model>]) -> Result<(), Trouble> {
+    const X86: [&str; 2] = ["_mm256_", "_mm512_"];
+    const ARM: &str = "vst1q_";
+    for (name, tile) in [("bit_linear", "ternary2_tile("), ("int8", "int8_tile_f32("), ("float", "f32_tile(")] {
+        let model = models.iter().find(|model| model.name == name);
+        let model = model.ok_or_else(|| Trouble::Failed(format!("there is no {name}")))?;
+        for (simd, has, lacks) in [
+            (Simd::Auto, &["_mm256_", "_mm512_", ARM][..], &[][..]),
+            (Simd::None, &[], &[X86[0], X86[1], ARM, "#if defined(SIMD", "__builtin"]),
+            (Simd::Avx2, &X86[..1], &[X86[1], ARM]),
+            (Simd::Avx512, &X86[1..], &[ARM]),
+            (Simd::Neon, &[ARM], &X86),
+        ] {
+            let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
+            model.write(simd, folder.path())?;
+            let text = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap_or_default();
+            let (source, kernels) = (text("model.c"), text("model_kernels.h"));
+            let missing = has.iter().find(|word| !kernels.contains(**word));
+            let left = lacks.iter().find(|word| kernels.contains(**word));
+            if !source.contains(tile) || !kernels.contains(tile) || missing.is_some() || left.is_some() {
+                return Err(Trouble::Failed(format!("{name}, {simd:?}: without {missing:?}, with {left:?}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Each family of tiles in a file that uses none of it, for a compiler and an instruction set.
+fn tiles_need_nothing_else(simd: Simd, compiler: &str, flags: &[&str]) -> Result<(), Trouble> {
+    let failed = |error: String| Trouble::Failed(error);
+    let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
+    let tiles = Tiles::load(&Templates::builtin()).map_err(|error| failed(error.message))?;
+    for family in simd::families() {
+        let texts = simd::texts(&tiles, &BTreeSet::from([family]), simd).join("\n\n");
+        let includes = ["math", "stdbool", "stdint", "string"].map(|name| format!("#include <{name}.h>\n")).concat();
+        let header = folder.path().join("tiles.h");
+        std::fs::write(header, includes + &texts + "\n").map_err(|error| failed(error.to_string()))?;
+        let source = folder.path().join("tiles.c");
+        std::fs::write(source, "#include \"tiles.h\"\n\nint nothing(void);\nint nothing(void) { return 0; }\n")
+            .map_err(|error| failed(error.to_string()))?;
+        let mut command = Command::new(compiler);
+        command.current_dir(folder.path()).arg("-std=c11").args(WARNINGS.split(' ')).args(flags);
+        succeeds(command.args(["-c", "tiles.c"]))?;
+    }
+    Ok(())
 }
 
 /// The dispatcher with builds that do nothing but say their names.

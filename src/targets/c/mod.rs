@@ -17,6 +17,7 @@
 mod body;
 pub mod bounds;
 mod calls;
+mod conditions;
 pub mod entry;
 mod example;
 mod file;
@@ -29,10 +30,11 @@ mod numbers;
 mod places;
 mod public;
 mod setup;
-mod simd;
+pub mod simd;
 mod specialise;
 pub mod text;
 mod unit;
+mod used;
 
 use crate::ir::{Module, Verified};
 use crate::ops::OpId;

@@ -204,7 +204,8 @@ impl Walk<'_, '_> {
             Kind::Given | Kind::Own(_) | Kind::Alias(_) => Held::Plain,
         };
         let is_weight = |value: ValueId| self.is_weight(value);
-        let cx = Context { table: self.unit.table, held: &held, is_weight: &is_weight };
+        let cx =
+            Context { table: self.unit.table, held: &held, is_weight: &is_weight, has_threads: self.unit.has_threads };
         match kernel(&cx, self.function, id) {
             Ok(kernel) => {
                 if !kernel.scratch.is_const(0) {

@@ -1,16 +1,19 @@
 //! Reductions and scans: what is there so far, and what each element makes of it.
 //!
 //! Sums and products of floats are taken in `double` and rounded once, those of integers in an unsigned type, so that they
-//! wrap.
+//! wrap. What runs along a long row of `float` has its total in parts, which become vectors.
 
 use super::access::count;
-use super::maker::{Maker, Outcome, Use};
+use super::maker::{Loops, Maker, Outcome, Use};
 use crate::ir::{Inst, InstKind, ValueId};
 use crate::ops::Attr;
 use crate::targets::c::text::{C, carrier};
 use crate::targets::pytext::Py;
-use crate::types::{DType, Dim};
+use crate::types::{DType, Dim, Symbol};
 use std::collections::BTreeSet;
+
+/// Totals of a row that are kept side by side.
+const PARTS: i64 = 16;
 
 /// Where an operation reduces, of an operand of this rank.
 fn axes(using: Use<'_>, rank: usize) -> Vec<usize> {
@@ -45,6 +48,11 @@ impl Reduced {
         axes.map(|axis| self.shape[axis].clone()).collect()
     }
 
+    /// Whether the last axis is among those that go.
+    fn is_along_memory(&self) -> bool {
+        self.shape.len().checked_sub(1).is_some_and(|last| self.axes.contains(&last))
+    }
+
     /// The index in the operand of an index of the result and one along the axes that go.
     pub fn place(&self, at: &[Dim], inner: &[Dim]) -> Vec<Dim> {
         let (mut outer, mut inner) = (at.iter(), inner.iter());
@@ -56,6 +64,12 @@ impl Reduced {
         };
         (0..self.shape.len()).map(axis).collect()
     }
+}
+
+/// Whether the last of these axes is long enough for a total in parts.
+fn is_long(sizes: &[Dim], dtype: DType) -> bool {
+    let is_long = |size: &Dim| size.as_const().is_none_or(|size| size >= 2 * PARTS);
+    dtype == DType::Float32 && sizes.last().is_some_and(is_long)
 }
 
 /// What a reduction begins with: the types of a total and of elements, the start, the sizes of the axes that go.
@@ -87,8 +101,15 @@ impl<'a> Maker<'a> {
     fn fold_storing(&mut self, using: Use<'a>, parts: &[Py], at: &[Dim], also: &[usize]) -> Outcome<C> {
         let reduced = Reduced::of(self, using)?;
         let Totals { kept, dtype, start, sizes, step } = self.totals(&reduced, parts)?;
-        let total = self.variable(carrier(kept), using.op.name(), start);
-        let loops = self.loops(&sizes);
+        let in_parts = reduced.is_along_memory() && is_long(&sizes, dtype);
+        let name = using.op.name();
+        let (total, loops, own) = match in_parts {
+            true => self.total_in_parts(name, &sizes, carrier(kept), &start),
+            false => {
+                let total = self.variable(carrier(kept), name, start);
+                (total.clone(), self.loops(&sizes), total)
+            }
+        };
         let place = reduced.place(at, &loops.at);
         let mut element = self.element(reduced.operand, &place)?;
         if !also.is_empty() {
@@ -98,9 +119,55 @@ impl<'a> Maker<'a> {
             }
             self.store_all(also, &place)?;
         }
-        self.accumulate(&total, step, element, kept, dtype)?;
+        self.accumulate(&own, step, element, kept, dtype)?;
         self.close_loops(loops);
-        self.total_value(parts, C::Atom(total), (kept, dtype), &count(&sizes))
+        let total = match in_parts {
+            true => self.joined_parts(&total, step, kept)?,
+            false => C::Atom(total),
+        };
+        self.total_value(parts, total, (kept, dtype), &count(&sizes))
+    }
+
+    /// A total in [`PARTS`], and loops over these axes, the last of which is walked in steps of as many: compilers make vectors of
+    /// the parts, while additions to one total must come one after another. Gives the array, the loops, and the part of an element.
+    fn total_in_parts(&mut self, name: &str, sizes: &[Dim], ty: &str, start: &C) -> (String, Loops, String) {
+        let total = self.array(ty, name, PARTS, start, &Dim::constant(PARTS));
+        let (last, others) = sizes.split_last().map_or((Dim::constant(1), &[][..]), |(last, own)| (last.clone(), own));
+        let mut loops = self.loops(others);
+        let (first, width) = self.strip(&last);
+        let part = self.separate_loops(std::slice::from_ref(&width));
+        loops.at.push(first.add(&part.at[0]));
+        let own = format!("{total}[{}]", self.index(&part.at[0]).text());
+        (total, loops, own)
+    }
+
+    /// Opens a loop over an axis in steps of [`PARTS`]; gives where a step begins, and how many elements it has.
+    fn strip(&mut self, size: &Dim) -> (Dim, Dim) {
+        let bound = self.index(size).text();
+        self.open("");
+        let first = self.name("first");
+        self.take_head(format!("for (int64_t {first} = 0; {first} < {bound}; {first} += {PARTS})"));
+        self.ranges.open(&Symbol::new(&first), size.clone());
+        let first = Dim::symbol(&first);
+        if size.as_const().is_some_and(|size| size % PARTS == 0) {
+            return (first, Dim::constant(PARTS));
+        }
+        let rest = self.index(&size.sub(&first));
+        let full = C::atom(PARTS.to_string());
+        let value = C::conditional(C::binary(rest.clone(), "<", full.clone()), rest, full);
+        let width = self.index_variable("count", value, &Dim::constant(PARTS + 1));
+        (first, width)
+    }
+
+    /// The total of the parts, in the first of them.
+    fn joined_parts(&mut self, total: &str, step: &Py, kept: DType) -> Outcome<C> {
+        self.open("");
+        let part = self.name("part");
+        self.take_head(format!("for (int64_t {part} = 1; {part} < {PARTS}; {part}++)"));
+        let element = C::index(total, C::Atom(part));
+        self.accumulate(&format!("{total}[0]"), step, element, kept, kept)?;
+        self.close();
+        Ok(C::index(total, C::atom("0")))
     }
 
     /// What a reduction begins with. An extreme of nothing is an error.

@@ -4,6 +4,7 @@ mod finish;
 
 use super::index::Ranges;
 use super::plan::{Group, Plan};
+use super::requests::SCRATCH;
 use super::{Context, Held, Packing};
 use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
@@ -16,9 +17,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome<T> = Result<T, TargetError>;
-
-/// The parameter that is memory to work in.
-const SCRATCH: &str = "scratch";
 
 /// A tensor that is handed in or out.
 #[derive(Clone, Debug)]
@@ -71,11 +69,11 @@ pub(super) struct Maker<'a> {
     /// Floats of the host that only a run tells, and what they are called.
     numbers: Vec<(HostExpr, String)>,
     sizes: BTreeSet<Symbol>,
-    helpers: BTreeSet<&'static str>,
-    tiles: BTreeSet<&'static str>,
-    scratch: Dim,
+    pub helpers: BTreeSet<&'static str>,
+    pub tiles: BTreeSet<&'static str>,
+    pub scratch: Dim,
     /// Whether an operand was read in its own layout that is wanted in another.
-    is_torn: bool,
+    pub is_torn: bool,
     can_fail: bool,
     scopes: Vec<Scope>,
     pub ranges: Ranges,
@@ -268,46 +266,6 @@ impl<'a> Maker<'a> {
             _ => "an operation".to_string(),
         };
         TargetError::new(code::E0602, format!("the target `c` cannot write {what}: it {why}")).at(self.inst.loc)
-    }
-
-    pub fn helper(&mut self, name: &'static str) {
-        self.helpers.insert(name);
-    }
-
-    /// Asks for a file of `templates/c/kernels/`.
-    pub fn family(&mut self, name: &'static str) {
-        self.tiles.insert(name);
-    }
-
-    /// Asks for an operand in another layout; gives its name.
-    pub fn packed(&mut self, value: ValueId, packing: Packing) -> String {
-        self.family(packing.family());
-        let Some(operand) = self.operands.iter_mut().find(|operand| operand.value == value) else {
-            return String::new();
-        };
-        operand.packing = Some(packing);
-        operand.name.clone()
-    }
-
-    /// Notes that an operand is read element by element.
-    pub fn note_read(&mut self, operand: &Parameter) {
-        self.is_torn |= operand.packing.is_some();
-    }
-
-    /// Asks for memory to work in; gives the name of a pointer to it.
-    pub fn scratch(&mut self, ty: &'static str, wish: &str, bytes: &Dim) -> String {
-        let name = self.at_top(|maker| {
-            let name = maker.name(wish);
-            let place = match maker.scratch.is_const(0) {
-                true => SCRATCH.to_string(),
-                false => format!("({SCRATCH} + {})", maker.index(&maker.scratch.clone()).text()),
-            };
-            maker.line(format!("{ty} *const {name} = ({ty} *){place};"));
-            Ok(name)
-        });
-        let lines = bytes.ceil_div(&Dim::constant(64)).unwrap_or_else(|| bytes.clone());
-        self.scratch = self.scratch.add(&lines.scale(64));
-        name.unwrap_or_default()
     }
 
     // Blocks.

@@ -35,6 +35,7 @@ mod plan;
 mod product;
 mod quantise;
 mod random;
+mod requests;
 mod scalar;
 mod scatter;
 mod select;
@@ -64,6 +65,8 @@ pub struct Context<'a> {
     pub held: &'a dyn Fn(ValueId) -> Held,
     /// Whether an operand is a weight of the model, or a part of one, which `NAME_weights_init` can bring into another layout.
     pub is_weight: &'a dyn Fn(ValueId) -> bool,
+    /// Whether blocks of products are shared among threads.
+    pub has_threads: bool,
 }
 
 /// How a tensor lies in memory.

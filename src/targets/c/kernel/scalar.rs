@@ -14,6 +14,8 @@ const MATH: &[&str] = &[
     "acos", "acosh", "asin", "asinh", "atan", "atanh", "cos", "cosh", "erf", "exp", "log", "pow", "sin", "sinh",
     "sqrt", "tan", "tanh",
 ];
+/// Those of them that have a form for `float` which compilers turn into vectors (`templates/c/kernels/f32_math.h`).
+const VECTORS: &[&str] = &["cos", "erf", "exp", "log", "sin", "tanh"];
 const EXACT: &[&str] = &["ceil", "fabs", "floor", "rint"];
 /// The same without a suffix.
 const TESTS: &[&str] = &["isinf", "isnan"];
@@ -60,7 +62,7 @@ impl Maker<'_> {
             Py::Conditional { value, condition, other } => {
                 let condition = self.expand(condition, dtype, holes)?;
                 let (value, other) = (self.expand(value, dtype, holes)?, self.expand(other, dtype, holes)?);
-                Ok(C::conditional(condition, value, other))
+                Ok(self.choice(dtype, condition, value, other))
             }
             Py::Call(function, arguments) => {
                 let arguments = arguments.iter().map(|part| self.expand(part, dtype, holes)).collect::<Outcome<_>>()?;
@@ -103,10 +105,27 @@ impl Maker<'_> {
         })
     }
 
+    /// One of two elements. Where arithmetic chooses, a compiler would put that behind a branch, and the loop would be none of
+    /// vectors; what is no arithmetic, as a sum in a loop of its own, is better left out where it is not chosen.
+    fn choice(&mut self, dtype: DType, condition: C, value: C, other: C) -> C {
+        let is_float = dtype.is_float() && dtype != DType::Float64;
+        let is_known = condition.as_bool().is_some();
+        let computes = !is_light(&value) || !is_light(&other);
+        if is_known || !is_float || !computes || !is_arithmetic(&value) || !is_arithmetic(&other) {
+            return C::conditional(condition, value, other);
+        }
+        self.family("f32_math");
+        C::call("f32_select", vec![condition, value, other])
+    }
+
     /// A call of a function of `<math.h>` or of a helper.
     pub fn call(&mut self, name: &str, dtype: DType, mut arguments: Vec<C>) -> Outcome<C> {
         if TESTS.contains(&name) {
             return Ok(C::call(name, arguments));
+        }
+        if VECTORS.contains(&name) && dtype != DType::Float64 {
+            self.family("f32_math");
+            return Ok(C::call(&format!("f32_{name}"), arguments));
         }
         if MATH.contains(&name) || EXACT.contains(&name) {
             let suffix = if dtype == DType::Float64 { "" } else { "f" };
@@ -161,6 +180,28 @@ impl Maker<'_> {
                     || arguments.iter().any(Self::is_inexact)
             }
             _ => false,
+        }
+    }
+}
+
+/// Whether an expression is none but an element or a number.
+fn is_light(c: &C) -> bool {
+    c.is_place() || c.is_number()
+}
+
+/// Whether an expression costs little more than to choose whether it is computed: operators, and functions that compilers
+/// turn into instructions.
+fn is_arithmetic(c: &C) -> bool {
+    match c {
+        C::Atom(_) | C::Index(..) => true,
+        C::Unary(_, inner) | C::Cast(_, inner) => is_arithmetic(inner),
+        C::Binary(left, _, right) => is_arithmetic(left) && is_arithmetic(right),
+        C::Conditional(condition, value, other) => {
+            [condition, value, other].into_iter().all(|part| is_arithmetic(part))
+        }
+        C::Call(name, parts) => {
+            let is_vector = name.starts_with("f32_") || EXACT.iter().any(|own| name.strip_suffix('f') == Some(own));
+            (is_vector || name == "sqrtf") && parts.iter().all(is_arithmetic)
         }
     }
 }

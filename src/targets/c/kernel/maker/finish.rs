@@ -1,6 +1,7 @@
 //! The end of a kernel: its head, and which results may lie where an operand does.
 
-use super::{Maker, SCRATCH};
+use super::Maker;
+use crate::targets::c::kernel::requests::{SCRATCH, THREADS};
 use crate::targets::c::kernel::{Held, Kernel};
 use crate::targets::c::text::{Statement, drop_unused, lines, memory, print};
 use crate::types::{Dim, HostExpr, Symbol};
@@ -17,7 +18,11 @@ impl Maker<'_> {
         if self.can_fail {
             statements.push(Statement::Line("return {{NAME}}_OK;".into()));
         }
-        let body = print(&statements, 1);
+        let mut body = print(&statements, 1);
+        if self.can_fail {
+            // Nothing can be returned out of the middle of a loop that threads share.
+            body = body.lines().filter(|line| line.trim() != THREADS).map(|line| format!("{line}\n")).collect();
+        }
         let mut parameters = vec![];
         let mut unused = String::new();
         let (mut operands, mut packs) = (vec![], vec![]);
