@@ -47,7 +47,7 @@ static void up(const float *restrict y, const float *restrict weight, const floa
             const int64_t row = first + i;
             for (int64_t j = 0; j < 16; j++) {
                 const float t = sum[i][j] + offset[j];
-                y_2[row * 16 + j] = t * 0.5f * (erff(t * 0.70710677f) + 1.0f);
+                y_2[row * 16 + j] = t * 0.5f * (f32_erf(t * 0.70710677f) + 1.0f);
             }
         }
     }

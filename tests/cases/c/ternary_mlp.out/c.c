@@ -68,7 +68,7 @@ static void compute_e(const float *x, const float *x_2, float *e, float *y, int6
     for (int64_t b = 0; b < B; b++) {
         double sum = 0.0;
         for (int64_t i = 0; i < 4; i++) {
-            const float t = expf(x[b * 4 + i] - x_2[b]);
+            const float t = f32_exp(x[b * 4 + i] - x_2[b]);
             e[b * 4 + i] = t;
             sum += t;
         }
