@@ -24,9 +24,6 @@ import time
 
 import numpy as np
 
-# Which operations of other packages there are no exporters for.
-logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-
 from bench import machine, timed, undisturbed
 
 CFLAGS = ["-O3", "-march=native"]
@@ -159,6 +156,8 @@ class Prepared:
 
         path = self.folder / "model.onnx"
         names = dict(input_names=["x"], output_names=["y"])
+        # It warns of operations of other packages that there are no exporters for.
+        logging.disable(logging.WARNING)
         with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
             x = torch.from_numpy(self.x)
             torch.onnx.export(self.model, (x,), str(path), dynamo=True, external_data=False, verbose=False, **names)
