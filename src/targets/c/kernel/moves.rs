@@ -480,7 +480,10 @@ pub(super) fn full<'a>(maker: &mut Maker<'a>, using: Use<'a>, _: &[Dim], _: usiz
             let number = maker.index(dim);
             maker.converted(number, DType::Int64, dtype)
         }
-        (_, None) => Err(maker.refuse("has no known `value`")),
+        (expr, None) => {
+            let number = maker.argument(expr)?;
+            maker.converted(number, DType::Float64, dtype)
+        }
     }
 }
 

@@ -191,7 +191,7 @@ impl Words {
     }
 
     fn is_free(&self, name: &str) -> bool {
-        !self.taken.contains(name) && !(self.is_local && is_of_library(name))
+        !(self.taken.contains(name) || self.is_local && is_of_library(name))
     }
 
     /// The name as it is, or with a number.
