@@ -1,7 +1,7 @@
 /*
  * A model for benches/c/models.py, as a shared library with its weights and memory in it. Compiled with
- *   -DHEADER='"lenet.h"' -DNAME=lenet -DCONSTANT=LENET [-DBATCH=16]      a model of the target `c`
- *   -DNAME=lenet -DEMX -DINPUT=784 -DOUTPUT=10                           one of emx-onnx-cgen
+ *   -DHEADER='"lenet.h"' -DNAME=lenet -DCONSTANT=LENET [-DBATCH=16] [-DSTATE]   a model of the target `c`
+ *   -DNAME=lenet -DEMX                                                          one of emx-onnx-cgen
  */
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,7 +48,14 @@ bool bench_load(const char *path)
         return false;
     }
     fclose(file);
-    return JOIN(NAME, _weights_init)(&weights, bytes, count, pack) == 0;
+    if (JOIN(NAME, _weights_init)(&weights, bytes, count, pack) != 0) {
+        return false;
+    }
+#ifdef STATE
+    return JOIN(NAME, _reset)(&weights, arena) == 0;
+#else
+    return true;
+#endif
 }
 
 bool bench_run(const float *x, float *y)

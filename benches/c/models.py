@@ -24,9 +24,6 @@ import time
 
 import numpy as np
 
-# Which operations of other packages there are no exporters for.
-logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-
 from bench import machine, timed, undisturbed
 
 CFLAGS = ["-O3", "-march=native"]
@@ -159,6 +156,8 @@ class Prepared:
 
         path = self.folder / "model.onnx"
         names = dict(input_names=["x"], output_names=["y"])
+        # It warns of operations of other packages that there are no exporters for.
+        logging.disable(logging.WARNING)
         with torch.no_grad(), contextlib.redirect_stdout(io.StringIO()):
             x = torch.from_numpy(self.x)
             torch.onnx.export(self.model, (x,), str(path), dynamo=True, external_data=False, verbose=False, **names)
@@ -218,6 +217,8 @@ def ours(prepared, is_quantised):
     flags = [f"-I{out}", f'-DHEADER="{header.name}"', f"-DNAME={function}", f"-DCONSTANT={function.upper()}"]
     if network.batched:
         flags.append(f"-DBATCH={network.shape[0]}")
+    if "_reset(" in text:
+        flags.append("-DSTATE")
     kind = "ternary" if is_quantised else "float32"
     lines = lines_of(header, out / f"{name}.c")
     return Library(prepared, f"ours, {kind}", [out / f"{name}.c"], flags, out / f"{name}.weights", lines)
@@ -359,9 +360,22 @@ def main():
         arguments.out.write_text(json.dumps(report, indent=1))
 
 
-if __name__ == "__main__":
-    # What emx-onnx-cgen writes has its memory on the stack.
+def with_large_stack(function):
+    """What emx-onnx-cgen writes has its memory on the stack, and a thread can have a large one."""
+    done = []
+
+    def catch():
+        try:
+            done.append(function())
+        except SystemExit as exit:
+            print(exit, file=sys.stderr)
+
     threading.stack_size(1 << 30)
-    thread = threading.Thread(target=main)
+    thread = threading.Thread(target=catch)
     thread.start()
     thread.join()
+    sys.exit(0 if done else 1)
+
+
+if __name__ == "__main__":
+    with_large_stack(main)

@@ -184,9 +184,13 @@ impl Maker<'_> {
     }
 }
 
-/// Whether an expression is none but an element or a number.
+/// Whether an expression only chooses among elements and numbers, and their negatives: compilers turn that into vectors.
 fn is_light(c: &C) -> bool {
-    c.is_place() || c.is_number()
+    match c {
+        C::Unary("-", inner) => is_light(inner),
+        C::Conditional(_, value, other) => is_light(value) && is_light(other),
+        other => other.is_place() || other.is_number(),
+    }
 }
 
 /// Whether an expression costs little more than to choose whether it is computed: operators, and functions that compilers
