@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use tritonc::driver::options::WeightsForm;
+use tritonc::driver::options::{Simd, WeightsForm};
 use tritonc::driver::{BuildRequest, EntryRequest, RunRequest, Session, SessionOptions, artifact};
 use tritonc::weights::{WeightSet, encode};
 
@@ -103,4 +103,23 @@ fn a_size_without_a_bound_is_refused() {
         "{said}"
     );
     assert!(said.contains("`--shape B=64`") && said.contains("`where B <= 64`"), "{said}");
+}
+
+#[test]
+fn instruction_sets_are_for_targets_with_vectors() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("net.tri");
+    std::fs::write(&source, PROGRAM).unwrap();
+    let mut session = Session::new(SessionOptions::default());
+    let targets = vec!["numpy".to_string()];
+    let request = BuildRequest { targets, simd: Some(Simd::None), ..BuildRequest::default() };
+    assert!(session.build(&source.to_string_lossy(), &request).is_err());
+    let said = session.render();
+    let wanted = "error[E0407]: `--simd` is for targets that write vectors and threads themselves: numpy does not";
+    assert!(said.contains(wanted) && said.contains("help: `--target c` does"), "{said}");
+    let targets = vec!["numpy".to_string()];
+    let request = BuildRequest { targets, threads: Some(4), ..BuildRequest::default() };
+    let mut session = Session::new(SessionOptions::default());
+    assert!(session.build(&source.to_string_lossy(), &request).is_err());
+    assert!(session.render().contains("`--threads` is for targets"));
 }

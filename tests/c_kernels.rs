@@ -17,7 +17,7 @@ use tritonc::ir::{self, Function, Inst, InstId, InstKind, Region, Value, ValueId
 use tritonc::ops::{self, Attr, Default, EvalCx, Obligation, ObligationKind, OpId, RuleCx};
 use tritonc::quant::pack::{Format, pack};
 use tritonc::targets::Templates;
-use tritonc::targets::c::kernel::{Context, Held, Kernel, kernel};
+use tritonc::targets::c::kernel::{Context, Held, Kernel, Packing, kernel};
 use tritonc::targets::table::Table;
 use tritonc::types::{DType, Dim, Facts, HostExpr, HostValue, Symbol, Tensor, TensorType};
 
@@ -280,7 +280,7 @@ fn case(table: &Table, lines: &[&str], types: &[&str], numbers: &[Numbers], form
         None => Held::Plain,
     };
     let is_weight = |_| weights;
-    let cx = Context { table, held: &held, is_weight: &is_weight };
+    let cx = Context { table, held: &held, is_weight: &is_weight, has_threads: false };
     let kernel = kernel(&cx, &whole, whole.body.insts[0]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
     Some(Case { text, function: whole, kernel, runs })
 }
@@ -387,7 +387,7 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
         let (place, own) = (format!("packed{position}"), operands[*position].clone());
         let (element, bytes) = (packing.element(), packing.bytes());
         let _ = writeln!(before, "    {element} *{place} = aligned_alloc(64, {});", (bytes + 63) / 64 * 64);
-        let is_codes = element == "uint8_t";
+        let is_codes = !matches!(packing, Packing::Floats { .. } | Packing::FloatColumns { .. });
         let weight = if is_codes { format!("weight{position}") } else { own.clone() };
         if is_codes {
             // Scales and zero points follow the codes in all cases.
@@ -417,8 +417,19 @@ fn pack_weights(case: &Case, before: &mut String, after: &mut String, operands: 
 
 /// The tiles that cases need, in the order in which they are written with each other.
 fn tiles(cases: &[Case]) -> String {
-    let order =
-        ["activations", "ternary2", "ternary5", "int4", "int8", "f32", "conv", "depthwise", "f32_math", "f32_rows"];
+    let order = [
+        "activations",
+        "ternary2",
+        "ternary5",
+        "int4",
+        "int8",
+        "restore",
+        "f32",
+        "conv",
+        "depthwise",
+        "f32_math",
+        "f32_rows",
+    ];
     let templates = Templates::builtin();
     let all: BTreeSet<&str> = cases.iter().flat_map(|case| case.kernel.tiles.iter().copied()).collect();
     let needs = |name: &str| match name {

@@ -34,6 +34,9 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
+/// Of so many executed cases one is executed with sanitisers.
+const SANITISED_EACH: usize = 5;
+
 /// The trials of every case, and one on golden files that no case asks for. A case that cannot be read
 /// becomes a trial that fails, so that the others still run.
 fn collect(folder: &Path) -> Result<Vec<Trial>, String> {
@@ -45,9 +48,14 @@ fn collect(folder: &Path) -> Result<Vec<Trial>, String> {
     if files.is_empty() {
         return Err(format!("there are no cases in {}", folder.display()));
     }
+    let mut executed = 0;
     for file in files {
         match Case::read(folder, &file) {
-            Ok(case) => {
+            Ok(mut case) => {
+                if !case.directives.targets.is_empty() && case.directives.without.iter().all(|name| name != "c") {
+                    case.is_sanitised = executed % SANITISED_EACH == 0;
+                    executed += 1;
+                }
                 goldens.extend(case.goldens());
                 trials.extend(trials::expand(case));
             }

@@ -57,6 +57,9 @@ pub struct Args {
     /// The instruction sets whose vectors a target that writes them itself (c) uses [default: auto]
     #[arg(long, value_enum, value_name = "SET")]
     simd: Option<SimdArg>,
+    /// How many threads each kernel of such a target may take, by OpenMP [default: 1, without OpenMP]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
     #[command(flatten)]
     memory: MemoryArgs,
     #[command(flatten)]
@@ -185,6 +188,7 @@ impl Args {
                 SimdArg::Avx512 => Simd::Avx512,
                 SimdArg::Neon => Simd::Neon,
             }),
+            threads: self.threads.map(usize::from),
             memory: self.memory.request(),
         })
     }

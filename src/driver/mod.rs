@@ -463,9 +463,10 @@ impl Session {
             return Err(Failed);
         }
         let has_vectors = |target: &String| targets::find(target).is_some_and(targets::Target::has_vectors);
-        if request.simd.is_some() && !request.targets.iter().any(has_vectors) {
+        let option = request.simd.map(|_| "--simd").or(request.threads.map(|_| "--threads"));
+        if let Some(option) = option.filter(|_| !request.targets.iter().any(has_vectors)) {
             let of = request.targets.join(", ");
-            let message = format!("`--simd` is for targets that write vector instructions themselves: {of} does not");
+            let message = format!("`{option}` is for targets that write vectors and threads themselves: {of} does not");
             self.report(Diagnostic::new(code::E0407, message).note("help: `--target c` does"));
             return Err(Failed);
         }

@@ -93,6 +93,8 @@ pub struct BuildRequest {
     pub weights_form: Option<WeightsForm>,
     /// Of which instruction sets targets with vectors have them; `None` for all.
     pub simd: Option<Simd>,
+    /// How many threads a kernel of such a target may take; `None` for one.
+    pub threads: Option<usize>,
 }
 
 /// `tritonc run`.

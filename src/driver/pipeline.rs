@@ -483,6 +483,7 @@ pub fn emit(
         bound: request.bound,
         weights_form: request.weights_form,
         simd: request.simd.unwrap_or_default(),
+        threads: request.threads.unwrap_or(1),
         weights: None,
         memory_plan: request.memory.strategy,
         max_memory: request.memory.maximum,

@@ -13,7 +13,7 @@
 use crate::quant::QuantError;
 use crate::types::{DType, Tensor};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
     Ternary2,
     Ternary5,

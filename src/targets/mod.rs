@@ -84,6 +84,8 @@ pub struct EmitOptions {
     pub weights_form: Option<WeightsForm>,
     /// For a target that [has vectors](Target::has_vectors): of which instruction sets.
     pub simd: Simd,
+    /// How many threads a kernel of such a target may take; with 1, no word is written of threads.
+    pub threads: usize,
     /// How targets without allocation lay out memory, and how many bytes that may take at most.
     pub memory_plan: MemoryStrategy,
     pub max_memory: Option<u64>,
@@ -129,6 +131,7 @@ impl Default for EmitOptions {
             weights: None,
             weights_form: None,
             simd: Simd::Auto,
+            threads: 1,
             memory_plan: MemoryStrategy::default(),
             max_memory: None,
             grad: false,
@@ -240,7 +243,7 @@ pub trait Target: Sync {
         false
     }
 
-    /// Whether it writes vector instructions itself ([`EmitOptions::simd`]).
+    /// Whether it writes vector instructions and threads itself ([`EmitOptions::simd`], [`EmitOptions::threads`]).
     fn has_vectors(&self) -> bool {
         false
     }

@@ -438,7 +438,7 @@ static void bounds(void)
                 if (acc[rows - 1][0] != activation * k * code) {
                     fail("ternary5 at its bound", 1, k, rows - 1, 0, acc[rows - 1][0], (double)(activation * k * code));
                 }
-                if (k <= INT8_MAX_K) {
+                if (k > 0 && k <= INT8_MAX_K) {
                     const int weight = code == 1 ? 127 : -128;
                     memset(codes, weight, (size_t)k);
                     int8_pack(codes, 1, k, packed);

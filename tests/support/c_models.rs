@@ -1,8 +1,9 @@
 //! Whole models of the target `c`: built for sets of instructions, compiled by compilers, run here or under an emulator, and
 //! compared with the interpreter.
 
-use super::c_compilers::{InstructionSet, succeeds};
+use super::c_compilers::{InstructionSet, WARNINGS, succeeds};
 use super::executors::Trouble;
+use super::files_below;
 use super::trials::{SEED, io};
 use super::written::agree;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,10 @@ use tritonc::ir::Verified;
 use tritonc::types::{DType, Tensor};
 use tritonc::weights::{WeightSet, encode, npy};
 
+/// What users may ask of their compilers beside.
+const MORE_WARNINGS: &[&str] =
+    &["-Wconversion", "-Wshadow", "-Wundef", "-Wstrict-prototypes", "-Wmissing-prototypes", "-Wcast-qual"];
+
 /// A program with one input, `x`.
 pub struct Model {
     pub name: &'static str,
@@ -25,6 +30,8 @@ pub struct Model {
     pub quantize: &'static [&'static str],
     /// Shapes that it is called with; none is larger than the first.
     pub shapes: &'static [&'static [usize]],
+    /// How many threads its kernels may take.
+    pub threads: Option<usize>,
     prepared: OnceLock<Result<Prepared, Trouble>>,
 }
 
@@ -56,7 +63,11 @@ impl Model {
         quantize: &'static [&'static str],
         shapes: &'static [&'static [usize]],
     ) -> Model {
-        Model { name, source, quantize, shapes, prepared: OnceLock::new() }
+        Model { name, source, quantize, shapes, threads: None, prepared: OnceLock::new() }
+    }
+
+    pub fn with_threads(self, threads: usize) -> Model {
+        Model { threads: Some(threads), ..self }
     }
 
     fn entry(&self) -> EntryRequest {
@@ -110,6 +121,7 @@ impl Model {
             weights_form: Some(WeightsForm::Array),
             bounds: vec![("x".to_string(), self.shapes[0].to_vec())],
             simd: Some(simd),
+            threads: self.threads,
             ..BuildRequest::default()
         };
         let source = prepared.folder.path().join("model.tri");
@@ -158,8 +170,8 @@ fn compile(folder: &Path, build: Build<'_>) -> Result<(), Trouble> {
     match build {
         Build::Whole(compiler, set, flags) => {
             let mut command = Command::new(compiler);
-            command.current_dir(folder).args(super::c_compilers::WARNINGS).args(set.flags).args(flags);
-            command.arg("-o").arg("example").args(["model.c", "model_weights.c", "example.c"]);
+            command.current_dir(folder).args(WARNINGS).args(MORE_WARNINGS).args(set.flags).args(flags);
+            command.arg("-o").arg("example").args(files_below(folder, ".c").map_err(failed)?);
             succeeds(command.arg("-lm"))
         }
         Build::Make(arguments) => succeeds(Command::new("make").current_dir(folder).arg("-s").args(arguments)),

@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tritonc::driver::verify::executor::{Broken, Executed, Job, Unavailable};
-use tritonc::driver::verify::{Executor, executor};
+use tritonc::driver::verify::{C, Executor, executor};
 use tritonc::targets::{self, Runner};
 
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(120);
@@ -67,6 +67,12 @@ impl Shared {
         Shared { target: target.name(), running }.prepared()
     }
 
+    /// Of C, with sanitisers that end a program which does something undefined.
+    pub fn sanitised() -> Result<Shared, Trouble> {
+        let executor: Box<dyn Executor> = Box::new(C::with_flags("c", super::c_compilers::SANITIZERS));
+        Shared { target: "c", running: Arc::new(Mutex::new(executor)) }.prepared()
+    }
+
     fn prepared(mut self) -> Result<Shared, Trouble> {
         self.prepare().map_err(|Unavailable(why)| Trouble::Missing(why))?;
         Ok(self)
@@ -106,8 +112,35 @@ pub fn stop() {
 pub fn check_valid(target: &str, files: &[PathBuf], is_for_people: bool) -> Result<(), Trouble> {
     let compiled = Shared::of(target)?.compile(files, ANSWER_LIMIT);
     compiled.map_err(|Broken(why)| Trouble::Failed(why))?;
+    if let Some(Runner::C) = targets::find(target).and_then(|target| target.runner()) {
+        return check_c(files);
+    }
     let is_python = |file: &&PathBuf| file.extension().is_some_and(|extension| extension == "py");
     files.iter().filter(is_python).filter(|_| is_for_people).try_for_each(|file| ruff(file))
+}
+
+/// Every compiler takes the code without a warning, and C++ the header.
+fn check_c(files: &[PathBuf]) -> Result<(), Trouble> {
+    const WARNINGS: &[&str] = &["-O1", "-Wall", "-Wextra", "-Werror", "-pedantic"];
+    let with = |extension: &str| {
+        let has = |file: &&PathBuf| file.extension().is_some_and(|own| own == extension);
+        files.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    let compile = |compiler: &str, flags: &[&str], file: &Path| {
+        let object = file.with_extension("o");
+        let mut command = Command::new(compiler);
+        command.args(WARNINGS).args(flags).arg("-c").arg(file).arg("-o").arg(object);
+        super::c_compilers::succeeds(&mut command)
+    };
+    for compiler in ["gcc", "clang"] {
+        with("c").iter().try_for_each(|file| compile(compiler, &["-std=c11"], file))?;
+    }
+    with("h").iter().filter(|file| !file.to_string_lossy().ends_with("_kernels.h")).try_for_each(|header| {
+        let user = header.with_extension("cc");
+        let text = format!("#include \"{}\"\n", header.display());
+        std::fs::write(&user, text).map_err(|error| Trouble::Failed(error.to_string()))?;
+        compile("g++", &["-std=c++11"], &user)
+    })
 }
 
 /// `ruff check` and `ruff format --check`, with ruff's own settings.

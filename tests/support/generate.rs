@@ -60,6 +60,10 @@ pub fn parse(text: &str) -> Result<Generator, String> {
 }
 
 impl Generator {
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     /// The tensor, as values of an element type.
     pub fn tensor(&self, dtype: DType) -> Tensor {
         let count: usize = self.shape.iter().product();

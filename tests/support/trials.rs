@@ -7,7 +7,7 @@
 //! For a target that the case names there are `::pytorch::text` (golden text) and `::pytorch::valid` (the language's own
 //! tools accept it); for that and every other that can be executed `::pytorch::infer`, `::pytorch::train` (it computes
 //! what the interpreter computes) and `::pytorch::grad` (its gradients are the interpreter's). What another one than those
-//! named refuses is ignored. A second `#@ run:` line adds trials whose names end in `_2`.
+//! named refuses is ignored. Of some cases `::c::sanitised` executes C with sanitisers. A second `#@ run:` line adds trials whose names end in `_2`.
 
 use super::directives::{self, Directives, Run, Stage};
 use super::executors::{self, Shared, Trouble};
@@ -19,7 +19,7 @@ use tritonc::base::Diagnostic;
 use tritonc::driver::options::PassRequest;
 use tritonc::driver::verify::compare::compare;
 use tritonc::driver::verify::tolerance::{Scope, tolerance};
-use tritonc::driver::verify::{Row, Status, VerifyRequest};
+use tritonc::driver::verify::{Executor, Row, Status, VerifyRequest};
 use tritonc::driver::{Artifact, BuildRequest, Emit, EntryRequest, Mode, RunRequest, Session, SessionOptions, model};
 use tritonc::interp::{Instance, Machine, RunOptions};
 use tritonc::passes::{OptLevel, Pipeline, Selection};
@@ -45,6 +45,8 @@ pub struct Case {
     /// `area/name`.
     pub name: String,
     pub directives: Directives,
+    /// Whether its C is executed with sanitisers, too.
+    pub is_sanitised: bool,
 }
 
 /// A trial: what is done with the case.
@@ -57,7 +59,7 @@ impl Case {
         let directives = directives::parse(&text).map_err(|problem| format!("{}: {problem}", path.display()))?;
         let name = path.strip_prefix(cases).unwrap_or(path).with_extension("");
         let name = name.to_string_lossy().replace('\\', "/");
-        Ok(Case { path: path.to_path_buf(), name, directives })
+        Ok(Case { path: path.to_path_buf(), name, directives, is_sanitised: false })
     }
 
     /// The golden files that the directives ask for.
@@ -81,7 +83,7 @@ impl Case {
         }
         for target in self.directives.targets.iter().filter(|_| !self.directives.without_text) {
             let runs = (0..self.directives.runs.len()).filter(|run| self.builds(*run));
-            names.extend(runs.map(|run| target_golden(target, run)));
+            names.extend(runs.flat_map(|run| target_goldens(target, run)).map(|(_, name)| name));
         }
         names.iter().map(|name| folder.join(name)).collect()
     }
@@ -105,11 +107,13 @@ fn given(run: &Run) -> Vec<String> {
     numbers.map(|(name, _)| name.clone()).collect()
 }
 
-/// `pytorch_2.py`: the ending is that of the target's files.
-fn target_golden(target: &str, run: usize) -> String {
-    let extension = targets::find(target).and_then(|target| target.files().rsplit_once('.'));
-    let extension = extension.map_or(String::new(), |(_, extension)| format!(".{extension}"));
-    format!("{target}{}{extension}", suffix(run))
+/// What files that a target calls after the model end in, `py`, and their golden files, `pytorch_2.py`. Weights are no
+/// text.
+fn target_goldens(target: &str, run: usize) -> Vec<(String, String)> {
+    let files = targets::find(target).map_or("", |target| target.files());
+    let of_model = files.split([' ', ',']).filter_map(|file| file.strip_prefix("NAME."));
+    let texts = of_model.filter(|extension| *extension != "weights");
+    texts.map(|extension| (extension.to_string(), format!("{target}{}.{extension}", suffix(run)))).collect()
 }
 
 /// What tells the second and later runs of a case from the first.
@@ -184,6 +188,11 @@ fn target_trials(case: &Case) -> Vec<(String, Work)> {
                 trials.push((name, Box::new(move |case| execute(case, run, target, Mode::Train, true))));
             }
         }
+    }
+    for mode in executed_modes(asked).into_iter().filter(|_| case.is_sanitised) {
+        let name = format!("c::sanitised::{}", mode_name(mode));
+        let work = move |case: &Case| execute_by(case, 0, Shared::sanitised()?, (mode, false), OptLevel::default());
+        trials.push((name, Box::new(work)));
     }
     trials
 }
@@ -328,7 +337,7 @@ fn check_ir(case: &Case) -> Result<(), Trouble> {
         emit: Some(Emit::Ir),
         ..BuildRequest::default()
     };
-    let text = text(build(case, &request)?)?;
+    let text = text(with_extension(&build(case, &request)?, "ir")?)?;
     let module = read_ir(&text)?;
     if let Some(shown) = golden::first_difference(&text, &ir::printer::print(&module)) {
         return Err(Trouble::Failed(format!("the IR changes when it is read:\n{shown}")));
@@ -415,41 +424,57 @@ fn interpret(module: &ir::Verified, run: &Run, inputs: &[Tensor]) -> Result<Vec<
     results.map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-/// The only file of a build.
-fn build(case: &Case, request: &BuildRequest) -> Result<Artifact, Trouble> {
+/// The files of a build.
+fn build(case: &Case, request: &BuildRequest) -> Result<Vec<Artifact>, Trouble> {
     let mut session = session();
     let artifacts = session.build(&case.source(), request);
-    let mut artifacts = rendered(&session, artifacts)?;
-    match (artifacts.pop(), artifacts.len()) {
-        (Some(artifact), 0) => Ok(artifact),
-        (_, more) => Err(Trouble::Failed(format!("the build has not one file, but {more} more"))),
-    }
+    rendered(&session, artifacts)
+}
+
+/// The first file with an ending.
+fn with_extension(artifacts: &[Artifact], extension: &str) -> Result<Artifact, Trouble> {
+    let has = |artifact: &&Artifact| Path::new(&artifact.path).extension().is_some_and(|own| own == extension);
+    let found = artifacts.iter().find(has).cloned();
+    found.ok_or_else(|| Trouble::Failed(format!("the build has no file that ends in .{extension}")))
 }
 
 fn text(artifact: Artifact) -> Result<String, Trouble> {
     String::from_utf8(artifact.bytes).map_err(|error| Trouble::Failed(error.to_string()))
 }
 
-fn build_target(case: &Case, run: usize, target: &str, mode: Mode, level: OptLevel) -> Result<Artifact, Trouble> {
-    let entry = entry(case, case.directives.runs.get(run), mode);
-    let mut request = BuildRequest { entry, targets: vec![target.to_string()], ..BuildRequest::default() };
+/// Where memory is planned, for inputs as large as those of the run.
+fn build_target(case: &Case, run: usize, target: &str, mode: Mode, level: OptLevel) -> Result<Vec<Artifact>, Trouble> {
+    let given = case.directives.runs.get(run);
+    let mut request =
+        BuildRequest { entry: entry(case, given, mode), targets: vec![target.to_string()], ..BuildRequest::default() };
+    if targets::find(target).is_some_and(|target| target.plans_memory()) {
+        let inputs = given.iter().flat_map(|run| &run.inputs);
+        request.bounds = inputs.map(|(name, generator)| (name.clone(), generator.shape().to_vec())).collect();
+    }
     request.passes.selection.level = level;
     build(case, &request)
 }
 
 fn check_text(case: &Case, run: usize, target: &str) -> Result<(), Trouble> {
-    let text = text(build_target(case, run, target, Mode::Infer, OptLevel::default())?)?;
-    golden::check(&case.path, &target_golden(target, run), &text, golden::blessing()).map_err(Trouble::Failed)
+    let artifacts = build_target(case, run, target, Mode::Infer, OptLevel::default())?;
+    for (extension, golden) in target_goldens(target, run) {
+        let text = text(with_extension(&artifacts, &extension)?)?;
+        golden::check(&case.path, &golden, &text, golden::blessing()).map_err(Trouble::Failed)?;
+    }
+    Ok(())
 }
 
 fn check_validity(case: &Case, run: usize, target: &str) -> Result<(), Trouble> {
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     for level in levels(case) {
         for mode in [Mode::Infer, Mode::Train] {
-            let artifact = build_target(case, run, target, mode, *level)?;
-            let path = folder.path().join(&artifact.path);
-            io(&path, std::fs::write(&path, &artifact.bytes))?;
-            executors::check_valid(target, &[path], *level == OptLevel::default())?;
+            let mut files = vec![];
+            for artifact in build_target(case, run, target, mode, *level)? {
+                let path = folder.path().join(&artifact.path);
+                io(&path, std::fs::write(&path, &artifact.bytes))?;
+                files.push(path);
+            }
+            executors::check_valid(target, &files, *level == OptLevel::default())?;
         }
     }
     Ok(())
@@ -457,18 +482,18 @@ fn check_validity(case: &Case, run: usize, target: &str) -> Result<(), Trouble> 
 
 /// Has what a target writes compared with the interpreter on the same inputs and weights, and its gradients.
 fn execute(case: &Case, index: usize, target: &str, mode: Mode, grad: bool) -> Result<(), Trouble> {
-    levels(case).iter().try_for_each(|level| execute_at(case, index, target, (mode, grad), *level))
+    levels(case).iter().try_for_each(|level| execute_by(case, index, Shared::of(target)?, (mode, grad), *level))
 }
 
-fn execute_at(
+fn execute_by(
     case: &Case,
     index: usize,
-    target: &str,
+    executor: Shared,
     (mode, grad): (Mode, bool),
     level: OptLevel,
 ) -> Result<(), Trouble> {
     let run = case.directives.runs.get(index).ok_or_else(|| Trouble::Failed("there is no such run".to_string()))?;
-    let executor = Shared::of(target)?;
+    let target = executor.target();
     let folder = tempfile::tempdir().map_err(|error| Trouble::Failed(error.to_string()))?;
     let inputs = write_inputs(case, run, mode, folder.path())?;
     let request = VerifyRequest {

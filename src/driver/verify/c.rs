@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 
 pub struct C {
     target: &'static str,
+    /// Flags of the compiler, after its own.
+    flags: &'static [&'static str],
     state: State,
 }
 
@@ -32,6 +34,7 @@ enum State {
 /// A compiler, and what it made.
 struct Ready {
     compiler: String,
+    flags: &'static [&'static str],
     folder: tempfile::TempDir,
     /// By what went in.
     programs: HashMap<u64, PathBuf>,
@@ -39,12 +42,17 @@ struct Ready {
 
 impl C {
     pub fn new(target: &'static str) -> C {
-        C { target, state: State::NotLooked }
+        C::with_flags(target, &[])
+    }
+
+    /// The same with more flags for the compiler, such as those of sanitisers.
+    pub fn with_flags(target: &'static str, flags: &'static [&'static str]) -> C {
+        C { target, flags, state: State::NotLooked }
     }
 
     fn ready(&mut self) -> Result<&mut Ready, Unavailable> {
         if let State::NotLooked = self.state {
-            self.state = match begin() {
+            self.state = match begin(self.flags) {
                 Ok(ready) => State::Ready(ready),
                 Err(why) => State::Unusable(why),
             };
@@ -58,7 +66,7 @@ impl C {
 }
 
 /// `CC` names the compiler, else it is `cc`.
-fn begin() -> Result<Ready, String> {
+fn begin(flags: &'static [&'static str]) -> Result<Ready, String> {
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_string());
     let found = Command::new(&compiler).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     match found {
@@ -67,7 +75,7 @@ fn begin() -> Result<Ready, String> {
         Err(error) => return Err(format!("there is no C compiler `{compiler}`: {error}")),
     }
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder can be made: {error}"))?;
-    Ok(Ready { compiler, folder, programs: HashMap::new() })
+    Ok(Ready { compiler, flags, folder, programs: HashMap::new() })
 }
 
 impl Ready {
@@ -87,7 +95,7 @@ impl Ready {
         let program = self.folder.path().join(format!("example-{key:016x}"));
         let sources = code.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "c"));
         let mut command = Command::new(&self.compiler);
-        command.args(FLAGS).arg("-o").arg(&program).args(sources).arg("-lm");
+        command.args(FLAGS).args(self.flags).arg("-o").arg(&program).args(sources).arg("-lm");
         let said = self.folder.path().join("compiler.txt");
         run(&mut command, &said, limit).map_err(|why| Broken(format!("{}: {why}", self.compiler)))?;
         self.programs.insert(key, program.clone());

@@ -18,6 +18,7 @@ mod stage;
 pub mod tolerance;
 mod worker;
 
+pub use c::C;
 pub use compare::Difference;
 pub use executor::{Executor, executor, executors};
 pub use locate::Culprit;

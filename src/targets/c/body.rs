@@ -70,7 +70,7 @@ fn write_procedure(unit: &mut Unit<'_>, procedure: &Procedure) -> Result<Written
     let plan = plan(function, &places, unit.strategy);
     check_maximum(&unit.module.files, function, &plan, unit.strategy, unit.max_memory).map_err(|error| vec![error])?;
     // Functions and constants are not hidden by variables.
-    let mut words = Words::default();
+    let mut words = Words::local();
     OWN.iter().for_each(|word| drop(words.take(word)));
     let mut body = Body {
         unit,
@@ -246,7 +246,8 @@ impl<'u> Body<'u, '_> {
     pub fn bytes(&mut self, value: ValueId) -> String {
         let ty = self.function[value].ty.clone();
         let count = self.count(&ty);
-        format!("(size_t)({count}) * sizeof({})", self.c_type(value))
+        let count = if count.contains(' ') { format!("({count})") } else { count };
+        format!("(size_t){count} * sizeof({})", self.c_type(value))
     }
 
     /// A value as an expression.
@@ -452,9 +453,12 @@ impl<'u> Body<'u, '_> {
     fn kernel(&mut self, id: InstId, wish: &str) {
         let inst = &self.function[id];
         let Some(mut kernel) = self.places.kernels.get(&id).cloned() else { return };
+        // A result's name is that of the variable, which hides no function.
         let is_named = inst.results.iter().any(|result| self.function[*result].name.is_some());
-        if let (false, Some(part)) = (is_named, self.part_of(inst)) {
-            kernel.wish = part;
+        match self.part_of(inst) {
+            Some(part) => kernel.wish = part,
+            None if is_named => kernel.wish = format!("compute_{}", kernel.wish),
+            None => {}
         }
         for result in &inst.results {
             self.declare(*result, wish);
@@ -470,6 +474,7 @@ impl<'u> Body<'u, '_> {
         arguments.extend(self.destinations(inst));
         arguments.extend(self.plan.scratch(id).map(at_frame));
         arguments.extend(kernel.sizes.iter().map(|symbol| self.symbol(symbol)));
+        arguments.extend(kernel.numbers.iter().map(|expr| self.host(expr)));
         self.invoke(&name, &arguments, kernel.can_fail);
     }
 

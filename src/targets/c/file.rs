@@ -12,6 +12,7 @@ use crate::targets::c::simd::{self, Builds};
 use crate::targets::c::specialise::{Number, Numbers, ProcId, Specialiser};
 use crate::targets::c::text;
 use crate::targets::c::unit::Unit;
+use crate::targets::c::used::used;
 use crate::targets::held::{self, Contents, Instance};
 use crate::targets::{Artifact, Contents as FileContents, EmitOptions, TargetError, WeightsForm, names};
 use crate::types::DType;
@@ -168,21 +169,25 @@ impl File<'_> {
             functions => functions,
             definitions => definitions,
             items => &public.unit.items,
-            helpers => helpers,
-            tiles => tiles,
             builds => builds.list(),
             many => builds.are_many(),
             machines => builds.machines(),
             only => builds.only(),
+            threads => self.options.threads,
             dispatched => dispatched,
             shows => public.unit.helpers.contains("show"),
             initialise => initialise,
             reset => reset,
         };
+        let source = self.text(".c", "c/model.c.jinja", &model)?;
+        let kernels = match &source.contents {
+            FileContents::Text(text) => used([tiles, helpers].concat().join("\n\n").as_str(), text),
+            FileContents::Bytes(_) => String::new(),
+        };
         let mut artifacts = vec![
             self.text(".h", "c/model.h.jinja", &model)?,
-            self.text(".c", "c/model.c.jinja", &model)?,
-            self.text("_kernels.h", "c/kernels.h.jinja", &model)?,
+            source,
+            self.text("_kernels.h", "c/kernels.h.jinja", &context! { kernels => kernels, ..model.clone() })?,
         ];
         if builds.are_many() {
             artifacts.push(self.text("_dispatch.c", "c/dispatch.c.jinja", &model)?);

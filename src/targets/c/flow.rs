@@ -206,7 +206,7 @@ impl<'u> Body<'u, '_> {
             // Counted from the end where it is negative.
             self.lines.line(format!("const int64_t {first} = {start} < 0 ? {start} + {length} : {start};"));
             let code = format!("{}_ERROR_INDEX", self.unit.upper());
-            self.fail_with(&format!("{first} < 0 || {first} > {length} - ({size})"), &code);
+            self.fail_with(&format!("{first} < 0 || {first} > {length} - {}", wrapped(&size)), &code);
             begins[window.axis] = first;
         }
         let pointer = self.state_pointer(name, self.function.dtype(*value));
@@ -239,12 +239,13 @@ impl<'u> Body<'u, '_> {
             let length = self.factor(length);
             target = join(&target, &length, &begin);
         }
-        let to = format!("{to} + ({target}) * {stride}");
+        let to = format!("{to}{}", moved(&target, &stride));
         if self.is_scalar(value) {
-            self.lines.line(format!("*({to}) = {text};"));
+            self.lines.line(format!("*{} = {text};", wrapped(&to)));
         } else {
             let ty = self.c_type(value);
-            self.lines.line(format!("memmove({to}, {text} + ({source}) * {count}, (size_t)({count}) * sizeof({ty}));"));
+            let from = format!("{text}{}", moved(&source, &count));
+            self.lines.line(format!("memmove({to}, {from}, (size_t){} * sizeof({ty}));", wrapped(&count)));
         }
         for _ in 0..outer {
             self.lines.close();
@@ -252,8 +253,7 @@ impl<'u> Body<'u, '_> {
     }
 
     fn factor(&mut self, dim: &Dim) -> String {
-        let text = self.dim(dim);
-        if text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') { text } else { format!("({text})") }
+        wrapped(&self.dim(dim))
     }
 
     /// The sizes of a state, over the symbols of this procedure.
@@ -272,5 +272,20 @@ fn add(begin: &str, index: &str) -> String {
 
 /// The position one axis further in: `outer * size + index`.
 fn join(outer: &str, size: &str, index: &str) -> String {
-    if outer == "0" { index.to_string() } else { format!("({outer}) * {size} + {index}") }
+    if outer == "0" { index.to_string() } else { format!("{} * {size} + {index}", wrapped(outer)) }
+}
+
+/// What is added to a pointer: ` + count * size`.
+fn moved(count: &str, size: &str) -> String {
+    match (count, size) {
+        ("0", _) => String::new(),
+        (_, "1") => format!(" + {count}"),
+        _ => format!(" + {} * {}", wrapped(count), wrapped(size)),
+    }
+}
+
+/// An expression as an operand: in parentheses, if it is more than a name or a number.
+fn wrapped(text: &str) -> String {
+    let is_simple = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if is_simple { text.to_string() } else { format!("({text})") }
 }

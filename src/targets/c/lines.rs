@@ -32,7 +32,7 @@ impl Lines {
 
     /// `head {`
     pub fn open(&mut self, head: &str) {
-        self.line(format!("{head} {{"));
+        self.line(format!("{head} {{").trim_start());
         self.depth += 1;
     }
 

@@ -17,6 +17,7 @@
 mod body;
 pub mod bounds;
 mod calls;
+mod conditions;
 pub mod entry;
 mod example;
 mod file;
@@ -29,10 +30,11 @@ mod numbers;
 mod places;
 mod public;
 mod setup;
-mod simd;
+pub mod simd;
 mod specialise;
 pub mod text;
 mod unit;
+mod used;
 
 use crate::ir::{Module, Verified};
 use crate::ops::OpId;
@@ -99,14 +101,20 @@ impl Target for C {
         let skeletons =
             ["Makefile", "dispatch.c", "example.c", "helpers/", "kernels.h", "model."].map(|name| format!("c/{name}"));
         let skeletons = templates.skeletons(&skeletons.each_ref().map(String::as_str))?;
-        let mut names = vec![];
-        for name in templates.names("c/helpers/") {
-            names.extend(functions_of(&templates.get(name).map_err(|error| vec![error])?.text));
-        }
+        let names = library_names(templates).map_err(|error| vec![error])?;
         let tiles = Tiles::load(templates).map_err(|error| vec![error])?;
-        names.extend(tiles.names());
         Ok(Box::new(CWriter { table, skeletons, tiles, names }))
     }
+}
+
+/// What helpers and tiles are called.
+fn library_names(templates: &Templates) -> Result<Vec<String>, TargetError> {
+    let mut names = vec![];
+    for name in templates.names("c/helpers/") {
+        names.extend(functions_of(&templates.get(name)?.text));
+    }
+    names.extend(Tiles::load(templates)?.names());
+    Ok(names)
 }
 
 /// What all files are written with.

@@ -281,9 +281,11 @@ impl<'m> Model<'m> {
                                 Part::ZeroPoint => format!("    {}zero_point;", pointer(codes)),
                             });
                         }
-                        if self.packings_of(layer, &member.name).next().is_some() {
-                            lines.push("    const uint8_t *packed; /* for products */".to_string());
-                        }
+                        let packings = self.packings_of(layer, &member.name);
+                        lines.extend(packings.map(|packing| {
+                            let (element, own) = (packing.element(), packing.field(""));
+                            format!("    const {element} *{}; /* for products */", own.trim_start_matches('.'))
+                        }));
                         lines.push(format!("}} {field};"));
                         lines
                     }

@@ -204,7 +204,8 @@ impl Walk<'_, '_> {
             Kind::Given | Kind::Own(_) | Kind::Alias(_) => Held::Plain,
         };
         let is_weight = |value: ValueId| self.is_weight(value);
-        let cx = Context { table: self.unit.table, held: &held, is_weight: &is_weight };
+        let cx =
+            Context { table: self.unit.table, held: &held, is_weight: &is_weight, has_threads: self.unit.has_threads };
         match kernel(&cx, self.function, id) {
             Ok(kernel) => {
                 if !kernel.scratch.is_const(0) {
@@ -214,11 +215,9 @@ impl Walk<'_, '_> {
                 let pairs = kernel.in_place.iter();
                 let pairs =
                     pairs.filter_map(|(result, operand)| Some((*results.get(*result)?, *operands.get(*operand)?)));
-                // One result is written after everything at its index was read; of several, one may be read for another.
-                let is_alone = results.len() == 1;
                 let fits = |(result, operand): &(ValueId, ValueId)| {
                     let bytes = self.places.bytes(*result);
-                    is_alone && bytes.is_some() && bytes == self.places.bytes(*operand)
+                    bytes.is_some() && bytes == self.places.bytes(*operand)
                 };
                 let pairs: Vec<_> = pairs.filter(fits).collect();
                 self.places.reuses.insert(id, pairs);

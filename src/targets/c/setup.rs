@@ -271,7 +271,7 @@ fn packed_weights(unit: &Unit<'_>) -> Vec<Packed> {
         let member = held.path.rsplit('.').next().unwrap_or_default();
         let Some(access) = unit.member_access(&held.path, "weights") else { continue };
         let own = unit.model.packings.iter().filter(|(layer, name, _)| *layer == held.layer && name == member);
-        for (_, _, packing) in own.filter(|(_, _, packing)| packing.shape()[..] == held.shape[..]) {
+        for (_, _, packing) in own.filter(|(_, _, packing)| packing.fits(&held.shape)) {
             found.push(Packed { access: access.clone(), packing: *packing, offset });
             offset += usize::try_from(packing.bytes()).unwrap_or(0).next_multiple_of(ALIGNMENT);
         }

@@ -6,6 +6,8 @@
 //! each [`InstructionSet`], with `-DNAME_ISA=avx2` and so on, which renames the public functions, and `NAME_dispatch.c`,
 //! whose functions call the build that is best where the program runs. Weights are packed by the build that reads them.
 
+use crate::targets::c::conditions::resolved;
+use crate::targets::c::used::defined;
 use crate::targets::templates::Templates;
 use crate::targets::{Simd, TargetError};
 use minijinja::{Value, context};
@@ -20,6 +22,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("ternary5", &["ternary2"]),
     ("int4", &["activations"]),
     ("int8", &["activations"]),
+    ("restore", &[]),
     ("f32", &[]),
     ("conv", &["f32"]),
     ("depthwise", &["f32"]),
@@ -39,6 +42,8 @@ struct InstructionSet {
     flags: &'static str,
     /// What it says then, in C.
     macros: &'static [&'static str],
+    /// What tiles define then.
+    has: &'static [&'static str],
     spoken: &'static str,
     /// Builds for it need these families: without them another build is the same.
     families: &'static [&'static str],
@@ -53,7 +58,8 @@ const AVX512_VBMI: InstructionSet = InstructionSet {
 const AVX512: InstructionSet = InstructionSet {
     name: "avx512",
     flags: "-mavx512f -mavx512bw -mavx512vl -mavx512vnni -mfma -mf16c",
-    macros: &["__AVX512F__", "__AVX512BW__", "__AVX512VL__", "__AVX512VNNI__"],
+    macros: &["__AVX512F__", "__AVX512BW__", "__AVX512VL__", "__AVX512VNNI__", "__AVX2__", "__FMA__", "__F16C__"],
+    has: &["SIMD_AVX512", "F32_AVX512", "F32_PARTIAL", "F32_COMPRESS"],
     spoken: "AVX-512 with VNNI",
     families: &[],
 };
@@ -61,6 +67,7 @@ const AVX_VNNI: InstructionSet = InstructionSet {
     name: "avxvnni",
     flags: "-mavx2 -mfma -mf16c -mavxvnni",
     macros: &["__AVX2__", "__FMA__", "__F16C__", "__AVXVNNI__"],
+    has: &["SIMD_AVX2", "SIMD_VNNI", "F32_AVX2", "F32_PARTIAL"],
     spoken: "AVX2 with FMA, F16C and AVX-VNNI",
     families: LOW_BIT,
 };
@@ -68,6 +75,7 @@ const AVX2: InstructionSet = InstructionSet {
     name: "avx2",
     flags: "-mavx2 -mfma -mf16c",
     macros: &["__AVX2__", "__FMA__", "__F16C__"],
+    has: &["SIMD_AVX2", "F32_AVX2", "F32_PARTIAL"],
     spoken: "AVX2 with FMA and F16C",
     families: &[],
 };
@@ -75,6 +83,7 @@ const NEON: InstructionSet = InstructionSet {
     name: "neon",
     flags: "",
     macros: &["__ARM_NEON", "__aarch64__"],
+    has: &["SIMD_NEON", "F32_NEON"],
     spoken: "NEON of 64-bit Arm",
     families: &[],
 };
@@ -82,17 +91,29 @@ const DOT_PRODUCT: InstructionSet = InstructionSet {
     name: "dotprod",
     flags: "-march=armv8.2-a+dotprod",
     macros: &["__ARM_FEATURE_DOTPROD"],
+    has: &[],
     spoken: "NEON of 64-bit Arm with dot products",
     families: LOW_BIT,
 };
 
-const BASE: InstructionSet =
-    InstructionSet { name: "base", flags: "", macros: &[], spoken: "Any processor of the family", families: &[] };
+const BASE: InstructionSet = InstructionSet {
+    name: "base",
+    flags: "",
+    macros: &[],
+    has: &[],
+    spoken: "Any processor of the family",
+    families: &[],
+};
 
 /// The builds of one program beside [`BASE`], by the first word of what `cc -dumpmachine` says;
 /// the best first.
 const MACHINES: &[(&[&str], &[InstructionSet])] =
     &[(&["x86_64", "amd64"], &[AVX512_VBMI, AVX512, AVX_VNNI, AVX2]), (&["aarch64", "arm64"], &[DOT_PRODUCT])];
+
+/// Names of all families.
+pub fn families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|(family, _)| *family)
+}
 
 fn has_any(tiles: &BTreeSet<&str>, families: &[&str]) -> bool {
     families.iter().any(|family| tiles.contains(family))
@@ -154,34 +175,37 @@ impl Tiles {
     }
 }
 
-/// The name that a line defines for the whole file.
-fn defined(line: &str) -> Option<&str> {
-    let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    let last = |head: &'_ str| head.rsplit([' ', '*']).next().map(str::len);
-    let name = if let Some(rest) = line.trim_start().strip_prefix("#define ") {
-        rest.split([' ', '(']).next()
-    } else if let Some(rest) = line.strip_prefix("} ") {
-        rest.strip_suffix(';')
-    } else if let Some(rest) = line.strip_prefix("typedef ") {
-        let head = rest.split(';').next()?;
-        Some(&head[head.len() - last(head)?..])
-    } else if ["static ", "SIMD_INLINE ", "F32_INLINE "].iter().any(|start| line.starts_with(start)) {
-        let head = line.split(['(', '[', '=']).next()?.trim_end();
-        Some(&head[head.len() - last(head)?..])
-    } else {
-        None
-    };
-    name.filter(is_name)
+/// The set that is meant, if it is one.
+fn only(simd: Simd) -> Option<&'static InstructionSet> {
+    match simd {
+        Simd::Auto | Simd::None => None,
+        Simd::Avx2 => Some(&AVX2),
+        Simd::AvxVnni => Some(&AVX_VNNI),
+        Simd::Avx512 => Some(&AVX512),
+        Simd::Neon => Some(&NEON),
+    }
 }
 
-/// What `NAME_kernels.h` has of tiles, in order.
+/// Whether a macro is defined, where that is certain: of those by which tiles choose among instruction sets.
+fn is_defined(name: &str, simd: Simd) -> Option<bool> {
+    const OF_TILES: &[&str] = &["SIMD_PLAIN", "F32_PLAIN"];
+    let of_compilers = || [AVX512, AVX_VNNI, NEON].iter().any(|set| set.macros.contains(&name));
+    let of_sets = || [AVX512, AVX_VNNI, NEON].iter().any(|set| set.has.contains(&name));
+    let has = match (simd, only(simd)) {
+        (Simd::None, _) => OF_TILES,
+        (_, Some(set)) if of_compilers() => return Some(set.macros.contains(&name)),
+        (_, Some(set)) => set.has,
+        (_, None) => return None,
+    };
+    (of_sets() || OF_TILES.contains(&name)).then(|| has.contains(&name))
+}
+
+/// What `NAME_kernels.h` has of tiles, in order. What is for other instruction sets than the one that is meant is left out.
 pub fn texts(tiles: &Tiles, wanted: &BTreeSet<&'static str>, simd: Simd) -> Vec<String> {
-    let mut texts = vec![];
-    if simd == Simd::None && !wanted.is_empty() {
-        texts.push("#define SIMD_PLAIN\n#define F32_PLAIN".to_string());
-    }
-    texts.extend(files(wanted, simd).iter().filter_map(|file| tiles.texts.get(file)).cloned());
-    texts
+    let texts = files(wanted, simd);
+    let texts = texts.iter().filter_map(|file| tiles.texts.get(file));
+    let known = |name: &str| is_defined(name, simd);
+    texts.map(|text| resolved(text, &known).trim_end().to_string()).collect()
 }
 
 /// For which instruction sets a model is compiled.
@@ -192,13 +216,6 @@ pub struct Builds {
 
 impl Builds {
     pub fn new(simd: Simd, tiles: &BTreeSet<&'static str>) -> Builds {
-        let only = match simd {
-            Simd::Auto | Simd::None => None,
-            Simd::Avx2 => Some(&AVX2),
-            Simd::AvxVnni => Some(&AVX_VNNI),
-            Simd::Avx512 => Some(&AVX512),
-            Simd::Neon => Some(&NEON),
-        };
         let flags = |set: &'static InstructionSet| match set.name {
             "avx512" if has_any(tiles, AVX512_VBMI.families) => AVX512_VBMI.flags,
             _ => set.flags,
@@ -208,7 +225,7 @@ impl Builds {
             (*names, sets.iter().filter(wanted).collect::<Vec<_>>())
         };
         let machines = if simd == Simd::Auto { MACHINES.iter().map(machine).collect() } else { vec![] };
-        Builds { machines, only: only.map(|set| (set, flags(set))) }
+        Builds { machines, only: only(simd).map(|set| (set, flags(set))) }
     }
 
     /// Whether a program has several.
@@ -235,7 +252,9 @@ impl Builds {
         self.only.map(|(set, flags)| {
             let said: Vec<String> = set.macros.iter().map(|name| format!("defined({name})")).collect();
             let how = if flags.is_empty() { "a compiler for it".to_string() } else { flags.to_string() };
-            context! { spoken => set.spoken, flags, how, condition => said.join(" && ") }
+            // In lines of no more than a hundred characters.
+            let condition: Vec<String> = said.chunks(4).map(|part| part.join(" && ")).collect();
+            context! { spoken => set.spoken, flags, how, condition => condition.join(" && \\\n      ") }
         })
     }
 }
@@ -275,6 +294,24 @@ mod tests {
         used.sort();
         let tiles = Tiles::load(&Templates::builtin()).unwrap();
         assert_eq!(used, tiles.texts.keys().cloned().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn plain_tiles_have_no_conditions_and_no_intrinsics() {
+        let all: Vec<&'static str> = FAMILIES.iter().map(|(family, _)| *family).collect();
+        let tiles = Tiles::load(&Templates::builtin()).unwrap();
+        let plain = texts(&tiles, &set(&all), Simd::None).join("\n");
+        let left: Vec<&str> =
+            plain.lines().filter(|line| line.starts_with("#if") && !line.contains("__FMA__")).collect();
+        assert_eq!(left, ["#if defined(F32_MATH_FMA)"; 2]);
+        for word in ["SIMD_", "F32_LANES", "_mm", "__builtin", "__attribute__"] {
+            assert!(!plain.contains(word), "{word}");
+        }
+        let avx2 = texts(&tiles, &set(&all), Simd::Avx2).join("\n");
+        assert!(avx2.contains("_mm256_maddubs_epi16") && !avx2.contains("_mm512") && !avx2.contains("vld1q"));
+        assert!(!avx2.contains("_dpbusd_") && !avx2.contains("defined(__AVX"), "another instruction set is left");
+        let auto = texts(&tiles, &set(&all), Simd::Auto).join("\n");
+        assert!(["_mm256_dpbusd_avx_epi32", "_mm512_dpbusd_epi32", "vdotq_s32"].iter().all(|name| auto.contains(name)));
     }
 
     #[test]

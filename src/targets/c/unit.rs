@@ -62,6 +62,8 @@ pub struct Unit<'m> {
     /// Of public names: `mlp`.
     pub prefix: String,
     pub strategy: Strategy,
+    /// Whether kernels share their work among threads.
+    pub has_threads: bool,
     /// The most bytes that a method may take.
     pub max_memory: Option<u64>,
     kernels: HashMap<String, String>,
@@ -101,6 +103,7 @@ impl<'m> Unit<'m> {
             failures: vec![],
             prefix: prefix.to_string(),
             strategy: options.memory_plan,
+            has_threads: options.threads > 1,
             max_memory: options.max_memory,
             kernels: HashMap::new(),
             constants: HashMap::new(),

@@ -2,8 +2,8 @@
 static inline float dot_float(const float *a, const float *b, int64_t n)
 {
     float parts[16] = {0.0f};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
+    const int64_t whole = n - n % 16;
+    for (int64_t i = 0; i < whole; i += 16) {
         for (int part = 0; part < 16; part++) {
             parts[part] += a[i + part] * b[i + part];
         }
@@ -13,7 +13,7 @@ static inline float dot_float(const float *a, const float *b, int64_t n)
             parts[part] += parts[part + step];
         }
     }
-    for (; i < n; i++) {
+    for (int64_t i = whole; i < n; i++) {
         parts[0] += a[i] * b[i];
     }
     return parts[0];

@@ -6,11 +6,15 @@ def per_axis(value, axes):
 def conv(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     """Convolution over the axes after batch and channels."""
     axes = x.ndim - 2
+    edges = [(n, n) for n in per_axis(padding, axes)]
+    if any(size == 1 and n > 0 for size, (n, _) in zip(x.shape[2:], edges)):
+        # XLA cannot compile the gradient of a window with a stride over such an image.
+        x, edges = jnp.pad(x, [(0, 0), (0, 0), *edges]), [(0, 0)] * axes
     y = lax.conv_general_dilated(
         x,
         weight,
         window_strides=per_axis(stride, axes),
-        padding=[(n, n) for n in per_axis(padding, axes)],
+        padding=edges,
         rhs_dilation=per_axis(dilation, axes),
         feature_group_count=groups,
     )

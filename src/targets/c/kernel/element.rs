@@ -3,6 +3,7 @@
 use super::maker::{Maker, Outcome, Use};
 use super::table::{Form, form};
 use crate::ir::{InstKind, ValueId};
+use crate::ops::Attr;
 use crate::targets::c::text::{C, carrier, integer, memory, number};
 use crate::targets::pytext::Py;
 use crate::types::tensor::Data;
@@ -105,6 +106,7 @@ impl<'a> Maker<'a> {
             }
         }
         let value = self.expand(entry, class, &holes)?;
+        let value = if class.is_float() { value } else { decided(value) };
         let dtype = self.dtype(result);
         Ok(if Maker::is_inexact(entry) { self.rounded(dtype, value) } else { value })
     }
@@ -157,7 +159,10 @@ impl<'a> Maker<'a> {
                 let index = self.index(dim);
                 self.converted(index, DType::Int64, dtype)
             }
-            _ => Err(self.refuse("uses a float that only a run tells")),
+            _ => {
+                let number = self.argument(expr)?;
+                self.converted(number, DType::Float64, dtype)
+            }
         }
     }
 
@@ -165,9 +170,46 @@ impl<'a> Maker<'a> {
     pub fn attribute(&mut self, using: Use<'_>, name: &str, dtype: DType) -> Outcome<C> {
         match using.attrs.const_float(name) {
             Some(value) => Ok(literal(&Tensor::filled(dtype, vec![], value), 0)),
-            None => Err(self.refuse(&format!("has no number for `{name}`"))),
+            None => {
+                let number = self.real(using, name)?;
+                self.converted(number, DType::Float64, dtype)
+            }
         }
     }
+
+    /// The same in double precision.
+    pub fn real(&mut self, using: Use<'_>, name: &str) -> Outcome<C> {
+        if let Some(value) = using.attrs.const_float(name) {
+            return Ok(double(value));
+        }
+        match using.attrs.get(name) {
+            Some(Attr::Int(dim) | Attr::Float(HostExpr::Int(dim))) => {
+                let index = self.index(dim);
+                Ok(C::cast("double", index))
+            }
+            Some(Attr::Float(expr)) => self.argument(expr),
+            _ => Err(self.refuse(&format!("has no number for `{name}`"))),
+        }
+    }
+}
+
+/// What a comparison of a number that is no float with itself gives: compilers warn of it.
+fn decided(value: C) -> C {
+    match value {
+        C::Binary(left, "==" | "<=" | ">=", right) if left == right => C::truth(true),
+        C::Binary(left, "!=" | "<" | ">", right) if left == right => C::truth(false),
+        C::Conditional(condition, value, other) => match decided(*condition) {
+            condition if condition.as_bool() == Some(true) => decided(*value),
+            condition if condition.as_bool() == Some(false) => decided(*other),
+            condition => C::conditional(condition, *value, *other),
+        },
+        value => value,
+    }
+}
+
+/// A number in double precision.
+pub(super) fn double(value: f64) -> C {
+    literal(&Tensor::filled(DType::Float64, vec![], value), 0)
 }
 
 /// An element of a tensor as a literal.

@@ -1,22 +1,22 @@
 //! The text of one kernel while it is written: its parameters, the open blocks, names, and what it turned out to need.
 
+mod finish;
+
 use super::index::Ranges;
 use super::plan::{Group, Plan};
-use super::{Context, Held, Kernel, Packing};
+use super::requests::SCRATCH;
+use super::{Context, Held, Packing};
 use crate::base::code;
 use crate::ir::{Function, Inst, InstId, InstKind, Region, ValueId};
-use crate::ops::{Attrs, OpId};
+use crate::ops::{Attr, Attrs, OpId};
 use crate::targets::TargetError;
-use crate::targets::c::text::{C, Statement, Words, carrier, drop_unused, memory, print};
-use crate::types::{DType, Dim, Symbol};
+use crate::targets::c::text::{C, Statement, Words, carrier};
+use crate::types::{DType, Dim, HostExpr, Symbol};
 use rustc_hash::FxHashMap;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) type Outcome<T> = Result<T, TargetError>;
-
-/// The parameter that is memory to work in.
-const SCRATCH: &str = "scratch";
 
 /// A tensor that is handed in or out.
 #[derive(Clone, Debug)]
@@ -66,12 +66,14 @@ pub(super) struct Maker<'a> {
     uses: FxHashMap<ValueId, usize>,
     words: Words,
     names: BTreeMap<Symbol, String>,
+    /// Floats of the host that only a run tells, and what they are called.
+    numbers: Vec<(HostExpr, String)>,
     sizes: BTreeSet<Symbol>,
-    helpers: BTreeSet<&'static str>,
-    tiles: BTreeSet<&'static str>,
-    scratch: Dim,
+    pub helpers: BTreeSet<&'static str>,
+    pub tiles: BTreeSet<&'static str>,
+    pub scratch: Dim,
     /// Whether an operand was read in its own layout that is wanted in another.
-    is_torn: bool,
+    pub is_torn: bool,
     can_fail: bool,
     scopes: Vec<Scope>,
     pub ranges: Ranges,
@@ -104,8 +106,9 @@ impl<'a> Maker<'a> {
             operands: vec![],
             results: vec![],
             uses: FxHashMap::default(),
-            words: Words::default(),
+            words: Words::local(),
             names: BTreeMap::new(),
+            numbers: vec![],
             sizes: BTreeSet::new(),
             helpers: BTreeSet::new(),
             tiles: BTreeSet::new(),
@@ -202,7 +205,17 @@ impl<'a> Maker<'a> {
     fn name_sizes(&mut self) {
         let mut symbols = BTreeSet::new();
         let mut insts = vec![self.inst];
-        insts.extend(self.makers.values().map(|(inst, _)| *inst));
+        match &self.inst.kind {
+            InstKind::Fused { body } => insts.extend(body.insts.iter().map(|id| &self.function[*id])),
+            _ => insts.extend(self.makers.values().map(|(inst, _)| *inst)),
+        }
+        for expr in insts.iter().flat_map(|inst| floats(&inst.kind)) {
+            if self.numbers.iter().all(|(known, _)| known != expr) {
+                let wish = if let HostExpr::FloatSymbol(symbol) = expr { symbol.spoken() } else { "number" };
+                let name = self.words.take(wish);
+                self.numbers.push((expr.clone(), name));
+            }
+        }
         for inst in insts {
             symbols.extend(inst.kind.symbols());
             for value in inst.operands.iter().chain(&inst.results) {
@@ -214,6 +227,12 @@ impl<'a> Maker<'a> {
             let name = self.words.take(symbol.as_str());
             self.names.insert(symbol, name);
         }
+    }
+
+    /// A float of the host, which the caller works out.
+    pub fn argument(&self, expr: &HostExpr) -> Outcome<C> {
+        let known = self.numbers.iter().find(|(known, _)| known == expr);
+        known.map(|(_, name)| C::atom(name.clone())).ok_or_else(|| self.refuse("uses a number that it does not take"))
     }
 
     /// The plan that this way of writing it leads to.
@@ -247,46 +266,6 @@ impl<'a> Maker<'a> {
             _ => "an operation".to_string(),
         };
         TargetError::new(code::E0602, format!("the target `c` cannot write {what}: it {why}")).at(self.inst.loc)
-    }
-
-    pub fn helper(&mut self, name: &'static str) {
-        self.helpers.insert(name);
-    }
-
-    /// Asks for a file of `templates/c/kernels/`.
-    pub fn family(&mut self, name: &'static str) {
-        self.tiles.insert(name);
-    }
-
-    /// Asks for an operand in another layout; gives its name.
-    pub fn packed(&mut self, value: ValueId, packing: Packing) -> String {
-        self.family(packing.family());
-        let Some(operand) = self.operands.iter_mut().find(|operand| operand.value == value) else {
-            return String::new();
-        };
-        operand.packing = Some(packing);
-        operand.name.clone()
-    }
-
-    /// Notes that an operand is read element by element.
-    pub fn note_read(&mut self, operand: &Parameter) {
-        self.is_torn |= operand.packing.is_some();
-    }
-
-    /// Asks for memory to work in; gives the name of a pointer to it.
-    pub fn scratch(&mut self, ty: &'static str, wish: &str, bytes: &Dim) -> String {
-        let name = self.at_top(|maker| {
-            let name = maker.name(wish);
-            let place = match maker.scratch.is_const(0) {
-                true => SCRATCH.to_string(),
-                false => format!("({SCRATCH} + {})", maker.index(&maker.scratch.clone()).text()),
-            };
-            maker.line(format!("{ty} *const {name} = ({ty} *){place};"));
-            Ok(name)
-        });
-        let lines = bytes.ceil_div(&Dim::constant(64)).unwrap_or_else(|| bytes.clone());
-        self.scratch = self.scratch.add(&lines.scale(64));
-        name.unwrap_or_default()
     }
 
     // Blocks.
@@ -520,6 +499,16 @@ impl<'a> Maker<'a> {
         }
     }
 
+    /// Leaves out what follows in a loop of so many turns where a condition holds. One turn is no loop, so there is none
+    /// to continue.
+    pub fn skip_where(&mut self, outside: C, turns: &Dim) {
+        if turns.is_const(1) {
+            self.open(format!("if ({})", C::unary("!", outside).text()));
+        } else {
+            self.line(format!("if ({}) continue;", outside.text()));
+        }
+    }
+
     // Failing.
 
     /// Stops with an error where a condition holds.
@@ -532,109 +521,25 @@ impl<'a> Maker<'a> {
         self.line(format!("if ({text}) return {{{{NAME}}}}_ERROR_{error};"));
     }
 
-    // The end.
-
-    pub fn finish(mut self, wish: String) -> Kernel {
-        while self.scopes.len() > 1 {
-            self.close();
-        }
-        let in_place = self.in_place();
-        let sizes: Vec<Symbol> = self.sizes.iter().cloned().collect();
-        let mut statements = std::mem::take(&mut self.scope().statements);
-        drop_unused(&mut statements);
-        if self.can_fail {
-            statements.push(Statement::Line("return {{NAME}}_OK;".into()));
-        }
-        let body = print(&statements, 1);
-        let mut parameters = vec![];
-        let mut unused = String::new();
-        let (mut operands, mut packs) = (vec![], vec![]);
-        for (index, operand) in self.operands.iter().enumerate() {
-            let restrict = if in_place.iter().any(|(_, own)| *own == index) { "" } else { "restrict " };
-            let (name, ty) = (&operand.name, memory(operand.dtype));
-            if !mentions(&body, name) {
-                continue;
-            }
-            operands.push(index);
-            packs.extend(operand.packing.map(|packing| (index, packing)));
-            parameters.push(match (operand.held, operand.packing) {
-                (_, Some(packing)) => format!("const {} *{restrict}{name}", packing.element()),
-                (Held::Scalar, None) => format!("{ty} {name}"),
-                (Held::Plain, None) => format!("const {ty} *{restrict}{name}"),
-                (Held::Packed(_), None) => format!("const uint8_t *{restrict}{name}"),
-            });
-        }
-        for (index, result) in self.results.iter().enumerate() {
-            let restrict = if in_place.iter().any(|(own, _)| *own == index) { "" } else { "restrict " };
-            parameters.push(format!("{} *{restrict}{}", memory(result.dtype), result.name));
-            if !mentions(&body, &result.name) {
-                unused.push_str(&format!("    (void){};\n", result.name));
-            }
-        }
-        if !self.scratch.is_const(0) {
-            parameters.push(format!("uint8_t *restrict {SCRATCH}"));
-        }
-        let names = sizes.iter().filter_map(|symbol| self.names.get(symbol));
-        parameters.extend(names.map(|name| format!("int64_t {name}")));
-        let ty = if self.can_fail { "int" } else { "void" };
-        let definition = format!("{}\n{{\n{unused}{body}}}\n", signature(ty, &parameters));
-        let Maker { helpers, tiles, scratch, can_fail, .. } = self;
-        Kernel { wish, definition, operands, packs, scratch, sizes, helpers, tiles, can_fail, in_place }
-    }
-
-    /// Results that may take the memory of an operand: each element of that is read where it is written only.
-    fn in_place(&self) -> Vec<(usize, usize)> {
-        let mut pairs = vec![];
-        if self.nests > 1 {
-            return pairs;
-        }
-        for (index, result) in self.results.iter().enumerate() {
-            let mut places = self.writes.iter().filter(|(value, _)| *value == result.value).map(|(_, place)| place);
-            let Some(place) = places.next().filter(|_| !result.shape.is_empty()) else { continue };
-            if places.any(|other| other != place) {
-                continue;
-            }
-            let count = |shape: &[Dim]| shape.iter().fold(Dim::constant(1), |product, dim| product.mul(dim));
-            for (own, operand) in self.operands.iter().enumerate() {
-                let fits = operand.held == Held::Plain
-                    && memory(operand.dtype) == memory(result.dtype)
-                    && count(&operand.shape) == count(&result.shape);
-                let mut read = self.reads.iter().filter(|(value, _)| *value == operand.value).peekable();
-                if fits && read.peek().is_some() && read.all(|(_, other)| other == place) {
-                    pairs.push((index, own));
-                }
-            }
-        }
-        pairs
-    }
-
     /// The type that an element's value has.
     pub fn carrier_of(&self, value: ValueId) -> &'static str {
         carrier(self.dtype(value))
     }
 }
-
-/// Whether a name occurs in a text.
-fn mentions(text: &str, name: &str) -> bool {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == name)
-}
-
-/// The head of a function, over several lines where it is long.
-fn signature(ty: &str, parameters: &[String]) -> String {
-    const WIDTH: usize = 110;
-    let mut text = format!("static {ty} {{{{name}}}}(");
-    let mut column = text.len();
-    for (index, parameter) in parameters.iter().enumerate() {
-        if index > 0 {
-            text.push(',');
-            if column + parameter.len() > WIDTH {
-                text.push_str("\n   ");
-                column = 4;
+/// Floats of the host that only a run tells.
+fn floats(kind: &InstKind) -> Vec<&HostExpr> {
+    let found: Vec<&HostExpr> = match kind {
+        InstKind::Host(expr) => vec![expr],
+        InstKind::Op { attrs, .. } => {
+            let mut found = vec![];
+            for (_, attr) in attrs.iter() {
+                if let Attr::Float(expr) = attr {
+                    found.push(expr);
+                }
             }
-            text.push(' ');
+            found
         }
-        text.push_str(parameter);
-        column += parameter.len() + 2;
-    }
-    text + ")"
+        _ => vec![],
+    };
+    found.into_iter().filter(|expr| !expr.is_int() && expr.as_const().is_none()).collect()
 }

@@ -35,6 +35,7 @@ mod plan;
 mod product;
 mod quantise;
 mod random;
+mod requests;
 mod scalar;
 mod scatter;
 mod select;
@@ -48,7 +49,7 @@ use crate::ir::{Function, InstId, InstKind, ValueId};
 use crate::quant::pack::Format;
 use crate::targets::TargetError;
 use crate::targets::table::Table;
-use crate::types::{Dim, Symbol};
+use crate::types::{Dim, HostExpr, Symbol};
 use maker::Maker;
 use plan::Plan;
 use std::collections::BTreeSet;
@@ -64,6 +65,8 @@ pub struct Context<'a> {
     pub held: &'a dyn Fn(ValueId) -> Held,
     /// Whether an operand is a weight of the model, or a part of one, which `NAME_weights_init` can bring into another layout.
     pub is_weight: &'a dyn Fn(ValueId) -> bool,
+    /// Whether blocks of products are shared among threads.
+    pub has_threads: bool,
 }
 
 /// How a tensor lies in memory.
@@ -93,6 +96,8 @@ pub struct Kernel {
     pub scratch: Dim,
     /// Sizes that are passed after that, in order.
     pub sizes: Vec<Symbol>,
+    /// Floats of the host that only a run tells, which are passed after these as `double`.
+    pub numbers: Vec<HostExpr>,
     /// Files of `templates/c/helpers/` that it needs, without `.h`.
     pub helpers: BTreeSet<&'static str>,
     /// Files of `templates/c/kernels/` that it needs, without `.h` and `_simd.h`.

@@ -480,7 +480,10 @@ pub(super) fn full<'a>(maker: &mut Maker<'a>, using: Use<'a>, _: &[Dim], _: usiz
             let number = maker.index(dim);
             maker.converted(number, DType::Int64, dtype)
         }
-        (_, None) => Err(maker.refuse("has no known `value`")),
+        (expr, None) => {
+            let number = maker.argument(expr)?;
+            maker.converted(number, DType::Float64, dtype)
+        }
     }
 }
 
@@ -509,12 +512,10 @@ pub(super) fn arange<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: u
 }
 
 pub(super) fn linspace<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: usize) -> Outcome<C> {
-    let (start, stop) = (using.attrs.const_float("start"), using.attrs.const_float("stop"));
+    let (start, stop) = (maker.real(using, "start")?, maker.real(using, "stop")?);
     let number = int(maker, using, "num")?;
-    let (Some(start), Some(stop)) = (start, stop) else { return Err(maker.refuse("has bounds that are not known")) };
     maker.helper("linspace");
-    let double = |value: f64| literal(&Tensor::filled(DType::Float64, vec![], value), 0);
     let (index, number) = (maker.index(&at[0]), maker.index(&number));
-    let value = C::call("linspace", vec![double(start), double(stop), index, number]);
+    let value = C::call("linspace", vec![start, stop, index, number]);
     maker.converted(value, DType::Float64, maker.dtype(using.inst.results[0]))
 }

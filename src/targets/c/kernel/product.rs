@@ -457,7 +457,7 @@ pub(super) fn transposed<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], 
             from = C::binary(spread, "/", step);
         }
         let outside = C::or(outside, C::binary(from.clone(), ">=", size));
-        maker.line(format!("if ({}) continue;", outside.text()));
+        maker.skip_where(outside, &weight[axis + 2]);
         let from = maker.index_variable("from", from, &image[axis + 2]);
         factors.place((from, kernel));
     }

@@ -1,5 +1,6 @@
 //! Codes and scales, as src/quant/codes.rs says, and packed bytes.
 
+use super::Held;
 use super::access::offset;
 use super::maker::{Maker, Outcome, Use};
 use super::moves::int;
@@ -157,6 +158,9 @@ pub(super) fn quantize<'a>(maker: &mut Maker<'a>, using: Use<'a>) -> Outcome<()>
     let shape = maker.shape_of(operand)?;
     let scales = maker.shape_of(using.inst.results[1])?;
     let slices = Slices::of(maker, scheme, &shape, scales)?;
+    if scheme.dynamic && maker.quantize_rows(scheme, operand, &slices) {
+        return Ok(());
+    }
     let loops = maker.loops(&slices.outer);
     let coding = match scheme.kind {
         SchemeKind::Ternary { rule, kept_scale, .. } => ternary(maker, using, &slices, &loops.at, (rule, kept_scale))?,
@@ -183,6 +187,33 @@ pub(super) fn quantize<'a>(maker: &mut Maker<'a>, using: Use<'a>) -> Outcome<()>
     maker.close_loops(inner);
     maker.close_loops(loops);
     Ok(())
+}
+
+impl Maker<'_> {
+    /// Rows of floats in memory as codes of eight bits, by the function of `templates/c/kernels/activations.h`.
+    fn quantize_rows(&mut self, scheme: &Scheme, operand: ValueId, slices: &Slices) -> bool {
+        let is_int8 = matches!(scheme.kind, SchemeKind::Int { bits: 8, symmetric: true });
+        let Some(own) = self.operand(operand).filter(|own| own.dtype == DType::Float32 && own.held == Held::Plain)
+        else {
+            return false;
+        };
+        let from = own.name.clone();
+        if !is_int8 || scheme.scale_dtype != DType::Float32 || slices.axis.is_some() || slices.group.is_some() {
+            return false;
+        }
+        self.family("activations");
+        let loops = self.loops(&slices.outer);
+        let row = offset(&loops.at, &slices.outer);
+        let count = super::access::count(&slices.inner);
+        let begin = self.index(&row.mul(&count)).text();
+        let (row, count) = (self.index(&row).text(), self.index(&count).text());
+        let at = |name: &str, place: &str| if place == "0" { name.to_string() } else { format!("{name} + {place}") };
+        let (codes, scale) = (self.results[0].name.clone(), self.results[1].name.clone());
+        let arguments = [at(&from, &begin), count, at(&codes, &begin), at(&scale, &row)].map(C::Atom);
+        self.fail_if(C::unary("!", C::call("quantize_row_int8", arguments.to_vec())), "VALUE");
+        self.close_loops(loops);
+        true
+    }
 }
 
 fn absolute(w: C) -> C {

@@ -1,11 +1,11 @@
 //! Random numbers: element `i` is made of word `i` of the seed's stream (src/base/philox.rs).
 
 use super::access::offset;
-use super::element::literal;
+use super::element::double;
 use super::maker::{Maker, Outcome, Use};
 use super::moves::int;
 use crate::targets::c::text::C;
-use crate::types::{DType, Dim, Tensor};
+use crate::types::{DType, Dim};
 
 /// The seed and the position of an element.
 fn draw<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], function: &str) -> Outcome<C> {
@@ -16,31 +16,27 @@ fn draw<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], function: &str) -
     Ok(C::call(function, vec![seed, index]))
 }
 
-fn bounds(maker: &Maker<'_>, using: Use<'_>, names: [&str; 2]) -> Outcome<[f64; 2]> {
-    let [Some(a), Some(b)] = names.map(|name| using.attrs.const_float(name)) else {
-        return Err(maker.refuse("has bounds that are not known"));
-    };
-    Ok([a, b])
-}
-
 /// `start + step * number`, in double precision and rounded once.
-fn affine(maker: &mut Maker<'_>, using: Use<'_>, number: C, start: f64, step: f64) -> Outcome<C> {
-    let double = |value: f64| literal(&Tensor::filled(DType::Float64, vec![], value), 0);
-    let scaled = if step == 1.0 { number } else { C::binary(double(step), "*", number) };
-    let moved = if start == 0.0 { scaled } else { C::binary(double(start), "+", scaled) };
+fn affine(maker: &mut Maker<'_>, using: Use<'_>, number: C, start: C, step: C) -> Outcome<C> {
+    let scaled = if step == double(1.0) { number } else { C::binary(step, "*", number) };
+    let moved = if start == double(0.0) { scaled } else { C::binary(start, "+", scaled) };
     maker.converted(moved, DType::Float64, maker.dtype(using.inst.results[0]))
 }
 
 pub(super) fn normal<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: usize) -> Outcome<C> {
-    let [mean, deviation] = bounds(maker, using, ["mean", "std"])?;
+    let (mean, deviation) = (maker.real(using, "mean")?, maker.real(using, "std")?);
     let number = draw(maker, using, at, "normal_number")?;
     affine(maker, using, number, mean, deviation)
 }
 
 pub(super) fn uniform<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: usize) -> Outcome<C> {
-    let [low, high] = bounds(maker, using, ["low", "high"])?;
+    let (start, stop) = (maker.real(using, "low")?, maker.real(using, "high")?);
+    let range = match (using.attrs.const_float("low"), using.attrs.const_float("high")) {
+        (Some(low), Some(high)) => double(high - low),
+        _ => C::binary(stop, "-", start.clone()),
+    };
     let number = draw(maker, using, at, "uniform_number")?;
-    affine(maker, using, number, low, high - low)
+    affine(maker, using, number, start, range)
 }
 
 pub(super) fn integers<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: usize) -> Outcome<C> {

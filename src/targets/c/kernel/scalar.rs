@@ -43,6 +43,13 @@ impl Maker<'_> {
                 Ok(match *operator {
                     "not" => negated(operand),
                     "~" if dtype == DType::Bool => negated(operand),
+                    "~" if dtype.is_unsigned() && dtype.bits() < 32 => {
+                        self.helper("complement");
+                        C::call(
+                            if dtype == DType::UInt8 { "complement_uint8" } else { "complement_uint16" },
+                            vec![operand],
+                        )
+                    }
                     "~" => narrow(dtype, C::unary("~", operand)),
                     _ if dtype.is_float() || operand.is_number() => C::unary("-", operand),
                     _ => wrapped_negation(dtype, operand),

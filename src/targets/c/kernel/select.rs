@@ -63,17 +63,21 @@ pub(super) fn clamp<'a>(maker: &mut Maker<'a>, using: Use<'a>, at: &[Dim], _: us
         if matches!(using.attrs.get(name), None | Some(Attr::None)) {
             continue;
         }
-        let Some(bound) = using.attrs.const_float(name) else {
-            return Err(maker.refuse(&format!("has no number for `{name}`")));
-        };
         // No integer is beyond the end of its range.
         let ends = dtype.int_range().map(|(low, high)| if name == "min" { low } else { high });
-        if ends.is_some_and(|end| i128::from(saturate(dtype, bound)) == end && dtype != DType::UInt64) {
+        let known = using.attrs.const_float(name);
+        let is_end = |bound| ends.is_some_and(|end| i128::from(saturate(dtype, bound)) == end);
+        if known.is_some_and(is_end) && dtype != DType::UInt64 {
             continue;
         }
-        let bound = match dtype.is_float() {
-            true => literal(&Tensor::filled(dtype, vec![], bound), 0),
-            false => literal(&Tensor::from_i64(dtype, vec![], vec![saturate(dtype, bound)]), 0),
+        let bound = match known {
+            Some(bound) if !dtype.is_float() => {
+                literal(&Tensor::from_i64(dtype, vec![], vec![saturate(dtype, bound)]), 0)
+            }
+            _ => {
+                let bound = maker.attribute(using, name, dtype)?;
+                if bound.is_place() || known.is_some() { bound } else { maker.constant(carrier(dtype), name, bound) }
+            }
         };
         if dtype == DType::UInt64 && operator == "<" && bound == C::atom("0") {
             continue;

@@ -77,12 +77,7 @@ impl Window {
             false => C::binary(own.clone(), "<", C::atom("0")),
         };
         let outside = C::or(before, C::binary(own, ">=", size));
-        // Where the loop has one turn only, there is none to continue.
-        if self.kernel[axis].is_const(1) {
-            maker.open(format!("if ({})", C::unary("!", outside).text()));
-        } else {
-            maker.line(format!("if ({}) continue;", outside.text()));
-        }
+        maker.skip_where(outside, &self.kernel[axis]);
         Ok((place, kernel))
     }
 

@@ -12,6 +12,6 @@ mod words;
 
 pub use expr::C;
 pub use literal::{float, integer, number, string};
-pub use statement::{Statement, drop_unused, print};
+pub use statement::{Statement, drop_unused, lines, print};
 pub use types::{carrier, memory, wrapping};
 pub use words::{Words, identifier, is_reserved};

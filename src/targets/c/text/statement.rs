@@ -1,7 +1,7 @@
 //! Statements and their layout: four columns a level, lines of at most 120 columns where an operator allows it.
 
 use super::expr::C;
-use std::collections::HashMap;
+use std::collections::HashSet;
 
 const INDENT: usize = 4;
 const WIDTH: usize = 120;
@@ -18,34 +18,40 @@ pub enum Statement {
 
 /// Takes constants away that nothing uses. What they were made of has no effects.
 pub fn drop_unused(statements: &mut Vec<Statement>) {
-    loop {
-        let text = print(statements, 0);
-        let mut times: HashMap<&str, usize> = HashMap::new();
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        text.split(|c: char| !is_part(c)).for_each(|word| *times.entry(word).or_default() += 1);
-        if !drop_named(statements, &|name| times.get(name) == Some(&1)) {
-            return;
-        }
-    }
+    drop_before(statements, &HashSet::new());
 }
 
-/// Takes the constants away whose names are such; gives whether there were any.
-fn drop_named(statements: &mut Vec<Statement>, is_dropped: &dyn Fn(&str) -> bool) -> bool {
-    let before = statements.len();
-    statements.retain(|statement| match statement {
-        Statement::Expression(prefix, _) => {
-            let name = prefix.strip_prefix("const ").and_then(|rest| rest.strip_suffix(" = "));
-            !name.and_then(|declared| declared.rsplit(' ').next()).is_some_and(is_dropped)
-        }
-        _ => true,
-    });
-    let mut dropped = statements.len() < before;
-    for statement in statements {
-        if let Statement::Block(_, body) = statement {
-            dropped |= drop_named(body, is_dropped);
-        }
+/// The same from the end on, since a name means something up to the end of its block; `used` are names that are used
+/// after these statements. Gives the names that they use.
+fn drop_before(statements: &mut Vec<Statement>, used: &HashSet<String>) -> HashSet<String> {
+    let mut used = used.clone();
+    let mut kept = vec![];
+    for mut statement in std::mem::take(statements).into_iter().rev() {
+        let text = match &mut statement {
+            Statement::Line(text) => text.clone(),
+            Statement::Expression(prefix, value) => {
+                let declared = prefix.strip_prefix("const ").and_then(|rest| rest.strip_suffix(" = "));
+                let name = declared.and_then(|declared| declared.rsplit(' ').next());
+                if name.is_some_and(|name| !used.contains(name)) {
+                    continue;
+                }
+                // Before its declaration, another variable may be called so.
+                name.map(|name| used.remove(name));
+                let name = if name.is_some() { "" } else { prefix };
+                format!("{name}{}", value.text())
+            }
+            Statement::Block(head, body) => {
+                used.extend(drop_before(body, &used));
+                head.clone()
+            }
+        };
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        used.extend(text.split(|c: char| !is_part(c)).map(str::to_string));
+        kept.push(statement);
     }
-    dropped
+    kept.reverse();
+    *statements = kept;
+    used
 }
 
 /// Lines with their indentation, each with its line break.
@@ -53,6 +59,16 @@ pub fn print(statements: &[Statement], depth: usize) -> String {
     let mut out = String::new();
     write(statements, depth, &mut out);
     out
+}
+
+/// Each statement and each head of a block as one line, in order.
+pub fn lines(statements: &[Statement]) -> Vec<String> {
+    let of = |statement: &Statement| match statement {
+        Statement::Line(text) => vec![text.clone()],
+        Statement::Expression(prefix, value) => vec![format!("{prefix}{}", value.text())],
+        Statement::Block(head, body) => [vec![head.clone()], lines(body)].concat(),
+    };
+    statements.iter().flat_map(of).collect()
 }
 
 fn write(statements: &[Statement], depth: usize, out: &mut String) {

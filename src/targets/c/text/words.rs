@@ -1,6 +1,9 @@
 //! Identifiers.
 
+use crate::targets::Templates;
+use crate::targets::c::library_names;
 use std::collections::HashSet;
+use std::sync::OnceLock;
 
 /// Keywords of C and C++, and names of the headers that emitted files include, by first letters or whole. Sorted.
 const RESERVED: &[&str] = &[
@@ -167,33 +170,53 @@ pub fn identifier(text: &str) -> String {
     name
 }
 
+/// Whether a helper or a tile is called so.
+fn is_of_library(name: &str) -> bool {
+    static NAMES: OnceLock<HashSet<String>> = OnceLock::new();
+    NAMES.get_or_init(|| library_names(&Templates::builtin()).unwrap_or_default().into_iter().collect()).contains(name)
+}
+
 /// The names of one scope.
 #[derive(Clone, Debug, Default)]
-pub struct Words(HashSet<String>);
+pub struct Words {
+    taken: HashSet<String>,
+    /// Whether they are of variables, which must not hide what helpers and tiles are called.
+    is_local: bool,
+}
 
 impl Words {
+    /// Those of a function's body.
+    pub fn local() -> Words {
+        Words { is_local: true, ..Words::default() }
+    }
+
+    fn is_free(&self, name: &str) -> bool {
+        !(self.taken.contains(name) || self.is_local && is_of_library(name))
+    }
+
     /// The name as it is, or with a number.
     pub fn take(&mut self, wish: &str) -> String {
         let wish = identifier(wish);
         let mut name = wish.clone();
         let mut number = 2;
-        while !self.0.insert(name.clone()) {
+        while !self.is_free(&name) {
             name = format!("{wish}_{number}");
             number += 1;
         }
+        self.taken.insert(name.clone());
         name
     }
 
     /// The first of some names that is free.
     pub fn first(&mut self, wishes: &[&str]) -> String {
-        match wishes.iter().find(|wish| !self.0.contains(**wish)) {
+        match wishes.iter().find(|wish| self.is_free(wish)) {
             Some(wish) => self.take(wish),
             None => self.take(wishes.last().unwrap_or(&"v")),
         }
     }
 
     pub fn release(&mut self, name: &str) {
-        self.0.remove(name);
+        self.taken.remove(name);
     }
 }
 
@@ -207,5 +230,7 @@ mod tests {
         let mut words = Words::default();
         let taken: Vec<String> = ["x", "x", "int", "j1", "a.b", "0", "\u{e4}"].map(|wish| words.take(wish)).into();
         assert_eq!(taken, ["x", "x_2", "int_", "j1_", "a_b", "v0", "v_"]);
+        let mut words = Words::local();
+        assert_eq!(["position", "x"].map(|wish| words.take(wish)), ["position_2", "x"]);
     }
 }

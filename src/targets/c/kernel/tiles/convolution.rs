@@ -4,7 +4,10 @@ use super::super::Held;
 use super::super::access::{count, unfold};
 use super::super::maker::{Maker, Outcome, Use};
 use super::super::moves::{int, ints};
-use super::{COLUMNS, FLOAT_ROWS};
+use super::factors::Restored;
+use super::{COLUMNS, FLOAT_ROWS, Packing};
+use crate::ir::ValueId;
+use crate::quant::pack::Format;
 use crate::targets::c::text::C;
 use crate::types::{DType, Dim, Symbol};
 
@@ -90,11 +93,12 @@ impl<'a> Maker<'a> {
     fn image(&self, using: Use<'a>, shape: &[Dim]) -> Outcome<Option<Image>> {
         let spatial = shape.len().saturating_sub(2);
         let [x, weight, ..] = using.inst.operands[..] else { return Ok(None) };
+        let restored = self.restored_weight(weight);
         let plain =
             |value| self.operand(value).is_some_and(|own| own.held == Held::Plain && own.dtype == DType::Float32);
         if !(1..=2).contains(&spatial)
             || !plain(x)
-            || !plain(weight)
+            || !(plain(weight) || restored.is_some())
             || self.dtype(using.inst.results[0]) != DType::Float32
         {
             return Ok(None);
@@ -123,6 +127,37 @@ impl<'a> Maker<'a> {
             Image { channels, outputs: outputs / groups.max(1), groups, size, kernel, stride, padding, dilation, out };
         let is_whole = size.iter().chain(&kernel).chain(&out).chain([&channels, &outputs]).all(|size| *size > 0);
         Ok(is_whole.then_some(image))
+    }
+
+    /// The codes of a weight that is restored here, and its layout as floats, which is made once.
+    fn restored_weight(&self, weight: ValueId) -> Option<(ValueId, Packing)> {
+        let Restored { inst, scheme } = self.restored(weight)?;
+        let codes = self.operand(inst.operands[0]).filter(|own| own.is_weight)?;
+        let format = match codes.held {
+            Held::Packed(format) => format,
+            Held::Plain if codes.dtype == DType::Int8 => Format::Int8,
+            Held::Plain | Held::Scalar => return None,
+        };
+        let sizes = codes.shape.iter().map(Dim::as_const).collect::<Option<Vec<i64>>>()?;
+        let (k, rows) = sizes.split_last()?;
+        let rows: i64 = rows.iter().product();
+        let shared = match (scheme.axis, scheme.group) {
+            (None, None) => rows,
+            (Some(0), None) => rows / sizes[0].max(1),
+            _ => return None,
+        };
+        let parts_are_weights =
+            inst.operands[1..].iter().all(|part| self.operand(*part).is_some_and(|own| own.is_weight));
+        let fits = parts_are_weights && self.dtype(inst.operands[1]) == DType::Float32 && format != Format::Ternary5;
+        let packing = Packing::Restored { format, rows, k: *k, shared, zeros: inst.operands.len() > 2 };
+        fits.then_some((inst.operands[0], packing))
+    }
+
+    /// A pointer into the weight, which may be restored.
+    fn weight_at(&mut self, weight: ValueId, place: &Dim) -> String {
+        let Some((codes, packing)) = self.restored_weight(weight) else { return self.pointer_to(weight, place) };
+        let name = self.packed(codes, packing);
+        if place.is_const(0) { name } else { format!("{name} + {}", self.index(place).text()) }
     }
 
     /// The index of an output, of which the place in its plane is known.
@@ -171,6 +206,7 @@ impl<'a> Maker<'a> {
         let from = self.pointer_to(x, &index.mul(&plane));
         let source = self.name("image");
         self.line(format!("const float *const {source} = conv2d_band(&{plan}, {from}, {top}, {band});"));
+        self.shared_loop();
         self.open("");
         let block = self.name("block");
         self.take_head(format!("for (int64_t {block} = 0; {block} < conv2d_blocks(&{plan}, {top}); {block}++)"));
@@ -179,11 +215,11 @@ impl<'a> Maker<'a> {
         let places = count(&shape[2..]);
         let start = self.index_variable("start", C::atom(format!("{part}.position")), &places);
         let width = self.index_variable("columns", C::atom(format!("{part}.count")), &Dim::constant(COLUMNS + 1));
-        let (first, rows, most) = self.row_blocks(&Dim::constant(image.outputs), FLOAT_ROWS);
+        let (first, rows, most) = self.row_blocks(&Dim::constant(image.outputs), FLOAT_ROWS, false);
         let sum = self.name("sum");
         self.line(format!("float {sum}[{most}][{COLUMNS}];"));
         let output = group.at[0].scale(image.outputs).add(&first);
-        let factors = self.pointer_to(weight, &output.scale(image.depth()));
+        let factors = self.weight_at(weight, &output.scale(image.depth()));
         let count = self.index(&rows).text();
         self.line(format!("conv2d_tile(&{plan}, {offsets}, {source}, {part}, {factors}, {count}, {sum});"));
         let row = self.separate_loops(std::slice::from_ref(&rows));
@@ -207,17 +243,18 @@ impl<'a> Maker<'a> {
         let values: Vec<String> = image.window().iter().map(i64::to_string).collect();
         self.line(format!("static const depthwise {window} = {{{}}};", values.join(", ")));
         let batch = self.loops(&shape[..1]);
+        self.shared_loop();
         let channel = self.separate_loops(&shape[1..2]);
         let depth = self.depth();
-        let (first, rows, most) = self.row_blocks(&Dim::constant(image.out[0]), FLOAT_ROWS);
-        let (block, width) = self.blocks(&Dim::constant(image.out[1]));
+        let (first, rows, most) = self.row_blocks(&Dim::constant(image.out[0]), FLOAT_ROWS, false);
+        let (block, width) = self.blocks(&Dim::constant(image.out[1]), false);
         let sum = self.name("sum");
         self.line(format!("float {sum}[{most}][{COLUMNS}];"));
         let output = channel.at[0].clone();
         let source = self.ranges.divide(&output, &Dim::constant(image.outputs));
         let plane = batch.at[0].scale(image.groups).add(&source).scale(image.size[0] * image.size[1]);
         let from = self.pointer_to(x, &plane);
-        let factors = self.pointer_to(weight, &output.scale(image.depth()));
+        let factors = self.weight_at(weight, &output.scale(image.depth()));
         let [row, count, left, columns] =
             [&first, &rows, &block.scale(COLUMNS), &width].map(|dim| self.index(dim).text());
         self.line(format!("depthwise_tile(&{window}, {from}, {factors}, {row}, {count}, {left}, {columns}, {sum});"));

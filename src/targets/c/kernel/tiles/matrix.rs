@@ -200,14 +200,16 @@ impl<'a> Maker<'a> {
             _ => None,
         };
         // Blocks of columns.
-        let (block, width) = self.blocks(&tiled.columns);
+        let packs_here = scratch.is_some();
+        let (block, width) = self.blocks(&tiled.columns, !packs_here);
         let column = block.scale(COLUMNS);
         if let (Some(scratch), Right::Rows(_)) = (&scratch, tiled.right) {
             self.pack_here(tiled, &outer.at, &column, &width, scratch)?;
         }
         // Blocks of rows.
         let depth = self.depth();
-        let (first, rows, most) = self.row_blocks(&tiled.rows, tiled.most_rows());
+        let is_shared = packs_here || block.is_const(0);
+        let (first, rows, most) = self.row_blocks(&tiled.rows, tiled.most_rows(), is_shared);
         let ty = if tiled.sums_integers() { "int32_t" } else { "float" };
         let array = self.name("sum");
         self.line(format!("{ty} {array}[{most}][{COLUMNS}];"));
@@ -366,17 +368,23 @@ impl<'a> Maker<'a> {
         Ok(())
     }
 
-    /// Opens the loop over blocks of columns: the number of a block, and how many columns it has.
-    pub(super) fn blocks(&mut self, columns: &Dim) -> (Dim, Dim) {
+    /// Opens the loop over blocks of columns, which threads may share: the number of a block, and how many columns it has.
+    pub(super) fn blocks(&mut self, columns: &Dim, is_shared: bool) -> (Dim, Dim) {
         let known = columns.as_const();
         if let Some(columns) = known.filter(|columns| *columns <= COLUMNS) {
             return (Dim::zero(), Dim::constant(columns));
+        }
+        if is_shared {
+            self.shared_loop();
         }
         self.open("");
         let block = self.name("block");
         let bound = match known {
             Some(columns) => format!("{block} < {}", (columns + COLUMNS - 1) / COLUMNS),
-            None => format!("{block} * {COLUMNS} < {}", self.index(columns).text()),
+            None => {
+                let columns = self.index(&columns.add(&Dim::constant(COLUMNS - 1)));
+                format!("{block} < {}", C::binary(columns, "/", C::atom(COLUMNS.to_string())).text())
+            }
         };
         self.take_head(format!("for (int64_t {block} = 0; {bound}; {block}++)"));
         let symbol = Symbol::new(&block);
@@ -398,12 +406,15 @@ impl<'a> Maker<'a> {
     }
 
     /// Opens the loop over blocks of rows: the first of a block, how many it has, and how many at most.
-    pub(super) fn row_blocks(&mut self, rows: &Dim, most: i64) -> (Dim, Dim, i64) {
+    pub(super) fn row_blocks(&mut self, rows: &Dim, most: i64, is_shared: bool) -> (Dim, Dim, i64) {
         let known = rows.as_const();
         if let Some(rows) = known.filter(|rows| *rows <= most) {
             return (Dim::zero(), Dim::constant(rows), rows);
         }
         let bound = self.index(rows).text();
+        if is_shared {
+            self.shared_loop();
+        }
         self.open("");
         let first = self.name("first");
         self.take_head(format!("for (int64_t {first} = 0; {first} < {bound}; {first} += {most})"));

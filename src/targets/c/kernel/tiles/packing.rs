@@ -27,6 +27,14 @@ pub enum Packing {
         scale_bytes: i64,
         zeros: bool,
     },
+    /// As floats, `shared` rows of `k` having one scale.
+    Restored {
+        format: Format,
+        rows: i64,
+        k: i64,
+        shared: i64,
+        zeros: bool,
+    },
     /// From `weight[n][k]`.
     Floats {
         n: i64,
@@ -56,6 +64,7 @@ impl Packing {
             Packing::Ternary5 { .. } => "ternary5",
             Packing::Int8 { .. } => "int8",
             Packing::Int4 { .. } => "int4",
+            Packing::Restored { .. } => "restore",
             Packing::Floats { .. } | Packing::FloatColumns { .. } => "f32",
         }
     }
@@ -69,6 +78,7 @@ impl Packing {
             Packing::Int4 { n, k, group, scale_bytes, zeros } => {
                 strips(n) * ((k + 7) / 8 * 64 + k / group * 16 * (scale_bytes + i64::from(zeros)))
             }
+            Packing::Restored { rows, k, .. } => rows * k * 4,
             Packing::Floats { n, k } | Packing::FloatColumns { n, k } => strips(n) * 16 * k * 4,
         }
     }
@@ -76,7 +86,7 @@ impl Packing {
     /// The type of its elements.
     pub fn element(self) -> &'static str {
         match self {
-            Packing::Floats { .. } | Packing::FloatColumns { .. } => "float",
+            Packing::Restored { .. } | Packing::Floats { .. } | Packing::FloatColumns { .. } => "float",
             _ => "uint8_t",
         }
     }
@@ -86,19 +96,21 @@ impl Packing {
         match self {
             Packing::Floats { .. } => format!("{weight}_packed"),
             Packing::FloatColumns { .. } => format!("{weight}_packed_columns"),
+            Packing::Restored { .. } => format!("{weight}.restored"),
             _ => format!("{weight}.packed"),
         }
     }
 
-    /// The shape that the weight has.
-    pub fn shape(self) -> [i64; 2] {
+    /// Whether it is of a weight of this shape.
+    pub fn fits(self, shape: &[i64]) -> bool {
         match self {
-            Packing::FloatColumns { n, k } => [k, n],
+            Packing::Restored { rows, k, .. } => shape.last() == Some(&k) && shape.iter().product::<i64>() == rows * k,
+            Packing::FloatColumns { n, k } => shape == [k, n],
             Packing::Ternary2 { n, k }
             | Packing::Ternary5 { n, k }
             | Packing::Int8 { n, k }
             | Packing::Int4 { n, k, .. }
-            | Packing::Floats { n, k } => [n, k],
+            | Packing::Floats { n, k } => shape == [n, k],
         }
     }
 
@@ -114,6 +126,16 @@ impl Packing {
                     "int4_pack({weight}.codes, {weight}.scale, {zero}, {n}, {k}, {group}, {scale_bytes}, {packed})"
                 );
                 (call, false)
+            }
+            Packing::Restored { format, rows, k, shared, zeros } => {
+                let zero = if zeros { format!("{weight}.zero_point") } else { "NULL".to_string() };
+                let given = format!("{weight}.codes, {weight}.scale");
+                let rest = format!("{rows}, {k}, {shared}, {packed}");
+                match format {
+                    Format::Ternary2 | Format::Ternary5 => (format!("restore_ternary2({given}, {rest})"), true),
+                    Format::Int4 => (format!("restore_int4({given}, {zero}, {rest})"), false),
+                    Format::Int8 => (format!("restore_int8({given}, {zero}, {rest})"), false),
+                }
             }
             Packing::Floats { n, k } => (format!("f32_pack({weight}, {k}, {n}, {k}, {packed})"), false),
             Packing::FloatColumns { n, k } => (format!("f32_pack_columns({weight}, {n}, {n}, {k}, {packed})"), false),
