@@ -2,8 +2,8 @@
 
 #include "mlp_kernels.h"
 
-static void fc1(const uint8_t *restrict weight, const float *restrict weight_scale,
-    const float *restrict x, const float *restrict offset, float *restrict y, int64_t B)
+static void fc1(const float *restrict x, const uint8_t *restrict weight,
+    const float *restrict weight_scale, const float *restrict offset, float *restrict y, int64_t B)
 {
     for (int64_t first = 0; first < B; first += 8) {
         const int64_t rows = B - first < 8 ? B - first : 8;
@@ -19,8 +19,8 @@ static void fc1(const uint8_t *restrict weight, const float *restrict weight_sca
     }
 }
 
-static void fc2(const uint8_t *restrict weight, const float *restrict weight_scale,
-    const float *restrict x, const float *restrict offset, float *restrict y, int64_t B)
+static void fc2(const float *restrict x, const uint8_t *restrict weight,
+    const float *restrict weight_scale, const float *restrict offset, float *restrict y, int64_t B)
 {
     for (int64_t first = 0; first < B; first += 8) {
         const int64_t rows = B - first < 8 ? B - first : 8;
@@ -90,9 +90,9 @@ static void forward(const mlp_weights *w, uint8_t *frame, const float *restrict 
 {
     /* <std>/nn.tri:37 */
     float *y_2 = (float *)frame;
-    fc1(w->fc1.weight.packed, w->fc1.weight.scale, x, w->fc1.offset, y_2, B);
+    fc1(x, w->fc1.weight.packed, w->fc1.weight.scale, w->fc1.offset, y_2, B);
     float *y_3 = (float *)(frame + 128);
-    fc2(w->fc2.weight.packed, w->fc2.weight.scale, y_2, w->fc2.offset, y_3, B);
+    fc2(y_2, w->fc2.weight.packed, w->fc2.weight.scale, w->fc2.offset, y_3, B);
     /* <std>/nn.tri:22 */
     head(y_3, w->head.weight_packed, w->head.offset, y, B);
     /* tests/cases/c/ternary_mlp.tri:13 */
