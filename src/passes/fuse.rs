@@ -6,13 +6,16 @@
 //!   what comes after its epilogue;
 //! - **elementwise** operations and conversions go to the group of an operand of their own shape, in the epilogue if
 //!   there is an anchor. Of several such groups the latest with an anchor takes the others that have none;
+//!   One that only a reduction or scan uses stays before that, where the group's value is written for others anyway: its own
+//!   need not be written;
 //! - **views** (each element in another place) go to the group of their operand, if nothing else uses that;
 //! - **reductions and scans** become the anchor of their operand's group, if it has none;
 //! - **products and windows**, which read elements again and again, take only views and conversions before them
 //!   (`dequantize` and a permutation of a weight), if nothing else uses these;
 //! - **reads** (slices, lookups, concatenations) begin groups, which elementwise operations take if nothing else uses
 //!   them; so do views whose operand is in no group;
-//! - **free** values (small constants, host numbers, `broadcast_to`, `zeros`) are copied into each group that uses them.
+//! - **free** values (small constants, host numbers, `broadcast_to`, `zeros`) are copied into each group that uses them;
+//!   so are weights that are restored from codes, which each user then reads as codes.
 //!
 //! A value that others use, too, becomes one more result. No group extends over an effect, or over what gives a symbol
 //! its value; none is made whose operands depend on its results. A group that is one operation, or that only moves
@@ -36,7 +39,7 @@ mod tests;
 mod write;
 
 use crate::ir::{Function, InstId, InstKind, Module, Region, ValueId};
-use crate::ops::traits::Role;
+use crate::ops::traits::{Quantisation, Role};
 use crate::passes::PassCx;
 use crate::passes::copy::compact;
 use crate::passes::dce::sweep;
@@ -130,9 +133,20 @@ impl<'e> Fuse<'e> {
         match &inst.kind {
             InstKind::Const(tensor) if tensor.len() <= MAX_FREE_ELEMENTS => Some(Role::Free),
             InstKind::Host(_) => Some(Role::Free),
+            InstKind::Op { .. } if self.restores_weight(function, id) => Some(Role::Free),
             InstKind::Op { op, .. } if inst.results.len() == 1 => Some(op.role()).filter(|role| *role != Role::Alone),
             _ => None,
         }
+    }
+
+    /// Whether an instruction makes numbers of the codes of a weight.
+    fn restores_weight(&self, function: &Function, id: InstId) -> bool {
+        let inst = &function[id];
+        let InstKind::Op { op, .. } = &inst.kind else { return false };
+        let is_param = |value: &ValueId| {
+            self.makers.get(value).is_some_and(|id| matches!(function[*id].kind, InstKind::Param { .. }))
+        };
+        op.quantisation() == Some(Quantisation::Dequantise) && inst.operands.iter().all(is_param)
     }
 
     /// What a value is made of once free values are copied: values of instructions that are not free.
@@ -204,6 +218,13 @@ impl<'e> Fuse<'e> {
         if fits && groups.may_join(&alone, used) { alone } else { vec![] }
     }
 
+    /// Whether nothing but one reduction or scan uses what an instruction makes.
+    fn feeds_fold(&self, function: &Function, id: InstId) -> bool {
+        let users = function[id].results.first().and_then(|result| self.users.get(result));
+        let is_fold = |user: &InstId| matches!(self.role(function, *user), Some(Role::Reduction | Role::Scan));
+        matches!(users.map(Vec::as_slice), Some([user]) if is_fold(user))
+    }
+
     /// How a group that makes an operand could take part in a kernel with the user.
     fn fit(&self, function: &Function, group: &Group, operand: ValueId, user: InstId, role: Role) -> Option<Fit> {
         let only_use = self.is_only_use(operand, user);
@@ -215,6 +236,7 @@ impl<'e> Fuse<'e> {
         match role {
             Role::Elementwise | Role::Conversion if group.moves_only() => free_to_take.then_some(Fit::Follows),
             Role::Elementwise | Role::Conversion => match same_shape() {
+                Some(()) if group.anchor.is_some() && !only_use && self.feeds_fold(function, user) => None,
                 Some(()) if !group.is_prologue(operand) => Some(Fit::Leads),
                 _ => (free_to_take && group.is_light()).then_some(Fit::Follows),
             },

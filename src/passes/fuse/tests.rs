@@ -219,6 +219,93 @@ fn values_with_several_users() {
     );
 }
 
+/// The square is computed where its mean is; as one more result of the product it would go through memory.
+#[test]
+fn what_a_reduction_takes_stays_with_it() {
+    check(
+        &["fuse"],
+        "func @f(%x: float32[2, 3], %w: float32[3, 4], %r: float32[2, 4]) -> (float32[2, 4], float32[2, 1]) {
+  %p = matmul %x, %w {transpose_a = false, transpose_b = false} : float32[2, 4]
+  %y = add %p, %r : float32[2, 4]
+  %s = mul %y, %y : float32[2, 4]
+  %m = mean %s {axis = 1, keepdim = true} : float32[2, 1]
+  return %y, %m
+}
+",
+        expect![[r#"
+            func @f(%x: float32[2, 3], %w: float32[3, 4], %r: float32[2, 4]) -> (float32[2, 4], float32[2, 1]) {
+              %y = fused (%x.1: float32[2, 3], %w.1: float32[3, 4], %r.1: float32[2, 4]) in %x, %w, %r {
+                %p = matmul %x.1, %w.1 {transpose_a = false, transpose_b = false} : float32[2, 4]
+                %0 = add %p, %r.1 : float32[2, 4]
+                yield %0
+              } : float32[2, 4]
+              %m = fused (%y.1: float32[2, 4]) in %y {
+                %s = mul %y.1, %y.1 : float32[2, 4]
+                %1 = mean %s {axis = 1, keepdim = true} : float32[2, 1]
+                yield %1
+              } : float32[2, 1]
+              return %y, %m
+            }
+        "#]],
+    );
+}
+
+/// Two products and a lookup read the codes; nothing restores the weight as a whole.
+#[test]
+fn a_weight_of_codes_with_several_users() {
+    check(
+        &["fuse"],
+        r#"entry l = L()
+
+layer L() {
+  param weight : float32[4, 4] quantize ternary(axis=0) = ones()
+  method @L.forward
+}
+
+func @L.forward(%x: float32[2, 4], %i: int64[3]) -> (float32[2, 4], float32[3, 4]) {
+  exported
+  %0 = param "weight" codes : trit[4, 4]
+  %1 = param "weight" scale : float32[4]
+  %w = dequantize %0, %1 {scheme = ternary(axis=0), dtype = float32} : float32[4, 4]
+  %y = matmul %x, %w {transpose_a = false, transpose_b = true} : float32[2, 4]
+  %z = matmul %y, %w {transpose_a = false, transpose_b = true} : float32[2, 4]
+  %r = take %w, %i {axis = 0} : float32[3, 4]
+  return %z, %r
+}
+"#,
+        expect![[r#"
+            entry l = L()
+
+            layer L() {
+              param weight : float32[4, 4] quantize ternary(axis=0) = ones()
+              method @L.forward
+            }
+
+            func @L.forward(%x: float32[2, 4], %i: int64[3]) -> (float32[2, 4], float32[3, 4]) {
+              exported
+              %0 = param "weight" codes : trit[4, 4]
+              %1 = param "weight" scale : float32[4]
+              %y = fused (%x.1: float32[2, 4], %2: trit[4, 4], %3: float32[4]) in %x, %0, %1 {
+                %w = dequantize %2, %3 {scheme = ternary(axis=0), dtype = float32} : float32[4, 4]
+                %4 = matmul %x.1, %w {transpose_a = false, transpose_b = true} : float32[2, 4]
+                yield %4
+              } : float32[2, 4]
+              %z = fused (%y.1: float32[2, 4], %5: trit[4, 4], %6: float32[4]) in %y, %0, %1 {
+                %w.1 = dequantize %5, %6 {scheme = ternary(axis=0), dtype = float32} : float32[4, 4]
+                %7 = matmul %y.1, %w.1 {transpose_a = false, transpose_b = true} : float32[2, 4]
+                yield %7
+              } : float32[2, 4]
+              %r = fused (%8: trit[4, 4], %9: float32[4], %i.1: int64[3]) in %0, %1, %i {
+                %w.2 = dequantize %8, %9 {scheme = ternary(axis=0), dtype = float32} : float32[4, 4]
+                %10 = take %w.2, %i.1 {axis = 0} : float32[3, 4]
+                yield %10
+              } : float32[3, 4]
+              return %z, %r
+            }
+        "#]],
+    );
+}
+
 #[test]
 fn regions_are_fused_within() {
     check(

@@ -31,13 +31,14 @@ impl Fuse<'_> {
         order.iter().for_each(|id| writer.emit(*id));
     }
 
-    /// Whether a group saves anything: two operations, of which one computes.
+    /// Whether a group saves anything: two operations, of which one computes. A lookup in a weight need not restore all of it.
     fn is_worth_it(&self, function: &Function, group: &Group) -> bool {
         let mut free = FxHashSet::default();
         for member in &group.members {
             function[member.id].operands.iter().for_each(|operand| self.free_operations(function, *operand, &mut free));
         }
-        group.members.len() + free.len() >= 2 && !group.moves_only()
+        let restores = free.iter().any(|id| self.restores_weight(function, *id));
+        group.members.len() + free.len() >= 2 && (restores || !group.moves_only())
     }
 
     /// Free operations that a value is made of; constants and host numbers are none.
