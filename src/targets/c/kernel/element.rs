@@ -106,9 +106,20 @@ impl<'a> Maker<'a> {
             }
         }
         let value = self.expand(entry, class, &holes)?;
-        let value = if class.is_float() { value } else { decided(value) };
+        let value = if class.is_float() { value } else { self.decide(value) };
         let dtype = self.dtype(result);
         Ok(if Maker::is_inexact(entry) { self.rounded(dtype, value) } else { value })
+    }
+
+    /// What is no comparison of a number with itself. The number may be that of a loop, which nothing else uses then.
+    fn decide(&mut self, value: C) -> C {
+        if let C::Binary(left, "==" | "!=" | "<" | "<=" | ">" | ">=", right) = &value
+            && left == right
+            && let C::Atom(name) = &**left
+        {
+            self.line(format!("(void){name};"));
+        }
+        decided(value)
     }
 
     /// An element of a constant that belongs to the kernel.
