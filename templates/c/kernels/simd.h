@@ -108,6 +108,16 @@ SIMD_INLINE simd_float simd_trit_float(simd_bytes w)
 {
     return _mm512_permutexvar_ps(w, _mm512_setr_ps(-1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2, -1, 0, 1, 2));
 }
+#define SIMD_TRIT_SUMS
+/* What two trits in four bits, the first in the low ones, make of a and b: the 16 sums. */
+SIMD_INLINE simd_float simd_trit_sums(float a, float b)
+{
+    const simd_float first = _mm512_setr_ps(-1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0, -1, 0, 1, 0);
+    const simd_float second = _mm512_setr_ps(-1, -1, -1, -1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0);
+    return _mm512_fmadd_ps(first, _mm512_set1_ps(a), _mm512_mul_ps(second, _mm512_set1_ps(b)));
+}
+/* The one of them that the lowest four bits of each lane say. */
+SIMD_INLINE simd_float simd_trit_sum(simd_bytes w, simd_float sums) { return _mm512_permutexvar_ps(w, sums); }
 /* The lowest four bits of each lane, less 8. */
 SIMD_INLINE simd_float simd_nibble_float(simd_bytes w)
 {

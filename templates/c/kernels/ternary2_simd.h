@@ -219,6 +219,47 @@ static inline void ternary2_tile(const uint8_t *packed, int64_t n, int64_t k, in
     }
 }
 
+#if defined(SIMD_TRIT_SUMS)
+/*
+ * Steps of one row of float activations, two codes at a time: a table of what they can add serves all columns. Sums of 16
+ * steps are taken in two chains.
+ */
+SIMD_INLINE void ternary2_add_one_f32(const uint8_t *w, int64_t pitch, int64_t steps, const float *x, simd_float *sum,
+                                      const int width)
+{
+    for (int64_t begin = 0; begin < steps; begin += 16) {
+        simd_float part[SIMD_STRIP][2];
+        SIMD_UNROLL
+        for (int v = 0; v < width; v++) {
+            part[v][0] = part[v][1] = simd_float_zero();
+        }
+        const int64_t end = steps - begin < 16 ? steps : begin + 16;
+        for (int64_t step = begin; step < end; step++, w += pitch, x += 16) {
+            simd_bytes bits[SIMD_STRIP];
+            SIMD_UNROLL
+            for (int v = 0; v < width; v++) {
+                simd_prefetch(w + v * SIMD_BYTES);
+                bits[v] = simd_load(w + v * SIMD_BYTES);
+            }
+            SIMD_UNROLL
+            for (int pair = 0; pair < 8; pair++) {
+                const float *first = x + pair % 2 * 8 + pair / 2;
+                const simd_float sums = simd_trit_sums(first[0], first[4]);
+                SIMD_UNROLL
+                for (int v = 0; v < width; v++) {
+                    part[v][pair % 2] = simd_float_add(part[v][pair % 2], simd_trit_sum(bits[v], sums));
+                    bits[v] = simd_shift(bits[v], 4);
+                }
+            }
+        }
+        SIMD_UNROLL
+        for (int v = 0; v < width; v++) {
+            sum[v] = simd_float_add(sum[v], simd_float_add(part[v][0], part[v][1]));
+        }
+    }
+}
+#endif
+
 /*
  * Steps of rows of float activations. What 16 steps add is summed first, by indices of one parity where there is one row:
  * more chains, and less rounding than one long sum has.
@@ -226,6 +267,12 @@ static inline void ternary2_tile(const uint8_t *packed, int64_t n, int64_t k, in
 SIMD_INLINE void ternary2_add_f32(const uint8_t *w, int64_t pitch, int64_t steps, const float *x, int64_t stride,
                                   simd_float (*sum)[SIMD_STRIP], const int rows, const int width)
 {
+#if defined(SIMD_TRIT_SUMS)
+    if (rows == 1) {
+        ternary2_add_one_f32(w, pitch, steps, x, sum[0], width);
+        return;
+    }
+#endif
     const int chains = rows == 1 ? 2 : 1;
     for (int64_t begin = 0; begin < steps; begin += 16) {
         simd_float part[4][SIMD_STRIP][2];
