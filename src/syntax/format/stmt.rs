@@ -99,7 +99,17 @@ impl<'a> Printer<'_, 'a> {
     }
 
     pub fn attribute(&mut self, attribute: &'a Attribute) -> Doc {
-        let parts = [self.docs.text("@"), self.docs.text(&attribute.name.name)];
+        let (at, name_at) = (self.start(attribute.span) + 1, self.start(attribute.name.span));
+        // Further on, a comment could become the documentation of what has the attribute.
+        let between = match self.comments.any_in(at, name_at) {
+            true => {
+                let gap = self.comments.take(at, name_at);
+                let line = self.docs.hard(false);
+                self.between(gap, line, false)
+            }
+            false => self.docs.nothing(),
+        };
+        let parts = [self.docs.text("@"), between, self.docs.text(&attribute.name.name)];
         let name = self.docs.concat(&parts);
         if attribute.args.is_empty() {
             return name;

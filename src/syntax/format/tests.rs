@@ -120,6 +120,16 @@ fn time_and_text_grow_together() {
     assert!(long < short * 40, "{short:?} for 250 lines, {long:?} for 2000");
 }
 
+/// Were it moved behind the name, it would become the documentation of `a`.
+#[test]
+fn comments_within_an_attribute_stay_there() {
+    let text = "layer L(d: int) {\n    @\n\n## doc\n\n# too\nquantize(int8())\n    param a: float32[d]\n}\n";
+    let once =
+        "layer L(d: int) {\n    @\n\n    ## doc\n\n    # too\n    quantize(int8())\n    param a: float32[d]\n}\n";
+    assert_eq!(format(text).as_deref(), Ok(once));
+    assert_eq!(format(once).as_deref(), Ok(once));
+}
+
 /// Were it moved behind the statement, it would become the documentation of `forward`.
 #[test]
 fn comments_within_a_chain_stay_there() {
