@@ -74,6 +74,27 @@ impl Lines {
         }
     }
 
+    /// Says of variables that are only assigned that this is meant: compilers warn of them.
+    fn excuse(&mut self) {
+        let is_read = |name: &str| {
+            let uses = self.lines.iter().filter(|line| line.declares.as_deref() != Some(name));
+            let is_assigned = |line: &Line| line.text.strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "));
+            let reads =
+                |line: &Line| words(&line.text).filter(|word| *word == name).count() > usize::from(is_assigned(line));
+            uses.into_iter().any(reads)
+        };
+        let declared = self.lines.iter().map(|line| line.declares.as_ref().filter(|name| !is_read(name)).cloned());
+        let excused: Vec<Option<String>> = declared.collect();
+        let lines = std::mem::take(&mut self.lines);
+        for (line, name) in lines.into_iter().zip(excused) {
+            let depth = line.depth;
+            self.lines.push(line);
+            if let Some(name) = name {
+                self.lines.push(Line { depth, text: format!("(void){name};"), declares: None });
+            }
+        }
+    }
+
     /// Whether a word occurs.
     pub fn mentions(&self, word: &str) -> bool {
         self.lines.iter().any(|line| words(&line.text).any(|own| own == word))
@@ -81,6 +102,7 @@ impl Lines {
 
     pub fn finish(mut self) -> Finished {
         self.prune();
+        self.excuse();
         // A comment at the end of a block, or before another comment, is about nothing.
         let is_comment = |line: &Line| line.text.starts_with("/*") && line.text.ends_with("*/");
         let mut kept: Vec<Line> = vec![];
@@ -136,5 +158,16 @@ mod tests {
         let finished = lines.finish();
         assert_eq!(finished.text(), "    /* nothing */\n    float *c = frame + 64;\n    f(c);\n");
         assert!(finished.mentions("frame") && !finished.mentions("a"));
+    }
+
+    #[test]
+    fn what_is_only_assigned_is_meant_so() {
+        let mut lines = Lines::new(0);
+        lines.declaration("y", "float y;");
+        lines.declaration("z", "float z;");
+        lines.line("y = x;");
+        lines.line("z = x;");
+        lines.line("z = z + 1.0f;");
+        assert_eq!(lines.finish().text(), "float y;\n(void)y;\nfloat z;\ny = x;\nz = x;\nz = z + 1.0f;\n");
     }
 }
